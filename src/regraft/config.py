@@ -1,0 +1,165 @@
+"""What a pipeline file may say: typed, defaulted, documented, and importable without torch.
+
+A key exists only once it works. Everything a step depends on is copied into that step's own section of the
+resolved file, so that a change under one key invalidates the steps that read it and no others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Strict(BaseModel):
+    """Frozen; unknown keys are errors; the docstring under a field is its description in the JSON schema."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DataOptions(Strict):
+    """Where the text and the labels are; paths are relative to the workspace."""
+
+    corpus: str
+    """A file or folder of domain text: .txt, .jsonl or .csv, with a text column named as in `task.text`."""
+    labelled: str
+    """A .csv or .jsonl file, or a folder of them, with the columns that `task` names."""
+    contract: str | None = None
+    """The data contract; by default `pipelines/<name>.contract.yaml`."""
+
+
+class TaskOptions(Strict):
+    """What the model is for."""
+
+    type: Literal["text-classification"] = "text-classification"
+    """The kind of task."""
+    text: str = "text"
+    """Column that holds the text."""
+    label: str = "label"
+    """Column that holds the label."""
+    id: str = "id"
+    """Column that holds a stable, unique id. A row's split is a hash of it."""
+
+
+class SplitOptions(Strict):
+    """How rows are dealt out: a row's split is hash(seed, id), so growing data never moves a row."""
+
+    test: float = Field(0.25, gt=0, lt=1)
+    """Share of rows held out for the verdict."""
+    dev: float = Field(0.1, gt=0, lt=1)
+    """Share of rows that early stopping and model selection may see."""
+    near_duplicate: float = Field(0.8, gt=0, le=1)
+    """Jaccard similarity of 5-character shingles above which two texts count as near-duplicates."""
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> Self:
+        if self.test + self.dev >= 1:
+            raise ValueError(f"split.test ({self.test}) + split.dev ({self.dev}) leave no training rows; keep the sum below 1")
+        return self
+
+
+class PretrainOptions(Strict):
+    """Domain-adaptive pretraining (Gururangan et al. 2020, "Don't Stop Pretraining", section 3)."""
+
+    objective: Literal["mlm"] = "mlm"
+    """Masked-language modelling: for encoders."""
+    budget_tokens: int = Field(300_000, ge=1_000)
+    """Real (non-padding) tokens trained on, after the head's warm-up."""
+    head_warmup_tokens: int = Field(200_000, ge=0)
+    """Tokens that train a newly initialised prediction head with the encoder frozen."""
+    sequence_length: int = Field(128, ge=16, le=512)
+    """Tokens in one packed training sequence."""
+    batch_size: int = Field(16, ge=1)
+    """Sequences in one optimizer step."""
+    learning_rate: float = Field(1e-4, gt=0, lt=1)
+    """Peak rate; linear warm-up over the first 6 % of steps, then linear decay to 0."""
+    mask_probability: float = Field(0.15, gt=0, lt=1)
+    """Share of tokens predicted (Devlin et al. 2019, section 3.1)."""
+    checkpoint_seconds: float = Field(30.0, gt=0)
+    """Most seconds of work a crash may cost."""
+
+
+class FinetuneOptions(Strict):
+    """Task fine-tuning: one linear head on the mean of the token vectors, everything trained."""
+
+    epochs: int = Field(4, ge=1, le=100)
+    """Passes over the training rows."""
+    batch_size: int = Field(32, ge=1)
+    """Rows in one optimizer step."""
+    learning_rate: float = Field(1e-4, gt=0, lt=1)
+    """Peak rate of the encoder; linear warm-up over the first 6 % of steps, then linear decay to 0."""
+    head_learning_rate: float = Field(1e-3, gt=0, lt=1)
+    """Peak rate of the new classification head, same schedule."""
+    max_length: int = Field(64, ge=8, le=512)
+    """Tokens of a text that the model reads; the rest is cut."""
+    checkpoint_seconds: float = Field(30.0, gt=0)
+    """Most seconds of work a crash may cost."""
+
+
+Metric = Literal["macro_f1", "accuracy"]
+
+
+class GateOptions(Strict):
+    """One gate. `beats` compares with another model on the same rows; `at_least` holds a floor."""
+
+    metric: Metric = "macro_f1"
+    """What is compared."""
+    beats: Literal["champion", "tfidf"] | None = None
+    """The paired-bootstrap interval of candidate minus this model must lie above 0."""
+    at_least: float | None = Field(None, ge=0, le=1)
+    """The lower end of the candidate's interval must reach this value."""
+    confidence: float = Field(0.95, ge=0.5, lt=1)
+    """Coverage of the two-sided interval."""
+
+    @model_validator(mode="after")
+    def _exactly_one_question(self) -> Self:
+        if (self.beats is None) == (self.at_least is None):
+            raise ValueError("a gate has exactly one of `beats: champion|tfidf` and `at_least: 0.7`")
+        return self
+
+
+DEFAULT_GATES = (
+    GateOptions(metric="macro_f1", at_least=0.3),
+    GateOptions(metric="macro_f1", beats="tfidf"),
+    GateOptions(metric="macro_f1", beats="champion"),
+)
+
+
+class PipelineOptions(Strict):
+    """A pipeline file: what is kept trained, on what, and what it has to prove."""
+
+    version: Literal[1]
+    """Version of this file format."""
+    base_model: str
+    """`package:<module>` of an installed model package, `hub:<owner>/<name>@<40-digit revision>`, or a folder."""
+    data: DataOptions
+    task: TaskOptions = TaskOptions()
+    split: SplitOptions = SplitOptions()
+    pretrain: PretrainOptions = PretrainOptions()
+    finetune: FinetuneOptions = FinetuneOptions()
+    gates: tuple[GateOptions, ...] = DEFAULT_GATES
+    """All of them must pass. The adapted and the un-adapted model are always compared; that needs no gate."""
+    seed: int = Field(17, ge=0, lt=2**31)
+    """Everything random is a function of (seed, epoch, index)."""
+
+
+@dataclass(frozen=True)
+class PipelineContext:
+    """A pipeline file after its paths were read: what step sections are made of."""
+
+    name: str
+    options: PipelineOptions
+    base_digest: str
+    """Digest of the base model's files."""
+    contract: dict[str, Any]
+    """The parsed data contract."""
+
+
+class StepConfig(Strict):
+    """One step's section of the resolved file: self-contained, so that its identity needs nothing else."""
+
+    @classmethod
+    def of(cls, context: PipelineContext) -> Self:
+        """This step's section for one pipeline."""
+        raise NotImplementedError(cls.__name__)

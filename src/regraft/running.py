@@ -1,0 +1,72 @@
+"""What a step may know of the run it is part of: where to keep checkpoints, whether to stop, where to report.
+
+``regraft step`` fills it in; a step function called directly (a test, a notebook) gets a quiet default. None of
+it may influence what lands below ``out/``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STOP = threading.Event()
+"""Set by a signal or by the end of the lifeline; long loops look at it after every optimizer step."""
+
+
+@dataclass
+class Running:
+    """The run around a step function."""
+
+    pipeline: str = ""
+    step: str = ""
+    checkpoints: Path | None = None
+    """Folder of this fingerprint's checkpoints; None: keep none."""
+    allow_inexact: bool = False
+    """Resume although the bits may differ (other threads, device or CPU capability)."""
+    report: bool = False
+    """Print progress events on stdout."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """device, threads, precision, exact: measured by the step, written into its record."""
+
+
+_current: ContextVar[Running | None] = ContextVar("regraft_running", default=None)
+
+
+def current() -> Running:
+    """The run around the calling step, or a quiet default."""
+    return _current.get() or Running()
+
+
+@contextlib.contextmanager
+def running(context: Running) -> Iterator[Running]:
+    """Make ``context`` what :func:`current` returns."""
+    token = _current.set(context)
+    try:
+        yield context
+    finally:
+        _current.reset(token)
+
+
+def emit(event: str, **values: Any) -> None:
+    """One event for whoever watches: a line ``@@ {json}`` on stdout.
+
+    A closed pipe is not an error: the terminal may go away while the step has a checkpoint to write.
+    """
+    context = current()
+    if not context.report:
+        return
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        sys.stdout.write("@@ " + json.dumps({"event": event, "step": context.step, **values}) + "\n")
+        sys.stdout.flush()
+
+
+def progress(done: int, total: int, unit: str, metrics: Mapping[str, float] | None = None) -> None:
+    """``done`` of ``total`` units; ``metrics`` become points of the live curves at x = ``done``."""
+    emit("progress", done=done, total=total, unit=unit, metrics=dict(metrics or {}))

@@ -1,0 +1,157 @@
+"""A step is a typed function from (config, inputs, out) to metrics; everything else is derived from it.
+
+``dvc repro`` reaches it through ``regraft step NAME`` and Prefect through ``flows``; both end in
+:func:`run_step`, so the two can never disagree about what a step does.
+
+Everything below ``out/`` depends on inputs, parameters and step version alone. What belongs to the one run
+(times, host, curves, reports) goes below ``evidence/`` or into ``record.json``.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from regraft import files
+from regraft.config import StepConfig
+from regraft.errors import ConfigError, EnvironmentFault
+from regraft.running import Running, emit, running
+from regraft.workspace import Workspace, git_state
+
+C = TypeVar("C", bound=StepConfig)
+Metrics = Mapping[str, int | float]
+RECORD_SCHEMA = 1
+LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "pandas", "scikit-learn", "great-expectations", "rensa", "regraft")
+
+
+@dataclass(frozen=True)
+class Output:
+    """Something below another step's ``out/``."""
+
+    step: str
+    path: str = ""
+
+    def below(self, workspace: Workspace, pipeline: str) -> Path:
+        """Where it lies for one pipeline."""
+        return workspace.artifacts(pipeline, self.step) / "out" / self.path
+
+
+@dataclass(frozen=True, eq=False)
+class Step(Generic[C]):
+    """One node of the DAG, independent of any pipeline."""
+
+    name: str
+    config: type[C]
+    run: Callable[[C, Mapping[str, Path], Path], Metrics]
+    """(config, inputs, out) -> small numbers. Evidence goes to :func:`evidence`(out)."""
+    inputs: Mapping[str, Output | str]
+    """Name -> a part of another step's output, or ``data.corpus`` / ``data.labelled`` of the pipeline file."""
+    version: int
+    """The only way code enters a step's identity."""
+    gpu: bool = False
+
+    def __truediv__(self, path: str) -> Output:
+        return Output(self.name, path)
+
+
+def evidence(out: Path) -> Path:
+    """The folder beside ``out`` for what may differ from run to run."""
+    return out.parent / "evidence"
+
+
+def fingerprint(config: StepConfig, step_version: int, inputs: Mapping[str, str]) -> str:
+    """Identity of a step's result: sha256 over its section, its version and its inputs' hashes."""
+    return files.sha256_text(files.canonical([config.model_dump(mode="json"), step_version, dict(inputs)]))
+
+
+def locate_inputs(step: Step[Any], workspace: Workspace, pipeline: str, data: Mapping[str, str]) -> dict[str, Path]:
+    """Paths of a step's inputs; ``data`` is the resolved file's ``data`` section."""
+    return {
+        name: source.below(workspace, pipeline) if isinstance(source, Output) else workspace.root / data[source.removeprefix("data.")]
+        for name, source in step.inputs.items()
+    }
+
+
+def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], context: Running) -> None:
+    """Run ``step`` for ``pipeline`` and leave ``out/``, ``evidence/`` and ``record.json``, the record last.
+
+    ``resolved`` is the resolved file's content. A step that dies leaves its partial folder; the next one removes it.
+    """
+    config = step.config.model_validate(resolved[step.name])
+    inputs = locate_inputs(step, workspace, pipeline, resolved["data"])
+    for name, path in inputs.items():
+        if not path.exists():
+            raise ConfigError(
+                f"step '{step.name}' needs {name} ({workspace.relative(path)}), which is not there",
+                fix=f"regraft run {pipeline}",
+            )
+    hashes = {name: files.digest(path) for name, path in inputs.items()}
+    identity = fingerprint(config, step.version, hashes)
+    context.checkpoints = workspace.checkpoints(pipeline, step.name, identity)
+
+    home = workspace.artifacts(pipeline, step.name)
+    partial = home / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    for name in ("out", "evidence"):
+        (partial / name).mkdir(parents=True)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    with running(context):
+        emit("start")
+        metrics = dict(step.run(config, inputs, partial / "out"))
+    seconds = time.perf_counter() - clock
+    changed = [name for name, path in inputs.items() if files.digest(path) != hashes[name]]
+    if changed:
+        raise EnvironmentFault(
+            f"step '{step.name}': {', '.join(changed)} changed while the step was reading it; nothing was kept",
+            fix=f"regraft run {pipeline}",
+        )
+    files.write_json(
+        partial / "evidence" / "metrics.json", {"metrics": metrics, "seconds": round(seconds, 3)}
+    )
+    record = {
+        "schema": RECORD_SCHEMA,
+        "pipeline": pipeline,
+        "step": step.name,
+        "step_version": step.version,
+        "fingerprint": identity,
+        "invocation": os.environ.get("REGRAFT_INVOCATION", ""),
+        "run": workspace.invocation().get("run", ""),
+        "mlflow_run_id": os.environ.get("MLFLOW_RUN_ID", ""),
+        "inputs": {name: {"path": workspace.relative(path), "hash": hashes[name]} for name, path in inputs.items()},
+        "params": config.model_dump(mode="json"),
+        "outputs": files.tree(partial / "out"),
+        "metrics": metrics,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 1024**2),
+        "device": context.facts.get("device", "cpu"),
+        "threads": context.facts.get("threads", 1),
+        "precision": context.facts.get("precision", "fp32"),
+        "exact": context.facts.get("exact", True),
+        "versions": _versions(),
+        "git": git_state(workspace.root),
+    }
+    for name in ("out", "evidence"):
+        shutil.rmtree(home / name, ignore_errors=True)
+        (partial / name).rename(home / name)
+    files.write_json(home / "record.json", record)  # last: a record means a whole output
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(context.checkpoints, ignore_errors=True)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for library in LIBRARIES:
+        with suppress(Exception):  # not installed: the record says so by its absence
+            found[library] = version(library)
+    return found
