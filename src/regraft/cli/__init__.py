@@ -1,0 +1,56 @@
+"""The command line: thin verbs over the library. Nothing heavy is imported before a verb needs it.
+
+Run it with ``regraft`` or ``python -m regraft``.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from regraft.cli import environment
+
+
+class Verbs(TyperGroup):
+    """Turns what the library raises into a message, a next command and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from regraft.cli.console import crash, fail
+        from regraft.errors import RegraftError
+
+        try:
+            return super().invoke(ctx)
+        except RegraftError as error:
+            sys.exit(fail(error))
+        except BrokenPipeError:  # `regraft plan demo | head`
+            sys.stderr.close()
+            sys.exit(0)
+        except (typer.Exit, typer.Abort, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            if type(error).__module__.startswith(("click", "typer")):
+                raise  # a usage error, which Typer prints
+            sys.exit(crash(error))
+
+
+app = typer.Typer(
+    cls=Verbs,
+    help="Keeps language models trained: adapt, fine-tune, prove, register, promote, and again when the data has changed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 ok, 1 internal, 2 usage, 3 data contract, 4 gate FAIL, 5 INCONCLUSIVE, 6 approval, 7 conflict, 8 environment.",
+)
+
+
+def main() -> None:
+    """Entry point of ``regraft``."""
+    environment.prepare()
+    from regraft.cli import champion, keep, look, run
+
+    for module in (run, look, champion, keep):
+        module.add_to(app)
+    app(prog_name="regraft")

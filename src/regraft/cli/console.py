@@ -1,0 +1,68 @@
+"""What the terminal shows: regraft's own lines only, one JSON document with ``--json``, logs elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from regraft.errors import RegraftError
+
+SCHEMA = 1
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def wants_json() -> bool:
+    """``--json`` anywhere on the command line; errors have to know before the verb has parsed it."""
+    return "--json" in sys.argv[1:]
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One document on stdout."""
+    sys.stdout.write(json.dumps({"schema": SCHEMA, **value}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def fail(error: RegraftError) -> int:
+    """Say what went wrong and what to type next; returns the exit code."""
+    if wants_json():
+        problems = [dict(problem) for problem in error.problems] or [{"message": str(error)}]
+        errors = [{"fix": error.fix, **problem} for problem in problems]
+        print_json({"exit": error.exit_code, "errors": errors})
+        return error.exit_code
+    err.print(f"[bold red]error[/]: {escape(str(error))}")
+    described = str(error)
+    for problem in error.problems:
+        if (message := problem.get("message", "")) and message not in described:
+            err.print(f"  {escape(_place(problem))}{escape(message)}")
+    if error.fix:
+        err.print(f"[dim]next:[/] {escape(error.fix)}")
+    return error.exit_code
+
+
+def _place(problem: dict[str, Any]) -> str:
+    parts = [str(problem["file"])] if problem.get("file") else []
+    parts += [f"row {problem['row']}"] if problem.get("row") is not None else []
+    parts += [f"column {problem['column']}"] if problem.get("column") else []
+    return ", ".join(parts) + ": " if parts else ""
+
+
+def crash(error: Exception) -> int:
+    """A bug: the traceback goes to a file, the terminal gets one line."""
+    from regraft.workspace import Workspace
+
+    text = "".join(traceback.format_exception(error))
+    try:
+        log = Workspace.find().log_file(f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(text, encoding="utf8")
+    except (RegraftError, OSError):
+        log = Path("stderr")
+        err.print(escape(text))
+    return fail(RegraftError(f"internal error, {type(error).__name__}: {error}; the traceback is in {log}"))

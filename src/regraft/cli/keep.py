@@ -1,0 +1,85 @@
+"""``init``, ``dvc`` and ``doctor``: the verbs that look after a workspace."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from regraft.cli import console
+from regraft.cli.run import Json
+
+
+def add_to(app: typer.Typer) -> None:
+    for verb in (init, dvc, doctor):
+        app.command()(verb)
+
+
+def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
+    """Write a workspace of your own: flows, steps, a demo pipeline and DVC."""
+    from regraft import template
+    from regraft.workspace import Workspace
+
+    written = template.init(folder)
+    workspace = Workspace(folder.resolve())
+    console.out.print(f"{len(written)} files in {folder}; pipelines: {', '.join(workspace.pipelines)}")
+    console.out.print(f"[dim]next:[/] cd {folder} && python -m regraft.demo data/demo && regraft run demo")
+
+
+def dvc(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the generated files are in step; exit 2 if not.")] = False,
+    same_results: Annotated[
+        bool, typer.Option("--same-results", help="Accept changed code without a new step version: it computes the same bytes.")
+    ] = False,
+) -> None:
+    """Write dvc.yaml and pipelines/resolved/ from the steps and the pipeline files."""
+    from regraft import dvc as generated
+    from regraft import files
+    from regraft.errors import ConfigError
+    from regraft.resolve import write_resolved
+    from regraft.workspace import Workspace
+
+    workspace = Workspace.find()
+    if check:
+        if stale := generated.out_of_step(workspace):
+            raise ConfigError(f"not in step with the code and the pipeline files: {', '.join(stale)}", fix="regraft dvc")
+        console.out.print("dvc.yaml and pipelines/resolved/ are in step")
+        return
+    for stale in generated.leftover(workspace):
+        stale.unlink()
+    for name in workspace.pipelines:
+        write_resolved(workspace, name)
+    files.write_text(workspace.root / "dvc.yaml", generated.render_dvc(workspace))
+    generated.ensure_repository(workspace)
+    if same_results:
+        from regraft import step_code
+
+        step_code.write(workspace)
+    console.out.print(f"dvc.yaml: {len(workspace.steps)} steps x {len(workspace.pipelines)} pipelines")
+
+
+def doctor(json: Json = False) -> None:
+    """Examine the workspace, the libraries and the stores; exit 8 if something is broken."""
+    from regraft.doctor import examine
+    from regraft.errors import ConfigError
+    from regraft.workspace import Workspace
+
+    try:
+        workspace = Workspace.find()
+    except ConfigError:
+        workspace = None
+    checks = examine(workspace)
+    bad = any(check.state == "bad" for check in checks)
+    if json:
+        console.print_json({"exit": 8 if bad else 0, "checks": [asdict(check) for check in checks]})
+    else:
+        mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "bad": "[red]bad [/]"}
+        for check in checks:
+            console.out.print(f"{mark[check.state]}  {check.name}: {escape(check.message)}")
+            if check.fix and check.state != "ok":
+                console.out.print(f"      [dim]next:[/] {escape(check.fix)}")
+    sys.exit(8 if bad else 0)

@@ -1,0 +1,101 @@
+"""The events of a run as lines on a terminal: one line a finished step, one moving bar for the step at work.
+
+Without a terminal (CI, a pipe) only the finished lines appear.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from regraft.cli.console import err, out
+
+COLOUR = {"pass": "green", "fail": "red", "inconclusive": "yellow", "info": "dim"}
+
+
+class Live:
+    """Shows what :mod:`regraft.launch` reports. ``quiet`` shows nothing."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._progress = Progress(
+            TextColumn("  {task.description:<14}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %  {task.fields[speed]}"),
+            TimeRemainingColumn(compact=True),
+            console=out,
+            transient=True,
+            disable=quiet or not out.is_terminal,
+        )
+        self._bar: TaskID | None = None
+
+    def __enter__(self) -> Live:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def note(self, text: str) -> None:
+        """One line of regraft's own."""
+        if not self._quiet:
+            self._progress.console.print(escape(text))
+
+    def show(self, event: dict[str, Any]) -> None:
+        """One event; kinds that are not known here are for others."""
+        if handler := getattr(self, f"_on_{event.get('event')}", None):
+            handler(event)
+
+    def conclude(self, result: dict[str, Any]) -> None:
+        """The last words of a run that went to its end."""
+        outcome = result.get("outcome")
+        word = f"[bold {COLOUR.get(str(outcome), 'dim')}]{str(outcome).upper()}[/]  " if outcome else ""
+        self._say(f"{word}{escape(str(result.get('sentence') or ''))}")
+        if champion := result.get("champion"):
+            self._say(f"champion: version {champion['version']} [dim]({champion['digest'][:12]})[/]")
+        else:
+            self._say("champion: none")
+
+    def _say(self, markup: str) -> None:
+        if not self._quiet:
+            self._progress.console.print(markup)
+
+    def _on_run_started(self, event: dict[str, Any]) -> None:
+        self._say(f"[bold]{escape(event['run'])}[/]")
+
+    def _on_waiting(self, event: dict[str, Any]) -> None:
+        self._say(f"[dim]waiting for process {event.get('pid')}, which holds this pipeline[/]")
+
+    def _on_warning(self, event: dict[str, Any]) -> None:
+        if not self._quiet:
+            err.print(f"[yellow]warning[/]: {escape(event['message'])}")
+
+    def _on_step_started(self, event: dict[str, Any]) -> None:
+        self._drop_bar()
+        self._bar = self._progress.add_task(event["step"], total=None, speed="")
+
+    def _on_progress(self, event: dict[str, Any]) -> None:
+        if self._bar is None:
+            self._bar = self._progress.add_task(event["step"], total=None, speed="")
+        self._progress.update(self._bar, completed=event["done"], total=event["total"])
+        if speed := self._progress.tasks[-1].speed:
+            self._progress.update(self._bar, speed=f"{speed:,.0f} {event['unit']}/s")
+
+    def _on_step_finished(self, event: dict[str, Any]) -> None:
+        self._drop_bar()
+        name = f"  {event['step']:<14}"
+        if event["state"] == "cached":
+            origin = event.get("from_run")
+            self._say(f"{name}[dim]cached[/]  " + (f"[dim]from {escape(origin)}[/]" if origin else ""))
+        elif event["state"] == "computed":
+            self._say(f"{name}{event['seconds']:6.1f} s")
+        else:
+            self._say(f"{name}[red]failed[/]")
+
+    def _drop_bar(self) -> None:
+        if self._bar is not None:
+            self._progress.remove_task(self._bar)
+            self._bar = None

@@ -1,0 +1,93 @@
+"""``plan``, ``status`` and ``explain``: verbs that only read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from regraft.cli import console
+from regraft.cli.run import Json, Pipeline, Set
+
+MARK = {"fresh": "[green]fresh[/]", "stale": "[yellow]stale[/]", "missing": "[red]missing[/]"}
+
+
+def add_to(app: typer.Typer) -> None:
+    for verb in (plan, status, explain):
+        app.command()(verb)
+
+
+def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
+    """Say which steps of PIPELINE would run, and why. Changes nothing."""
+    from regraft import dvc, standing
+    from regraft.plan import assess
+    from regraft.resolve import resolve
+    from regraft.workspace import Workspace
+
+    workspace = Workspace.find()
+    values = resolve(workspace, pipeline, set_ or ())
+    standing.require_data(workspace, pipeline, values["data"])
+    dvc.ensure_repository(workspace)
+    with standing.as_if_resolved(workspace, pipeline, values):
+        found = assess(workspace, pipeline, values)
+    decision = standing.decision_due(workspace, pipeline, values, found)
+    if json:
+        console.print_json({"pipeline": pipeline, "steps": [asdict(s) for s in found.steps], "data": found.data, "decision": decision})
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("step", "", "why"):
+        table.add_column(column)
+    for step in found.steps:
+        word = "up to date" if step.state == "fresh" else "[yellow]runs[/]" if step.certain else "[dim]may run[/]"
+        table.add_row(step.name, word, escape("; ".join(step.why)))
+    table.add_row("decide", "up to date" if decision is None else "[yellow]runs[/]", escape(decision or ""))
+    console.out.print(table)
+    if found.data:
+        console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(found.data)}; `dvc add data` takes it in", soft_wrap=True)
+
+
+def status(
+    pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all of them without it.", show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """Show champions, the last verdicts and the state of every step."""
+    from regraft.overview import overview
+    from regraft.workspace import Workspace
+
+    document = overview(Workspace.find(), pipeline)
+    if json:
+        console.print_json(document)
+        return
+    for name, entry in document["pipelines"].items():
+        console.out.print(f"[bold]{name}[/]")
+        champion, verdict = entry["champion"], entry["verdict"]
+        if champion:
+            console.out.print(f"  champion    version {champion['version']} ({champion['digest'][:12]}), since {champion['since']}, from {champion['run']}")
+        else:
+            console.out.print("  champion    none")
+        if entry["challenger"]:
+            console.out.print(f"  challenger  version {entry['challenger']['version']}")
+        console.out.print(f"  verdict     {verdict['outcome'].upper()} in {verdict['run']}" if verdict else "  verdict     none yet")
+        if entry.get("error"):
+            console.out.print(f"  [red]{escape(entry['error'])}[/]")
+        for step in entry["steps"]:
+            console.out.print(f"  {step['name']:<14}{MARK[step['state']]}  [dim]{escape('; '.join(step['why']))}[/]")
+
+
+def explain(run: Annotated[str, typer.Argument(help="A run, or a pipeline (its latest run).")], json: Json = False) -> None:
+    """Rebuild the verdict of RUN from its stored predictions, byte for byte, and tell what decided it."""
+    from regraft import explain as explaining
+    from regraft.tracking import Tracker
+    from regraft.workspace import Workspace
+
+    workspace = Workspace.find()
+    folder = Tracker(workspace).download_evidence(run)
+    story: Any = explaining.story(folder)
+    if json:
+        console.print_json(asdict(story))
+        return
+    for line in explaining.lines(story):
+        console.out.print(escape(line))

@@ -1,0 +1,78 @@
+"""``regraft run`` and ``regraft step``: the two ways work starts."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from regraft.cli import console
+
+Pipeline = Annotated[str, typer.Argument(help="Name of a pipeline file, without .yaml.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override one key for this run; repeatable.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(run)
+    app.command(hidden=True)(step)
+
+
+def run(
+    pipeline: Pipeline,
+    set_: Set = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for a run of the same pipeline, or exit 7.")] = True,
+    allow_inexact: Annotated[bool, typer.Option("--allow-inexact", help="Resume even where the bits may differ.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring PIPELINE up to date: run what changed, decide on evidence, register and promote what earned it."""
+    from regraft import launch, standing
+    from regraft.cli.live import Live
+    from regraft.dvc import ensure_repository
+    from regraft.workspace import Workspace
+
+    workspace = Workspace.find()
+    with launch.run_lock(workspace, pipeline, wait=wait):
+        resolved = standing.prepare(workspace, pipeline, set_ or ())
+        ensure_repository(workspace)
+        with Live(quiet=json) as live:
+            for note in resolved.notes:
+                live.note(note)
+            stand = standing.nothing_to_do(workspace, pipeline, resolved.values)
+            if stand is None:
+                result: dict[str, Any] = launch.launch(workspace, pipeline, allow_inexact=allow_inexact, on_event=live.show)
+            else:
+                live.note(f"nothing changed since {stand['run']}; no step runs")
+                live.conclude(stand)
+                result = stand
+    if json:
+        console.print_json(result)
+    sys.exit(result["exit"])
+
+
+def step(
+    name: Annotated[str, typer.Argument(help="The step.")],
+    pipeline: Annotated[str, typer.Option(help="The pipeline.")],
+    step_version: Annotated[int, typer.Option(help="The version dvc.yaml was generated for.")],
+) -> None:
+    """Run one step (this is what dvc.yaml calls)."""
+    from regraft import supervise
+    from regraft.errors import ConfigError, RegraftError
+    from regraft.resolve import read_resolved
+    from regraft.running import Running
+    from regraft.step import run_step
+    from regraft.workspace import Workspace
+
+    supervise.watch()
+    workspace = Workspace.find()
+    try:
+        found = workspace.step(name)
+        if found.version != step_version:
+            raise ConfigError(f"dvc.yaml runs version {step_version} of step '{name}', the code is version {found.version}", fix="regraft dvc")
+        said = workspace.invocation()
+        context = Running(pipeline=pipeline, step=name, allow_inexact=bool(said.get("allow_inexact")), report=bool(said))
+        run_step(found, workspace, pipeline, read_resolved(workspace, pipeline), context)
+    except RegraftError as error:
+        supervise.report_error(workspace, error)
+        raise

@@ -1,0 +1,43 @@
+"""What stands where: champions, last verdicts, steps. The document behind ``regraft status``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from regraft import files
+from regraft.errors import ConfigError, RegraftError
+from regraft.plan import assess
+from regraft.registry.store import FileJournal, champion_of, challenger_of
+from regraft.resolve import resolve, unknown
+from regraft.standing import as_if_resolved
+from regraft.workspace import Workspace
+
+
+def overview(workspace: Workspace, only: str | None = None) -> dict[str, Any]:
+    """``{tracking_uri, pipelines{P: {champion, challenger, verdict, steps[{name, state, why}]}}}``."""
+    if only is not None and only not in workspace.pipelines:
+        raise ConfigError(unknown("pipeline", only, workspace.pipelines))
+    names = [only] if only else list(workspace.pipelines)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.state / 'mlflow.db'}"
+    return {"tracking_uri": uri, "pipelines": {name: _pipeline(workspace, name) for name in names}}
+
+
+def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
+    entries = FileJournal(workspace.state, name).entries()
+    latest = workspace.latest_file(name)
+    verdict = files.read_json(latest) if latest.is_file() else None
+    entry: dict[str, Any] = {
+        "champion": champion_of(entries),
+        "challenger": challenger_of(entries),
+        "verdict": {"outcome": verdict["outcome"], "run": verdict["run"]} if verdict else None,
+        "steps": [],
+    }
+    try:
+        values = resolve(workspace, name)
+        with as_if_resolved(workspace, name, values):
+            steps = assess(workspace, name, values).steps
+        entry["steps"] = [{"name": step.name, "state": step.state, "why": list(step.why)} for step in steps]
+    except RegraftError as error:  # a broken pipeline file must not hide the champions of the others
+        entry["error"] = str(error)
+    return entry

@@ -1,0 +1,120 @@
+"""Is there anything to do? Answered without Prefect, MLflow, pandas or torch.
+
+Nothing is to be done when every step is fresh, the policy is the one the last verdict was written under, and the
+champion is still the one that verdict left behind. Then the standing verdict's exit code is the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from regraft import dvc, files
+from regraft.errors import DataRejected
+from regraft.plan import Assessment, assess
+from regraft.registry.store import FileJournal
+from regraft.resolve import load_pipeline, render, write_resolved
+from regraft.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A pipeline whose generated files are in step."""
+
+    values: dict[str, Any]
+    """The resolved file's content."""
+    notes: tuple[str, ...]
+    """What the user should be told."""
+
+
+def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Prepared:
+    """Render the resolved file and dvc.yaml; say what ``--set`` did and what is missing."""
+    options = load_pipeline(workspace, pipeline, sets)
+    require_data(workspace, pipeline, {"corpus": options.data.corpus, "labelled": options.data.labelled})
+    values = write_resolved(workspace, pipeline, sets)
+    text = dvc.render_dvc(workspace)
+    target = workspace.root / "dvc.yaml"
+    if target.read_text(encoding="utf8") != text:
+        files.write_text(target, text)
+    notes = [f"--set changed pipelines/resolved/{pipeline}.yaml only; `regraft dvc --check` fails until a run without it"] if sets else []
+    return Prepared(values, tuple(notes))
+
+
+def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str]) -> None:
+    """Both data paths exist, or a message that says how to get them."""
+    for key, path in sorted(data.items()):
+        if (workspace.root / path).exists():
+            continue
+        fix = f"put the data there, or correct data.{key} in pipelines/{pipeline}.yaml"
+        if path.startswith("data/demo/"):
+            fix = "python -m regraft.demo data/demo"
+        elif path.startswith("data/") and (workspace.root / "data.dvc").is_file():
+            fix = "dvc pull data.dvc"
+        raise DataRejected(f"data.{key}: {path} is not there", fix=fix)
+
+
+@contextlib.contextmanager
+def as_if_resolved(workspace: Workspace, pipeline: str, values: dict[str, Any]) -> Iterator[None]:
+    """DVC compares files: let it see the generated ones as a run would write them, then put back what was there."""
+    texts = {workspace.resolved_file(pipeline): render(values), workspace.root / "dvc.yaml": dvc.render_dvc(workspace)}
+    former = {path: path.read_text(encoding="utf8") if path.is_file() else None for path in texts}
+    changed = [path for path, text in texts.items() if former[path] != text]
+    try:
+        for path in changed:
+            files.write_text(path, texts[path])
+        yield
+    finally:
+        for path in changed:
+            text = former[path]
+            if text is None:
+                path.unlink()
+            else:
+                files.write_text(path, text)
+
+
+def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any], steps: Assessment) -> str | None:
+    """Why a new verdict would be written, or None."""
+    path = workspace.latest_file(pipeline)
+    if not path.is_file():
+        return "no verdict yet"
+    latest = files.read_json(path)
+    if latest["gates"] != values["gates"] or latest["seed"] != values["seed"]:
+        return f"the gates changed since {latest['run']}"
+    head = FileJournal(workspace.state, pipeline).head()
+    if (head.seq if head else 0) != latest["journal_seq"]:
+        return f"the champion changed since {latest['run']}"
+    return None if steps.fresh else "if the scores come out different"
+
+
+def nothing_to_do(workspace: Workspace, pipeline: str, values: dict[str, Any]) -> dict[str, Any] | None:
+    """The standing result, or None when something has to run."""
+    path = workspace.latest_file(pipeline)
+    if not path.is_file():
+        return None
+    steps = assess(workspace, pipeline, values)
+    latest: dict[str, Any] = files.read_json(path)
+    if decision_due(workspace, pipeline, values, steps) or _remote_champion_moved(pipeline, latest):
+        return None
+    return latest
+
+
+def _remote_champion_moved(pipeline: str, latest: dict[str, Any]) -> bool:
+    """With an http tracking URI, one REST call compares the alias; an unreachable server means: run, and say so there."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri.startswith(("http://", "https://")):
+        return False
+    query = urllib.parse.urlencode({"name": pipeline, "alias": "champion"})
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/api/2.0/mlflow/registered-models/alias?{query}", timeout=5) as answer:
+            version = json.load(answer)["model_version"]["version"]
+    except (urllib.error.URLError, TimeoutError, KeyError, ValueError):
+        version = None
+    champion = latest.get("champion")
+    return str(version) != str(champion["version"]) if champion else version is not None

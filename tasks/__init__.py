@@ -1,0 +1,1 @@
+"""One file per step: its config, its wiring to the library, its handle."""
