@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +103,16 @@ def ensure_repository(workspace: Workspace) -> None:
     _run(workspace, "config", "core.analytics", "false")
 
 
-def status(workspace: Workspace, pipeline: str) -> dict[str, Any]:
-    """What ``dvc status`` says of the stages of ``pipeline`` and of data.dvc (0.4 s)."""
-    targets = [f"{step.name}@{pipeline}" for step in workspace.steps]
+def status(workspace: Workspace, addresses: Sequence[str]) -> dict[str, Any]:
+    """What ``dvc status`` says of these stages, as far as dvc.yaml has them, and of data.dvc (0.4 s)."""
+    declared = _foreach(workspace)
+    targets = [address for address in addresses if address.partition("@")[2] in declared]
     if (workspace.root / "data.dvc").is_file():
         targets.append("data.dvc")
+    if not targets:
+        return {}
     said = _run(workspace, "status", "--json", *targets)
-    # Without --json's opening brace DVC printed a remark first.
-    return dict(json.loads(said[said.index("{") :]))
+    return dict(json.loads(said[said.index("{") :]))  # DVC may print a remark first
 
 
 def lock(workspace: Workspace) -> Mapping[str, Any]:

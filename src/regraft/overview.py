@@ -8,9 +8,8 @@ from typing import Any
 from regraft import files
 from regraft.errors import ConfigError, RegraftError
 from regraft.plan import assess
-from regraft.registry.store import FileJournal, champion_of, challenger_of
+from regraft.registry.store import FileJournal, challenger_of, champion_of
 from regraft.resolve import resolve, unknown
-from regraft.standing import as_if_resolved
 from regraft.workspace import Workspace
 
 
@@ -35,8 +34,7 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
     }
     try:
         values = resolve(workspace, name)
-        with as_if_resolved(workspace, name, values):
-            steps = assess(workspace, name, values).steps
+        steps = assess(workspace, name, values).steps
         entry["steps"] = [{"name": step.name, "state": step.state, "why": list(step.why)} for step in steps]
     except RegraftError as error:  # a broken pipeline file must not hide the champions of the others
         entry["error"] = str(error)

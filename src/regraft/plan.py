@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from regraft import dvc
-from regraft.step import Output
+from regraft.step import Output, Step
 from regraft.workspace import Workspace
 
 State = Literal["fresh", "stale", "missing"]
@@ -43,21 +43,28 @@ class Assessment:
 
 
 def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> Assessment:
-    """One ``dvc status`` for ``pipeline``, explained."""
-    said, locked = dvc.status(workspace, pipeline), dvc.lock(workspace)
+    """One ``dvc status`` for ``pipeline``, explained.
+
+    Data and outputs are DVC's to judge. Parameters and commands are compared with dvc.lock here, against
+    ``resolved`` as it would be written: reading a plan writes nothing, so a run at work is not disturbed.
+    """
+    locked = dvc.lock(workspace)
+    said = dvc.status(workspace, [address for step in workspace.steps if (address := f"{step.name}@{pipeline}") in locked])
     states: dict[str, StepState] = {}
     for step in workspace.steps:
         address = f"{step.name}@{pipeline}"
         before = [source.step for source in step.inputs.values() if isinstance(source, Output)]
         waits = sorted({name for name in before if states[name].state != "fresh"}, key=list(states).index)
-        entry = locked.get(address)
-        why = tuple(_reasons(said.get(address, []), entry, workspace, pipeline, resolved)) if entry else ("never run here",)
-        if entry is None:
-            state: State = "missing"
-        else:
-            state = "stale" if why or waits else "fresh"
-        certain = bool(why)
-        states[step.name] = StepState(step.name, state, why or tuple(f"if {name} comes out different" for name in waits), certain)
+        if address not in locked:
+            states[step.name] = StepState(step.name, "missing", ("never run here",), certain=True)
+            continue
+        why = (*_own_reasons(step, locked[address], pipeline, resolved), *_dvc_reasons(said.get(address, []), resolved))
+        states[step.name] = StepState(
+            step.name,
+            "stale" if why or waits else "fresh",
+            why or tuple(f"if {name} comes out different" for name in waits),
+            certain=bool(why),
+        )
     return Assessment(tuple(states.values()), _data(said.get("data.dvc", [])))
 
 
@@ -69,40 +76,38 @@ def _data(changes: list[Any]) -> str | None:
     return None
 
 
-def _reasons(
-    changes: list[Any], entry: Mapping[str, Any], workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]
-) -> Iterator[str]:
-    data = {path: f"data.{key}" for key, path in resolved["data"].items()}
-    for change in changes:
-        if change == "changed command":
-            yield "the step's code has a new version"
-            continue
-        if not isinstance(change, dict):
-            yield str(change)
-            continue
-        for path, how in change.get("changed deps", {}).items():
-            if isinstance(how, dict):
-                for section in how:
-                    yield from _parameters(section, entry, path, resolved)
-            elif path in data:
-                yield f"{data[path]} {'is gone' if how == 'deleted' else 'changed'} ({path})"
-            elif how == "deleted":
-                yield f"its input {path} is not here"
-            else:
-                yield f"its input {path} changed"
-        gone = [path for path, how in change.get("changed outs", {}).items() if how in ("deleted", "not in cache")]
-        changed = [path for path in change.get("changed outs", {}) if path not in gone]
-        if gone:
-            yield f"its output is not here ({', '.join(sorted(p.rsplit('/', 1)[-1] for p in gone))})"
-        if changed:
-            yield f"its output was changed by hand ({', '.join(changed)})"
-
-
-def _parameters(section: str, entry: Mapping[str, Any], path: str, resolved: Mapping[str, Any]) -> Iterator[str]:
-    before, now = _flat(entry.get("params", {}).get(path, {}).get(section, {})), _flat(resolved.get(section, {}))
+def _own_reasons(step: Step[Any], entry: Mapping[str, Any], pipeline: str, resolved: Mapping[str, Any]) -> Iterator[str]:
+    """The step's version, the paths of its data and its parameters, old -> new."""
+    if entry["cmd"] != dvc.stage(step)["cmd"].replace("${key}", pipeline):
+        yield "the step's code has a new version"
+    read = {dep["path"] for dep in entry.get("deps", [])}
+    for source in step.inputs.values():
+        if isinstance(source, str) and (path := resolved["data"][source.removeprefix("data.")]) not in read:
+            yield f"{source} is now {path}"
+    params = next(iter(entry.get("params", {}).values()), {})
+    before, now = _flat(params.get(step.name, {})), _flat(resolved[step.name])
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
-            yield f"{section}.{key}: {_show(before, key)} -> {_show(now, key)}"
+            yield f"{step.name}.{key}: {_show(before, key)} -> {_show(now, key)}"
+
+
+def _dvc_reasons(changes: list[Any], resolved: Mapping[str, Any]) -> Iterator[str]:
+    """Changed data and missing or touched outputs. A missing input is its own step's missing output."""
+    data = {path: f"data.{key}" for key, path in resolved["data"].items()}
+    for change in changes:
+        if not isinstance(change, dict):
+            continue
+        for path, how in change.get("changed deps", {}).items():
+            if path in data:
+                yield f"{data[path]} {'is gone' if how == 'deleted' else 'changed'} ({path})"
+            elif how == "modified":
+                yield f"its input {path} changed"
+        outs = change.get("changed outs", {})
+        gone = [path for path, how in outs.items() if how in ("deleted", "not in cache")]
+        if gone:
+            yield f"its output is not here ({', '.join(sorted(p.rsplit('/', 1)[-1] for p in gone))})"
+        if changed := sorted(outs.keys() - set(gone)):
+            yield f"its output was changed by hand ({', '.join(changed)})"
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -85,10 +85,7 @@ def _assign(value: dict[str, Any], assignment: str) -> None:
     *parents, last = key.split(".")
     target: Any = value
     for depth, parent in enumerate(parents):
-        if isinstance(target, list):
-            target = _item(target, parent, key)
-        else:
-            target = target.setdefault(parent, {})
+        target = _item(target, parent, key) if isinstance(target, list) else target.setdefault(parent, {})
         if not isinstance(target, dict | list):
             raise ConfigError(f"--set {key}: {'.'.join(parents[: depth + 1])} is a value, it has no keys")
     try:
@@ -110,7 +107,7 @@ def _item(values: list[Any], index: str, key: str) -> Any:
 
 def _problem(item: Any, shown: str, node: yaml.Node) -> Problem:
     """One pydantic error in the words of someone who edits YAML."""
-    where = [part for part in item["loc"]]
+    where = list(item["loc"])
     key = ".".join(map(str, where))
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(where[-1]), _fields(PipelineOptions, where[:-1]), n=1)
@@ -120,7 +117,8 @@ def _problem(item: Any, shown: str, node: yaml.Node) -> Problem:
         message, rule = f"{key}: missing", "required"
     else:
         text = item["msg"].removeprefix("Value error, ")
-        message = f"{key}: {text[:1].lower()}{text[1:]}" + (f", not {item['input']!r}" if where and not isinstance(item["input"], dict) else "")
+        given = "" if not where or isinstance(item["input"], dict) else f", not {item['input']!r}"
+        message = f"{key}: {text[:1].lower()}{text[1:]}{given}".removeprefix(": ")
         rule = item["type"]
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
     return Problem(message=message, file=shown, row=_line(node, where), column=key, value=value, rule=rule)

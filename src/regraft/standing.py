@@ -6,21 +6,20 @@ champion is still the one that verdict left behind. Then the standing verdict's 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from regraft import dvc, files
 from regraft.errors import DataRejected
-from regraft.plan import Assessment, assess
+from regraft.plan import Assessment
 from regraft.registry.store import FileJournal
-from regraft.resolve import load_pipeline, render, write_resolved
+from regraft.resolve import load_pipeline, write_resolved
 from regraft.workspace import Workspace
 
 
@@ -60,25 +59,6 @@ def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str]) -
         raise DataRejected(f"data.{key}: {path} is not there", fix=fix)
 
 
-@contextlib.contextmanager
-def as_if_resolved(workspace: Workspace, pipeline: str, values: dict[str, Any]) -> Iterator[None]:
-    """DVC compares files: let it see the generated ones as a run would write them, then put back what was there."""
-    texts = {workspace.resolved_file(pipeline): render(values), workspace.root / "dvc.yaml": dvc.render_dvc(workspace)}
-    former = {path: path.read_text(encoding="utf8") if path.is_file() else None for path in texts}
-    changed = [path for path, text in texts.items() if former[path] != text]
-    try:
-        for path in changed:
-            files.write_text(path, texts[path])
-        yield
-    finally:
-        for path in changed:
-            text = former[path]
-            if text is None:
-                path.unlink()
-            else:
-                files.write_text(path, text)
-
-
 def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any], steps: Assessment) -> str | None:
     """Why a new verdict would be written, or None."""
     path = workspace.latest_file(pipeline)
@@ -93,12 +73,11 @@ def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any],
     return None if steps.fresh else "if the scores come out different"
 
 
-def nothing_to_do(workspace: Workspace, pipeline: str, values: dict[str, Any]) -> dict[str, Any] | None:
+def nothing_to_do(workspace: Workspace, pipeline: str, values: dict[str, Any], steps: Assessment) -> dict[str, Any] | None:
     """The standing result, or None when something has to run."""
     path = workspace.latest_file(pipeline)
     if not path.is_file():
         return None
-    steps = assess(workspace, pipeline, values)
     latest: dict[str, Any] = files.read_json(path)
     if decision_due(workspace, pipeline, values, steps) or _remote_champion_moved(pipeline, latest):
         return None

@@ -32,7 +32,9 @@ def promote(
 
 def rollback(
     pipeline: Pipeline,
-    to: Annotated[int | None, typer.Option("--to", help="The version; the champion before this one without it.", show_default=False)] = None,
+    to: Annotated[
+        int | None, typer.Option("--to", help="The version; the champion before this one without it.", show_default=False)
+    ] = None,
     reason: Reason = "rolled back by hand",
     json: Json = False,
 ) -> None:

@@ -31,8 +31,7 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     values = resolve(workspace, pipeline, set_ or ())
     standing.require_data(workspace, pipeline, values["data"])
     dvc.ensure_repository(workspace)
-    with standing.as_if_resolved(workspace, pipeline, values):
-        found = assess(workspace, pipeline, values)
+    found = assess(workspace, pipeline, values)
     decision = standing.decision_due(workspace, pipeline, values, found)
     if json:
         console.print_json({"pipeline": pipeline, "steps": [asdict(s) for s in found.steps], "data": found.data, "decision": decision})
@@ -65,7 +64,9 @@ def status(
         console.out.print(f"[bold]{name}[/]")
         champion, verdict = entry["champion"], entry["verdict"]
         if champion:
-            console.out.print(f"  champion    version {champion['version']} ({champion['digest'][:12]}), since {champion['since']}, from {champion['run']}")
+            console.out.print(
+                f"  champion    version {champion['version']} ({champion['digest'][:12]}), since {champion['since']}, from {champion['run']}"
+            )
         else:
             console.out.print("  champion    none")
         if entry["challenger"]:

@@ -30,16 +30,20 @@ def run(
     from regraft import launch, standing
     from regraft.cli.live import Live
     from regraft.dvc import ensure_repository
+    from regraft.plan import assess
     from regraft.workspace import Workspace
 
     workspace = Workspace.find()
     with launch.run_lock(workspace, pipeline, wait=wait):
-        resolved = standing.prepare(workspace, pipeline, set_ or ())
+        prepared = standing.prepare(workspace, pipeline, set_ or ())
         ensure_repository(workspace)
+        steps = assess(workspace, pipeline, prepared.values)
         with Live(quiet=json) as live:
-            for note in resolved.notes:
+            for note in prepared.notes:
                 live.note(note)
-            stand = standing.nothing_to_do(workspace, pipeline, resolved.values)
+            if steps.data:
+                live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
+            stand = standing.nothing_to_do(workspace, pipeline, prepared.values, steps)
             if stand is None:
                 result: dict[str, Any] = launch.launch(workspace, pipeline, allow_inexact=allow_inexact, on_event=live.show)
             else:
@@ -69,7 +73,9 @@ def step(
     try:
         found = workspace.step(name)
         if found.version != step_version:
-            raise ConfigError(f"dvc.yaml runs version {step_version} of step '{name}', the code is version {found.version}", fix="regraft dvc")
+            raise ConfigError(
+                f"dvc.yaml runs version {step_version} of step '{name}', the code is version {found.version}", fix="regraft dvc"
+            )
         said = workspace.invocation()
         context = Running(pipeline=pipeline, step=name, allow_inexact=bool(said.get("allow_inexact")), report=bool(said))
         run_step(found, workspace, pipeline, read_resolved(workspace, pipeline), context)
