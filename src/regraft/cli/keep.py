@@ -49,8 +49,8 @@ def dvc(
             raise ConfigError(f"not in step with the code and the pipeline files: {', '.join(stale)}", fix="regraft dvc")
         console.out.print("dvc.yaml and pipelines/resolved/ are in step")
         return
-    for stale in generated.leftover(workspace):
-        stale.unlink()
+    for path in generated.leftover(workspace):
+        path.unlink()
     for name in workspace.pipelines:
         write_resolved(workspace, name)
     files.write_text(workspace.root / "dvc.yaml", generated.render_dvc(workspace))

@@ -61,21 +61,24 @@ def status(
         console.print_json(document)
         return
     for name, entry in document["pipelines"].items():
-        console.out.print(f"[bold]{name}[/]")
-        champion, verdict = entry["champion"], entry["verdict"]
-        if champion:
-            console.out.print(
-                f"  champion    version {champion['version']} ({champion['digest'][:12]}), since {champion['since']}, from {champion['run']}"
-            )
-        else:
-            console.out.print("  champion    none")
-        if entry["challenger"]:
-            console.out.print(f"  challenger  version {entry['challenger']['version']}")
-        console.out.print(f"  verdict     {verdict['outcome'].upper()} in {verdict['run']}" if verdict else "  verdict     none yet")
-        if entry.get("error"):
-            console.out.print(f"  [red]{escape(entry['error'])}[/]")
-        for step in entry["steps"]:
-            console.out.print(f"  {step['name']:<14}{MARK[step['state']]}  [dim]{escape('; '.join(step['why']))}[/]")
+        _show(name, entry)
+
+
+def _show(name: str, entry: dict[str, Any]) -> None:
+    champion, challenger, verdict = entry["champion"], entry["challenger"], entry["verdict"]
+    say = console.out.print
+    say(f"[bold]{name}[/]")
+    if champion:
+        say(f"  champion      version {champion['version']} ({champion['digest'][:12]}) since {champion['since']}, {champion['run']}")
+    else:
+        say("  champion      none")
+    if challenger:
+        say(f"  challenger    version {challenger['version']}")
+    say(f"  verdict       {verdict['outcome'].upper()} in {verdict['run']}" if verdict else "  verdict       none yet")
+    if entry.get("error"):
+        say(f"  [red]{escape(entry['error'])}[/]")
+    for step in entry["steps"]:
+        say(f"  {step['name']:<14}{MARK[step['state']]}  [dim]{escape('; '.join(step['why']))}[/]")
 
 
 def explain(run: Annotated[str, typer.Argument(help="A run, or a pipeline (its latest run).")], json: Json = False) -> None:
