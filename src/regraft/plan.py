@@ -69,11 +69,9 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> 
 
 
 def _data(changes: list[Any]) -> str | None:
-    for change in changes:
-        if isinstance(change, dict):
-            for kind, paths in change.items():
-                return "; ".join(f"{path} {how} ({kind})" for path, how in paths.items())
-    return None
+    """How data/ differs from data.dvc. Bytes that are only missing from the cache are no difference."""
+    outs = {path: how for change in changes if isinstance(change, dict) for path, how in change.get("changed outs", {}).items()}
+    return "; ".join(f"{path} is {how}" for path, how in outs.items() if how != "not in cache") or None
 
 
 def _own_reasons(step: Step[Any], entry: Mapping[str, Any], pipeline: str, resolved: Mapping[str, Any]) -> Iterator[str]:
