@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -108,38 +108,26 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     with running(context):
         emit("start")
         metrics = dict(step.run(config, inputs, partial / "out"))
-    seconds = time.perf_counter() - clock
-    changed = [name for name, path in inputs.items() if files.digest(path) != hashes[name]]
-    if changed:
+    seconds = round(time.perf_counter() - clock, 3)
+    if changed := [name for name, path in inputs.items() if files.digest(path) != hashes[name]]:
         raise EnvironmentFault(
             f"step '{step.name}': {', '.join(changed)} changed while the step was reading it; nothing was kept",
             fix=f"regraft run {pipeline}",
         )
-    files.write_json(
-        partial / "evidence" / "metrics.json", {"metrics": metrics, "seconds": round(seconds, 3)}
-    )
+    files.write_json(partial / "evidence" / "metrics.json", {"metrics": metrics, "seconds": seconds})
     record = {
         "schema": RECORD_SCHEMA,
         "pipeline": pipeline,
         "step": step.name,
         "step_version": step.version,
         "fingerprint": identity,
-        "invocation": os.environ.get("REGRAFT_INVOCATION", ""),
-        "run": workspace.invocation().get("run", ""),
-        "mlflow_run_id": os.environ.get("MLFLOW_RUN_ID", ""),
         "inputs": {name: {"path": workspace.relative(path), "hash": hashes[name]} for name, path in inputs.items()},
         "params": config.model_dump(mode="json"),
         "outputs": files.tree(partial / "out"),
         "metrics": metrics,
         "started": started.isoformat(timespec="seconds"),
-        "seconds": round(seconds, 3),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 1024**2),
-        "device": context.facts.get("device", "cpu"),
-        "threads": context.facts.get("threads", 1),
-        "precision": context.facts.get("precision", "fp32"),
-        "exact": context.facts.get("exact", True),
-        "versions": _versions(),
-        "git": git_state(workspace.root),
+        "seconds": seconds,
+        **_circumstances(workspace, context),
     }
     for name in ("out", "evidence"):
         shutil.rmtree(home / name, ignore_errors=True)
@@ -149,9 +137,25 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     shutil.rmtree(context.checkpoints, ignore_errors=True)
 
 
+def _circumstances(workspace: Workspace, context: Running) -> dict[str, Any]:
+    """The part of a record that is evidence, not identity: who asked, on what machine, with which libraries."""
+    return {
+        "invocation": os.environ.get("REGRAFT_INVOCATION", ""),
+        "run": workspace.invocation().get("run", ""),
+        "mlflow_run_id": os.environ.get("MLFLOW_RUN_ID", ""),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 1024**2),
+        "device": context.facts.get("device", "cpu"),
+        "threads": context.facts.get("threads", 1),
+        "precision": context.facts.get("precision", "fp32"),
+        "exact": context.facts.get("exact", True),
+        "versions": _versions(),
+        "git": git_state(workspace.root),
+    }
+
+
 def _versions() -> dict[str, str]:
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for library in LIBRARIES:
-        with suppress(Exception):  # not installed: the record says so by its absence
+        with suppress(PackageNotFoundError):  # the record says so by its absence
             found[library] = version(library)
     return found
