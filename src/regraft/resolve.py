@@ -121,7 +121,7 @@ def _problem(item: Any, shown: str, node: yaml.Node) -> Problem:
         message = f"{key}: {text[:1].lower()}{text[1:]}{given}".removeprefix(": ")
         rule = item["type"]
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
-    return Problem(message=message, file=shown, row=_line(node, where), column=key, value=value, rule=rule)
+    return Problem(message=message, file=shown, row=line_of(node, where), column=key, value=value, rule=rule)
 
 
 def _fields(model: type[BaseModel], where: Sequence[Any]) -> list[str]:
@@ -138,7 +138,7 @@ def _fields(model: type[BaseModel], where: Sequence[Any]) -> list[str]:
     return list(model.model_fields)
 
 
-def _line(node: yaml.Node, where: Sequence[Any]) -> int | None:
+def line_of(node: yaml.Node, where: Sequence[Any]) -> int | None:
     """Line of the deepest part of ``where`` that the file really holds."""
     line = None
     for part in where:
