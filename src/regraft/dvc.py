@@ -99,8 +99,8 @@ def ensure_repository(workspace: Workspace) -> None:
     if (workspace.root / ".dvc" / "config").is_file():
         return
     flags = [] if (workspace.root / ".git").exists() else ["--no-scm"]
-    _run(workspace, "init", "-q", "-f", *flags)
-    _run(workspace, "config", "core.analytics", "false")
+    ask(workspace, "init", "-q", "-f", *flags)
+    ask(workspace, "config", "core.analytics", "false")
 
 
 def status(workspace: Workspace, addresses: Sequence[str]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def status(workspace: Workspace, addresses: Sequence[str]) -> dict[str, Any]:
         targets.append("data.dvc")
     if not targets:
         return {}
-    said = _run(workspace, "status", "--json", *targets)
+    said = ask(workspace, "status", "--json", *targets)
     return dict(json.loads(said[said.index("{") :]))  # DVC may print a remark first
 
 
@@ -124,7 +124,8 @@ def lock(workspace: Workspace) -> Mapping[str, Any]:
     return dict((yaml.load(path.read_text(encoding="utf8"), Loader=loader) or {}).get("stages", {}))
 
 
-def _run(workspace: Workspace, *argv: str) -> str:
+def ask(workspace: Workspace, *argv: str) -> str:
+    """What ``dvc`` prints on stdout; a failure is an error in DVC's own words."""
     try:
         done = subprocess.run(
             command(*argv), cwd=workspace.root, env=environment(), capture_output=True, text=True, timeout=120, check=False
