@@ -125,14 +125,14 @@ def _from_hub(spec: str) -> Path:
 
 def _snapshot(spec: str, repo: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
     why = "its weights are incomplete there; the repository may hold no safetensors"
     for local_only in (True, False):  # a pinned revision cannot change: a whole cached one needs no network
         try:
             wanted = list(MATTERS)
             folder = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted, local_files_only=local_only))
-        except (RepositoryNotFoundError, RevisionNotFoundError):
+        except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
             message = f"base_model {spec}: the hub has no such repository or revision, or your token may not read it"
             raise ConfigError(message, fix="hf auth login") from None
         except LocalEntryNotFoundError as error:

@@ -177,6 +177,7 @@ def test_every_accepted_type_is_one_that_transformers_can_mask() -> None:
         ("hub:owner/name", "named with its commit"),
         ("hub:owner/name@main", "named with its commit"),
         ("hub:name@" + "0" * 40, "named with its commit"),
+        ("hub:owner/a--b@" + "0" * 40, "no such repository"),
     ],
 )
 def test_a_spec_that_names_nothing_is_a_configuration_error(tmp_path: Path, spec: str, text: str) -> None:
