@@ -1,0 +1,356 @@
+"""The doctor's findings, against real sockets, real metadata and real files."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from regraft import doctor, dvc, supervise, template
+from regraft.doctor import folder, installation, journal, stores
+from regraft.doctor.check import Check
+from regraft.errors import EnvironmentFault
+from regraft.registry.store import FileJournal
+from regraft.workspace import Workspace
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL", "REGRAFT_STATE", *installation.TELEMETRY_OFF):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(stores, "TIMEOUT", 0.5)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "demo.yaml").touch()
+    (tmp_path / "dvc.yaml").touch()
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """A web server on loopback that gives one answer to everything; returns its URL."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(status: int, body: bytes = b"") -> str:
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def only(checks: Iterator[Check]) -> Check:
+    (check,) = checks
+    return check
+
+
+# -- the installation
+
+
+def pretend(folder: Path, name: str, version: str, *requires: str) -> None:
+    """Metadata of a distribution, as pip would leave it."""
+    info = folder / f"{name}-{version}.dist-info"
+    info.mkdir(parents=True)
+    lines = ["Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}", "Requires-Python: >=3.11,<3.14"]
+    (info / "METADATA").write_text("\n".join([*lines, *(f"Requires-Dist: {text}" for text in requires)]) + "\n")
+
+
+def test_what_is_installed_here_is_in_the_supported_ranges():
+    assert [check for check in installation.libraries() if check.state == "bad"] == []
+
+
+@pytest.mark.parametrize(("name", "version", "says"), [
+    ("fastapi", "0.152.0", "the Prefect server cannot start"),
+    ("sqlalchemy", "2.1.9", "schedules never produce a run"),
+    ("prefect", "3.9.1", "certifi"),
+    ("torch", "2.14.0", "one version of torch"),
+])
+def test_a_known_bad_version_is_named_with_what_it_breaks(name, version, says, tmp_path, monkeypatch):
+    pretend(tmp_path, name, version)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = {check.name: check for check in installation.libraries()}[name]
+    assert (found.state, version in found.message, says in found.message) == ("bad", True, True)
+    assert found.fix.startswith(f"pip install '{name}<")
+
+
+def test_a_local_build_of_torch_is_the_version_it_is_a_build_of(tmp_path, monkeypatch):
+    pretend(tmp_path, "torch", "2.13.0+cu130")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "torch" not in {check.name for check in installation.libraries()}
+
+
+def test_a_missing_mlflow_is_seen_although_the_workspace_has_a_folder_of_that_name(tmp_path, monkeypatch):
+    pretend(tmp_path, "regraft", "0.1.0", "mlflow>=3.17", 'boto3>=1.43; extra == "s3"')
+    (tmp_path / "mlflow").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    found = {check.name: check for check in installation.libraries()}
+    assert found["mlflow"].message.startswith("not installed")
+    assert "folder mlflow/" in found["mlflow"].message
+    assert "boto3" not in found, "an extra that nobody asked for is not missing"
+
+
+def test_a_python_outside_the_range_is_bad(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 10, 4))
+    check = only(installation.python())
+    assert (check.state, check.message.startswith("3.10.4; regraft 0.1.0 needs ")) == ("bad", True)
+
+
+@pytest.mark.parametrize(("value", "state"), [("true", "ok"), ("1", "ok"), ("false", "warn")])
+def test_telemetry_that_the_environment_turns_on_is_told(value, state, monkeypatch):
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", value)
+    check = only(installation.telemetry())
+    assert check.state == state
+    assert (check.fix == "unset MLFLOW_DISABLE_TELEMETRY") == (state == "warn")
+
+
+# -- stores
+
+
+def test_without_configuration_every_store_is_local_and_well(workspace):
+    assert {check.state for check in [*stores.prefect(), *stores.tracking(workspace), *stores.s3_endpoint()]} == {"ok"}
+
+
+def test_unreachable_servers_are_named_without_their_passwords(closed_port, workspace, monkeypatch):
+    url = f"http://me:hunter2@127.0.0.1:{closed_port}"
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL"):
+        monkeypatch.setenv(name, url)
+    for check in [*stores.prefect(), *stores.tracking(workspace), *stores.s3_endpoint()]:
+        assert (check.state, "not reachable" in check.message) == ("bad", True)
+        assert f"127.0.0.1:{closed_port}" in check.message
+        assert "hunter2" not in check.message
+
+
+@pytest.mark.parametrize(("status", "body", "state"), [
+    (200, b"true", "ok"),
+    (200, b"<html>", "bad"),
+    (401, b"", "warn"),
+    (503, b"", "bad"),
+])
+def test_a_prefect_server_is_judged_by_what_it_says(status, body, state, serve, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", serve(status, body) + "/api")
+    assert only(stores.prefect()).state == state
+
+
+@pytest.mark.parametrize(("status", "state"), [(200, "ok"), (401, "warn"), (500, "bad")])
+def test_a_tracking_server_is_judged_by_its_health(status, state, serve, workspace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", serve(status, b"OK"))
+    assert only(stores.tracking(workspace)).state == state
+
+
+@pytest.mark.parametrize(("uri", "state"), [
+    ("sqlite:///{root}/mlflow.db", "ok"),
+    ("sqlite:////nowhere/at/all/mlflow.db", "bad"),
+    ("postgresql+psycopg2://me:secret@127.0.0.1:{port}/mlflow", "bad"),
+    ("file:///tmp/mlruns", "bad"),
+])
+def test_a_tracking_database_has_to_be_within_reach(uri, state, workspace, closed_port, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(root=workspace.root, port=closed_port))
+    check = only(stores.tracking(workspace))
+    assert check.state == state
+    assert "secret" not in check.message
+
+
+@pytest.mark.parametrize(("status", "state"), [(403, "ok"), (404, "ok"), (503, "bad")])
+def test_an_s3_store_that_does_not_know_us_is_a_store(status, state, serve, monkeypatch):
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", serve(status))
+    assert only(stores.s3_endpoint()).state == state
+
+
+def test_a_server_that_never_answers_costs_its_timeout():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        start = time.monotonic()
+        code, _ = stores.get(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert isinstance(code, str)
+        assert time.monotonic() - start < 5 * stores.TIMEOUT
+
+
+def test_every_dvc_remote_is_looked_at(workspace, closed_port, serve):
+    dvc.ensure_repository(workspace)
+    with (workspace.root / ".dvc" / "config").open("a") as config:
+        config.write(f"['remote \"near\"']\n    url = {workspace.root}/cache\n['remote \"gone\"']\n    url = /no/such/mount/cache\n")
+        for name, endpoint in (("dead", f"http://127.0.0.1:{closed_port}"), ("denied", serve(403)), ("fine", serve(200))):
+            config.write(f"['remote \"{name}\"']\n    url = s3://bucket/dvc\n    endpointurl = {endpoint}\n    region = eu-west-1\n")
+            config.write("    access_key_id = me\n    secret_access_key = hunter2\n")
+        config.write("['remote \"cloud\"']\n    url = gs://bucket\n")
+    found = {check.name.removeprefix("dvc remote "): check for check in stores.remotes(workspace)}
+    assert {name: check.state for name, check in found.items()} == {
+        "near": "ok", "gone": "bad", "dead": "bad", "denied": "bad", "fine": "ok", "cloud": "bad",
+    }  # fmt: skip
+    assert "denies access" in found["denied"].message
+    assert found["cloud"].fix == "pip install dvc-gs"
+    assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize("line", ["secret_access_key = hunter2", "url = https://me:hunter2@host/dvc", "session_token = hunter2"])
+def test_a_secret_in_the_committed_dvc_config_is_named_but_not_printed(line, workspace):
+    (workspace.root / ".dvc").mkdir()
+    (workspace.root / ".dvc" / "config").write_text(f"['remote \"storage\"']\n    region = x\n    {line}\n")
+    check = only(stores.secrets(workspace))
+    assert (check.state, f"storage.{line.split()[0]}" in check.message, "hunter2" in str(check)) == ("warn", True, False)
+
+
+def test_a_dvc_config_without_secrets_is_no_finding(workspace):
+    (workspace.root / ".dvc").mkdir()
+    (workspace.root / ".dvc" / "config").write_text("[core]\n    remote = storage\n['remote \"storage\"']\n    url = s3://bucket/dvc\n")
+    assert list(stores.secrets(workspace)) == []
+
+
+# -- the registry
+
+
+def model(version: str) -> dict[str, str]:
+    return {"version": version, "digest": version * 64}
+
+
+def alias(workspace: Workspace, version: int) -> None:
+    """What MLflow's sqlite registry holds of an alias (mlflow 3.17, SqlRegisteredModelAlias)."""
+    with closing(sqlite3.connect(workspace.state / "mlflow.db")) as database, database:
+        database.execute("CREATE TABLE registered_model_aliases (workspace TEXT, name TEXT, alias TEXT, version INTEGER)")
+        database.execute("INSERT INTO registered_model_aliases VALUES ('default', 'demo', 'champion', ?)", (version,))
+
+
+def test_a_champion_that_follows_the_journal_is_well(workspace):
+    FileJournal(workspace.state, "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
+    alias(workspace, 1)
+    assert only(journal.registry(workspace)).state == "ok"
+
+
+def test_a_champion_that_the_journal_does_not_know_is_bad(workspace):
+    FileJournal(workspace.state, "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
+    alias(workspace, 2)
+    check = only(journal.registry(workspace))
+    assert check.state == "bad"
+    assert "version 1 is champion, and MLflow that version 2" in check.message
+
+
+def test_an_edited_journal_is_bad(workspace):
+    written = FileJournal(workspace.state, "demo")
+    for seq in range(2):
+        written.append(seq, "register", from_=None, to=model(str(seq)), run="r", reason="")
+    first = workspace.state / "journal" / "demo" / "00000001.json"
+    first.write_text(first.read_text().replace('"reason": ""', '"reason": "because"'))
+    check = only(journal.registry(workspace))
+    assert (check.state, "entry 2" in check.message) == ("bad", True)
+
+
+def test_a_server_that_cannot_be_asked_leaves_the_champion_open(workspace, closed_port, monkeypatch):
+    FileJournal(workspace.state, "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
+    assert only(journal.registry(workspace)).state == "warn"
+
+
+@pytest.mark.parametrize(("status", "body", "state"), [(200, b'{"model_version": {"version": "1"}}', "ok"), (404, b"{}", "bad")])
+def test_a_server_is_asked_for_its_champion(status, body, state, serve, workspace, monkeypatch):
+    FileJournal(workspace.state, "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", serve(status, body))
+    assert only(journal.registry(workspace)).state == state
+
+
+# -- the folder
+
+
+def test_a_half_written_step_is_told_from_one_at_work(workspace):
+    (workspace.artifacts("demo", "corpus") / ".partial").mkdir(parents=True)
+    assert only(folder.leftovers(workspace)).state == "warn"
+    with closing(open(supervise.open_lock(workspace.scratch / "locks" / "demo.alive"))) as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        check = only(folder.leftovers(workspace))
+        assert (check.state, "in progress" in check.message) == ("ok", True)
+
+
+def test_checkpoints_that_nobody_will_resume_are_named(workspace):
+    for pipeline in ("demo", "removed"):
+        (workspace.checkpoints(pipeline, "pretrain", "f" * 64) / "1").mkdir(parents=True)
+    check = only(folder.leftovers(workspace))
+    assert "removed/pretrain" in check.message
+    assert "its pipeline is gone" in check.message
+
+
+def test_a_state_folder_that_cannot_be_written_is_bad(workspace, monkeypatch):
+    monkeypatch.setenv("REGRAFT_STATE", "/proc/regraft")
+    assert next(folder.state(workspace)).state == "bad"
+
+
+def test_python_in_the_folder_mlflow_is_bad(workspace):
+    (workspace.root / "mlflow").mkdir()
+    (workspace.root / "mlflow" / "__init__.py").touch()
+    assert next(folder.pipelines(workspace)).name == "mlflow/"
+
+
+def test_ones_own_changes_are_told_and_a_template_that_moved_on_is_a_warning(workspace, monkeypatch):
+    drifts = [template.Drift("tasks/a.py", "you")]
+    monkeypatch.setattr(template, "drift", lambda _: drifts)
+    assert only(folder.template(workspace)) == Check("template", "ok", "tasks/a.py: you changed it")
+    drifts.append(template.Drift("tasks/b.py", "library"))
+    assert only(folder.template(workspace)).state == "warn"
+
+
+# -- all at once
+
+
+def test_probes_run_at_once_and_one_that_hangs_is_reported():
+    def slow(name: str) -> Iterator[Check]:
+        time.sleep(0.3)
+        yield Check(name, "ok", "")
+
+    def raising() -> Iterator[Check]:
+        yield Check("first", "ok", "")
+        raise EnvironmentFault("no", fix="yes")
+
+    def bug() -> Iterator[Check]:
+        yield Check("x", "ok", str(1 / 0))
+
+    probes = {**{f"slow {i}": lambda i=i: slow(f"slow {i}") for i in range(5)}, "raising": raising, "bug": bug}
+    probes["hangs"] = lambda: iter([time.sleep(60)])  # type: ignore[list-item,func-returns-value]
+    start = time.monotonic()
+    found = doctor.at_once(probes, deadline=1.0)
+    assert time.monotonic() - start < 2
+    assert [(check.name, check.state) for check in found] == [
+        *((f"slow {i}", "ok") for i in range(5)), ("raising", "bad"), ("bug", "bad"), ("hangs", "bad"),
+    ]  # fmt: skip
+    assert "ZeroDivisionError" in found[-2].message
+
+
+def test_without_a_workspace_the_installation_is_examined_all_the_same():
+    found = {check.name: check.state for check in doctor.examine(None)}
+    assert found["libraries"] == "ok"
+    assert found["workspace"] == "warn"
+    assert "bad" not in found.values()
