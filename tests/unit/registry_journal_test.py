@@ -1,0 +1,191 @@
+"""The journal: compare-and-swap, hash chain, and what follows from a list of entries."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from regraft.errors import Conflict, EnvironmentFault
+from regraft.registry.store import Entry, FileJournal, Model, challenger_of, champion_of, lease, previous_of, rolled_back, whoami
+
+RACE = """
+import sys, time
+from pathlib import Path
+from regraft.errors import Conflict
+from regraft.registry.store import FileJournal
+
+journal, me, rounds, start = FileJournal(Path(sys.argv[1]), "demo"), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+time.sleep(max(0.0, start - time.time()))
+won = 0
+for seen in range(rounds):
+    while (head := journal.head()) is None and seen or (head and head.seq < seen):
+        time.sleep(0.0005)
+    try:
+        journal.append(seen, "promote", from_=None, to={"version": me, "digest": me}, run=me, reason="race")
+        won += 1
+    except Conflict:
+        pass
+print(won)
+"""
+
+
+def model(version: int) -> Model:
+    return {"version": str(version), "digest": f"digest-{version}"}
+
+
+def history(tmp_path: Path, *moves: tuple[str, int]) -> list[Entry]:
+    """A journal in which the named actions happened to the named versions, oldest first."""
+    journal = FileJournal(tmp_path, "demo")
+    now: Model | None = None
+    for seen, (action, version) in enumerate(moves):
+        moved = action != "register"
+        journal.append(seen, action, from_=now if moved else None, to=model(version), run=f"run-{version}", reason="test")  # type: ignore[arg-type]
+        now = model(version) if moved else now
+    return journal.entries()
+
+
+def version_of(found: dict[str, str] | None) -> str | None:
+    return found["version"] if found else None
+
+
+def test_of_eight_racing_processes_exactly_one_wins_each_round(tmp_path):
+    rounds, start = 20, str(time.time() + 1.5)
+    racers = [
+        subprocess.Popen([sys.executable, "-c", RACE, str(tmp_path), str(i), str(rounds), start], stdout=subprocess.PIPE, text=True)
+        for i in range(8)
+    ]
+    wins = [int(racer.communicate(timeout=60)[0]) for racer in racers]
+    assert sum(wins) == rounds
+    entries = FileJournal(tmp_path, "demo").entries()  # raises if the chain is broken
+    assert [entry.seq for entry in entries] == list(range(1, rounds + 1))
+    assert sorted(entry.run for entry in entries) == sorted(str(i) for i, won in enumerate(wins) for _ in range(won))
+    assert not [name for name in os.listdir(tmp_path / "journal" / "demo") if name.startswith(".")]
+
+
+def test_an_append_that_saw_an_older_head_is_a_conflict_and_writes_nothing(tmp_path):
+    journal = FileJournal(tmp_path, "demo")
+    journal.append(0, "register", from_=None, to=model(1), run="r", reason="x")
+    with pytest.raises(Conflict, match="since entry 0"):
+        journal.append(0, "register", from_=None, to=model(2), run="r", reason="x")
+    assert os.listdir(journal.folder) == ["00000001.json"]
+
+
+def test_an_entry_says_who_did_what_to_which_weights_and_why(tmp_path):
+    entry = FileJournal(tmp_path, "demo").append(0, "promote", from_=None, to=model(7), run="demo-x", reason="gates passed", by="ada")
+    value = json.loads((tmp_path / "journal" / "demo" / "00000001.json").read_text())
+    assert value == {
+        "schema": 1, "seq": 1, "at": entry.at, "pipeline": "demo", "action": "promote", "from": None, "to": model(7),
+        "digest": "digest-7", "run": "demo-x", "by": "ada", "reason": "gates passed", "prev": "",
+    }  # fmt: skip
+
+
+def test_a_half_written_temporary_file_is_nobodys_entry(tmp_path):
+    history(tmp_path, ("register", 1))
+    (tmp_path / "journal" / "demo" / ".00000002.abcd").write_text('{"schema"')
+    journal = FileJournal(tmp_path, "demo")
+    assert journal.verify() == []
+    assert journal.append(1, "promote", from_=None, to=model(1), run="r", reason="x").seq == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "tamper"),
+    [
+        ("chain", lambda f: edit(f / "00000002.json", reason="nicer")),
+        ("chain", lambda f: (f / "00000002.json").write_text((f / "00000002.json").read_text() + " ")),
+        ("gap", lambda f: (f / "00000002.json").unlink()),
+        ("seq", lambda f: edit(f / "00000002.json", seq=5)),
+        ("seq", lambda f: edit(f / "00000002.json", pipeline="other")),
+        ("schema", lambda f: edit(f / "00000002.json", extra=1)),
+        ("schema", lambda f: (f / "00000002.json").write_text("[]")),
+        ("json", lambda f: (f / "00000002.json").write_bytes(b"\xff\xfe{")),
+        ("json", lambda f: (f / "00000002.json").write_text("")),
+    ],
+)
+def test_tampering_is_named_and_stops_everything_that_reads_the_whole_journal(tmp_path, rule, tamper):
+    history(tmp_path, ("register", 1), ("promote", 1), ("register", 2))
+    journal = FileJournal(tmp_path, "demo")
+    assert journal.verify() == []
+    tamper(journal.folder)
+    assert rule in {problem["rule"] for problem in journal.verify()}
+    with pytest.raises(EnvironmentFault, match="entry") as caught:
+        journal.entries()
+    assert caught.value.problems[0]["file"].endswith(("00000002.json", "00000003.json"))
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}, indent=2, sort_keys=True) + "\n")
+
+
+def test_a_head_whose_link_is_broken_is_refused(tmp_path):
+    history(tmp_path, ("register", 1), ("promote", 1))
+    edit(tmp_path / "journal" / "demo" / "00000001.json", by="someone else")
+    with pytest.raises(EnvironmentFault, match="prev"):
+        FileJournal(tmp_path, "demo").head()
+
+
+@pytest.mark.parametrize(
+    ("moves", "champion", "challenger", "previous"),
+    [
+        ([], None, None, None),
+        ([("register", 1)], None, "1", None),
+        ([("register", 1), ("promote", 1)], "1", None, None),
+        ([("register", 1), ("promote", 1), ("register", 2)], "1", "2", None),
+        ([("register", 1), ("promote", 1), ("register", 2), ("promote", 2)], "2", None, "1"),
+        ([("promote", 1), ("promote", 2), ("rollback", 1)], "1", None, None),
+        ([("promote", 1), ("promote", 2), ("promote", 3), ("rollback", 2)], "2", None, "1"),
+        ([("promote", 1), ("promote", 2), ("promote", 3), ("rollback", 1)], "1", None, None),
+        ([("promote", 1), ("promote", 2), ("rollback", 1), ("promote", 3)], "3", None, "1"),
+        ([("promote", 1), ("promote", 2), ("rollback", 1), ("promote", 2)], "2", None, "1"),
+    ],
+)
+def test_champion_challenger_and_the_target_of_a_rollback_follow_from_the_entries(tmp_path, moves, champion, challenger, previous):
+    entries = history(tmp_path, *moves)
+    found = (version_of(champion_of(entries)), version_of(challenger_of(entries)), version_of(previous_of(entries)))
+    assert found == (champion, challenger, previous)
+
+
+def test_a_model_people_rolled_back_from_is_remembered_until_someone_promotes_it_again(tmp_path):
+    entries = history(tmp_path / "a", ("promote", 1), ("promote", 2), ("rollback", 1), ("promote", 3))
+    left = rolled_back(entries, "digest-2")
+    assert left is not None
+    assert left.seq == 3
+    assert rolled_back(entries, "digest-1") is None
+    assert rolled_back(entries, "digest-3") is None
+    assert rolled_back(entries, "never seen") is None
+    again = history(tmp_path / "b", ("promote", 1), ("promote", 2), ("rollback", 1), ("promote", 2))
+    assert rolled_back(again, "digest-2") is None
+
+
+def test_a_lease_is_held_by_one_and_its_holder_is_named(tmp_path):
+    with lease(tmp_path, "demo"):
+        with lease(tmp_path, "other"):
+            pass
+        with pytest.raises(Conflict, match=f"process {os.getpid()}"), lease(tmp_path, "demo", seconds=0.05):
+            pass
+    with lease(tmp_path, "demo", seconds=0.0):
+        pass
+
+
+def test_reading_the_head_of_a_long_journal_takes_less_than_5_ms_and_imports_nothing_heavy(tmp_path):
+    history(tmp_path, *[("register", i) for i in range(100)])
+    code = (
+        "import sys, time; from pathlib import Path; from regraft.registry.store import FileJournal\n"
+        "t = time.process_time(); head = FileJournal(Path(sys.argv[1]), 'demo').head(); took = time.process_time() - t\n"
+        "print(head.seq, took < 0.005, sorted({'mlflow', 'pandas', 'torch', 'pydantic', 'yaml'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=2) == ["100", "True", "[]\n"]
+
+
+def test_on_ci_the_journal_names_the_person_who_triggered_the_job(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("GITHUB_ACTOR", "ada")
+    assert whoami() != "ada"
+    monkeypatch.setenv("CI", "true")
+    assert whoami() == "ada"
