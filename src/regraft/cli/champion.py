@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -24,10 +25,11 @@ def promote(
     json: Json = False,
 ) -> None:
     """Make a registered version of PIPELINE that passed its gates the champion."""
-    from regraft.registry import registration
+    from regraft.registry import promotion
+    from regraft.tracking import Tracker
     from regraft.workspace import Workspace
 
-    _tell(registration.promote_by_hand(Workspace.find(), pipeline, version, reason), json)
+    _tell(asdict(promotion.promote_by_hand(Tracker(Workspace.find()), pipeline, version, reason)), json)
 
 
 def rollback(
@@ -39,10 +41,11 @@ def rollback(
     json: Json = False,
 ) -> None:
     """Put an earlier champion of PIPELINE back, after its bytes were verified and it answered a test question."""
-    from regraft.registry import registration
+    from regraft.registry import promotion
+    from regraft.tracking import Tracker
     from regraft.workspace import Workspace
 
-    _tell(registration.rollback(Workspace.find(), pipeline, to, reason), json)
+    _tell(asdict(promotion.rollback(Tracker(Workspace.find()), pipeline, to, reason=reason)), json)
 
 
 def _tell(result: dict[str, object], json: bool) -> None:

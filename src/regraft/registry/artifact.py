@@ -1,0 +1,106 @@
+"""A registered model as a folder: written so that production needs nothing of ours, verified byte by byte.
+
+``MLmodel`` carries a manifest: sha256 of every file of the classifier folder and of the code that serves it. The
+classifier's digest follows from the manifest and stands in the journal, so a changed file is found and named, and
+so is a changed manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from regraft import files
+from regraft.errors import ConfigError, EnvironmentFault, Problem
+
+if TYPE_CHECKING:
+    from mlflow.models import Model
+
+CODE = Path(__file__).with_name("model_code.py")
+LOADER = Path(__file__).parents[1] / "score" / "classifier.py"
+REQUIREMENTS = ("mlflow", "torch", "transformers", "safetensors")
+SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja", ".md"})
+"""What a classifier folder may hold: weights as safetensors, text, and SentencePiece vocabularies. Nothing that runs."""
+
+
+def refuse_unsafe(folder: Path) -> None:
+    """``ConfigError`` that names every file which a loader could execute or unpickle."""
+    bad = [path for path in files.walk(folder) if path.suffix not in SUFFIXES]
+    if bad or not any(folder.glob("*.safetensors")):
+        problems = [Problem(message="not a kind of file that is served", file=str(path), rule="safetensors only") for path in bad]
+        named = ", ".join(path.relative_to(folder).as_posix() for path in bad) or "no *.safetensors file"
+        raise ConfigError(f"{folder} cannot be registered: {named}; weights must be safetensors", problems=problems)
+
+
+def requirements() -> list[str]:
+    """What production installs, pinned; without the local part of a version (``+cpu``), which is a choice of that machine."""
+    return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """What ``MLmodel`` says about the bytes beside it."""
+    below = f"artifacts/{folder.name}"
+    served = {f"{below}/{name}": sha for name, sha in files.tree(folder).items()}
+    code = {CODE.name: files.sha256_file(CODE), f"artifacts/{LOADER.name}": files.sha256_file(LOADER)}
+    return {"folder": below, "files": {**served, **code}}
+
+
+def save(model: Model, folder: Path, input_example: Sequence[str], path: Path) -> None:
+    """Write the served model to ``path``. The signature's input is unnamed, because a named one refuses a plain list."""
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    mlflow.pyfunc.save_model(
+        path=str(path),
+        mlflow_model=model,
+        python_model=str(CODE),
+        artifacts={"model": str(folder), "loader": str(LOADER)},
+        signature=ModelSignature(
+            inputs=Schema([ColSpec("string")]),
+            outputs=Schema([ColSpec("string", "label"), ColSpec("double", "score")]),
+            params=ParamSchema([ParamSpec("probabilities", DataType.boolean, False)]),
+        ),
+        input_example=list(input_example),
+        pip_requirements=requirements(),
+    )
+
+
+def verify(root: Path, digest: str, name: str) -> Path:
+    """The classifier folder below ``root``, proven to be ``digest``; an ``EnvironmentFault`` that names what differs."""
+    try:
+        said = yaml.safe_load((root / "MLmodel").read_text(encoding="utf8"))["metadata"]["regraft"]
+        folder: Path = root / said["folder"]
+        expected: dict[str, str] = dict(said["files"])
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise EnvironmentFault(f"{name}: {root / 'MLmodel'} cannot be read: {type(error).__name__}: {error}") from error
+    problems = _differences(root, folder, expected)
+    below = f"{said['folder']}/"
+    told = files.digest_of({path.removeprefix(below): sha for path, sha in expected.items() if path.startswith(below)})
+    if told != digest:
+        message = f"its manifest describes the model {told}, the journal {digest}"
+        problems.append(Problem(message=message, file=str(root / "MLmodel"), rule="digest"))
+    if problems:
+        first = problems[0]
+        raise EnvironmentFault(f"{name} is not what was registered: {first['file']}: {first['message']}", problems=problems)
+    return folder
+
+
+def _differences(root: Path, folder: Path, expected: dict[str, str]) -> list[Problem]:
+    present = {path.relative_to(root).as_posix() for path in files.walk(folder)} if folder.is_dir() else set()
+    problems = []
+    for name in sorted(present | set(expected)):
+        path = root / name
+        actual = files.sha256_file(path) if path.is_file() else None
+        if name not in expected:
+            problems.append(Problem(message="it was not there when the model was registered", file=str(path), rule="extra"))
+        elif actual is None:
+            problems.append(Problem(message="it is missing", file=str(path), rule="missing"))
+        elif actual != expected[name]:
+            message = f"sha256 is {actual}, expected {expected[name]}"
+            problems.append(Problem(message=message, file=str(path), value=actual, rule="sha256"))
+    return problems

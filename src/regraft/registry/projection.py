@@ -1,0 +1,61 @@
+"""The journal decides, MLflow's aliases follow: ``champion`` and ``challenger`` are set from the journal's entries.
+
+Every run, promotion and ``doctor`` calls :func:`project`; so a process killed between the append and the alias costs
+nothing but a moment in which the old champion still serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from regraft.errors import Conflict
+from regraft.registry.store import Entry, FileJournal, challenger_of, champion_of, lease
+from regraft.tracking import Tracker
+
+ALIASES = ("champion", "challenger")
+
+
+def project(tracker: Tracker, pipeline: str) -> list[str]:
+    """Make the aliases say what the journal says; returns what had to be mended, as sentences.
+
+    When nothing is amiss in local state this takes no lock and imports no MLflow.
+    """
+    journal = FileJournal(tracker.workspace.state, pipeline)
+    entries = journal.entries()
+    if not entries or _wanted(entries) == _ours(tracker.aliases(pipeline)):
+        return []
+    with lease(tracker.workspace.state, pipeline):
+        return project_held(tracker, pipeline, journal.entries())
+
+
+def project_held(tracker: Tracker, pipeline: str, entries: Sequence[Entry]) -> list[str]:
+    """:func:`project` for callers that hold the lease."""
+    wanted, actual = _wanted(entries), _ours(tracker.aliases(pipeline))
+    _refuse_foreign(tracker, pipeline, entries, actual.get("champion"))
+    mended = []
+    for alias in ALIASES:
+        if wanted.get(alias) != actual.get(alias):
+            tracker.set_alias(pipeline, alias, wanted.get(alias))
+            mended.append(f"alias {alias} of '{pipeline}': {actual.get(alias, 'none')} -> {wanted.get(alias, 'none')}, as the journal says")
+    if mended and (after := _ours(tracker.aliases(pipeline))) != wanted:
+        raise Conflict(f"the aliases of '{pipeline}' were set to {wanted} and read back as {after}; someone else moves them")
+    return mended
+
+
+def _refuse_foreign(tracker: Tracker, pipeline: str, entries: Sequence[Entry], alias: str | None) -> None:
+    """On a shared server a champion that this journal never knew was set by another machine; do not overwrite it."""
+    known = {e.to["version"] for e in entries if e.action != "register" and e.to} | {None}
+    if tracker.remote and alias not in known:
+        raise Conflict(
+            f"champion of '{pipeline}' at {tracker.shown} is version {alias}, which the journal in {tracker.workspace.state} does not know",
+            fix="run the command where that version was promoted",
+        )
+
+
+def _wanted(entries: Sequence[Entry]) -> dict[str, str]:
+    found = {"champion": champion_of(entries), "challenger": challenger_of(entries)}
+    return {alias: model["version"] for alias, model in found.items() if model}
+
+
+def _ours(aliases: Mapping[str, str]) -> dict[str, str]:
+    return {alias: version for alias, version in aliases.items() if alias in ALIASES}

@@ -1,0 +1,148 @@
+"""Registering: from a step's model folder to a version of a registered model that production can load.
+
+Every step of it can be repeated: the logged model is found again by run and digest, the version by its tags, the
+journal entry by both. A kill anywhere in between costs the work since the last step, and the same call finishes it.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regraft import files
+from regraft.errors import ConfigError, EnvironmentFault
+from regraft.registry import artifact
+from regraft.registry.projection import project_held
+from regraft.registry.store import SCHEMA, Entry, FileJournal, lease
+from regraft.tracking import Tracker
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+    from mlflow.tracking import MlflowClient
+
+
+def register(
+    tracker: Tracker,
+    pipeline: str,
+    *,
+    run_id: str,
+    run_name: str,
+    model_dir: Path,
+    digest: str,
+    verdict: Mapping[str, Any],
+    input_example: Sequence[str],
+    data_hashes: Mapping[str, str],
+    git_sha: str | None,
+    reason: str = "",
+) -> str:
+    """Register ``model_dir`` as the candidate of a run and return its version; the same run and digest: the same version.
+
+    ``verdict`` is the content of verdict.json. The alias ``challenger`` follows from the journal, by
+    :func:`regraft.registry.projection.project`.
+    """
+    journal = FileJournal(tracker.workspace.state, pipeline)
+    with lease(tracker.workspace.state, pipeline):
+        entries = journal.entries()
+        known = [e for e in entries if e.action == "register" and (e.run, e.digest) == (run_name, digest)]
+        if known and known[-1].to:
+            project_held(tracker, pipeline, entries)
+            return known[-1].to["version"]
+        artifact.refuse_unsafe(model_dir)
+        if (actual := files.digest(model_dir)) != digest:
+            raise EnvironmentFault(
+                f"{model_dir} has changed since the verdict: its digest is {actual}, the verdict is about {digest}",
+                fix=f"regraft run {pipeline}",
+            )
+        tags = {
+            "regraft.run": run_name,
+            "regraft.digest": digest,
+            "regraft.verdict": str(verdict["outcome"]),
+            "regraft.rows": str(verdict["rows"]["digest"]),
+            "regraft.schema": str(SCHEMA),
+            "regraft.champion": json.dumps(verdict.get("champion"), sort_keys=True),
+            "regraft.git": git_sha or "none",
+            **{f"regraft.data.{name}": value for name, value in data_hashes.items()},
+        }
+        version = _version(tracker, pipeline, run_id, model_dir, input_example, tags)
+        seen = entries[-1].seq if entries else 0
+        to = {"version": version, "digest": digest}
+        journal.append(seen, "register", from_=None, to=to, run=run_name, reason=reason or f"verdict {verdict['outcome']}")
+        project_held(tracker, pipeline, journal.entries())
+    return version
+
+
+def _version(tracker: Tracker, pipeline: str, run_id: str, model_dir: Path, example: Sequence[str], tags: Mapping[str, str]) -> str:
+    """The version with these tags, made if it is not there."""
+    digest = tags["regraft.digest"]
+    with tracker.store() as client:
+        _ensure_registered_model(client, pipeline)
+        for found in client.search_model_versions(f"name = '{pipeline}' and run_id = '{run_id}'"):
+            if found.tags.get("regraft.digest") == digest:
+                return str(found.version)
+        model = _logged_model(client, pipeline, run_id, model_dir, example, digest)
+        root = tracker.fetch(model.artifact_location, tracker.workspace.scratch / "models" / pipeline / digest)
+        artifact.verify(root, digest, f"the logged model of '{pipeline}'")  # MLflow marks a version READY without looking
+        made = client.create_model_version(pipeline, model.model_uri, run_id, dict(tags), model_id=model.model_id)
+    return str(made.version)
+
+
+def _ensure_registered_model(client: MlflowClient, pipeline: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(pipeline, description=f"Kept trained by regraft, from pipelines/{pipeline}.yaml")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _logged_model(client: MlflowClient, pipeline: str, run_id: str, folder: Path, example: Sequence[str], digest: str) -> LoggedModel:
+    """The run's logged model with this digest, ready. One that a kill left half-written is written again in place."""
+    from mlflow.entities import LoggedModelStatus
+    from mlflow.models import Model
+
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}' AND tags.`regraft.digest` = '{digest}'")
+    model = found[0] if found else client.create_logged_model(experiment, pipeline, run_id, {"regraft.digest": digest})
+    if model.status == LoggedModelStatus.READY:
+        return model
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "model"
+        described = Model(
+            artifact_path=model.artifact_location,
+            run_id=run_id,
+            model_uuid=model.model_id,
+            model_id=model.model_id,
+            metadata={"regraft": artifact.manifest(folder)},
+        )
+        artifact.save(described, folder, example, path)
+        client.log_model_artifacts(model.model_id, str(path))
+    return client.finalize_logged_model(model.model_id, "READY")
+
+
+def registered(entries: Sequence[Entry], pipeline: str, version: str) -> Entry:
+    """The entry by which a version was registered."""
+    for entry in entries:
+        if entry.action == "register" and entry.to and entry.to["version"] == version:
+            return entry
+    known = ", ".join(e.to["version"] for e in entries if e.action == "register" and e.to) or "none"
+    raise ConfigError(f"'{pipeline}' has no registered version {version}; registered: {known}", fix=f"regraft status {pipeline}")
+
+
+def model_root(tracker: Tracker, pipeline: str, version: str) -> Path:
+    """The folder that ``models:/<pipeline>/<version>`` loads. Not verified; read it only."""
+    with tracker.store() as client:
+        uri = client.get_model_version_download_uri(pipeline, version)
+    return tracker.fetch(uri, tracker.workspace.scratch / "models" / pipeline / version)
+
+
+def model_folder(tracker: Tracker, pipeline: str, version: str) -> Path:
+    """The classifier folder of a version, its bytes verified against the journal; read it only.
+
+    Raises ``EnvironmentFault`` naming the file and both sha256 where they differ.
+    """
+    entry = registered(FileJournal(tracker.workspace.state, pipeline).entries(), pipeline, version)
+    return artifact.verify(model_root(tracker, pipeline, version), entry.digest, f"version {version} of '{pipeline}'")
