@@ -74,6 +74,10 @@ class PretrainOptions(Strict):
     """Sequences in one optimizer step."""
     learning_rate: float = Field(1e-4, gt=0, lt=1)
     """Peak rate; linear warm-up over the first 6 % of steps, then linear decay to 0."""
+    head_learning_rate: float = Field(1e-3, gt=0, lt=1)
+    """Peak rate of a new prediction head while the encoder is frozen, same schedule."""
+    dropout: bool = False
+    """The model's own dropout while pretraining. Below one epoch there is nothing to overfit, and it costs a third of the speed."""
     mask_probability: float = Field(0.15, gt=0, lt=1)
     """Share of tokens predicted (Devlin et al. 2019, section 3.1)."""
     checkpoint_seconds: float = Field(30.0, gt=0)
@@ -81,7 +85,7 @@ class PretrainOptions(Strict):
 
 
 class FinetuneOptions(Strict):
-    """Task fine-tuning: one linear head on the mean of the token vectors, everything trained."""
+    """Task fine-tuning: a new pooler and linear head on the first token, everything trained."""
 
     epochs: int = Field(4, ge=1, le=100)
     """Passes over the training rows."""
@@ -90,7 +94,9 @@ class FinetuneOptions(Strict):
     learning_rate: float = Field(1e-4, gt=0, lt=1)
     """Peak rate of the encoder; linear warm-up over the first 6 % of steps, then linear decay to 0."""
     head_learning_rate: float = Field(1e-3, gt=0, lt=1)
-    """Peak rate of the new classification head, same schedule."""
+    """Peak rate of the new pooler and classification head, same schedule."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target spread over all classes (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7)."""
     max_length: int = Field(64, ge=8, le=512)
     """Tokens of a text that the model reads; the rest is cut."""
     checkpoint_seconds: float = Field(30.0, gt=0)

@@ -1,0 +1,1 @@
+"""From text to the numbers a model is trained on; no torch."""

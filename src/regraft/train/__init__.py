@@ -1,0 +1,1 @@
+"""Training: one loop, exact checkpoints, and the two things trained with them."""

@@ -1,0 +1,162 @@
+"""Fine-tuning an encoder into a text classifier.
+
+The stock architecture: first token, pooler, linear layer (Devlin et al. 2019, "BERT", section 4.1), so that plain
+transformers can serve the result. The pooler starts anew with the head: the one that came with the encoder was
+trained for something else, and masked-language modelling drops it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from regraft import files
+from regraft.config import FinetuneOptions
+from regraft.errors import DataRejected
+from regraft.score import classifier
+from regraft.text.masking import order, seed_of, words
+from regraft.train import encoder
+from regraft.train.loop import Group, Phase, train
+from regraft.train.machine import Machine
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from transformers import PreTrainedModel
+
+SERVING_SCHEMA = 1
+POOL = 16  # batches among which rows are sorted by length: nearly no padding, and still a random order
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Tokenized training rows, and which of them a step sees."""
+
+    ids: Sequence[NDArray[np.int64]]
+    labels: NDArray[np.int64]
+    batch_size: int
+    pad_id: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Steps in one epoch."""
+        return math.ceil(len(self.ids) / self.batch_size)
+
+    @cached_property
+    def _epochs(self) -> dict[int, list[NDArray[np.int64]]]:
+        return {}
+
+    def epoch(self, number: int) -> list[NDArray[np.int64]]:
+        """The batches of one epoch, as row numbers: each row once, rows of like length together, batches in random order."""
+        if number not in self._epochs:
+            self._epochs.clear()
+            shuffled = order(len(self.ids), self.seed, number)
+            span = self.batch_size * POOL
+            batches = []
+            for start in range(0, len(shuffled), span):
+                pool = sorted(shuffled[start : start + span].tolist(), key=lambda i: len(self.ids[i]))
+                batches += [np.array(pool[i : i + self.batch_size]) for i in range(0, len(pool), self.batch_size)]
+            self._epochs[number] = [batches[i] for i in np.argsort(words(len(batches), self.seed, "batches", number), kind="stable")]
+        return self._epochs[number]
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids and attention mask ``[rows, longest]`` and labels ``[rows]`` of one step, int64."""
+        chosen = self.epoch(step // self.steps)[step % self.steps]
+        longest = max(len(self.ids[i]) for i in chosen)
+        ids = np.full((len(chosen), longest), self.pad_id, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for place, i in enumerate(chosen):
+            ids[place, : len(self.ids[i])] = self.ids[i]
+            mask[place, : len(self.ids[i])] = 1
+        return torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(self.labels[chosen])
+
+
+def finetune(
+    source: Path, rows: pd.DataFrame, labels: Sequence[str], options: FinetuneOptions, *, name: str, text_column: str, seed: int, out: Path
+) -> dict[str, float]:
+    """Train a classifier on the encoder in ``source`` and write a folder that plain transformers can load to ``out``.
+
+    :param rows: columns text, label, split; ``train`` is trained on, ``dev`` measured, ``test`` not looked at.
+    :returns: rows, tokens and steps trained, and ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` where there are dev rows.
+    :raises DataRejected: there is no training row.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    training = rows[rows["split"] == "train"]
+    if training.empty:
+        raise DataRejected("no labelled row is left for training", fix="add rows to data.labelled, or lower split.test and split.dev")
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    model, _ = encoder.load(AutoModelForSequenceClassification, source, num_labels=len(labels), **names)
+    fresh_head(model, seed)
+    data = tokenized(source, training, labels, options, seed)
+    train(name, model, partial(phases, rows=data, options=options), seed=seed, checkpoint_seconds=options.checkpoint_seconds)
+    encoder.save(model, source, out)
+    files.write_json(out / "labels.json", list(labels))
+    files.write_json(out / "serving.json", {"schema": SERVING_SCHEMA, "text_column": text_column, "max_length": options.max_length})
+    measured = measure(out, rows[rows["split"] == "dev"], labels)
+    tokens = sum(map(len, data.ids)) * options.epochs
+    return {"rows": len(training), "tokens": tokens, "steps": data.steps * options.epochs, **measured}
+
+
+def fresh_head(model: PreTrainedModel, seed: int) -> None:
+    """Initialise pooler and head anew, from the seed alone (normal, ``initializer_range``; biases 0)."""
+    generator = torch.Generator().manual_seed(seed_of(seed, "head"))
+    spread = getattr(model.config, "initializer_range", 0.02)
+    for module in (part for top in encoder.outside_encoder(model) for part in top.modules()):
+        if isinstance(module, nn.Linear):
+            with torch.no_grad():
+                module.weight.normal_(0.0, spread, generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
+
+
+def tokenized(source: Path, rows: pd.DataFrame, labels: Sequence[str], options: FinetuneOptions, seed: int) -> Rows:
+    """``rows`` as token ids, cut at ``options.max_length``, and label numbers."""
+    fast = encoder.backend(source)
+    fast.no_padding()
+    fast.enable_truncation(options.max_length)
+    ids = [np.asarray(e.ids, dtype=np.int64) for e in fast.encode_batch_fast(rows["text"].tolist())]
+    number = {label: i for i, label in enumerate(labels)}
+    pad = encoder.tokenizer(source).pad_token_id or 0
+    return Rows(ids, np.asarray([number[label] for label in rows["label"]], dtype=np.int64), options.batch_size, pad, seed)
+
+
+def phases(model: PreTrainedModel, machine: Machine, *, rows: Rows, options: FinetuneOptions) -> list[Phase]:
+    """One phase: everything is trained, the new head at its own rate."""
+    head = [p for module in encoder.outside_encoder(model) for p in module.parameters()]
+    new = {id(p) for p in head}
+    old = [p for p in model.parameters() if id(p) not in new]
+
+    def loss(step: int) -> Tensor:
+        ids, mask, labels = (part.to(machine.device) for part in rows.batch(step))
+        logits = model(input_ids=ids, attention_mask=mask).logits
+        return nn.functional.cross_entropy(logits.float(), labels, label_smoothing=options.label_smoothing)
+
+    return [Phase("all", rows.steps * options.epochs, loss, [Group(old, options.learning_rate), Group(head, options.head_learning_rate)])]
+
+
+def measure(folder: Path, rows: pd.DataFrame, labels: Sequence[str]) -> dict[str, float]:
+    """Macro-F1, accuracy and mean loss of the saved classifier on ``rows``, through the code that will serve it."""
+    if rows.empty:
+        return {}
+    from sklearn.metrics import f1_score
+
+    number = {label: i for i, label in enumerate(labels)}
+    truth = np.asarray([number[label] for label in rows["label"]])
+    p = classifier.load(folder).predict(rows["text"].tolist())
+    chosen = p.argmax(axis=1)
+    return {
+        "dev_rows": len(rows),
+        "dev_macro_f1": float(f1_score(truth, chosen, average="macro")),
+        "dev_accuracy": float((chosen == truth).mean()),
+        "dev_loss": float(-np.log(np.clip(p[np.arange(len(p)), truth], 1e-12, None)).mean()),
+    }

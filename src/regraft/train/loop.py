@@ -1,0 +1,189 @@
+"""The training loop: phases of steps, each a pure function of its number, so that a run can be cut anywhere.
+
+A phase gives ``loss(step)``; batch, masks and dropout seed follow from the step alone, and so does the rate.
+What is left as state is weights, optimizer and the step counter, which a checkpoint holds whole.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from regraft.errors import Interrupted, RegraftError
+from regraft.running import STOP, current, emit, progress
+from regraft.text.masking import seed_of
+from regraft.train.checkpoint import Checkpoint, Checkpoints, exclusive
+from regraft.train.machine import Machine, resume_on
+
+WARMUP = 0.06  # of a phase's steps (Liu et al. 2019, "RoBERTa", table 10)
+CLIP = 1.0
+WEIGHT_DECAY = 0.01  # Devlin et al. 2019, "BERT", appendix A.2
+REPORT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a peak rate."""
+
+    parameters: Sequence[nn.Parameter]
+    rate: float
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps trained with one optimizer on one set of parameters; every other parameter of the model is frozen."""
+
+    name: str
+    steps: int
+    loss: Callable[[int], Tensor]
+    """Mean loss of one step of this phase, counted from 0."""
+    groups: Sequence[Group]
+    dropout: bool = True
+    """The model's own dropout, seeded anew for every step."""
+    after: Callable[[], dict[str, float]] = dict
+    """Measures the model when the phase is done; the numbers survive in later checkpoints."""
+
+
+@dataclass
+class Training:
+    """One model on its way through its phases."""
+
+    name: str
+    model: nn.Module
+    phases: Sequence[Phase]
+    seed: int
+    machine: Machine
+    checkpoints: Checkpoints
+    checkpoint_seconds: float
+    notes: dict[str, float] = field(default_factory=dict)
+    _saved: float = field(default_factory=time.monotonic)
+    _told: float = 0.0
+
+    @property
+    def total(self) -> int:
+        return sum(phase.steps for phase in self.phases)
+
+    def run(self, found: Checkpoint | None) -> dict[str, float]:
+        """Train to the end, from ``found`` if there is one; returns the notes.
+
+        :raises Interrupted: asked to stop; the work is in a checkpoint.
+        :raises RegraftError: the loss or its gradient is not finite.
+        """
+        names = [phase.name for phase in self.phases]
+        at = names.index(found.phase) if found else 0
+        before = sum(phase.steps for phase in self.phases[:at])
+        for phase in self.phases[at:]:
+            optimizer = self._optimizer(phase)
+            first = 0
+            if found is not None:
+                emit("resume", message=f"{self.name} continues at step {found.step} of {self.total}", done=found.step, total=self.total)
+                self.model.load_state_dict(found.state["model"])
+                optimizer.load_state_dict(found.state["optimizer"])
+                self.notes, first, found = dict(found.notes), found.step - before, None
+            self._run(phase, optimizer, before, first)
+            before += phase.steps
+            measured = phase.after()
+            self.notes |= measured
+            progress(before, self.total, "steps", {f"{self.name}/{key}": value for key, value in measured.items()})
+        return self.notes
+
+    def _optimizer(self, phase: Phase) -> torch.optim.AdamW:
+        trained = {id(p) for group in phase.groups for p in group.parameters}
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(id(parameter) in trained)
+            parameter.grad = None
+        groups = [{"params": list(group.parameters), "lr": group.rate} for group in phase.groups]
+        return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
+
+    def _run(self, phase: Phase, optimizer: torch.optim.AdamW, before: int, first: int) -> None:
+        parameters = [p for group in phase.groups for p in group.parameters]
+        for step in range(first, phase.steps):
+            self._stop_or_save(phase, optimizer, before + step)
+            self.model.train(phase.dropout)
+            factor = schedule(step, phase.steps)
+            for group, options in zip(phase.groups, optimizer.param_groups, strict=True):
+                options["lr"] = group.rate * factor
+            torch.manual_seed(seed_of(self.seed, "dropout", phase.name, step))
+            with self.machine.autocast():
+                loss = phase.loss(step)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(parameters, CLIP)
+            value = loss.item()
+            if not (math.isfinite(value) and math.isfinite(norm.item())):
+                self._diverged(before + step + 1)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            self._tell(before + step + 1, {f"{self.name}/loss": value, f"{self.name}/rate": factor})
+        self._stop_or_save(phase, optimizer, before + phase.steps)
+
+    def _tell(self, done: int, metrics: dict[str, float]) -> None:
+        now = time.monotonic()
+        if done == self.total or now - self._told >= REPORT_SECONDS:
+            self._told = now
+            progress(done, self.total, "steps", metrics)
+
+    def _stop_or_save(self, phase: Phase, optimizer: torch.optim.AdamW, done: int) -> None:
+        stopping = STOP.is_set()
+        if not stopping and time.monotonic() - self._saved < self.checkpoint_seconds:
+            return
+        state: dict[str, Any] = {"model": self.model.state_dict(), "optimizer": optimizer.state_dict()}
+        kept = self.checkpoints.save(done, phase.name, self.notes, state)
+        self._saved = time.monotonic()
+        if stopping:
+            what = "which its checkpoint holds" if kept else "without a checkpoint of this step"
+            raise Interrupted(f"{self.name} stopped at step {done} of {self.total}, {what}", fix=f"regraft run {_pipeline()}")
+
+    def _diverged(self, step: int) -> NoReturn:
+        raise RegraftError(
+            f"{self.name}: the loss of step {step} of {self.total}, or its gradient, is not a finite number; "
+            "the newest checkpoint holds the weights from before it",
+            fix=f"lower {self.name.partition('_')[0]}.learning_rate in the pipeline file",
+        )
+
+
+def train(
+    name: str, model: nn.Module, phases: Callable[[nn.Module, Machine], Sequence[Phase]], *, seed: int, checkpoint_seconds: float
+) -> dict[str, float]:
+    """Put ``model`` on this machine and take it through ``phases``, resuming exactly; returns what the phases measured.
+
+    Alone on its checkpoint folder; device, threads, precision and exactness go into the record.
+
+    :raises EnvironmentFault: a checkpoint of another kind of machine, without ``--allow-inexact``.
+    """
+    context = current()
+    if context.checkpoints is None:
+        return _train(name, model, phases, seed, checkpoint_seconds)
+    with exclusive(context.checkpoints):
+        return _train(name, model, phases, seed, checkpoint_seconds)
+
+
+def _train(
+    name: str, model: nn.Module, phases: Callable[[nn.Module, Machine], Sequence[Phase]], seed: int, checkpoint_seconds: float
+) -> dict[str, float]:
+    context = current()
+    checkpoints = Checkpoints(context.checkpoints)
+    found = checkpoints.newest()
+    machine, exact = resume_on(
+        checkpoints.start(), continues=found is not None, pipeline=context.pipeline, allow_inexact=context.allow_inexact
+    )
+    context.facts |= {"device": machine.device, "threads": machine.threads, "precision": machine.precision, "exact": exact}
+    checkpoints.begin(machine, exact)
+    machine.apply()
+    model.to(machine.device)
+    return Training(name, model, phases(model, machine), seed, machine, checkpoints, checkpoint_seconds).run(found)
+
+
+def schedule(step: int, steps: int) -> float:
+    """Share of the peak rate: linear warm-up over the first 6 % of steps, then linear decay to 0."""
+    warmup = max(1, round(WARMUP * steps))
+    return min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
+
+
+def _pipeline() -> str:
+    return current().pipeline or "PIPELINE"

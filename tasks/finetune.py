@@ -1,0 +1,59 @@
+"""``finetune`` and ``finetune_base``: one classifier on the adapted encoder, and the same on the base as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from regraft.config import FinetuneOptions, PipelineContext, StepConfig
+from regraft.step import Metrics, Step
+from tasks.contract import CONTRACT
+from tasks.corpus import CORPUS
+from tasks.pretrain import PRETRAIN
+
+
+class FinetuneConfig(StepConfig):
+    """What a classifier depends on besides its encoder and rows."""
+
+    finetune: FinetuneOptions
+    text_column: str
+    """What the text is called where the model is served."""
+    seed: int
+
+    @classmethod
+    def of(cls, context: PipelineContext) -> Self:
+        options = context.options
+        return cls(finetune=options.finetune, text_column=options.task.text, seed=options.seed)
+
+
+class FinetuneBaseConfig(FinetuneConfig):
+    """The same on the base model, which is then part of the identity."""
+
+    base_model: str
+    base_digest: str
+    """Of the base model's files."""
+
+    @classmethod
+    def of(cls, context: PipelineContext) -> Self:
+        shared = FinetuneConfig.of(context).model_dump()
+        return cls.model_validate({**shared, "base_model": context.options.base_model, "base_digest": context.base_digest})
+
+
+def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
+    from regraft.base_model import locate
+    from regraft.data.labelled import labelled_splits
+    from regraft.files import read_json
+    from regraft.train.classify import finetune
+
+    base = isinstance(config, FinetuneBaseConfig)
+    source = locate(config.base_model, Path.cwd()) if isinstance(config, FinetuneBaseConfig) else inputs["encoder"]
+    rows = labelled_splits(inputs["rows"], inputs["splits"])
+    name = "finetune_base" if base else "finetune"
+    labels = read_json(inputs["labels"])
+    return finetune(source, rows, labels, config.finetune, name=name, text_column=config.text_column, seed=config.seed, out=out / "model")
+
+
+ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}
+FINETUNE = Step(name="finetune", config=FinetuneConfig, run=_run, inputs={"encoder": PRETRAIN / "model", **ROWS}, version=1, gpu=True)
+FINETUNE_BASE = Step(name="finetune_base", config=FinetuneBaseConfig, run=_run, inputs=ROWS, version=1, gpu=True)

@@ -1,0 +1,39 @@
+"""``tokens``: the corpus as packed sequences of token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from regraft.config import PipelineContext, StepConfig
+from regraft.step import Metrics, Step
+from tasks.corpus import CORPUS
+
+
+class TokensConfig(StepConfig):
+    """What the packed tokens depend on besides the documents."""
+
+    base_model: str
+    """Whose tokenizer is used."""
+    base_digest: str
+    """Of the base model's files."""
+    sequence_length: int
+    """Tokens in one sequence, its two frame tokens included."""
+
+    @classmethod
+    def of(cls, context: PipelineContext) -> Self:
+        options = context.options
+        return cls(base_model=options.base_model, base_digest=context.base_digest, sequence_length=options.pretrain.sequence_length)
+
+
+def _run(config: TokensConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
+    from regraft.base_model import locate
+    from regraft.text.packing import documents, pack
+    from regraft.train.encoder import backend
+
+    folder = locate(config.base_model, Path.cwd())
+    return pack(documents(inputs["documents"]), backend(folder), config.sequence_length, out)
+
+
+TOKENS = Step(name="tokens", config=TokensConfig, run=_run, inputs={"documents": CORPUS / "documents.parquet"}, version=1)

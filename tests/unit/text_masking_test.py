@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from regraft.text.masking import IGNORED, Masking, order, seed_of, uniform, visits
+
+MASKING = Masking(probability=0.15, mask_id=4, special_ids=frozenset({0, 2, 3}), vocabulary=1000)
+
+
+def test_each_epoch_visits_every_sequence_once_in_another_order():
+    first, second = order(100, 17, 0), order(100, 17, 1)
+    assert sorted(first) == list(range(100)) == sorted(second)
+    assert list(first) != list(second)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 16])
+def test_steps_walk_through_the_epochs_without_a_gap(batch):
+    seen = [place for step in range(40) for place in visits(step, batch, 13, seed=3)]
+    for epoch in range(len(seen) // 13):
+        part = seen[13 * epoch : 13 * (epoch + 1)]
+        assert {e for e, _ in part} == {epoch}
+        assert sorted(i for _, i in part) == list(range(13))
+
+
+def test_a_mask_depends_on_seed_epoch_and_index_and_on_nothing_drawn_before():
+    ids = np.arange(10, 138)
+    alone, _ = MASKING.one(ids, 17, 2, 5)
+    MASKING.one(ids, 17, 2, 4)
+    again, _ = MASKING.one(ids, 17, 2, 5)
+    assert (alone == again).all()
+    others = [MASKING.one(ids, 18, 2, 5)[0], MASKING.one(ids, 17, 3, 5)[0], MASKING.one(ids, 17, 2, 6)[0]]
+    assert all((alone != other).any() for other in others)
+
+
+def test_masks_are_the_same_in_another_process():
+    code = "from regraft.text.masking import uniform; print(uniform(3, 17, 'mask', 0, 1).tolist())"
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert there.strip() == str(uniform(3, 17, "mask", 0, 1).tolist())
+
+
+def test_fifteen_percent_are_predicted_of_which_eighty_are_masked_and_ten_replaced():
+    ids = np.full(200_000, 500)
+    masked, labels = MASKING.one(ids, 1, 0, 0)
+    chosen = labels != IGNORED
+    assert chosen.mean() == pytest.approx(0.15, abs=0.005)
+    assert (masked[chosen] == 4).mean() == pytest.approx(0.8, abs=0.01)
+    assert (masked[chosen] == 500).mean() == pytest.approx(0.1, abs=0.01)
+    assert (labels[chosen] == 500).all()
+    assert (masked[~chosen] == 500).all()
+    assert masked.max() < 1000
+
+
+def test_special_tokens_are_never_predicted():
+    ids = np.tile([2, 500, 3, 0], 5_000)
+    masked, labels = MASKING.one(ids, 1, 0, 0)
+    special = np.isin(ids, [0, 2, 3])
+    assert (labels[special] == IGNORED).all()
+    assert (masked[special] == ids[special]).all()
+
+
+def test_seeds_of_different_places_differ():
+    seeds = {seed_of(17, "dropout", step) for step in range(1000)} | {seed_of(17, "mask", step) for step in range(1000)}
+    assert len(seeds) == 2000
+    assert max(seeds) < 2**63

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from regraft.errors import EnvironmentFault, Interrupted, RegraftError
+from regraft.running import STOP, Running, running
+from regraft.train.checkpoint import Checkpoints
+from regraft.train.loop import Group, Phase, schedule, train
+from regraft.train.machine import Machine
+
+HEAD, ALL = 5, 9
+
+
+class Toy(nn.Module):
+    """Body, dropout, head: small enough to train to the end in milliseconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.body, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.head(nn.functional.dropout(self.body(x).tanh(), 0.3, self.training))
+
+
+def phases(model, _machine, stop_at=None, nan_at=None):
+    def loss(offset):
+        def at(step):
+            if offset + step + 1 == stop_at:
+                STOP.set()
+            x = torch.randn(8, 6, generator=torch.Generator().manual_seed(offset + step))
+            value = nn.functional.cross_entropy(model(x).float(), torch.arange(8) % 3)
+            return value * float("nan") if offset + step + 1 == nan_at else value
+
+        return at
+
+    return [
+        Phase("head", HEAD, loss(0), [Group(list(model.head.parameters()), 1e-2)], dropout=False, after=lambda: {"before": 1.25}),
+        Phase("all", ALL, loss(HEAD), [Group(list(model.parameters()), 1e-2)]),
+    ]
+
+
+HERE = replace(Machine.here(), threads=1)  # two threads would only wait for one another
+
+
+@pytest.fixture(autouse=True)
+def _one_quiet_thread(monkeypatch):
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: HERE))
+    STOP.clear()
+    yield
+    STOP.clear()
+
+
+def fit(folder=None, seconds=1e9, allow_inexact=False, **how):
+    model = Toy()
+    context = Running(pipeline="p", checkpoints=folder, allow_inexact=allow_inexact)
+    with running(context):
+        notes = train("pretrain", model, lambda m, machine: phases(m, machine, **how), seed=17, checkpoint_seconds=seconds)
+    return {name: value.tolist() for name, value in model.state_dict().items()}, notes, context
+
+
+@pytest.mark.parametrize("cut", range(1, HEAD + ALL))
+def test_a_run_cut_at_any_step_ends_with_the_bits_of_an_uncut_one(tmp_path, cut):
+    whole, notes, _ = fit()
+    with pytest.raises(Interrupted, match=f"stopped at step {cut} of {HEAD + ALL}") as stopped:
+        fit(tmp_path, stop_at=cut)
+    assert stopped.value.fix == "regraft run p"
+    STOP.clear()
+    weights, again, _ = fit(tmp_path)
+    assert weights == whole
+    assert notes == again == {"before": 1.25}
+
+
+def test_a_run_cut_again_and_again_ends_with_the_same_bits(tmp_path):
+    whole, _, _ = fit()
+    for cut in (2, 5, 6, 11, 13):
+        with pytest.raises(Interrupted):
+            fit(tmp_path, stop_at=cut)
+        STOP.clear()
+    assert fit(tmp_path)[0] == whole
+
+
+def test_saving_at_every_step_changes_no_bit(tmp_path):
+    assert fit(tmp_path, seconds=0)[0] == fit()[0]
+
+
+def test_the_first_phase_trains_the_head_alone():
+    model = Toy()
+    body = model.body.weight.clone()
+    before = model.head.weight.clone()
+    train("pretrain", model, lambda m, machine: phases(m, machine)[:1], seed=17, checkpoint_seconds=1e9)
+    assert torch.equal(model.body.weight, body)
+    assert not torch.equal(model.head.weight, before)
+
+
+def test_the_seed_reaches_the_dropout():
+    results = []
+    for seed in (1, 2):
+        model = Toy()
+        train("pretrain", model, phases, seed=seed, checkpoint_seconds=1e9)
+        results.append(model.body.weight.tolist())
+    assert results[0] != results[1]
+
+
+@pytest.mark.parametrize("bad", [1, HEAD + 1, HEAD + ALL])
+def test_a_loss_that_is_not_finite_names_its_step_and_the_last_finite_weights_are_kept(tmp_path, bad):
+    with pytest.raises(RegraftError, match=f"the loss of step {bad} of {HEAD + ALL}") as failed:
+        fit(tmp_path, seconds=0, nan_at=bad)
+    assert failed.value.fix == "lower pretrain.learning_rate in the pipeline file"
+    found = Checkpoints(tmp_path).newest()
+    assert found.step == bad - 1
+    assert all(torch.isfinite(value).all() for value in found.state["model"].values())
+
+
+def test_without_a_folder_a_stop_says_that_nothing_was_kept():
+    with pytest.raises(Interrupted, match="without a checkpoint of this step"):
+        fit(stop_at=3)
+
+
+def test_device_threads_precision_and_exactness_are_recorded(tmp_path):
+    machine = Machine.here()
+    facts = fit(tmp_path)[2].facts
+    assert facts == {"device": machine.device, "threads": machine.threads, "precision": machine.precision, "exact": True}
+
+
+def test_a_checkpoint_of_another_machine_is_refused_unless_inexact_is_allowed(tmp_path, monkeypatch):
+    with pytest.raises(Interrupted):
+        fit(tmp_path, stop_at=7)
+    STOP.clear()
+    there = Machine("cpu", "elsewhere", 1, "fp32", torch.__version__)
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: there))
+    with pytest.raises(EnvironmentFault, match=r"elsewhere now"):
+        fit(tmp_path)
+    assert fit(tmp_path, allow_inexact=True)[2].facts["exact"] is False
+
+
+def test_the_rate_rises_then_falls_to_nearly_nothing():
+    rates = [schedule(step, 100) for step in range(100)]
+    assert rates.index(max(rates)) == 5
+    assert max(rates) == 1.0
+    assert rates[:6] == sorted(rates[:6])
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert 0 < rates[-1] < 0.02
+    assert schedule(0, 1) == 1.0
