@@ -1,0 +1,189 @@
+"""A pipeline file in, every fault of it out, in the words of someone who edits YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from regraft.errors import ConfigError
+from regraft.resolve import load_pipeline, render, resolve, write_resolved
+from regraft.workspace import Workspace
+
+HEAD = "version: 1\nbase_model: models/m\ndata:\n  corpus: c.txt\n  labelled: l.csv\n"  # 5 lines
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "dvc.yaml").write_text("")
+    return Workspace(tmp_path)
+
+
+def load(workspace: Workspace, text: str | bytes, *sets: str):
+    workspace.pipeline_file("p").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load_pipeline(workspace, "p", sets)
+
+
+def fault(workspace: Workspace, text: str | bytes, *sets: str) -> ConfigError:
+    with pytest.raises(ConfigError) as raised:
+        load(workspace, text, *sets)
+    return raised.value
+
+
+def test_five_lines_are_a_whole_pipeline(workspace):
+    options = load(workspace, HEAD)
+    assert options.task.id == "id"
+    assert [gate.beats or gate.at_least for gate in options.gates] == [0.3, "tfidf", "champion"]
+
+
+@pytest.mark.parametrize(
+    ("tail", "row", "column", "says"),
+    [
+        ("pretrian: {}\n", 6, "pretrian", "pretrian: unknown; did you mean pretrain?"),
+        ("pretrain:\n  batch_szie: 3\n", 7, "pretrain.batch_szie", "did you mean batch_size?"),
+        ("zzz: 1\n", 6, "zzz", "zzz: unknown"),
+        ("gates:\n- beats: champion\n- metrik: accuracy\n  at_least: 0.5\n", 8, "gates.1.metrik", "did you mean metric?"),
+        ("pretrain:\n  sequence_length: 8\n", 7, "pretrain.sequence_length", "greater than or equal to 16, not 8"),
+        ("pretrain:\n  mask_probability: .nan\n", 7, "pretrain.mask_probability", "not nan"),
+        ("finetune:\n  epochs: many\n", 7, "finetune.epochs", "valid integer"),
+        ("seed: -1\n", 6, "seed", "greater than or equal to 0, not -1"),
+        ("split: {test: 0.7, dev: 0.3}\n", 6, "split", "split.test (0.7) + split.dev (0.3) leave no training rows"),
+        ("task: {type: summarization}\n", 6, "task.type", "'text-classification', not 'summarization'"),
+        ("gates:\n- {metric: accuracy}\n", 7, "gates.0", "exactly one of `beats: champion|tfidf` and `at_least: 0.7`"),
+        ("gates:\n- {at_least: 0.5, beats: tfidf}\n", 7, "gates.0", "exactly one of"),
+        ("gates:\n- {at_least: 1.5}\n", 7, "gates.0.at_least", "less than or equal to 1"),
+        ("gates:\n- {beats: tfidf, confidence: 1}\n", 7, "gates.0.confidence", "less than 1"),
+        ("pretrain: 3\n", 6, "pretrain", "not 3"),
+    ],
+)
+def test_a_fault_has_its_line_its_key_and_its_reason(workspace, tail, row, column, says):
+    error = fault(workspace, HEAD + tail)
+    (problem,) = error.problems
+    assert (problem["file"], problem["row"], problem["column"]) == ("pipelines/p.yaml", row, column)
+    assert says in problem["message"]
+    assert f"{problem['message']} (line {row})" in str(error)
+
+
+def test_all_faults_are_told_at_once(workspace):
+    error = fault(workspace, "version: 2\ndata: {corpus: c, labeled: l}\nsede: 1\nfinetune: {epochs: 0}\n")
+    assert {problem["column"] for problem in error.problems} == {
+        "version", "base_model", "data.labelled", "data.labeled", "sede", "finetune.epochs",
+    }  # fmt: skip
+    assert "has 6 faults" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "holds no mapping; a pipeline file starts with `version: 1`"),
+        ("- a\n", "holds no mapping"),
+        (HEAD + "seed: [1\n", "is not valid YAML, line"),
+        (HEAD + "seed: 1\nseed: 2\n", "line 7: the key 'seed' is written twice"),
+        (HEAD + "pretrain:\n  batch_size: 1\n  batch_size: 2\n", "line 8: the key 'batch_size' is written twice"),
+        (HEAD.encode() + b"# caf\xe9\n", "is not UTF-8: invalid continuation byte at byte"),
+        (HEAD.encode() + b"seed: \x01\n", "is not valid YAML"),
+        (HEAD + "? [a, b]\n: 1\n", "is not valid YAML, line 6"),
+        (HEAD + "1: 2\n", "1: keys should be strings"),
+        (HEAD + "base: &a {x: 1}\n<<: *a\n", "base: unknown"),
+    ],
+)
+def test_what_is_no_pipeline_file_is_said_without_a_traceback(workspace, text, says):
+    assert says in str(fault(workspace, text))
+
+
+@pytest.mark.parametrize("name", ["My-Pipe", "2nd", "a b"])
+def test_a_pipeline_has_a_name_that_every_store_can_hold(workspace, name):
+    workspace.pipeline_file(name).write_text(HEAD)
+    with pytest.raises(ConfigError, match=r"lower-case letters, digits and _"):
+        load_pipeline(workspace, name)
+
+
+def test_an_unknown_pipeline_is_named_with_its_neighbour(workspace):
+    workspace.pipeline_file("demo").write_text(HEAD)
+    (workspace.root / "pipelines" / "demo.contract.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"no pipeline 'dmeo'; did you mean 'demo'\? Known: demo$"):
+        load_pipeline(workspace, "dmeo")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "read"),
+    [
+        ("seed=3", lambda options: options.seed == 3),
+        ("pretrain.learning_rate=2e-4", lambda options: options.pretrain.learning_rate == 2e-4),
+        ("pretrain.dropout=true", lambda options: options.pretrain.dropout is True),
+        ("task.text=body = text", lambda options: options.task.text == "body = text"),
+        ("gates.1.at_least=0.25", lambda options: options.gates[1].at_least == 0.25),
+        ("gates=[{beats: tfidf}]", lambda options: [gate.beats for gate in options.gates] == ["tfidf"]),
+        ("split={test: 0.5}", lambda options: options.split.test == 0.5),
+    ],
+)
+def test_set_replaces_one_key(workspace, assignment, read):
+    text = HEAD + "gates:\n- beats: champion\n- at_least: 0.5\n"
+    assert not read(load(workspace, text))
+    assert read(load(workspace, text, assignment))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("seed", "write key=value"),
+        ("=3", "write key=value"),
+        ("base_model.size=3", "--set base_model.size: base_model is a value, it has no keys"),
+        ("gates.2.beats=tfidf", "'2' is not an index of a list of 1 entries"),
+        ("gates.-1.beats=tfidf", "'-1' is not an index of a list of 1 entries"),
+        ("gates.first=3", "'first' is not an index of a list of 1 entries"),
+        ("pretrain.stpes=3", "pretrain.stpes: unknown"),
+        ("finetune.epochs=", "finetune.epochs: input should be a valid integer"),
+    ],
+)
+def test_a_set_that_fits_nothing_is_refused(workspace, assignment, says):
+    assert says in str(fault(workspace, HEAD + "gates:\n- beats: champion\n", assignment))
+
+
+def test_a_later_set_wins(workspace):
+    assert load(workspace, HEAD, "seed=3", "seed=4").seed == 4
+
+
+# --- the resolved file -------------------------------------------------------------------------------------------
+
+
+def test_the_resolved_file_holds_a_whole_section_for_every_step(tiny):
+    values = resolve(tiny, "tiny")
+    for step in tiny.steps:
+        assert set(values[step.name]) == set(step.config.model_fields), step.name
+    assert values["pretrain"]["pretrain"]["mask_probability"] == 0.15
+
+
+def test_rendering_twice_gives_the_same_bytes_and_leaves_the_file_alone(tiny):
+    path = tiny.resolved_file("tiny")
+    before = path.stat().st_mtime_ns
+    assert render(resolve(tiny, "tiny")) == path.read_text()
+    write_resolved(tiny, "tiny")
+    assert path.stat().st_mtime_ns == before
+
+
+def test_only_the_sections_that_read_a_key_change_with_it(tiny):
+    before = resolve(tiny, "tiny")
+    changed = {
+        assignment: {name for name, section in resolve(tiny, "tiny", [assignment]).items() if section != before[name]}
+        for assignment in ("finetune.epochs=3", "pretrain.batch_size=4", "gates=[{beats: tfidf}]", "split.test=0.3")
+    }
+    assert changed["finetune.epochs=3"] == {"finetune", "finetune_base"}
+    assert changed["pretrain.batch_size=4"] == {"pretrain"}
+    assert changed["gates=[{beats: tfidf}]"] == {"gates"}
+    assert changed["split.test=0.3"] == {"corpus"}
+
+
+def test_another_base_model_under_the_same_name_shows(tiny):
+    before = resolve(tiny, "tiny")
+    vocabulary = tiny.root / "models" / "tiny" / "tokenizer_config.json"
+    vocabulary.write_text(vocabulary.read_text().replace("64", "48"))
+    after = resolve(tiny, "tiny")
+    assert before["finetune_base"]["base_digest"] != after["finetune_base"]["base_digest"]
+    assert before["finetune"] == after["finetune"]
+
+
+def test_a_contract_that_is_named_has_to_exist(tiny):
+    with pytest.raises(ConfigError, match=r"data\.contract: no/such\.yaml is not there"):
+        resolve(tiny, "tiny", ["data.contract=no/such.yaml"])
