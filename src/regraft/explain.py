@@ -1,0 +1,159 @@
+"""What was compared, on what, what was decided, and what would change the decision: read from stored evidence alone.
+
+Before a word is said the verdict is rebuilt from the predictions; a story is told only about a verdict whose bytes
+come out the same. No model is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regraft.decide import rejudge
+from regraft.errors import EnvironmentFault
+from regraft.gates import words
+from regraft.gates.metrics import mcnemar, scores
+from regraft.gates.paired import Paired, align
+from regraft.gates.policy import Case
+from regraft.gates.verdict import Finding, Verdict, render, rounded
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Row by row: what the candidate got right or wrong that another model did not."""
+
+    against: str
+    gained: int
+    """Wrong there, right here."""
+    lost: int
+    """Right there, wrong here."""
+    both_right: int
+    both_wrong: int
+    p: float
+    """Exact two-sided McNemar p-value: how often a fair coin would split gained and lost as unevenly."""
+    lost_rows: tuple[str, ...]
+    """Ids of up to ten lost rows, smallest first."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """One decision for people; the document of ``explain --json``."""
+
+    schema: int
+    pipeline: str
+    outcome: str
+    verdict: dict[str, Any]
+    """The content of verdict.json, rebuilt byte for byte."""
+    scores: dict[str, dict[str, float]]
+    """model -> metric -> value on all test rows."""
+    flips: tuple[Flips, ...]
+    changes: tuple[str, ...]
+    """What would change the decision, a sentence for each question that counts."""
+    seed: int
+    resamples: int
+
+
+def story(evidence: Path) -> Story:
+    """The story of the decision in ``evidence``. EnvironmentFault when its verdict cannot be rebuilt byte for byte."""
+    case, verdict = rejudge(evidence)
+    path = evidence / "verdict.json"
+    if not path.is_file():
+        raise EnvironmentFault(f"{path} is not there: the decision was not finished", fix=f"regraft run {case.pipeline}")
+    stored, rebuilt = path.read_bytes(), render(verdict)
+    if stored != rebuilt.encode():
+        where = _difference(stored.decode(errors="replace"), rebuilt)
+        raise EnvironmentFault(f"{path} is not what its predictions say: {where}; one of the files was changed after the decision")
+    usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
+    paired = align(usable) if usable else None
+    return Story(
+        schema=SCHEMA,
+        pipeline=case.pipeline,
+        outcome=verdict.outcome,
+        verdict=json.loads(rebuilt),
+        scores={model: {m: rounded(v) for m, v in scores(paired, model).items()} for model in paired.preds} if paired else {},
+        flips=tuple(_flips(paired, verdict.candidate.name)) if paired else (),
+        changes=tuple(_changes(case, verdict)),
+        seed=case.policy.seed,
+        resamples=case.policy.resamples,
+    )
+
+
+def lines(story: Story) -> Iterator[str]:
+    """The story as plain text, a paragraph a line."""
+    verdict = story.verdict
+    candidate, champion, rows = verdict["candidate"], verdict["champion"], verdict["rows"]
+    yield f"{story.outcome.upper()}: {candidate['name']} ({candidate['digest'][:12]}) for pipeline {story.pipeline}"
+    against = f"champion version {champion['version']} ({champion['digest'][:12]})" if champion else "no champion"
+    on = f"{rows['n']:,} test rows ({rows['digest'][:12]})"
+    yield f"Compared with {against}, on {on}, {story.resamples:,} paired resamples, seed {story.seed}."
+    yield ""
+    for finding in verdict["findings"]:
+        yield f"{finding['outcome']:<13}{finding['sentence']}"
+    if story.flips:
+        yield ""
+        yield "Row by row:"
+    for flips in story.flips:
+        turned = f"{flips.gained:,} rows wrong there are right here, {flips.lost:,} right there are wrong here"
+        same = f"{flips.both_right:,} right in both, {flips.both_wrong:,} wrong in both"
+        yield f"  against {words.MODELS[flips.against]}: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
+    if story.changes:
+        yield ""
+        yield "What would change the decision:"
+    for change in story.changes:
+        yield f"  {change}"
+    yield ""
+    yield "The verdict was rebuilt from the stored predictions, byte for byte."
+
+
+def _difference(stored: str, rebuilt: str) -> str:
+    """The first line in which two texts differ."""
+    for number, (old, new) in enumerate(zip(stored.splitlines(), rebuilt.splitlines(), strict=False), start=1):
+        if old != new:
+            return f"line {number} says {old.strip()}, rebuilt it is {new.strip()}"
+    return f"it has {len(stored.splitlines())} lines, rebuilt {len(rebuilt.splitlines())}"
+
+
+def _flips(paired: Paired, candidate: str) -> Iterator[Flips]:
+    if candidate not in paired.preds:
+        return
+    now = paired.right(candidate)
+    for against in ("champion", "base", "tfidf"):
+        if against == candidate or against not in paired.preds:
+            continue
+        before = paired.right(against)
+        gained, lost = int((now & ~before).sum()), int((before & ~now).sum())
+        worse = sorted(row for row, flipped in zip(paired.ids, (before & ~now).tolist(), strict=True) if flipped)
+        yield Flips(against, gained, lost, int((now & before).sum()), int((~now & ~before).sum()), mcnemar(gained, lost), tuple(worse[:10]))
+
+
+def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
+    unscored = set()
+    for finding in verdict.findings:
+        if finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
+            yield _change(finding, finding.value, finding.low, finding.high, finding.threshold)
+        elif finding.outcome == "inconclusive":
+            unscored.add(finding.sentence)
+    yield from (f"a champion that can be scored: {sentence}" for sentence in sorted(unscored))
+    if verdict.already_champion:
+        yield "a new candidate: other data, base model or training options."
+
+
+def _change(finding: Finding, value: float, low: float, high: float, threshold: float) -> str:
+    """What it would take for one measured finding to come out otherwise."""
+    what = f"floor {words.number(threshold)}" if finding.gate == "at_least" else f"against {words.MODELS[finding.against or 'base']}"
+    room, number = high - low, words.number
+    match finding.outcome:
+        case "pass":
+            return f"{what}: passes with {number(low - threshold)} to spare; a score lower by more than that would leave it open."
+        case "fail":
+            return f"{what}: the score would have to rise by about {number(threshold - low)} for the interval to clear it on these rows."
+        case "inconclusive":
+            return f"{what}: with an interval {number(room)} wide, a score higher by about {number(threshold - low)} would pass it."
+        case _:
+            chosen = "chosen because" if low > threshold else "not chosen because not"
+            return f"{what}: adapted is {chosen} all of its interval lies above 0; it measured {number(value)}, low end {number(low)}."

@@ -1,0 +1,115 @@
+"""A verdict: every question a policy asked, its number, its interval, its threshold and its words.
+
+The rendered text is the contract: sorted keys, floats to six decimals, no clock and no run id, so that the same
+predictions under the same policy give the same bytes years later. Decisions are taken on the rounded numbers, so the
+text never says one thing and the outcome another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Outcome = Literal["pass", "fail", "inconclusive"]
+Part = Literal["pass", "fail", "inconclusive", "info"]
+"""Outcome of one finding; "info" informs and decides nothing."""
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model by its digest; ``name`` is "adapted" or "base"."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The registered version in production when the verdict was made."""
+
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The test rows: digest of their content, and how many."""
+
+    digest: str
+    n: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number, its interval, and the value it is held against."""
+
+    value: float
+    low: float
+    high: float
+    threshold: float
+    confidence: float
+
+    def outcome(self, *, or_equal: bool = False) -> Outcome:
+        """Pass when the whole interval lies above the threshold (``or_equal``: or touches it), fail when all of it lies below."""
+        if self.low > self.threshold or (or_equal and self.low == self.threshold):
+            return "pass"
+        return "fail" if self.high < self.threshold else "inconclusive"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One question. ``value``, ``low``, ``high`` and ``threshold`` are on the same scale: a score, or a difference of two."""
+
+    gate: str
+    """at_least, beats, adaptation, identity or finite."""
+    against: str | None
+    """The model compared with: champion, tfidf or base."""
+    metric: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    threshold: float | None
+    n: int
+    outcome: Part
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided about one candidate, and why."""
+
+    pipeline: str
+    outcome: Outcome
+    candidate: Model
+    champion: Champion | None
+    rows: Rows
+    policy_digest: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def already_champion(self) -> bool:
+        """The candidate is, byte for byte, what is in production: there is nothing to register."""
+        return self.champion is not None and self.champion.digest == self.candidate.digest
+
+    def document(self) -> dict[str, Any]:
+        """The content of ``verdict.json``."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def conclude(findings: Iterable[Finding]) -> Outcome:
+    """Any fail is a fail; else any inconclusive is inconclusive; else pass."""
+    found = {finding.outcome for finding in findings}
+    return "fail" if "fail" in found else "inconclusive" if "inconclusive" in found else "pass"
+
+
+def rounded(value: float) -> float:
+    """Six decimals, and no negative zero."""
+    return round(value, 6) + 0.0
+
+
+def render(verdict: Verdict) -> str:
+    """The bytes of ``verdict.json``."""
+    return json.dumps(verdict.document(), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

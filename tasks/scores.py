@@ -1,0 +1,59 @@
+"""``scores``: what adapted, base and tfidf say about every test row. All that a verdict rests on, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from regraft.config import PipelineContext, StepConfig
+from regraft.step import Metrics, Step
+from tasks.contract import CONTRACT
+from tasks.corpus import CORPUS
+from tasks.finetune import FINETUNE, FINETUNE_BASE
+from tasks.tfidf import TFIDF
+
+
+class ScoresConfig(StepConfig):
+    """What a row is called does not matter to its score; which task it belongs to does."""
+
+    task: str
+    """The kind of task, which decides how a model is asked."""
+
+    @classmethod
+    def of(cls, context: PipelineContext) -> Self:
+        return cls(task=context.options.task.type)
+
+
+def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
+    from regraft import files, running
+    from regraft.data.labelled import labelled_splits
+    from regraft.data.tables import write_table
+    from regraft.gates.metrics import scores
+    from regraft.gates.paired import align
+    from regraft.score import predictions
+    from regraft.score.folder import HeldOut, score_folder
+    from regraft.score.tfidf import Tfidf
+
+    table = labelled_splits(inputs["rows"], inputs["splits"])
+    test = table[table["split"] == "test"].sort_values("id")
+    rows = HeldOut(test["id"].tolist(), test["text"].tolist(), test["label"].tolist())
+    write_table(out / "rows.parquet", {"id": rows.ids, "text": rows.texts, "label": rows.labels})
+    files.write_json(out / "labels.json", files.read_json(inputs["labels"]))
+
+    baseline = Tfidf.load(inputs["tfidf"])
+    made = {"tfidf": predictions.Table.of(rows.ids, rows.labels, baseline.predict(rows.texts), baseline.labels)}
+    for done, name in enumerate(("adapted", "base"), start=2):
+        made[name] = score_folder(inputs[name], rows)
+        running.progress(done, 3, "models")
+    for name, answers in made.items():
+        predictions.write(out / f"{name}.parquet", answers)
+    digests = {name: files.digest(inputs[name]) for name in made}
+    files.write_json(out / "digests.json", {**digests, "rows": rows.digest})
+    paired = align({name: answers.for_gates() for name, answers in made.items()})
+    return {"rows": len(rows.ids), **{f"{name}_macro_f1": scores(paired, name)["macro_f1"] for name in made}}
+
+
+MODELS = {"adapted": FINETUNE / "model", "base": FINETUNE_BASE / "model", "tfidf": TFIDF / "model"}
+ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}
+SCORES = Step(name="scores", config=ScoresConfig, run=_run, inputs={**MODELS, **ROWS}, version=1, gpu=True)

@@ -1,0 +1,191 @@
+"""Evidence on disk: written, rebuilt, told, and found out when it was touched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regraft import explain, files
+from regraft.decide import decide, rebuild
+from regraft.errors import EnvironmentFault
+from regraft.gates.verdict import Champion
+from regraft.score import predictions
+from regraft.score.predictions import Table, rows_digest
+from regraft.score.store import PredictionStore
+
+N, LABELS = 120, ["cat", "dog", "emu"]
+IDS = [f"r{i:03d}" for i in range(N)]
+TRUTH = [LABELS[i % 3] for i in range(N)]
+GATES = [{"at_least": 0.3}, {"beats": "tfidf"}, {"beats": "champion"}]
+OLD = Champion("2", "c" * 64)
+
+
+def table(right: int, classes: list[str] = LABELS) -> Table:
+    p = np.full((N, len(classes)), 0.1, dtype=np.float32)
+    for i, label in enumerate(TRUTH):
+        p[i, (classes.index(label) + (i >= right)) % len(classes)] = 0.8
+    return Table.of(IDS, TRUTH, p, classes)
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    """The out folder of a ``scores`` step."""
+    out = tmp_path / "scores"
+    for model, right in (("adapted", 110), ("base", 90), ("tfidf", 60)):
+        predictions.write(out / f"{model}.parquet", table(right))
+    files.write_json(out / "labels.json", LABELS)
+    files.write_json(out / "digests.json", {"adapted": "a" * 64, "base": "b" * 64, "tfidf": "d" * 64, "rows": "e" * 64})
+    return out
+
+
+@pytest.fixture
+def champion(tmp_path: Path) -> Path:
+    predictions.write(tmp_path / "champion.parquet", table(80))
+    return tmp_path / "champion.parquet"
+
+
+def test_a_verdict_is_rebuilt_byte_for_byte_wherever_the_evidence_lies(scores, champion, tmp_path):
+    verdict = decide("demo", GATES, 17, scores, OLD, champion, None, tmp_path / "evidence")
+    text = (tmp_path / "evidence" / "verdict.json").read_text()
+    shutil.move(tmp_path / "evidence", tmp_path / "archive")
+    shutil.rmtree(scores)
+    assert verdict.outcome == "pass"
+    assert rebuild(tmp_path / "archive") == text
+    assert explain.story(tmp_path / "archive").outcome == "pass"
+
+
+def test_deciding_twice_leaves_the_same_bytes_and_no_stale_champion(scores, champion, tmp_path):
+    decide("demo", GATES, 17, scores, None, None, None, tmp_path / "once")
+    decide("demo", GATES, 17, scores, OLD, champion, None, tmp_path / "twice")
+    decide("demo", GATES, 17, scores, None, None, None, tmp_path / "twice")
+    assert files.tree(tmp_path / "once") == files.tree(tmp_path / "twice")
+    assert set(files.tree(tmp_path / "once")) == {
+        "predictions/adapted.parquet",
+        "predictions/base.parquet",
+        "predictions/tfidf.parquet",
+        "labels.json",
+        "decision.json",
+        "verdict.json",
+    }
+
+
+@pytest.mark.parametrize(
+    ("problem", "classes", "says"),
+    [
+        ("it does not load: no model.safetensors", None, "it does not load"),
+        (None, ["cat", "dog", "emu", "gnu"], "the label set changed (it knows gnu)"),
+        (None, None, "it was not scored on these rows"),
+    ],
+)
+def test_a_champion_that_cannot_be_compared_with_still_gets_a_verdict(problem, classes, says, scores, tmp_path):
+    if classes:
+        predictions.write(tmp_path / "champion.parquet", table(80, classes))
+    verdict = decide("demo", GATES, 17, scores, OLD, tmp_path / "champion.parquet" if classes else None, problem, tmp_path / "evidence")
+    assert verdict.outcome == "inconclusive"
+    assert says in verdict.findings[-1].sentence
+    assert rebuild(tmp_path / "evidence") == (tmp_path / "evidence" / "verdict.json").read_text()
+
+
+def test_predictions_on_other_rows_leave_no_verdict(scores, tmp_path):
+    half = Table.of(IDS[:60], TRUTH[:60], table(60).p[:60], LABELS)
+    predictions.write(tmp_path / "champion.parquet", half)
+    with pytest.raises(EnvironmentFault, match=r"champion lack 60 of adapted's rows, the first is 'r060'"):
+        decide("demo", GATES, 17, scores, OLD, tmp_path / "champion.parquet", None, tmp_path / "evidence")
+    assert not (tmp_path / "evidence" / "verdict.json").exists()
+
+
+def test_evidence_that_was_touched_is_found_out(scores, tmp_path):
+    evidence = tmp_path / "evidence"
+    decide("demo", GATES, 17, scores, None, None, None, evidence)
+    text = (evidence / "verdict.json").read_text()
+    (evidence / "verdict.json").write_text(text.replace('"outcome": "pass"', '"outcome": "fail"', 1))
+    with pytest.raises(EnvironmentFault, match="is not what its predictions say: line"):
+        explain.story(evidence)
+    (evidence / "verdict.json").write_text(text)
+    predictions.write(evidence / "predictions" / "base.parquet", table(20))
+    with pytest.raises(EnvironmentFault, match=r"base.parquet is changed since the decision"):
+        explain.story(evidence)
+
+
+def test_the_story_says_what_was_compared_and_what_would_change_it(scores, champion, tmp_path):
+    decide("demo", GATES, 17, scores, OLD, champion, None, tmp_path / "evidence")
+    told = explain.story(tmp_path / "evidence")
+    against = {flips.against: (flips.gained, flips.lost, flips.both_right, flips.both_wrong) for flips in told.flips}
+    assert against == {"champion": (30, 0, 80, 10), "base": (20, 0, 90, 10), "tfidf": (50, 0, 60, 10)}
+    text = "\n".join(explain.lines(told))
+    assert "PASS: adapted (aaaaaaaaaaaa) for pipeline demo" in text
+    assert "Compared with champion version 2" in text
+    assert "against the champion: 30 rows wrong there are right here, 0 right there are wrong here" in text
+    assert "to spare; a score lower by more than that would leave it open" in text
+
+
+def test_explaining_loads_no_model_library(scores, tmp_path):
+    decide("demo", GATES, 17, scores, None, None, None, tmp_path / "evidence")
+    code = (
+        "import sys; from pathlib import Path; from regraft import explain\n"
+        f"list(explain.lines(explain.story(Path({str(tmp_path / 'evidence')!r}))))\n"
+        "print(sorted({'torch', 'transformers', 'prefect', 'mlflow', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_predictions_come_back_as_they_were_written(tmp_path):
+    shuffled = [*range(60, N), *range(60)]
+    written = Table.of([IDS[i] for i in shuffled], [TRUTH[i] for i in shuffled], table(50).p[shuffled], LABELS)
+    for name in ("one", "two"):
+        predictions.write(tmp_path / name, written)
+    found = predictions.read(tmp_path / "one")
+    assert found.ids == tuple(IDS)
+    assert (found.labels, found.preds, found.classes) == (tuple(TRUTH), table(50).preds, tuple(LABELS))
+    assert np.array_equal(found.p, table(50).p)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_row_without_finite_probabilities_is_named():
+    p = table(50).p.copy()
+    p[3, 1] = np.nan
+    p[9, 0] = np.inf
+    assert Table.of(IDS, TRUTH, p, LABELS).for_gates().unusable == ("r003", "r009")
+
+
+def test_the_digest_of_rows_is_that_of_their_content():
+    digest = rows_digest(["a", "b"], ["x", "y"], ["1", "2"])
+    assert rows_digest(["b", "a"], ["y", "x"], ["2", "1"]) == digest
+    assert len({digest, rows_digest(["a", "b"], ["x", "z"], ["1", "2"]), rows_digest(["a", "b"], ["x", "y"], ["1", "1"])}) == 3
+
+
+def test_the_store_believes_only_what_lies_under_its_own_key(scores, tmp_path):
+    store = PredictionStore(tmp_path / "store")
+    assert store.get("a" * 64, "e" * 64) is None
+    store.keep(scores)
+    kept = store.get("a" * 64, "e" * 64)
+    assert kept is not None
+    assert predictions.read(kept).preds == table(110).preds
+    shutil.copy(kept, store.path("b" * 64, "e" * 64))
+    assert store.get("b" * 64, "e" * 64) is None, "another model's answers under this key"
+
+
+def test_a_damaged_file_in_the_store_is_a_miss_that_put_mends(scores, tmp_path):
+    store = PredictionStore(tmp_path / "store")
+    path = store.put("a" * 64, "e" * 64, scores / "adapted.parquet")
+    before = path.read_bytes()
+    at = len(before) // 3
+    path.write_bytes(before[:at] + bytes([before[at] ^ 1]) + before[at + 1 :])
+    assert store.get("a" * 64, "e" * 64) is None
+    assert store.put("a" * 64, "e" * 64, scores / "adapted.parquet") == path
+    assert path.read_bytes() == before
+
+
+def test_story_is_one_json_document(scores, tmp_path):
+    from dataclasses import asdict
+
+    decide("demo", GATES, 17, scores, None, None, None, tmp_path / "evidence")
+    document = json.loads(json.dumps(asdict(explain.story(tmp_path / "evidence"))))
+    assert document["verdict"] == json.loads((tmp_path / "evidence" / "verdict.json").read_text())
