@@ -89,8 +89,13 @@ class Tracker:
             _point_mlflow_at(self.uri)
             yield self._client
         except (MlflowException, requests.RequestException, sqlite3.Error, OSError) as error:
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise EnvironmentFault(f"MLflow at {self.shown}: {said[:300]}", fix="regraft doctor") from error
+            raise self._fault(error) from (error if self.shown == self.uri else None)  # its text may hold the password
+
+    def _fault(self, error: Exception) -> EnvironmentFault:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        secret = urllib.parse.urlsplit(self.uri).netloc.rpartition("@")[0]
+        said = said.replace(f"{secret}@", "") if secret else said
+        return EnvironmentFault(f"MLflow at {self.shown}: {said[:300]}", fix="regraft doctor")
 
     def _connect(self) -> MlflowClient:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # a refused query would print its traceback
@@ -239,7 +244,10 @@ class Tracker:
     def aliases(self, pipeline: str) -> dict[str, str]:
         """``{alias: version}``; of a local store without importing MLflow."""
         if path := database.sqlite_path(self.uri):
-            return database.read_aliases(path, pipeline)
+            try:
+                return database.read_aliases(path, pipeline)
+            except sqlite3.Error as error:
+                raise self._fault(error) from error
         from mlflow.exceptions import MlflowException
 
         with self.store() as client:
