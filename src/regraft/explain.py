@@ -145,15 +145,16 @@ def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
 
 def _change(finding: Finding, value: float, low: float, high: float, threshold: float) -> str:
     """What it would take for one measured finding to come out otherwise."""
-    what = f"floor {words.number(threshold)}" if finding.gate == "at_least" else f"against {words.MODELS[finding.against or 'base']}"
-    room, number = high - low, words.number
+    number = words.number
+    against = f"against {words.MODELS[finding.against]}" if finding.against else f"against the floor of {number(threshold)}"
+    what = f"{words.METRICS[finding.metric or 'macro_f1']} {against}"
     match finding.outcome:
         case "pass":
             return f"{what}: passes with {number(low - threshold)} to spare; a score lower by more than that would leave it open."
         case "fail":
-            return f"{what}: the score would have to rise by about {number(threshold - low)} for the interval to clear it on these rows."
+            return f"{what}: the score would have to rise by more than {number(threshold - low)} for the interval to clear it on these rows."
         case "inconclusive":
-            return f"{what}: with an interval {number(room)} wide, a score higher by about {number(threshold - low)} would pass it."
+            return f"{what}: with an interval {number(high - low)} wide, a score higher by more than {number(threshold - low)} would pass."
         case _:
             chosen = "chosen because" if low > threshold else "not chosen because not"
             return f"{what}: adapted is {chosen} all of its interval lies above 0; it measured {number(value)}, low end {number(low)}."

@@ -136,6 +136,7 @@ def test_sentences_are_for_people():
 def test_an_open_question_says_how_many_more_rows_would_answer_it():
     assert words.more_rows(800, Measured(0.02, -0.02, 0.06, 0.0, 0.95)) == 2_400  # half-width 0.04 is twice 0.02: four times the rows
     assert "about 2,400 more test rows" in words.undecided(800, Measured(0.02, -0.02, 0.06, 0.0, 0.95))
+    assert "about 10 more test rows" in words.undecided(800, Measured(0.033, 0.0, 0.067, 0.0, 0.95))  # a hair's breadth
     for hopeless in (Measured(0.0, -0.04, 0.04, 0.0, 0.95), Measured(0.001, -0.04, 0.04, 0.0, 0.95)):
         assert "too small for any sensible number of rows" in words.undecided(800, hopeless)
 

@@ -39,16 +39,16 @@ def floor(model: str, metric: str, n: int, held: Measured, outcome: Part) -> str
 
 
 def more_rows(n: int, found: Measured) -> int | None:
-    """Roughly how many more rows of the same kind would decide, if the true value is the measured one.
+    """Roughly how many more rows of the same kind would decide an open question, if the true value is the measured one.
 
-    Half-widths shrink with the square root of n, so n * (half / distance)^2 rows are needed in all. None when that
-    is no growth, or more than :data:`MOST_GROWTH` times n.
+    Intervals shrink with the square root of n, so in all n * (reach / distance)^2 rows are needed, reach being the part
+    of the interval on the threshold's side. None when that is more than :data:`MOST_GROWTH` times n.
     """
     distance = abs(found.value - found.threshold)
-    half = (found.high - found.low) / 2
-    if distance == 0 or not 1 < (half / distance) ** 2 <= MOST_GROWTH:
+    reach = found.value - found.low if found.value > found.threshold else found.high - found.value
+    if distance == 0 or (reach / distance) ** 2 > MOST_GROWTH:
         return None
-    return round(n * ((half / distance) ** 2 - 1))
+    return round(n * max(0.0, (reach / distance) ** 2 - 1))
 
 
 def undecided(n: int, found: Measured) -> str:
