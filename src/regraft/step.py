@@ -129,12 +129,13 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
         "seconds": seconds,
         **_circumstances(workspace, context),
     }
+    (home / "record.json").unlink(missing_ok=True)  # a record means a whole output: none while it changes
     for name in ("out", "evidence"):
         shutil.rmtree(home / name, ignore_errors=True)
         (partial / name).rename(home / name)
-    files.write_json(home / "record.json", record)  # last: a record means a whole output
+    files.write_json(home / "record.json", record)
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(context.checkpoints, ignore_errors=True)
+    # The checkpoints stay until DVC has the output (regraft.repro): a kill in between must not cost the training.
 
 
 def _circumstances(workspace: Workspace, context: Running) -> dict[str, Any]:

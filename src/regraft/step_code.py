@@ -64,12 +64,17 @@ def _accepted(workspace: Workspace) -> dict[str, Any]:
 
 
 def closure(step: Step[Any], root: Path) -> set[Path]:
-    """The files whose code can reach the bytes of ``step``: its own, and every own module those import.
+    """The files whose code can reach the bytes of ``step``."""
+    return reachable(Path(inspect.getsourcefile(step.run) or ""), root)
+
+
+def reachable(start: Path, root: Path) -> set[Path]:
+    """``start`` and every own module that it or they import.
 
     A handle taken from another step's file (``from tasks.corpus import CORPUS``) is an edge of the DAG, not code.
     """
     found: set[Path] = set()
-    waiting = [Path(inspect.getsourcefile(step.run) or "").resolve()]
+    waiting = [start.resolve()]
     while waiting:
         path = waiting.pop()
         if path in found:
