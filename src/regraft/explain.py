@@ -152,7 +152,7 @@ def _change(finding: Finding, value: float, low: float, high: float, threshold: 
         case "pass":
             return f"{what}: passes with {number(low - threshold)} to spare; a score lower by more than that would leave it open."
         case "fail":
-            return f"{what}: the score would have to rise by more than {number(threshold - low)} for the interval to clear it on these rows."
+            return f"{what}: the score would have to rise by more than {number(threshold - low)} for the interval to clear it."
         case "inconclusive":
             return f"{what}: with an interval {number(high - low)} wide, a score higher by more than {number(threshold - low)} would pass."
         case _:
