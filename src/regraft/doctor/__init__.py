@@ -2,7 +2,8 @@
 
 A probe is a generator of :class:`Check`; all of them run at once in threads of their own, and what has not answered
 by :data:`DEADLINE` is reported as such. So the slowest store, not the sum of all, decides how long ``regraft doctor``
-takes, and without a network it is done in seconds. Nothing is changed, downloaded or repaired.
+takes, and without a network it is done in seconds. Nothing is downloaded, and nothing
+changed but an alias that does not follow the journal (:mod:`regraft.doctor.journal`).
 """
 
 from __future__ import annotations
