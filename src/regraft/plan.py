@@ -6,7 +6,7 @@ step may still come from DVC's run cache, and a step behind a stale one may turn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,8 +50,15 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> 
     """
     locked = dvc.lock(workspace)
     said = dvc.status(workspace, [address for step in workspace.steps if (address := f"{step.name}@{pipeline}") in locked])
+    return judge(workspace.steps, pipeline, resolved, locked, said)
+
+
+def judge(
+    steps: Sequence[Step[Any]], pipeline: str, resolved: Mapping[str, Any], locked: Mapping[str, Any], said: Mapping[str, Any]
+) -> Assessment:
+    """The assessment, from the stages of dvc.lock and the answer of ``dvc status --json``. Pure."""
     states: dict[str, StepState] = {}
-    for step in workspace.steps:
+    for step in steps:
         address = f"{step.name}@{pipeline}"
         before = [source.step for source in step.inputs.values() if isinstance(source, Output)]
         waits = sorted({name for name in before if states[name].state != "fresh"}, key=list(states).index)
@@ -82,11 +89,11 @@ def _own_reasons(step: Step[Any], entry: Mapping[str, Any], pipeline: str, resol
     for source in step.inputs.values():
         if isinstance(source, str) and (path := resolved["data"][source.removeprefix("data.")]) not in read:
             yield f"{source} is now {path}"
-    params = next(iter(entry.get("params", {}).values()), {})
+    params: Mapping[str, Any] = next(iter(entry.get("params", {}).values()), {})
     before, now = _flat(params.get(step.name, {})), _flat(resolved[step.name])
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
-            yield f"{step.name}.{key}: {_show(before, key)} -> {_show(now, key)}"
+            yield f"{key}: {_show(before, key)} -> {_show(now, key)}"
 
 
 def _dvc_reasons(changes: list[Any], resolved: Mapping[str, Any]) -> Iterator[str]:

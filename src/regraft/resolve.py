@@ -125,7 +125,7 @@ def _problem(item: Any, shown: str, node: yaml.Node) -> Problem:
     elif item["type"] == "missing":
         message, rule = f"{key}: missing", "required"
     else:
-        text = item["msg"].removeprefix("Value error, ")
+        text = item["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
         given = "" if not where or isinstance(item["input"], dict) else f", not {item['input']!r}"
         message = f"{key}: {text[:1].lower()}{text[1:]}{given}".removeprefix(": ")
         rule = item["type"]

@@ -1,0 +1,185 @@
+"""What a person at a terminal, and a program reading ``--json``, gets for an argv."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from regraft import files
+from regraft.workspace import Workspace
+
+
+def written(workspace: Workspace) -> set[str]:
+    """Files of a workspace, less what Python and DVC keep for themselves."""
+    return {path for path in files.tree(workspace.root) if not path.startswith(".dvc/") and "__pycache__" not in path}
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "text"),
+    [
+        ("--help", 0, "Exit codes: 0 ok"),
+        ("frobnicate", 2, "No such command 'frobnicate'"),
+        ("run", 2, "Missing argument"),
+        ("run tiny --colour", 2, "No such option"),
+        ("run nope", 2, "no pipeline 'nope'. Known: tiny"),
+        ("run tniy", 2, "no pipeline 'tniy'; did you mean 'tiny'? Known: tiny"),
+        ("run tiny --set pretrain.stpes=3", 2, "pretrain.stpes: unknown"),
+        ("run tiny --set finetune.batch_szie=3", 2, "finetune.batch_szie: unknown; did you mean batch_size?"),
+        ("run tiny --set seed", 2, "write key=value"),
+        ("run tiny --set base_model=models/none", 2, "base_model models/none: no such folder"),
+        ("run tiny --set data.corpus=none.txt", 3, "data.corpus: none.txt is not there"),
+        ("run tiny --set data.labelled=data/demo/x", 3, "next: python -m regraft.demo data/demo"),
+        ("plan nope", 2, "no pipeline 'nope'"),
+        ("plan tiny", 0, "contract       runs  never run here"),
+        ("plan tiny --set gates.9.beats=tfidf", 2, "gates: input should be a list"),
+        ("status nope", 2, "no pipeline 'nope'"),
+        ("status", 0, "champion      none"),
+        ("dvc --check", 0, "are in step"),
+        ("step nope --pipeline tiny --step-version 1", 2, "no step 'nope'"),
+        ("step tokesn --pipeline tiny --step-version 1", 2, "did you mean 'tokens'?"),
+        ("step tokens --pipeline tiny --step-version 99", 2, "dvc.yaml runs version 99 of step 'tokens', the code is version"),
+        ("step tokens --pipeline tiny --step-version {version}", 2, "which is not there"),
+        ("step tokens --pipeline other --step-version {version}", 2, "pipelines/resolved/other.yaml is not there"),
+    ],
+)  # fmt: skip
+def test_cli_says_what_happened(argv, code, text, cli, tiny):
+    version = next(step.version for step in tiny.steps if step.name == "tokens")
+    said = cli(*argv.format(version=version).split())
+    assert (said.code, text in said.out + said.err) == (code, True), said
+    assert "Traceback" not in said.out + said.err
+
+
+def test_a_refused_run_writes_nothing_but_its_lock(cli, tiny):
+    before = written(tiny)
+    for argv in ("run nope", "run tiny --set finetune.epochs=0", "run tiny --set data.corpus=none.txt", "plan tiny"):
+        cli(*argv.split())
+    assert {path for path in written(tiny) - before if not path.startswith(".regraft/locks/")} == set()
+
+
+def test_errors_go_to_stderr_and_answers_to_stdout(cli, tiny):
+    wrong, right = cli("plan", "nope"), cli("plan", "tiny")
+    assert (wrong.out, right.err) == ("", "")
+
+
+# --- --json ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "keys"),
+    [
+        ("plan tiny --json", {"schema", "pipeline", "steps", "data", "decision"}),
+        ("status --json", {"schema", "tracking_uri", "pipelines"}),
+    ],
+)
+def test_json_is_one_document_with_a_schema(argv, keys, cli, tiny):
+    said = cli(*argv.split())
+    assert (said.code, said.err, set(said.json)) == (0, "", keys)
+
+
+def test_status_as_json_has_the_shape_that_readers_rely_on(cli, tiny):
+    entry = cli("status", "tiny", "--json").json["pipelines"]["tiny"]
+    assert (entry["champion"], entry["challenger"], entry["verdict"]) == (None, None, None)
+    assert entry["steps"][0] == {"name": "contract", "state": "missing", "why": ["never run here"]}
+
+
+def test_errors_as_json_have_a_place_and_a_rule(cli, tiny):
+    path = tiny.pipeline_file("tiny")
+    path.write_text(path.read_text() + "sede: 3\nseed: -1\n")
+    row = len(path.read_text().splitlines())
+    said = cli("plan", "tiny", "--json")
+    assert (said.code, said.json["exit"], said.err) == (2, 2, "")
+    assert {(e["column"], e["row"], e["file"]) for e in said.json["errors"]} == {
+        ("sede", row - 1, "pipelines/tiny.yaml"), ("seed", row, "pipelines/tiny.yaml"),
+    }  # fmt: skip
+
+
+def test_an_error_without_a_place_is_one_entry_with_its_fix(cli, tiny):
+    (error,) = cli("run", "tiny", "--set", "data.corpus=data/demo/none", "--json").json["errors"]
+    assert error["fix"] == "python -m regraft.demo data/demo"
+    assert error["message"] == "data.corpus: data/demo/none is not there"
+
+
+# --- the other exits ---------------------------------------------------------------------------------------------
+
+
+def test_outside_a_workspace_the_next_command_is_init(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = cli("status")
+    assert said.code == 2
+    assert "next: regraft init" in said.err
+
+
+def test_a_run_in_progress_is_exit_7_and_names_the_pid(cli, tiny):
+    lock = tiny.scratch / "locks" / "tiny.lock"
+    files.write_text(lock, f"{os.getpid()}\n")
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        said = cli("run", "tiny", "--no-wait")
+    assert said.code == 7
+    assert f"pid {os.getpid()}" in said.err
+
+
+def test_a_bug_is_one_line_and_a_traceback_in_a_file(cli, tiny):
+    broken = tiny.root / "pipelines" / "__init__.py"
+    broken.write_text("raise ZeroDivisionError('boom')\n")
+    said = cli("plan", "tiny")
+    assert said.code == 1
+    assert "internal error, ZeroDivisionError: boom; the traceback is in" in said.err
+    assert "Traceback" not in said.err
+    (log,) = (tiny.scratch / "logs").iterdir()
+    assert "Traceback" in log.read_text()
+    assert str(log) in said.err
+
+
+def test_a_generated_file_that_was_edited_is_found_and_mended(cli, tiny):
+    path = tiny.resolved_file("tiny")
+    path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))
+    said = cli("dvc", "--check")
+    assert (said.code, "pipelines/resolved/tiny.yaml" in said.err) == (2, True)
+    assert cli("dvc").code == 0
+    assert cli("dvc", "--check").code == 0
+
+
+def test_a_pipeline_file_that_is_gone_takes_its_generated_parts_along(cli, tiny):
+    text = tiny.pipeline_file("tiny").read_text()
+    tiny.pipeline_file("second").write_text(text)
+    assert cli("dvc").code == 0
+    assert tiny.resolved_file("second").is_file()
+    tiny.pipeline_file("second").unlink()
+    assert "pipelines/resolved/second.yaml" in cli("dvc", "--check").err
+    assert cli("dvc").code == 0
+    assert not tiny.resolved_file("second").exists()
+    assert "second" not in (tiny.root / "dvc.yaml").read_text()
+
+
+# --- as a process ------------------------------------------------------------------------------------------------
+
+
+def regraft(*argv: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "regraft", *argv], cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, check=False
+    )
+
+
+def test_no_colour_is_honoured_and_a_pipe_gets_none(tiny):
+    for done in (regraft("plan", "tiny", cwd=tiny.root, NO_COLOR="1"), regraft("plan", "nope", cwd=tiny.root)):
+        assert "\x1b[" not in done.stdout + done.stderr
+
+
+def test_a_workspace_may_be_named_from_anywhere(tiny, tmp_path):
+    done = regraft("status", "--json", cwd=tmp_path, REGRAFT_WORKSPACE=str(tiny.root))
+    assert list(json.loads(done.stdout)["pipelines"]) == ["tiny"]
+
+
+def test_a_reader_that_goes_away_is_no_error(tiny):
+    done = subprocess.run(
+        f"{sys.executable} -m regraft plan tiny --json | true", shell=True, cwd=tiny.root, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert "error" not in done.stderr

@@ -1,0 +1,215 @@
+"""What keeps the house in order: generated files, names, layers, weight of the edge, versions of the steps."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+
+from regraft import step_code
+from regraft.dvc import out_of_step
+from regraft.resolve import load_pipeline
+from regraft.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+HERE = Workspace(ROOT)
+TRACKED = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\0")[:-1]
+
+
+def python(code: str) -> str:
+    """What a new interpreter in the root prints."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# --- generated files ---------------------------------------------------------------------------------------------
+
+
+def test_the_generated_files_are_in_step_with_the_code():
+    assert out_of_step(HERE) == [], "run `regraft dvc`"
+
+
+@pytest.mark.parametrize("name", HERE.pipelines)
+def test_every_pipeline_file_loads(name):
+    assert load_pipeline(HERE, name).version == 1
+
+
+def test_no_list_of_dvc_yaml_is_in_flow_style():
+    # ${...} inside a YAML flow sequence does not parse.
+    assert not re.search(r"[\[{](?!key|item)", re.sub(r"\$\{[a-z.]+\}", "", (ROOT / "dvc.yaml").read_text()))
+
+
+def test_a_stage_depends_on_no_code():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    deps = {dep for stage in stages.values() for dep in stage["do"]["deps"]}
+    assert all(dep.startswith(("artifacts/", "${item.")) for dep in deps), deps
+
+
+# --- the code of the steps ---------------------------------------------------------------------------------------
+
+
+def test_changed_code_of_a_step_has_a_new_version():
+    assert step_code.differing(HERE) == [], (
+        "the code of these steps changed: raise `version` where the bytes they write may differ, then run `regraft dvc`; "
+        "where they are the same bytes, `regraft dvc --same-results`"
+    )
+
+
+def test_a_step_reaches_its_library_code_and_no_other_steps():
+    (finetune,) = (step for step in HERE.steps if step.name == "finetune")
+    reached = {path.relative_to(ROOT).as_posix() for path in step_code.closure(finetune, ROOT)}
+    assert {"tasks/finetune.py", "src/regraft/train/loop.py", "src/regraft/files.py"} <= reached
+    assert not {"tasks/pretrain.py", "src/regraft/step.py", "src/regraft/train/mlm.py", "src/regraft/cli/run.py"} & reached
+
+
+CODE = "def f(x):\n    return x + 1\n"
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("# why\ndef f(x):\n    '''Words.'''\n    return x + 1  # because\n", True),
+        ("from typing import Any\ndef f(x: Any) -> Any:\n    return (x\n            + 1)\n", True),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\ndef f(x):\n    return x + 1\n", True),
+        ("def f(x):\n    return x + 2\n", False),
+        ("def f(x, y=0):\n    return x + 1\n", False),
+        ("import torch\ndef f(x):\n    return x + 1\n", False),
+        ("def f(x):\n    if x:\n        return x + 1\n", False),
+    ],
+)
+def test_words_do_not_change_the_hash_and_code_does(other, same):
+    assert (step_code.said(CODE) == step_code.said(other)) is same
+
+
+def test_a_field_that_lost_its_default_is_another_code():
+    assert step_code.said("class A:\n    x: int = 1\n") != step_code.said("class A:\n    x: int\n")
+
+
+def test_imports_are_followed_into_functions_packages_and_relative_ones(tmp_path):
+    for name, code in {
+        "tasks/a.py": "from regraft.step import Step\nfrom tasks.b import B, helper\ndef _run():\n    import pipelines.c as c\n",
+        "tasks/b.py": "from . import d\nfrom tasks.e import E\n",
+        "tasks/d.py": "",
+        "tasks/e.py": "",
+        "pipelines/__init__.py": "",
+        "pipelines/c.py": "import numpy\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(code)
+    found = {path.relative_to(tmp_path).as_posix() for path in step_code.reachable(tmp_path / "tasks" / "a.py", tmp_path)}
+    assert found == {"tasks/a.py", "tasks/b.py", "tasks/d.py", "pipelines/__init__.py", "pipelines/c.py"}
+
+
+def test_a_new_version_is_accepted_by_regraft_dvc_and_changed_code_is_not(tiny):
+    step_code.write(tiny, same_results=True)
+    for name in ("tokens", "tfidf"):
+        path = tiny.root / "tasks" / f"{name}.py"
+        path.write_text(path.read_text() + "\nEXTRA = 1\n")
+    path = tiny.root / "tasks" / "tfidf.py"
+    path.write_text(re.sub(r"version=(\d+)", "version=99", path.read_text()))
+    regraft = [sys.executable, "-m", "regraft", "dvc"]
+    subprocess.run(regraft, check=True, capture_output=True)
+    assert step_code_differing(tiny) == ["tokens"]
+    subprocess.run([*regraft, "--same-results"], check=True, capture_output=True)
+    assert step_code_differing(tiny) == []
+
+
+def step_code_differing(workspace: Workspace) -> list[str]:
+    """In a process of its own, which has not imported the steps before."""
+    code = "from regraft import step_code as s; from regraft.workspace import Workspace as W; print(*s.differing(W.find()))"
+    return subprocess.run([sys.executable, "-c", code], cwd=workspace.root, capture_output=True, text=True, check=True).stdout.split()
+
+
+# --- names and layers --------------------------------------------------------------------------------------------
+
+
+def test_no_module_shadows_a_library():
+    own = {path.stem for folder in ("flows", "tasks", "pipelines") for path in (ROOT / folder).glob("*.py")} - {"__init__"}
+    taken = (set(sys.stdlib_module_names) | set(packages_distributions())) & own
+    assert not taken, f"rename {sorted(taken)}: Prefect and `python FILE` put these folders first on sys.path"
+
+
+def test_the_folder_mlflow_holds_no_python():
+    assert not list((ROOT / "mlflow").rglob("*.py"))
+
+
+def test_the_tests_are_no_package():
+    # tests/tasks/__init__.py would become the package `tasks`, even in importlib mode.
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_test_files_have_names_of_their_own():
+    names = [path.name for path in (ROOT / "tests").rglob("*_test.py")]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_layers_hold():
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+HEAVY = "{'torch', 'transformers', 'prefect', 'mlflow', 'pandas', 'great_expectations', 'sklearn', 'scipy', 'dvc', 'pyarrow'}"
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "pipelines",
+        "regraft.resolve, regraft.plan, regraft.standing, regraft.overview",
+        "regraft.cli.run, regraft.cli.look, regraft.cli.champion, regraft.cli.keep",
+        "regraft.launch, regraft.supervise, regraft.doctor",
+    ],
+)
+def test_the_edge_is_light(imports):
+    assert python(f"import sys, {imports}; print(sorted({HEAVY} & set(sys.modules)))") == "[]"
+
+
+def test_help_imports_nothing_heavy():
+    code = f"import sys, atexit\natexit.register(lambda: print('HEAVY', sorted({HEAVY} & set(sys.modules))))\n"
+    code += "sys.argv = ['regraft', '--help']\nfrom regraft.cli import main; main()"
+    assert python(code).endswith("HEAVY []")
+
+
+# --- what is committed -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not TRACKED, reason="not a git checkout")
+@pytest.mark.parametrize("word", ["/wo" + "rk/", "/root" + "/", "../" + "shared", "/ho" + "me/"])
+def test_no_tracked_file_names_a_machine(word):
+    texts = {name: (ROOT / name).read_bytes() for name in TRACKED if (ROOT / name).is_file()}
+    assert [name for name, text in texts.items() if word.encode() in text] == []
+
+
+@pytest.mark.skipif(not TRACKED, reason="not a git checkout")
+def test_nothing_is_committed_that_a_run_writes():
+    written = ("artifacts/", "state/", ".regraft/", "data/", ".venv/", "dvc.lock", "build/", "dist/")
+    assert [name for name in TRACKED if name.startswith(written)] == []
+
+
+@pytest.mark.skipif(not TRACKED, reason="not a git checkout")
+@pytest.mark.parametrize("path", ["artifacts/x", "state/x", ".regraft/x", "data/x", ".venv/x", "dvc.lock", "src/regraft/__pycache__/x"])
+def test_what_a_run_writes_is_ignored(path):
+    assert subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_lock_pins_every_dependency_by_hash_and_leaves_torch_to_the_machine():
+    text = (ROOT / "requirements.lock").read_text()
+    entries = re.findall(r"^([a-z0-9][a-z0-9._-]*)==[^\n]*\\\n((?:    --hash=sha256:[0-9a-f]{64}.*\n?)+)", text, re.MULTILINE)
+    assert len(entries) == len(re.findall(r"^[a-z0-9]", text, re.MULTILINE))
+    names = {name for name, _ in entries}
+    assert not {name for name in names if re.match(r"torch$|triton$|nvidia-|cuda-", name)}
+    assert {"prefect", "mlflow", "dvc", "transformers", "pytest", "boto3"} <= names
+    assert "://" not in text
+
+
+def test_the_ci_script_can_be_started():
+    assert shutil.which(str(ROOT / ".ci" / "run"))

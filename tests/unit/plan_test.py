@@ -1,0 +1,192 @@
+"""What would run, and why. DVC is real; the outputs are made by hand and handed to it with ``dvc commit``."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from regraft import dvc, files, standing
+from regraft.plan import Assessment, assess, judge
+from regraft.resolve import resolve
+from regraft.step import Output
+from regraft.workspace import Workspace
+
+ALL = ["contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores"]
+
+
+@pytest.fixture(scope="module")
+def stamped(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace whose every step has an output that DVC takes for fresh (2 s)."""
+    root = shutil.copytree(tiny_template, tmp_path_factory.mktemp("stamped") / "w")
+    stages = Workspace(root)
+    for name in ALL:
+        for path in ("out/x", "evidence/x", "record.json"):
+            files.write_text(stages.artifacts("tiny", name) / path, f"{name} {path}")
+    for name, path in (("contract", "texts.parquet"), ("contract", "rows.parquet"), ("contract", "labels.json"),
+                       ("corpus", "documents.parquet"), ("corpus", "splits.parquet"),
+                       *((name, "model/x") for name in ("pretrain", "finetune", "finetune_base", "tfidf"))):  # fmt: skip
+        files.write_text(stages.artifacts("tiny", name) / "out" / path, f"{name} {path}")
+    done = subprocess.run(dvc.command("commit", "-f", "-q"), cwd=root, env=dvc.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def fresh(stamped: Path, tiny: Workspace) -> Workspace:
+    shutil.copytree(stamped, tiny.root, dirs_exist_ok=True)
+    return tiny
+
+
+def plan(workspace: Workspace, *sets: str) -> Assessment:
+    return assess(workspace, "tiny", resolve(workspace, "tiny", sets))
+
+
+def whys(found: Assessment) -> dict[str, str]:
+    """Reasons of the steps that certainly run."""
+    return {step.name: "; ".join(step.why) for step in found.steps if step.state != "fresh" and step.certain}
+
+
+def perhaps(found: Assessment) -> list[str]:
+    return [step.name for step in found.steps if step.state != "fresh" and not step.certain]
+
+
+def edit(path: str, change: Callable[[str], str]) -> Callable[[Workspace], None]:
+    def do(workspace: Workspace) -> None:
+        target = workspace.root / path
+        target.write_text(change(target.read_text()))
+
+    return do
+
+
+def test_the_steps_come_in_the_order_they_run(tiny):
+    assert [step.name for step in tiny.steps] == ALL
+    for number, step in enumerate(tiny.steps):
+        before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
+        assert before <= set(ALL[:number]), step.name
+
+
+def test_nothing_changed_nothing_runs(fresh):
+    assert plan(fresh).fresh
+
+
+@pytest.mark.parametrize(
+    ("change", "certain", "possible"),
+    [
+        pytest.param(
+            edit("data/rows.jsonl", lambda text: text.replace('"garden"}', '"kitchen"}', 1)),
+            {"contract": "data.labelled changed (data/rows.jsonl)"},
+            ["corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores"],
+            id="labels",
+        ),
+        pytest.param(
+            edit("data/corpus.jsonl", lambda text: text + '{"text": "more"}\n'),
+            {"corpus": "data.corpus changed (data/corpus.jsonl)"},
+            ["tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores"],
+            id="corpus",
+        ),
+        pytest.param(
+            lambda workspace: shutil.rmtree(workspace.artifacts("tiny", "tokens") / "out"),
+            {"tokens": "its output is not here (out)"},
+            ["pretrain", "finetune", "scores"],
+            id="output gone",
+        ),
+        pytest.param(
+            edit("artifacts/tiny/finetune/out/model/x", lambda text: "mine"),
+            {
+                "finetune": "its output was changed by hand (artifacts/tiny/finetune/out)",
+                "scores": "its input artifacts/tiny/finetune/out/model changed"},
+            [],
+            id="output edited",
+        ),
+        pytest.param(
+            edit("artifacts/tiny/contract/record.json", lambda text: text + " "),
+            {"contract": "its output was changed by hand (artifacts/tiny/contract/record.json)"},
+            ["corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores"],
+            id="record edited",
+        ),
+    ],
+)  # fmt: skip
+def test_a_change_on_disk_names_the_steps_it_reaches(fresh, change, certain, possible):
+    change(fresh)
+    found = plan(fresh)
+    assert whys(found) == certain
+    assert perhaps(found) == possible
+
+
+def test_a_changed_key_names_the_steps_that_read_it(fresh):
+    locked, said = dvc.lock(fresh), dvc.status(fresh, [f"{name}@tiny" for name in ALL])
+    for assignment, certain in {
+        "finetune.epochs=3": {"finetune": "finetune.epochs: 2 -> 3", "finetune_base": "finetune.epochs: 2 -> 3"},
+        "pretrain.batch_size=4": {"pretrain": "pretrain.batch_size: 8 -> 4"},
+        "pretrain.sequence_length=16": {"tokens": "sequence_length: 32 -> 16", "pretrain": "pretrain.sequence_length: 32 -> 16"},
+        "split.test=0.3": {"corpus": "split.test: 0.25 -> 0.3"},
+        "data.corpus=data/rows.jsonl": {"corpus": "data.corpus is now data/rows.jsonl"},
+        "gates=[{beats: tfidf}]": {},
+    }.items():
+        assert whys(judge(fresh.steps, "tiny", resolve(fresh, "tiny", [assignment]), locked, said)) == certain
+
+
+def test_a_new_version_of_a_step_is_a_reason(fresh):
+    locked = dict(dvc.lock(fresh))
+    locked["tokens@tiny"] = {**locked["tokens@tiny"], "cmd": "regraft step tokens --pipeline tiny --step-version 0"}
+    found = judge(fresh.steps, "tiny", resolve(fresh, "tiny"), locked, {})
+    assert whys(found) == {"tokens": "the step's code has a new version"}
+    assert perhaps(found) == ["pretrain", "finetune", "scores"]
+
+
+def test_a_step_that_never_ran_here_is_missing(tiny):
+    found = plan(tiny)
+    assert {step.state for step in found.steps} == {"missing"}
+    assert whys(found)["contract"] == "never run here"
+
+
+def test_reading_a_plan_writes_nothing(fresh):
+    def watched() -> dict[str, str]:
+        return {path: sha for path, sha in files.tree(fresh.root).items() if not path.startswith(".dvc/") and "__pycache__" not in path}
+
+    before = watched()
+    plan(fresh, "finetune.epochs=3")
+    assert watched() == before
+
+
+# --- is a new verdict due ----------------------------------------------------------------------------------------
+
+
+def stand(workspace: Workspace) -> None:
+    """A verdict stands, written under the present gates."""
+    values = resolve(workspace, "tiny")
+    latest = {"run": "tiny-1", "journal_seq": 0, "gates": values["gates"], "seed": values["seed"], "champion": None, "exit": 4}
+    files.write_json(workspace.latest_file("tiny"), latest)
+
+
+def test_a_verdict_is_due_when_what_it_rests_on_changed(fresh):
+    stand(fresh)
+    locked, said = dvc.lock(fresh), dvc.status(fresh, [f"{name}@tiny" for name in ALL])
+    for sets, due in (
+        ([], None),
+        (["gates=[{beats: tfidf}]"], "the gates changed since tiny-1"),
+        (["finetune.epochs=3"], "if the scores come out different"),
+    ):
+        values = resolve(fresh, "tiny", sets)
+        steps = judge(fresh.steps, "tiny", values, locked, said)
+        assert standing.decision_due(fresh, "tiny", values, steps) == due
+        assert (standing.nothing_to_do(fresh, "tiny", values, steps) is not None) == (due is None)
+
+
+def test_without_a_verdict_one_is_due(tiny):
+    assert standing.decision_due(tiny, "tiny", resolve(tiny, "tiny"), Assessment((), None)) == "no verdict yet"
+
+
+# --- data.dvc ----------------------------------------------------------------------------------------------------
+
+
+def test_data_that_is_not_what_data_dvc_says_is_told(fresh):
+    subprocess.run(dvc.command("add", "-q", "data"), cwd=fresh.root, env=dvc.environment(), check=True, capture_output=True)
+    assert plan(fresh).data is None
+    with (fresh.root / "data" / "corpus.jsonl").open("a") as corpus:
+        corpus.write("\n")
+    assert plan(fresh).data == "data is modified"
