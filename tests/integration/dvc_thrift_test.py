@@ -1,0 +1,126 @@
+"""Nothing is computed twice: real DVC, the real steps, on the tiny workspace. Every test starts where a first run ended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from regraft import dvc, files
+from regraft.launch import new_run_id
+from regraft.repro import Run, run_step_with_dvc
+from regraft.workspace import Workspace
+
+ALL = ("contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores")
+
+
+def bring(workspace: Workspace, steps: Sequence[str] = ALL) -> set[str]:
+    """Bring ``steps`` up to date as a run does, one after the other; returns those that were computed."""
+    run = Run(workspace, "tiny", new_run_id("tiny"), emit=lambda event: None)
+    outcomes = [run_step_with_dvc(run, step, number) for number, step in enumerate(steps)]
+    return {outcome.step for outcome in outcomes if not outcome.cached}
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """After the first run, in which every step was computed."""
+    root = shutil.copytree(tiny_template, tmp_path_factory.mktemp("trained") / "w")
+    assert bring(Workspace(root)) == set(ALL)
+    return root
+
+
+@pytest.fixture
+def workspace(trained: Path, tmp_path: Path) -> Workspace:
+    return Workspace(shutil.copytree(trained, tmp_path / "w"))
+
+
+def edit_rows(workspace: Workspace, change: Callable[[list[dict[str, str]]], None]) -> None:
+    path = workspace.root / "data" / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    change(rows)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def configure(workspace: Workspace, old: str, new: str) -> None:
+    """Edit the pipeline file and render what follows from it."""
+    path = workspace.pipeline_file("tiny")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    subprocess.run([sys.executable, "-m", "regraft", "dvc"], cwd=workspace.root, check=True, capture_output=True)
+
+
+def stale(workspace: Workspace) -> set[str]:
+    """Steps that DVC would look at again."""
+    said = dvc.status(workspace, [f"{step}@tiny" for step in ALL])
+    return {address.partition("@")[0] for address, changes in said.items() if changes}
+
+
+def record(workspace: Workspace, step: str) -> dict[str, Any]:
+    value: dict[str, Any] = files.read_json(workspace.artifacts("tiny", step) / "record.json")
+    return value
+
+
+def test_with_nothing_changed_but_the_gates_no_step_runs(workspace):
+    configure(workspace, "finetune:", "gates:\n- {beats: tfidf}\nfinetune:")
+    assert bring(workspace) == set()
+
+
+def test_an_edited_label_even_an_invalid_one_leaves_the_adaptation_alone(workspace):
+    upstream = ("contract", "corpus", "tokens", "pretrain")
+    edit_rows(workspace, lambda rows: rows[0].update(label="kitchen"))
+    assert bring(workspace, upstream) == {"contract"}
+    assert stale(workspace) >= {"finetune", "finetune_base", "tfidf", "scores"}
+
+    edit_rows(workspace, lambda rows: rows[1].update(label=""))
+    assert bring(workspace, upstream) == {"contract"}
+    out = workspace.artifacts("tiny", "contract") / "out"
+    assert pd.read_parquet(out / "quarantine.parquet")["id"].tolist() == ["garden-001"]
+    assert len(pd.read_parquet(out / "rows.parquet")) == 119
+    assert len(pd.read_parquet(out / "texts.parquet")) == 120
+
+
+def test_another_corpus_leaves_the_contract_and_the_unadapted_model_alone(workspace):
+    with (workspace.root / "data" / "corpus.jsonl").open("a") as corpus:
+        corpus.write(json.dumps({"text": "a new document about ropes and tides " * 9}) + "\n")
+    assert bring(workspace, ("contract", "corpus", "finetune_base", "tfidf")) == {"corpus"}
+    assert "tokens" in stale(workspace)
+
+
+def test_a_reverted_parameter_and_a_lost_output_come_back_from_the_run_cache(workspace):
+    first = {step: record(workspace, step) for step in ALL}
+    configure(workspace, "epochs: 2", "epochs: 1")
+    assert bring(workspace, ("pretrain", "finetune_base")) == {"finetune_base"}
+    assert record(workspace, "finetune_base")["outputs"] != first["finetune_base"]["outputs"]
+
+    configure(workspace, "epochs: 1", "epochs: 2")
+    shutil.rmtree(workspace.root / "artifacts")
+    (workspace.root / "dvc.lock").unlink()
+    assert bring(workspace) == set()
+    assert {step: record(workspace, step) for step in ALL} == first
+
+
+def test_a_record_describes_what_lies_beside_it(workspace):
+    for step in ALL:
+        home, said = workspace.artifacts("tiny", step), record(workspace, step)
+        assert said["outputs"] == files.tree(home / "out"), step
+        assert said["inputs"] == {
+            name: {"path": entry["path"], "hash": files.digest(workspace.root / entry["path"])} for name, entry in said["inputs"].items()
+        }, step
+
+
+def test_nothing_below_out_names_the_folder_the_machine_or_the_run(trained):
+    workspace = Workspace(trained)
+    words = [str(trained).encode(), socket.gethostname().encode(), record(workspace, "scores")["run"].encode()]
+    for step in ALL:
+        for path in files.walk(workspace.artifacts("tiny", step) / "out"):
+            data = path.read_bytes()
+            assert not [word for word in words if word in data], path
