@@ -18,6 +18,7 @@ PYTHON     ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; 
                 $$p -c "$(SUPPORTED)" 2>/dev/null && echo $$p && break; done)
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 TESTS      ?= tests/unit tests/integration
+PYTEST     ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check bench lock clean FORCE
@@ -50,7 +51,7 @@ demo: $(INSTALLED) | data/demo/labelled
 	@$(BIN)/regraft run demo
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest $(TESTS) $(PYTEST)
 
 check: $(INSTALLED)
 	@$(BIN)/ruff check .
