@@ -30,9 +30,10 @@ class TokensConfig(StepConfig):
 def _run(config: TokensConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from regraft.base_model import locate
     from regraft.text.packing import documents, pack
-    from regraft.train.encoder import backend
+    from regraft.train.encoder import backend, check_length
 
     folder = locate(config.base_model, Path.cwd())
+    check_length(folder, config.sequence_length, "pretrain.sequence_length")
     return pack(documents(inputs["documents"]), backend(folder), config.sequence_length, out)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
-import sys
+import signal
+import tempfile
 import time
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +23,13 @@ WORDS, LENGTH, SEQUENCES = 90, 16, 20
 
 CHILD = """
 import json, sys
-from pathlib import Path
 import pandas as pd
 from regraft import running
 from regraft.config import FinetuneOptions, PretrainOptions
 from regraft.errors import Interrupted
 from regraft.train import classify, mlm
 
-kind, home, out, cut, seconds = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
+sys.stdout = open(log, "w", buffering=1)
 seen = 0
 
 def counted(batch):
@@ -41,7 +43,7 @@ def counted(batch):
 
 mlm.Corpus.batch = counted(mlm.Corpus.batch)
 classify.Rows.batch = counted(classify.Rows.batch)
-context = running.Running(pipeline="p", step=kind, checkpoints=out.parent / (out.name + "-checkpoints"), report=True)
+context = running.Running(pipeline="p", step=kind, checkpoints=out.with_name("checkpoints"), report=True)
 with running.running(context):
     try:
         if kind == "pretrain":
@@ -90,23 +92,51 @@ def home(tmp_path_factory):
     return home
 
 
+PRELOADED = ["torch", "pandas", "sklearn.metrics", "transformers.models.bert.modeling_bert", "regraft.train.mlm", "regraft.train.classify"]
+
+
+@dataclass
+class Child:
+    """A process that trains, and what it has printed so far."""
+
+    process: BaseProcess
+    log: Path
+
+    def lines(self):
+        return self.log.read_text().splitlines()
+
+    def wait_for(self, words):
+        """Until ``words`` are printed or the process has ended."""
+        while words not in self.log.read_text() and self.process.is_alive():
+            time.sleep(0.005)
+
+    def finish(self, code=0):
+        self.process.join(120)
+        assert self.process.exitcode == code, self.lines()
+        return self.lines()
+
+    def kill(self):
+        self.process.kill()
+        self.process.join()
+
+
 def child(kind, home, out, cut=0, seconds=1e9):
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    argv = [sys.executable, "-c", CHILD, kind, str(home), str(out), str(cut), str(seconds)]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
-
-
-def finish(process, code=0):
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == code, err[-2000:]
-    return out.splitlines()
+    """Forked from a clean process that has imported and computed nothing else: 3-5 s of imports are paid once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    handle, log = tempfile.mkstemp(dir=out.parent, suffix=".log")
+    os.close(handle)
+    names = {"kind": kind, "home": home, "out": out, "cut": cut, "seconds": seconds, "log": log}
+    process = context.Process(target=exec, args=(CHILD, names))
+    process.start()
+    return Child(process, Path(log))
 
 
 @pytest.fixture(scope="module", params=["pretrain", "finetune"])
 def whole(request, home, tmp_path_factory):
     """(kind, files, metrics) of a run that nothing disturbed."""
     out = tmp_path_factory.mktemp(request.param) / "model"
-    metrics = json.loads(finish(child(request.param, home, out))[-1])
+    metrics = json.loads(child(request.param, home, out).finish()[-1])
     return request.param, tree(out), metrics
 
 
@@ -115,14 +145,14 @@ def events(lines):
 
 
 # pretrain: 4 steps of the head, 8 of everything, 2.5 a epoch; finetune: 3 epochs of 7 steps
-# (more cuts in unit/train_loop_test.py: here a process costs 3 s of imports)
+# (more cuts in unit/train_loop_test.py: here a process costs a second)
 @pytest.mark.parametrize("cuts", [(3,), (4, 5)], ids=str)
 def test_stopped_and_continued_in_a_new_process_gives_the_same_bytes_wherever_its_inputs_lie(whole, home, tmp_path, cuts):
     kind, files, metrics = whole
     home = Path(shutil.copytree(home, tmp_path / "elsewhere"))
     for cut in cuts:
-        assert "which its checkpoint holds" in finish(child(kind, home, tmp_path / "model", cut), 9)[-1]
-    lines = finish(child(kind, home, tmp_path / "model"))
+        assert "which its checkpoint holds" in child(kind, home, tmp_path / "model", cut).finish(9)[-1]
+    lines = child(kind, home, tmp_path / "model").finish()
     assert [e["done"] for e in events(lines) if e["event"] == "resume"] == [sum(cuts)]
     assert tree(tmp_path / "model") == files
     assert json.loads(lines[-1]) == metrics
@@ -133,14 +163,11 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(whole, home, tmp_p
     draw, resumed = random.Random(kind), 0
     for _ in range(2):
         process = child(kind, home, tmp_path / "model", seconds=1e-9)
-        for line in process.stdout:
-            if '"event": "progress"' in line:
-                break
-            resumed += '"event": "resume"' in line
+        process.wait_for('"event": "progress"')
         time.sleep(draw.uniform(0, 0.15))
         process.kill()
-        process.communicate()
-    lines = finish(child(kind, home, tmp_path / "model", seconds=1e-9))
+        resumed += any('"event": "resume"' in line for line in process.lines())
+    lines = child(kind, home, tmp_path / "model", seconds=1e-9).finish()
     resumed += any(e["event"] == "resume" for e in events(lines))
     assert resumed, "no kill came between the first checkpoint and the end"
     assert tree(tmp_path / "model") == files
@@ -149,10 +176,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(whole, home, tmp_p
 
 def test_a_truncated_checkpoint_is_named_the_one_before_it_used_and_the_bytes_are_the_same(whole, home, tmp_path):
     kind, files, _ = whole
-    finish(child(kind, home, tmp_path / "model", cut=6, seconds=1e-9), 9)
-    newest = tmp_path / "model-checkpoints" / "00000006" / "state.pt"
+    child(kind, home, tmp_path / "model", cut=6, seconds=1e-9).finish(9)
+    newest = tmp_path / "checkpoints" / "00000006" / "state.pt"
     os.truncate(newest, newest.stat().st_size // 2)
-    lines = finish(child(kind, home, tmp_path / "model"))
+    lines = child(kind, home, tmp_path / "model").finish()
     said = [(e["event"], e.get("message", "")) for e in events(lines) if e["event"] in {"warning", "resume"}]
     assert "checkpoint 6 is not whole: state.pt has" in said[0][1]
     assert "continues at step 5 of" in said[1][1]
@@ -161,10 +188,14 @@ def test_a_truncated_checkpoint_is_named_the_one_before_it_used_and_the_bytes_ar
 
 def test_two_at_once_wait_for_one_another(home, tmp_path):
     first = child("pretrain", home, tmp_path / "model", seconds=1e-9)
-    next(line for line in first.stdout if '"event": "progress"' in line)
+    first.wait_for('"event": "progress"')
+    os.kill(first.process.pid, signal.SIGSTOP)
     second = child("pretrain", home, tmp_path / "model")
-    finish(first)
-    finish(second)
+    second.wait_for('"event": "waiting"')
+    os.kill(first.process.pid, signal.SIGCONT)
+    first.finish()
+    waited = [e["message"] for e in events(second.finish()) if e["event"] == "waiting"]
+    assert waited == [f"another process is training here (pid {first.process.pid})"]
     assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
@@ -173,7 +204,7 @@ def test_the_classifier_loads_with_plain_transformers_and_predicts_alike_in_any_
 
     from regraft.score.classifier import load
 
-    finish(child("finetune", home, tmp_path / "model"))
+    child("finetune", home, tmp_path / "model").finish()
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model", local_files_only=True)
     assert model.config.id2label == {0: "a", 1: "b"}
     classifier = load(tmp_path / "model")

@@ -88,12 +88,14 @@ def finetune(
     :param rows: columns text, label, split; ``train`` is trained on, ``dev`` measured, ``test`` not looked at.
     :returns: rows, tokens and steps trained, and ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` where there are dev rows.
     :raises DataRejected: there is no training row.
+    :raises ConfigError: the encoder has fewer positions than ``options.max_length``.
     """
     from transformers import AutoModelForSequenceClassification
 
     training = rows[rows["split"] == "train"]
     if training.empty:
         raise DataRejected("no labelled row is left for training", fix="add rows to data.labelled, or lower split.test and split.dev")
+    encoder.check_length(source, options.max_length, "finetune.max_length")
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     model, _ = encoder.load(AutoModelForSequenceClassification, source, num_labels=len(labels), **names)
     fresh_head(model, seed)
