@@ -1,0 +1,90 @@
+"""A Prefect server of the run's own, unless PREFECT_API_URL names one.
+
+Prefect's built-in ephemeral server takes 7-11 s, gets the terminal's Ctrl-C and outlives a killed parent. This one
+starts while the flow still imports, on a loopback port that is listening from the first moment (a request
+waits in the queue instead of being refused), keeps its database in the workspace, and is on the lifeline of the
+flow: it needs no clean-up, and goes when the flow is gone, however that went.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sys
+
+from regraft import supervise
+from regraft.errors import EnvironmentFault
+from regraft.workspace import Workspace
+
+BACKLOG = 128
+SETTINGS = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",  # only the services that a run's own server needs
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+}
+
+
+class Server:
+    """The server of this run: its own child, or (``child`` is None) the one that PREFECT_API_URL names."""
+
+    def __init__(self, child: supervise.Child | None) -> None:
+        self._child = child
+
+    def explain(self, error: BaseException) -> BaseException:
+        """``error``, or that the server died and took the flow with it."""
+        code = self._child.process.poll() if self._child else None
+        if code is None:
+            return error
+        message = f"the Prefect server of this run ended with exit {code} ({type(error).__name__}: {error})"
+        return EnvironmentFault(message, fix="regraft doctor")
+
+
+def start(workspace: Workspace) -> Server:
+    """Start the server, or take the one of PREFECT_API_URL; call it before Prefect is imported.
+
+    Sets PREFECT_API_URL and PREFECT_HOME, which Prefect reads when it is imported, and returns at once.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return Server(None)
+    os.environ.setdefault("PREFECT_HOME", str(workspace.state / "prefect"))
+    os.makedirs(os.environ["PREFECT_HOME"], exist_ok=True)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(BACKLOG)
+        port = listener.getsockname()[1]
+        child = supervise.spawn(
+            [sys.executable, "-m", "flows.prefect_server", str(listener.fileno())],
+            cwd=workspace.root,
+            env={**os.environ, **SETTINGS},
+            log=sys.stderr.fileno(),
+            stdout=None,
+            outlives_us=True,  # the flow's last words are for it
+            pass_fds=[listener.fileno()],
+        )
+    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    return Server(child)
+
+
+def main() -> None:
+    """``python -m flows.prefect_server FD``: serve on the listening socket ``FD`` until the lifeline ends."""
+    # SQLite's write-ahead log is safe in a kill, so there is nothing to wait for.
+    supervise.follow_lifeline(grace=0.5)
+    # Migrations of a fresh database race when two pipelines start together: one server starts at a time.
+    starting = supervise.open_lock(Workspace.find().state / "prefect" / "starting.lock")
+    fcntl.flock(starting, fcntl.LOCK_EX)
+    import uvicorn
+
+    class Announcing(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            os.close(starting)
+
+    app = "prefect.server.api.server:create_app"
+    config = uvicorn.Config(app, factory=True, log_level="warning", access_log=False, timeout_keep_alive=30)
+    Announcing(config).run([socket.socket(fileno=int(sys.argv[1]))])
+
+
+if __name__ == "__main__":
+    main()

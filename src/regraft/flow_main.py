@@ -1,0 +1,62 @@
+"""The flow's end of :mod:`regraft.launch`: a process on a lifeline that prints events and ends with a result.
+
+What a workspace's ``flows/retrain_flow.py`` does is its own; how it is stopped, heard and judged is here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from regraft import supervise
+from regraft.errors import ConfigError, RegraftError
+from regraft.launch import PREFIX, Event
+from regraft.repro import Run
+from regraft.workspace import Workspace
+
+
+def run_flow(flow: Callable[[Run], Event]) -> int:
+    """Run ``flow`` as the process that :func:`regraft.launch.launch` started; its exit code.
+
+    ``flow`` returns the fields of the ``result`` event. What it raises becomes an ``error`` event: errors of regraft
+    in their own words, others as ``internal`` with the traceback in the log.
+    """
+    supervise.watch()
+    workspace = Workspace.find()
+    said = workspace.invocation()
+    if not said:
+        raise ConfigError(f"this is the inside of a run; start it with `regraft run`, not with {sys.argv[0]}")
+    emit = _events_to_stdout()
+    run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]))
+    try:
+        result = flow(run)
+    except RegraftError as error:
+        emit({"event": "error", **supervise.said_of(error)})
+        return error.exit_code
+    except Exception as error:  # the border of the process: whatever it was has to reach a person
+        traceback.print_exc()
+        message = f"internal error: {type(error).__name__}: {error}; log: {run.log}"
+        emit({"event": "error", "error": "internal", "exit": 1, "message": message, "fix": None, "problems": []})
+        return 1
+    emit({"event": "result", "run": run.name, **result})
+    return int(result["exit"])
+
+
+def _events_to_stdout() -> Callable[[Event], None]:
+    """Keep the real stdout for events and send whatever else is printed to stderr, which is the log.
+
+    A reader that went away is no error: there is a checkpoint to write.
+    """
+    channel = os.fdopen(os.dup(1), "w", encoding="utf8")
+    os.dup2(2, 1)
+
+    def emit(event: Event) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            channel.write(f"{PREFIX}{json.dumps(event)}\n")
+            channel.flush()
+
+    return emit
