@@ -87,7 +87,7 @@ class PretrainOptions(Strict):
 class FinetuneOptions(Strict):
     """Task fine-tuning: a new pooler and linear head on the first token, everything trained."""
 
-    epochs: int = Field(6, ge=1, le=100)
+    epochs: int = Field(5, ge=1, le=100)
     """Passes over the training rows."""
     batch_size: int = Field(32, ge=1)
     """Rows in one optimizer step."""
