@@ -8,13 +8,16 @@ flow: it needs no clean-up, and goes when the flow is gone, however that went.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
 import sys
+import threading
 
 from regraft import supervise
 from regraft.errors import EnvironmentFault
+from regraft.repro import Run
 from regraft.workspace import Workspace
 
 BACKLOG = 128
@@ -26,29 +29,15 @@ SETTINGS = {
 }
 
 
-class Server:
-    """The server of this run: its own child, or (``child`` is None) the one that PREFECT_API_URL names."""
+def start(run: Run) -> bool:
+    """Start the server, or take the one of PREFECT_API_URL (then False); call it before Prefect is imported.
 
-    def __init__(self, child: supervise.Child | None) -> None:
-        self._child = child
-
-    def explain(self, error: BaseException) -> BaseException:
-        """``error``, or that the server died and took the flow with it."""
-        code = self._child.process.poll() if self._child else None
-        if code is None:
-            return error
-        message = f"the Prefect server of this run ended with exit {code} ({type(error).__name__}: {error})"
-        return EnvironmentFault(message, fix="regraft doctor")
-
-
-def start(workspace: Workspace) -> Server:
-    """Start the server, or take the one of PREFECT_API_URL; call it before Prefect is imported.
-
-    Sets PREFECT_API_URL and PREFECT_HOME, which Prefect reads when it is imported, and returns at once.
+    Sets PREFECT_API_URL and PREFECT_HOME and returns at once. Should the server die, so does the run: what it was
+    to record would be lost, and Prefect's client would retry for minutes.
     """
     if os.environ.get("PREFECT_API_URL"):
-        return Server(None)
-    os.environ.setdefault("PREFECT_HOME", str(workspace.state / "prefect"))
+        return False
+    os.environ.setdefault("PREFECT_HOME", str(run.workspace.state / "prefect"))
     os.makedirs(os.environ["PREFECT_HOME"], exist_ok=True)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -56,7 +45,7 @@ def start(workspace: Workspace) -> Server:
         port = listener.getsockname()[1]
         child = supervise.spawn(
             [sys.executable, "-m", "flows.prefect_server", str(listener.fileno())],
-            cwd=workspace.root,
+            cwd=run.workspace.root,
             env={**os.environ, **SETTINGS},
             log=sys.stderr.fileno(),
             stdout=None,
@@ -64,7 +53,15 @@ def start(workspace: Workspace) -> Server:
             pass_fds=[listener.fileno()],
         )
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-    return Server(child)
+    threading.Thread(target=_end_with, args=(child, run), name="prefect-server", daemon=True).start()
+    return True
+
+
+def _end_with(child: supervise.Child, run: Run) -> None:
+    code = child.process.wait()
+    message = f"the Prefect server of this run ended with exit {code}; `regraft run {run.pipeline}` continues; log: {run.log}"
+    run.emit({"event": "error", **supervise.said_of(EnvironmentFault(message, fix="regraft doctor"))})
+    supervise.end()
 
 
 def main() -> None:
@@ -83,7 +80,8 @@ def main() -> None:
 
     app = "prefect.server.api.server:create_app"
     config = uvicorn.Config(app, factory=True, log_level="warning", access_log=False, timeout_keep_alive=30)
-    Announcing(config).run([socket.socket(fileno=int(sys.argv[1]))])
+    with contextlib.suppress(KeyboardInterrupt):  # the end of the lifeline
+        Announcing(config).run([socket.socket(fileno=int(sys.argv[1]))])
 
 
 if __name__ == "__main__":

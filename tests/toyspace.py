@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+from regraft.cli.environment import QUIET
+
 REPO = Path(__file__).parents[1]
 PIPELINES = """
 import hashlib, json, os, time
@@ -73,6 +75,22 @@ def flow(run):
 if __name__ == "__main__":
     sys.exit(run_flow(flow))
 """
+PREFECT_FLOW = """
+from prefect import flow
+from flows.bridge import step_task
+
+def retrain_once(run, *, own_server):
+    @flow(name="toy", flow_run_name=run.name)
+    def toy():
+        states.append(step_task(run, "count", 1)(return_state=True))
+        states[0].result()
+
+    states = []
+    toy()
+    (state,) = states
+    outcome = state.result()
+    return {"exit": 0, "outcome": "pass", "sentence": state.name, "champion": None, "cached": outcome.cached, "own_server": own_server}
+"""
 CLI = """
 import json, os, sys
 from regraft import launch
@@ -96,14 +114,17 @@ sys.exit(result["exit"])
 class Toy:
     """The workspace and the processes in it."""
 
-    def __init__(self, root: Path, *, links: int = 200, pipelines: tuple[str, ...] = ("toy",)) -> None:
+    def __init__(self, root: Path, *, links: int = 200, pipelines: tuple[str, ...] = ("toy",), prefect: bool = False) -> None:
         self.root = root
         self.env = {key: value for key, value in os.environ.items() if not key.startswith(("REGRAFT", "PREFECT", "MLFLOW"))}
-        self.env |= {"DVC_NO_ANALYTICS": "1", "CI": "1", "OMP_NUM_THREADS": "1"}
+        self.env |= {**QUIET, "CI": "1", "OMP_NUM_THREADS": "1"}
         for folder in ("flows", "pipelines/resolved", ".regraft"):
             (root / folder).mkdir(parents=True)
         shutil.copytree(REPO / "flows", root / "flows", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        (root / "flows" / "retrain_flow.py").write_text(FLOW)
+        if prefect:
+            (root / "flows" / "retrain_flow.py").write_text(PREFECT_FLOW)
+        else:
+            (root / "flows" / "__main__.py").write_text(FLOW)
         (root / "pipelines" / "__init__.py").write_text(PIPELINES)
         (root / "in.txt").write_text("seed\n")
         (root / "cli.py").write_text(CLI)
@@ -173,8 +194,8 @@ def _role(argv: list[str]) -> str:
     words = " ".join(argv)
     for sign, role in (
         ("cli.py", "cli"),
-        ("retrain_flow", "flow"),
-        ("prefect_server", "server"),
+        ("-m flows.prefect_server", "server"),
+        ("-m flows", "flow"),
         (" dvc repro", "dvc"),
         ("regraft step", "step"),
     ):

@@ -1,6 +1,6 @@
 """The flow's end of :mod:`regraft.launch`: a process on a lifeline that prints events and ends with a result.
 
-What a workspace's ``flows/retrain_flow.py`` does is its own; how it is stopped, heard and judged is here.
+What a workspace's ``flows/`` do is their own; how it is stopped, heard and judged is here.
 """
 
 from __future__ import annotations

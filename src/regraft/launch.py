@@ -144,13 +144,13 @@ def launch(workspace: Workspace, pipeline: str, *, allow_inexact: bool = False, 
 
     def on_line(line: str) -> None:
         if event := parse_event(line):
-            last[event["event"]] = event
+            last.setdefault(event["event"], event)  # of two errors the first is the cause
             if event["event"] not in ("result", "error"):
                 on_event(event)
 
     on_event({"event": "run_started", "run": run, "log": workspace.relative(log)})
     with _forwarding_signals() as received, log.open("ab") as out:
-        flow = supervise.spawn([sys.executable, "-m", "flows.retrain_flow", pipeline], cwd=workspace.root, env=env, log=out)
+        flow = supervise.spawn([sys.executable, "-m", "flows"], cwd=workspace.root, env=env, log=out)
         code = flow.finish(on_line)
         _wait_until_quiet(workspace, pipeline)
         return _concluded(workspace, pipeline, run, last, code, received)

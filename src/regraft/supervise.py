@@ -91,6 +91,11 @@ def follow_lifeline(grace: float = GRACE) -> None:
 def _until_the_end(grace: float) -> None:
     while os.read(0, 4096):
         pass
+    end(grace)
+
+
+def end(grace: float = GRACE) -> None:
+    """End this process and all it holds: now as by Ctrl-C, after ``grace`` seconds without asking. Not for the main thread."""
     STOP.set()
     for child in list(_children):
         child.cut()

@@ -48,8 +48,8 @@ def run(
                 result: dict[str, Any] = launch.launch(workspace, pipeline, allow_inexact=allow_inexact, on_event=live.show)
             else:
                 live.note(f"nothing changed since {stand['run']}; no step runs")
-                live.conclude(stand)
                 result = stand
+            live.conclude(result)
     if json:
         console.print_json(result)
     sys.exit(result["exit"])

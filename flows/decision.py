@@ -1,0 +1,208 @@
+"""What follows the steps: decide, publish, register, promote. Each is idempotent, so each may be repeated.
+
+Nothing here computes a number: the verdict is :func:`regraft.decide.decide`'s, the registry's rules are
+:mod:`regraft.registry`'s. Here is only what is fetched first, and what follows from which outcome.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from regraft import dvc, files, supervise
+from regraft.decide import decide
+from regraft.errors import EnvironmentFault, Interrupted
+from regraft.gates.verdict import Champion, Verdict
+from regraft.launch import Event, write_invocation
+from regraft.registry.projection import project
+from regraft.registry.promotion import champion, promote
+from regraft.registry.registration import model_folder, register
+from regraft.registry.store import FileJournal, rolled_back
+from regraft.repro import Outcome, Run
+from regraft.running import STOP
+from regraft.score.store import PredictionStore
+from regraft.tracking import Tracker
+
+EXITS = {"pass": 0, "fail": 4, "inconclusive": 5}
+MODEL_STEP = {"adapted": "finetune", "base": "finetune_base"}
+EXAMPLES = 2
+"""Test rows that a registered model carries as its input example."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict, and the folder with all that it rests on."""
+
+    verdict: Verdict
+    evidence: Path
+
+    @property
+    def sentence(self) -> str:
+        """The findings that settled it, in their own words."""
+        verdict = self.verdict
+        if verdict.outcome != "pass":
+            return " ".join(f.sentence for f in verdict.findings if f.outcome == verdict.outcome)
+        told = [f for f in verdict.findings if f.gate == "identity"] or [f for f in verdict.findings if f.outcome == "pass"]
+        return " ".join(f.sentence for f in told)
+
+    @property
+    def event(self) -> Event:
+        """The ``verdict`` event."""
+        findings = [{"gate": f.gate, "outcome": f.outcome, "sentence": f.sentence} for f in self.verdict.findings]
+        return {"event": "verdict", "outcome": self.verdict.outcome, "sentence": self.sentence, "findings": findings}
+
+
+def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any]) -> Decision:
+    """Judge the candidates against today's champion. A champion that cannot be scored is a reason, not an error."""
+    for sentence in project(tracker, run.pipeline):
+        run.emit({"event": "warning", "message": sentence})
+    scores = run.workspace.artifacts(run.pipeline, "scores") / "out"
+    found = champion(tracker, run.pipeline)
+    now = Champion(found["version"], found["digest"]) if found else None
+    answers, problem = _champion_answers(run, tracker, scores, now) if now else (None, None)
+    evidence = run.workspace.scratch / "evidence" / run.name
+    verdict = decide(run.pipeline, resolved["gates"], resolved["seed"], scores, now, answers, problem, evidence)
+    decision = Decision(verdict, evidence)
+    run.emit(decision.event)
+    return decision
+
+
+def _champion_answers(run: Run, tracker: Tracker, scores: Path, now: Champion) -> tuple[Path | None, str | None]:
+    """The champion's predictions on these test rows, scored only if nobody ever did; or why there are none."""
+    store = PredictionStore(run.workspace.state / "predictions")
+    store.keep(scores)
+    rows = files.read_json(scores / "digests.json")["rows"]
+    if kept := store.get(now.digest, rows):
+        return kept, None
+    try:
+        folder = model_folder(tracker, run.pipeline, str(now.version))
+        made = _score(run, folder, scores / "rows.parquet")
+        return store.put(now.digest, rows, made), None
+    except EnvironmentFault as fault:
+        return None, str(fault).replace(f"{run.workspace.root}/", "")
+
+
+def _score(run: Run, folder: Path, rows: Path) -> Path:
+    """Score ``folder`` in a process of its own, so that this one never loads torch."""
+    out = run.workspace.scratch / "evidence" / f"{run.name}.champion.parquet"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    invocation = f"{run.name}-champion"
+    write_invocation(run.workspace, run.pipeline, run.name, invocation, allow_inexact=run.allow_inexact)
+    env = {**dvc.environment(), "REGRAFT_WORKSPACE": str(run.workspace.root), "REGRAFT_INVOCATION": invocation}
+    said: list[str] = []
+    argv = supervise.module("regraft.score", str(folder), str(rows), str(out))
+    code = supervise.spawn(argv, cwd=run.workspace.root, env=env, log=sys.stderr.fileno()).finish(said.append)
+    sys.stderr.writelines(f"{line}\n" for line in said)
+    if STOP.is_set():
+        raise Interrupted("stopped while the champion was scored", fix=f"regraft run {run.pipeline}")
+    if code:
+        raise EnvironmentFault(said[-1] if said else f"scoring it ended with exit {code}")
+    return out
+
+
+def publish(run: Run, tracker: Tracker, decision: Decision) -> str:
+    """The evidence goes to the MLflow run; the page about it, in Markdown."""
+    tracker.log_evidence(run.mlflow_run_id, decision.evidence, decision.verdict.outcome)
+    verdict = decision.verdict
+    against = f"champion version {verdict.champion.version} ({verdict.champion.digest[:12]})" if verdict.champion else "no champion"
+    rows = [f"| {f.gate} | {f.against or ''} | {f.outcome} | {f.sentence} |".replace("\n", " ") for f in verdict.findings]
+    return "\n".join(
+        [
+            f"# {run.pipeline}: {verdict.outcome.upper()}",
+            f"{verdict.candidate.name} (`{verdict.candidate.digest[:12]}`) on {verdict.rows.n:,} test rows; {against}.",
+            "",
+            "| gate | against | outcome | finding |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            f"- MLflow run [{run.name}]({_link(tracker, run)}), experiment `regraft/{run.pipeline}`, evidence in `evidence/`",
+            f"- `regraft explain {run.name}` rebuilds the verdict from the stored predictions",
+        ]
+    )
+
+
+def _link(tracker: Tracker, run: Run) -> str:
+    """The run's page on a tracking server; for a local store, what `mlflow ui` serves it under."""
+    base = tracker.shown.rstrip("/") if tracker.shown.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+    return f"{base}/#/runs/{run.mlflow_run_id}"
+
+
+def withheld(run: Run, decision: Decision) -> str | None:
+    """Why a model that passed is not promoted, or None."""
+    entry = rolled_back(FileJournal(run.workspace.state, run.pipeline).entries(), decision.verdict.candidate.digest)
+    if entry is None:
+        return None
+    version = entry.from_["version"] if entry.from_ else "?"
+    return (
+        f"this model is version {version}, from which {entry.by} rolled back on {entry.at[:10]} ({entry.reason}); "
+        f"it passed and is not promoted again without a person: `regraft promote {run.pipeline} {version}`"
+    )
+
+
+def register_candidate(run: Run, tracker: Tracker, decision: Decision, outcomes: Mapping[str, Outcome]) -> str:
+    """Register the candidate as challenger; its version. The same run registers it once."""
+    verdict = decision.verdict
+    model = run.workspace.artifacts(run.pipeline, MODEL_STEP[verdict.candidate.name]) / "out" / "model"
+    inputs = [item for outcome in outcomes.values() for item in outcome.record["inputs"].items()]
+    return register(
+        tracker,
+        run.pipeline,
+        run_id=run.mlflow_run_id,
+        run_name=run.name,
+        model_dir=model,
+        digest=verdict.candidate.digest,
+        verdict=verdict.document(),
+        input_example=_examples(run),
+        data_hashes={name: said["hash"] for name, said in inputs if not said["path"].startswith("artifacts/")},
+        git_sha=outcomes["scores"].record["git"]["sha"],
+    )
+
+
+def _examples(run: Run) -> list[str]:
+    import pyarrow.parquet as pq
+
+    rows = run.workspace.artifacts(run.pipeline, "scores") / "out" / "rows.parquet"
+    return [str(text) for text in pq.read_table(rows, columns=["text"])["text"][:EXAMPLES].to_pylist()]
+
+
+def promote_version(run: Run, tracker: Tracker, decision: Decision, version: str) -> str:
+    """Make ``version`` champion, if the champion is still the one of the verdict; what happened, in a sentence."""
+    expected = asdict(decision.verdict.champion) if decision.verdict.champion else None
+    change = promote(tracker, run.pipeline, version, expected=expected, reason=f"verdict PASS of {run.name}")
+    if change.note:
+        run.emit({"event": "warning", "message": change.note})
+    digest = decision.verdict.candidate.digest
+    run.emit({"event": "promoted", "version": version, "digest": digest, "sentence": change.sentence})
+    return change.sentence
+
+
+def conclude(
+    run: Run, tracker: Tracker, resolved: Mapping[str, Any], decision: Decision, scores: Outcome, *, exit_code: int, sentence: str
+) -> Event:
+    """Write what the no-op path will read (``state/latest/<pipeline>.json``), and return it: the run's result."""
+    head = FileJournal(run.workspace.state, run.pipeline).head()
+    verdict = decision.verdict
+    result: Event = {
+        "schema": 1,
+        "pipeline": run.pipeline,
+        "run": run.name,
+        "mlflow_run_id": run.mlflow_run_id,
+        "outcome": verdict.outcome,
+        "exit": exit_code,
+        "sentence": sentence,
+        "candidate": asdict(verdict.candidate),
+        "champion": champion(tracker, run.pipeline),
+        "policy_digest": verdict.policy_digest,
+        "gates": list(resolved["gates"]),
+        "seed": resolved["seed"],
+        "scores": files.digest_of(scores.record["outputs"]),
+        "journal_seq": head.seq if head else 0,
+    }
+    path = run.workspace.latest_file(run.pipeline)
+    os.makedirs(path.parent, exist_ok=True)
+    files.write_json(path, result)
+    return result

@@ -1,0 +1,166 @@
+"""Retraining: the steps in the order of the composition, then decide, publish, register and promote.
+
+::
+
+    contract -> corpus -> tokens -> pretrain -> finetune -> scores -> decide -> publish -> register -> promote
+                     \\-> finetune_base, tfidf ----------/
+
+One flow run is one MLflow run, under one name. Steps run one after the other, because two of them would share the
+same cores; what waits for what is declared all the same, and shows in Prefect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from prefect import State, Task, flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Completed
+
+from flows import decision as after
+from flows.bridge import step_task
+from flows.curves import Curves
+from regraft import supervise
+from regraft.errors import EnvironmentFault, Interrupted
+from regraft.launch import Event
+from regraft.repro import Outcome, Run
+from regraft.resolve import read_resolved
+from regraft.running import STOP
+from regraft.step import Output
+from regraft.tracking import Tracker
+
+P = ParamSpec("P")
+R = TypeVar("R")
+RETRY_SECONDS: list[float] = [1, 5, 20]
+
+
+@dataclass
+class Retraining:
+    """One run under way; its result when it is over."""
+
+    run: Run
+    tracker: Tracker
+    result: Event | None = None
+
+
+_current: ContextVar[Retraining] = ContextVar("retraining")
+
+
+def _name() -> str:
+    return _current.get().run.name
+
+
+def _only_a_store(_: object, __: object, state: State[Any]) -> bool:
+    """Retry what a store or the network refused; a conflict or a bad model would be refused again."""
+    return not STOP.is_set() and isinstance(state.result(raise_on_failure=False), EnvironmentFault)
+
+
+def retried(function: Callable[P, R], name: str) -> Task[P, R]:
+    """A task that talks to a store: repeated when the store fails, never cached."""
+    return task(
+        name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=len(RETRY_SECONDS),
+        retry_delay_seconds=RETRY_SECONDS,
+        retry_condition_fn=_only_a_store,
+    )(function)
+
+
+def retrain_once(run: Run, *, own_server: bool) -> Event:
+    """Run the flow for ``run`` and return its result; raises what a step or a store raised."""
+    tracker = Tracker(run.workspace)
+    # MLflow's import and migrations take 2-4 s; Prefect's server needs as long to answer.
+    warming = threading.Thread(target=_warm, args=(tracker,), name="mlflow", daemon=True)
+    warming.start()
+    current = Retraining(run, tracker)
+    # Heartbeats tell a worker's death, and cost 1 s at the end of a flow; our own server dies with us.
+    settings = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}) if own_server else contextlib.nullcontext()
+    token = _current.set(current)
+    try:
+        with settings:
+            retrain(run.pipeline)
+    finally:
+        _current.reset(token)
+    assert current.result is not None
+    return current.result
+
+
+def _warm(tracker: Tracker) -> None:
+    with contextlib.suppress(EnvironmentFault):  # the task that needs it says so, after its retries
+        tracker.prepare()
+
+
+@flow(name="retrain", flow_run_name=_name, persist_result=False, validate_parameters=False)
+def retrain(pipeline: str) -> State[None]:
+    """Bring one pipeline up to date, and promote what earned it."""
+    supervise.stop_at_signals()  # Prefect has put its own SIGTERM handler in place
+    current = _current.get()
+    tracker = current.tracker
+    run_id = retried(tracker.start_run, "track")(pipeline, current.run.name)
+    run = current.run = replace(current.run, mlflow_run_id=run_id)
+    with _tracked(run, tracker) as outcomes:
+        bring_up_to_date(run, tracker, outcomes)
+        current.result = settle(run, tracker, outcomes)
+    outcome = current.result["outcome"]
+    return Completed(name="Completed" if outcome == "pass" else f"Gate{outcome.capitalize()}", message=current.result["sentence"])
+
+
+@contextlib.contextmanager
+def _tracked(run: Run, tracker: Tracker) -> Iterator[dict[str, Outcome]]:
+    """The MLflow run ends as this ends, and holds the records of the steps that were reached."""
+    tracker.reap(run.pipeline, keep=run.mlflow_run_id)
+    outcomes: dict[str, Outcome] = {}
+    status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
+    try:
+        yield outcomes
+        status = "FINISHED"
+    except Interrupted:
+        status = "KILLED"
+        raise
+    finally:
+        # A run whose end cannot be recorded has ended all the same; the next one ends what it finds RUNNING.
+        with contextlib.suppress(EnvironmentFault):
+            tracker.finish(run.mlflow_run_id, status)
+
+
+def bring_up_to_date(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> None:
+    """Every step through DVC, in the order of the composition; fills ``outcomes``."""
+    curves = Curves(run, tracker)
+    heard = replace(run, emit=curves.hear)
+    states: dict[str, State[Any]] = {}
+
+    def record(outcome: Outcome) -> None:
+        curves.flush()
+        tracker.log_record(run.mlflow_run_id, outcome.record)
+        tracker.log_metrics(run.mlflow_run_id, outcome.step, outcome.record["metrics"])
+
+    for number, step in enumerate(run.workspace.steps, start=1):
+        before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
+        waits = [states[name] for name in states if name in before]
+        states[step.name] = step_task(heard, step.name, number)(wait_for=waits, return_state=True)
+        outcomes[step.name] = states[step.name].result()
+        retried(record, f"record {step.name}")(outcomes[step.name])
+
+
+def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
+    """Decide, and do what follows from the outcome."""
+    resolved = read_resolved(run.workspace, run.pipeline)
+    decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(after.take_decision)(run, tracker, resolved)
+    page = retried(after.publish, "publish")(run, tracker, decision)
+    create_markdown_artifact(page, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
+    exit_code, sentence = after.EXITS[decision.verdict.outcome], decision.sentence
+    if exit_code == 0 and not decision.verdict.already_champion:
+        if reason := after.withheld(run, decision):
+            exit_code, sentence = 6, reason
+        else:
+            version = retried(after.register_candidate, "register")(run, tracker, decision, outcomes)
+            sentence = f"{sentence} {retried(after.promote_version, 'promote')(run, tracker, decision, version)}."
+    return after.conclude(run, tracker, resolved, decision, outcomes["scores"], exit_code=exit_code, sentence=sentence)
