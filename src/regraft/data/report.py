@@ -6,6 +6,7 @@ The original loads styles and scripts from six CDNs and a logo whose address tel
 
 from __future__ import annotations
 
+import copy
 import html
 from html.parser import HTMLParser
 from typing import Any, ClassVar
@@ -32,8 +33,21 @@ def data_docs(result: Any, title: str) -> str:
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
     from great_expectations.render.view.view import DefaultJinjaPageView
 
+    result = copy.deepcopy(result)
+    for item in result.results:
+        # Great Expectations writes values into its page as they are: a label "<script>" would end it there.
+        item.result = _escaped(item.result)
+        item.expectation_config.kwargs = _escaped(item.expectation_config.kwargs)
     rendered: str = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))  # type: ignore[no-untyped-call]
     return PAGE.format(title=html.escape(title), style=STYLE, body=offline(rendered))
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return html.escape(value).replace("$", "&#36;")  # "$" is the placeholder of its templates
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def offline(page: str) -> str:

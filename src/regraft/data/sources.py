@@ -114,12 +114,9 @@ def encoding_problem(path: Path, shown: str) -> Problem:
 
 
 def _encoding_problem(path: Path, shown: str, row: int, line: bytes, start: int, offset: int) -> Problem:
-    from charset_normalizer import from_bytes
-
     with path.open("rb") as handle:
         handle.seek(max(0, offset + start - GUESS_BYTES // 2) if offset > GUESS_BYTES else 0)
-        best = from_bytes(handle.read(GUESS_BYTES)).best()
-    guess = best.encoding.replace("_", "-") if best else "cp1252"
+        guess = _guess(handle.read(GUESS_BYTES))
     around = line[max(0, start - 12) : start + 12]
     reads = f", read as {guess} {around.decode(guess, 'replace').strip()!r}" if not guess.startswith("utf") else ""
     return Problem(
@@ -130,3 +127,19 @@ def _encoding_problem(path: Path, shown: str, row: int, line: bytes, start: int,
         rule="file.utf8",
         fix=f"iconv -f {guess} -t utf-8 {shown} > utf8{path.suffix}",
     )
+
+
+def _guess(data: bytes) -> str:
+    """The probable encoding of ``data``, spelled as iconv does.
+
+    charset-normalizer breaks ties by the alphabet, which turns French into cp1250; Windows' western code page is
+    what spreadsheets write most.
+    """
+    from charset_normalizer import from_bytes
+
+    found = from_bytes(data)
+    if (best := found.best()) is None:
+        return "cp1252"
+    ties = [match for match in found if (match.chaos, match.coherence) == (best.chaos, best.coherence)]
+    western = any("cp1252" in match.could_be_from_charset for match in ties)
+    return "cp1252" if western else best.encoding.replace("_", "-")

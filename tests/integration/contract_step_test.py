@@ -1,0 +1,269 @@
+"""The step ``contract`` on hand-ins as people send them: Great Expectations really runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.append(str(Path(__file__).parents[2]))
+
+from regraft import files
+from regraft.config import PipelineContext, PipelineOptions
+from regraft.data.contract import Contract, default_contract, load_contract
+from regraft.data.quarantine import judge
+from regraft.data.reading import Row
+from regraft.errors import DataRejected, RegraftError
+from tasks.contract import CONTRACT, ContractConfig
+from tasks.corpus import CORPUS, CorpusConfig
+
+DEMO = Path(__file__).parents[2] / "pipelines" / "demo.contract.yaml"
+LABELS = ("blue", "green", "red")
+RULES = {
+    "id": "own", "version": "1",
+    "columns": [
+        {"name": "id", "required": True, "unique": True},
+        {"name": "text", "required": True, "min_length": 5, "max_length": 60, "pattern": "[a-z]"},
+        {"name": "label", "required": True, "valid_values": LABELS},
+    ],
+}  # fmt: skip
+Rows = list[dict[str, Any]]
+
+
+def context(rules: dict[str, Any] | None = RULES) -> PipelineContext:
+    data = {"corpus": "c.txt", "labelled": "own/rows.csv"}
+    options = PipelineOptions.model_validate({"version": 1, "base_model": "models/x", "data": data})
+    return PipelineContext("own", options, "", rules or default_contract(options.task))
+
+
+def good(count: int = 60) -> Rows:
+    return [{"id": f"r{n}", "text": f"sentence number {n} of {LABELS[n % 3]}", "label": LABELS[n % 3]} for n in range(count)]
+
+
+def hand_in(folder: Path, rows: Rows) -> Path:
+    path = folder / "rows.csv"
+    with path.open("w", newline="", encoding="utf8") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def run(folder: Path, labelled: Path, rules: dict[str, Any] | None = RULES) -> Path:
+    out = folder / "contract" / "out"
+    for part in (out, out.parent / "evidence"):
+        part.mkdir(parents=True)
+    CONTRACT.run(ContractConfig.of(context(rules)), {"labelled": labelled}, out)
+    return out
+
+
+def quarantined(out: Path) -> dict[str, tuple[int, str, str]]:
+    table = pd.read_parquet(out / "quarantine.parquet")
+    return {str(item.id): (int(item.row), item.rule, item.reason) for item in table.itertuples()}
+
+
+def test_each_rule_names_its_row_and_says_what_is_wrong(tmp_path):
+    rows = good()
+    rows[3]["text"] = "tiny"
+    rows[4]["text"] = "long " * 30
+    rows[5]["text"] = "12345 67890"
+    rows[6]["label"] = "gren"
+    out = run(tmp_path, hand_in(tmp_path, rows))
+    assert quarantined(out) == {
+        "r3": (5, "text.min_length", "text has 4 characters, at least 5 are needed: 'tiny'"),
+        "r4": (6, "text.max_length", f"text has 150 characters, at most 60 are allowed: {('long ' * 30)[:79] + '…'!r}"),
+        "r5": (7, "text.pattern", "text '12345 67890' does not match [a-z]"),
+        "r6": (8, "label.valid_values", "label 'gren' is not one of the 3 valid values; did you mean 'green'?"),
+    }
+    table = pd.read_parquet(out / "quarantine.parquet")
+    assert table["file"].unique().tolist() == ["own/rows.csv"]
+    assert json.loads(table["raw"].iloc[0])["text"] == "tiny"
+    counts = files.read_json(out / "counts.json")
+    assert (counts["read"], counts["accepted"], counts["quarantined"]) == (60, 56, 4)
+
+
+def test_a_row_that_breaks_several_rules_is_quarantined_once_with_all_reasons(tmp_path):
+    rows = good()
+    rows[3] |= {"text": "!", "label": ""}
+    out = run(tmp_path, hand_in(tmp_path, rows))
+    [(number, rule, reason)] = quarantined(out).values()
+    assert (number, set(rule.split("; "))) == (5, {"text.min_length", "text.pattern", "label.required"})
+    assert "label is missing" in reason
+
+
+def test_of_rows_with_one_id_none_is_kept_and_each_names_the_others(tmp_path):
+    rows = good()
+    rows[9]["id"] = "r1"
+    out = run(tmp_path, hand_in(tmp_path, rows))
+    table = pd.read_parquet(out / "quarantine.parquet")
+    assert table["row"].tolist() == [3, 11]
+    assert table["reason"].str.contains("own/rows.csv:3, own/rows.csv:11; nothing says which is right, so none is kept", regex=False).all()
+    assert "r1" not in pd.read_parquet(out / "texts.parquet")["id"].tolist()
+
+
+def test_a_number_as_a_label_is_one_fault_not_also_a_missing_label(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row | {"label": 7} if row["id"] == "r5" else row) for row in good()))
+    assert quarantined(run(tmp_path, path)) == {"r5": (6, "label.type", "label is the number 7, not a string; write it in quotes")}
+
+
+def test_accepted_rows_are_sorted_strings_with_every_column(tmp_path):
+    rows = [row | {"source": "007", "label.id": "x"} for row in reversed(good())]
+    out = run(tmp_path, hand_in(tmp_path, rows))
+    table = pd.read_parquet(out / "rows.parquet")
+    assert table.columns.tolist() == ["id", "text", "label", "label.id", "source"]
+    assert table["id"].tolist() == sorted(row["id"] for row in rows)
+    assert set(table["source"]) == {"007"}
+    assert files.read_json(out / "labels.json") == list(LABELS)
+
+
+@pytest.mark.parametrize("label", ["red", "nonsense", "", "$x"])
+def test_a_label_edit_changes_no_text_so_that_the_corpus_is_not_dealt_out_again(tmp_path, label):
+    before = run(tmp_path / "a", hand_in(tmp_path, good()))
+    rows = good()
+    rows[1]["label"] = label
+    after = run(tmp_path / "b", hand_in(tmp_path, rows))
+    assert files.digest(after / "texts.parquet") == files.digest(before / "texts.parquet")
+    assert files.digest(after / "rows.parquet") != files.digest(before / "rows.parquet")
+
+
+def test_two_runs_leave_the_same_bytes(tmp_path):
+    rows = good()
+    rows[3]["text"] = "tiny"
+    path = hand_in(tmp_path, rows)
+    assert files.tree(run(tmp_path / "a", path)) == files.tree(run(tmp_path / "b", path))
+
+
+def reject(tmp_path: Path, rows: Rows, rules: dict[str, Any] | None = RULES) -> DataRejected:
+    with pytest.raises(DataRejected) as caught:
+        run(tmp_path, hand_in(tmp_path, rows), rules)
+    assert not list((tmp_path / "contract" / "out").iterdir()), "nothing half-written"
+    return caught.value
+
+
+def test_a_class_with_one_row_is_named_with_its_count_and_a_fix(tmp_path):
+    error = reject(tmp_path, [*good(), {"id": "x", "text": "only one of these", "label": "mauve"}], None)
+    [problem] = error.problems
+    assert "class 'mauve' has 1 row and no" in problem["message"]
+    assert (problem["column"], problem["value"], problem["rule"]) == ("label", "mauve", "label.classes")
+    assert "17" in problem["fix"]
+    assert error.fix == problem["fix"]
+
+
+def test_a_label_of_the_contract_without_rows_is_a_fault(tmp_path):
+    error = reject(tmp_path, [row for row in good() if row["label"] != "red"])
+    assert "class 'red' has 0 rows" in str(error)
+
+
+def test_many_bad_rows_reject_the_whole_and_every_one_is_listed(tmp_path):
+    rows = good()
+    for row in rows[:30]:
+        row["text"] = "?"
+    error = reject(tmp_path, rows)
+    assert "30 of 60 rows (50%) are quarantined; above 10%" in error.problems[0]["message"]
+    assert error.problems[1].items() >= {"file": "own/rows.csv", "row": 2, "column": "text", "value": "?"}.items()
+    assert len(error.problems) == 20
+    listed = re.search(r"and 41 more; all of them are in (\S+)", str(error))
+    assert listed
+    assert len(Path(listed[1]).read_text().splitlines()) == 31
+
+
+def test_no_accepted_row_is_said_in_words(tmp_path):
+    assert "none of the 3 rows keeps the contract" in str(reject(tmp_path, [row | {"text": ""} for row in good(3)]))
+
+
+def test_a_single_class_is_nothing_to_tell_apart(tmp_path):
+    assert "nothing to tell apart" in str(reject(tmp_path, [row | {"label": "a"} for row in good()], None))
+
+
+def test_the_report_opens_without_a_network_and_without_running_anything(tmp_path):
+    rows = good()
+    rows[3]["text"] = "<script>alert(1)</script>"
+    rows[4] |= {"label": "<b>$x</b>"}
+    rows[6] |= {"label": "<script>"}
+    rows[5]["text"] = "?"
+    out = run(tmp_path, hand_in(tmp_path, rows))
+    page = (out.parent / "evidence" / "data_docs" / "index.html").read_text()
+    assert not re.findall(r"https?:|//\w|\bsrc=|\bhref=|<script|<link|<img|<iframe|url\(|@import", page)
+    assert "&lt;b&gt;$x&lt;/b&gt;" in page
+    assert page.count("<script") == 0
+    assert "values must match this regular expression" in page, "what follows a value is still there"
+
+
+def test_a_rule_that_raises_is_not_a_rule_that_passed(monkeypatch):
+    from regraft.data import validate
+
+    def blind(rows, wanted, contract, original=validate._run):
+        return original(rows, wanted, contract.model_copy(update={"columns": contract.columns[:1]}))
+
+    monkeypatch.setattr(validate, "_run", blind)
+    rows = [Row("f", n, {"id": str(n), "text": "sentence", "label": "red"}, (), {}) for n in range(3)]
+    with pytest.raises(DataRejected, match=r'could not be evaluated: .*"(text|label)" in BatchData does not exist'):
+        judge(rows, Contract.model_validate(RULES))
+
+
+LIKELY = ["red", "blue", "gren", "a1", "a2", "sentence", "NaN", "None", "$x", "{}"]
+VALUES = st.one_of(st.none(), st.sampled_from(LIKELY), st.text(max_size=8))
+
+
+def kept(values: dict[str, str | None], rows: list[dict[str, str | None]]) -> bool:
+    """The contract of this module in plain Python."""
+    key, text, label = (values[name] for name in ("id", "text", "label"))
+    alone = sum(other["id"] == key for other in rows) == 1
+    return key is not None and alone and text is not None and 5 <= len(text) <= 60 and bool(re.search("[a-z]", text)) and label in LABELS
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.fixed_dictionaries({"id": VALUES, "text": VALUES, "label": VALUES}), min_size=1, max_size=12))
+def test_accepted_and_quarantined_are_what_was_read_and_each_on_the_right_side(rows):
+    read = [Row("f", n, values, (), values) for n, values in enumerate(rows)]
+    judged = judge(read, Contract.model_validate(RULES))
+    assert judged.read == len(rows)
+    assert sorted(row.number for row in [*judged.accepted, *(row for row, _ in judged.quarantined)]) == list(range(len(rows)))
+    assert [row.number for row in judged.accepted] == [n for n, values in enumerate(rows) if kept(values, rows)]
+    assert all(faults for _, faults in judged.quarantined)
+
+
+def test_the_demos_contract_accepts_a_demo_row():
+    contract = Contract.model_validate(load_contract(DEMO))
+    values = {"id": "1", "text": "Find a file in the texmf tree by its name.", "label": "matplotlib", "source": "matplotlib.dviread"}
+    assert len(judge([Row("f", 1, values, (), values)], contract).accepted) == 1
+
+
+def deal_out(folder: Path, texts: Path, corpus: Path) -> Path:
+    out = folder / "corpus" / "out"
+    for part in (out, out.parent / "evidence"):
+        part.mkdir(parents=True)
+    CORPUS.run(CorpusConfig.of(context()), {"texts": texts, "corpus": corpus}, out)
+    return out
+
+
+def test_a_changed_corpus_leaves_the_splits_as_they_are_and_drops_are_explained(tmp_path):
+    texts = run(tmp_path, hand_in(tmp_path, good())) / "texts.parquet"
+    corpus = tmp_path / "c.txt"
+    corpus.write_text("First document about nothing.\n\nSentence  NUMBER 3 of blue\n\nA second document, unlike the first.\n")
+    before = deal_out(tmp_path / "a", texts, corpus)
+    corpus.write_text(corpus.read_text() + "\nA third one that is longer than the others.\n")
+    after = deal_out(tmp_path / "b", texts, corpus)
+    assert files.digest(before / "splits.parquet") == files.digest(after / "splits.parquet")
+    documents = pd.read_parquet(after / "documents.parquet")
+    assert (len(documents), documents["heldout"].sum()) == (3, 1)
+    dropped = pd.read_parquet(after.parent / "evidence" / "dropped.parquet")
+    document = dropped[dropped["id"].str.startswith("c.txt:")]
+    assert document[["id", "reason", "of"]].to_numpy().tolist() == [["c.txt:3", "exact", "r3"]]
+
+
+def test_no_corpus_is_said_before_anything_is_written(tmp_path):
+    texts = run(tmp_path, hand_in(tmp_path, good())) / "texts.parquet"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RegraftError, match=r"data\.corpus: the folder c\.txt holds no") as caught:
+        deal_out(tmp_path, texts, tmp_path / "empty")
+    assert caught.value.exit_code == 3
