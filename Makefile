@@ -6,7 +6,7 @@
 # make clean   remove .venv and caches; artifacts/, state/ and data/ stay
 #
 # TORCH chooses the build of torch, and is remembered in .venv:
-#   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+#   make demo TORCH="torch==2.13.0 --index-url <the index of that build>"
 
 SHELL      := /bin/sh
 BIN        := .venv/bin

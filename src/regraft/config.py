@@ -87,11 +87,11 @@ class PretrainOptions(Strict):
 class FinetuneOptions(Strict):
     """Task fine-tuning: a new pooler and linear head on the first token, everything trained."""
 
-    epochs: int = Field(5, ge=1, le=100)
+    epochs: int = Field(8, ge=1, le=100)
     """Passes over the training rows."""
     batch_size: int = Field(32, ge=1)
     """Rows in one optimizer step."""
-    learning_rate: float = Field(2e-4, gt=0, lt=1)
+    learning_rate: float = Field(3e-4, gt=0, lt=1)
     """Peak rate of the encoder; linear warm-up over the first 6 % of steps, then linear decay to 0."""
     head_learning_rate: float = Field(1e-3, gt=0, lt=1)
     """Peak rate of the new pooler and classification head, same schedule."""

@@ -65,8 +65,9 @@ def render_dvc(workspace: Workspace) -> str:
 
 def _foreach(workspace: Workspace) -> dict[str, dict[str, str]]:
     path = workspace.root / "dvc.yaml"
-    stages = (yaml.safe_load(path.read_text(encoding="utf8")) or {}).get("stages", {}) if path.is_file() else {}
-    return dict(next(iter(stages.values()), {}).get("foreach", {}))
+    written: dict[str, Any] = (yaml.safe_load(path.read_text(encoding="utf8")) or {}) if path.is_file() else {}
+    stages: list[dict[str, Any]] = list(written.get("stages", {}).values())
+    return dict(stages[0].get("foreach", {})) if stages else {}
 
 
 def out_of_step(workspace: Workspace) -> list[str]:

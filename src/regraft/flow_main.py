@@ -5,6 +5,7 @@ What a workspace's ``flows/`` do is their own; how it is stopped, heard and judg
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -25,6 +26,9 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
     ``flow`` returns the fields of the ``result`` event. What it raises becomes an ``error`` event: errors of regraft
     in their own words, others as ``internal`` with the traceback in the log.
     """
+    ending: list[int] = []
+    # Registered first, so it runs last: tearing an interpreter down that holds MLflow and Prefect takes 1 s.
+    atexit.register(lambda: os._exit(ending[0]) if ending else None)
     supervise.watch()
     workspace = Workspace.find()
     said = workspace.invocation()
@@ -34,16 +38,17 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
     run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]))
     try:
         result = flow(run)
+        emit({"event": "result", "run": run.name, **result})
+        ending.append(int(result["exit"]))
     except RegraftError as error:
         emit({"event": "error", **supervise.said_of(error)})
-        return error.exit_code
+        ending.append(error.exit_code)
     except Exception as error:  # the border of the process: whatever it was has to reach a person
         traceback.print_exc()
         message = f"internal error: {type(error).__name__}: {error}; log: {run.log}"
         emit({"event": "error", "error": "internal", "exit": 1, "message": message, "fix": None, "problems": []})
-        return 1
-    emit({"event": "result", "run": run.name, **result})
-    return int(result["exit"])
+        ending.append(1)
+    return ending[0]
 
 
 def _events_to_stdout() -> Callable[[Event], None]:

@@ -55,7 +55,7 @@ def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str]) -
         if path.startswith("data/demo/"):
             fix = "python -m regraft.demo data/demo"
         elif path.startswith("data/") and (workspace.root / "data.dvc").is_file():
-            fix = "dvc pull data.dvc"
+            fix += "; `dvc pull data.dvc` fetches what was pushed"
         raise DataRejected(f"data.{key}: {path} is not there", fix=fix)
 
 

@@ -22,6 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pydantic import ValidationError
+
 from regraft import files
 from regraft.config import StepConfig
 from regraft.errors import ConfigError, EnvironmentFault
@@ -87,15 +89,15 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
 
     ``resolved`` is the resolved file's content. A step that dies leaves its partial folder; the next one removes it.
     """
-    config = step.config.model_validate(resolved[step.name])
+    config = _section(step, pipeline, resolved)
     inputs = locate_inputs(step, workspace, pipeline, resolved["data"])
     for name, path in inputs.items():
-        if not path.exists():
+        if isinstance(step.inputs[name], Output) and not path.exists():
             raise ConfigError(
                 f"step '{step.name}' needs {name} ({workspace.relative(path)}), which is not there",
                 fix=f"regraft run {pipeline}",
             )
-    hashes = {name: files.digest(path) for name, path in inputs.items()}
+    hashes = {name: files.digest(path) for name, path in inputs.items() if path.exists()}
     identity = fingerprint(config, step.version, hashes)
     context.checkpoints = workspace.checkpoints(pipeline, step.name, identity)
 
@@ -136,6 +138,16 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     files.write_json(home / "record.json", record)
     shutil.rmtree(partial, ignore_errors=True)
     # The checkpoints stay until DVC has the output (regraft.repro): a kill in between must not cost the training.
+
+
+def _section(step: Step[C], pipeline: str, resolved: Mapping[str, Any]) -> C:
+    """The step's section, or the command that brings a resolved file of another version in step."""
+    try:
+        return step.config.model_validate(resolved.get(step.name))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, (step.name, *fault["loc"])))
+        raise ConfigError(f"pipelines/resolved/{pipeline}.yaml: {where}: {fault['msg']}", fix="regraft dvc") from None
 
 
 def _circumstances(workspace: Workspace, context: Running) -> dict[str, Any]:

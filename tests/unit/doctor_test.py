@@ -97,12 +97,15 @@ def test_what_is_installed_here_is_in_the_supported_ranges():
     assert [check for check in installation.libraries() if check.state == "bad"] == []
 
 
-@pytest.mark.parametrize(("name", "version", "says"), [
-    ("fastapi", "0.152.0", "the Prefect server cannot start"),
-    ("sqlalchemy", "2.1.9", "schedules never produce a run"),
-    ("prefect", "3.9.1", "certifi"),
-    ("torch", "2.14.0", "one version of torch"),
-])
+@pytest.mark.parametrize(
+    ("name", "version", "says"),
+    [
+        ("fastapi", "0.152.0", "the Prefect server cannot start"),
+        ("sqlalchemy", "2.1.9", "schedules never produce a run"),
+        ("prefect", "3.9.1", "certifi"),
+        ("torch", "2.14.0", "one version of torch"),
+    ],
+)
 def test_a_known_bad_version_is_named_with_what_it_breaks(name, version, says, tmp_path, monkeypatch):
     pretend(tmp_path, name, version)
     monkeypatch.syspath_prepend(tmp_path)
@@ -158,12 +161,15 @@ def test_unreachable_servers_are_named_without_their_passwords(closed_port, work
         assert "hunter2" not in check.message
 
 
-@pytest.mark.parametrize(("status", "body", "state"), [
-    (200, b"true", "ok"),
-    (200, b"<html>", "bad"),
-    (401, b"", "warn"),
-    (503, b"", "bad"),
-])
+@pytest.mark.parametrize(
+    ("status", "body", "state"),
+    [
+        (200, b"true", "ok"),
+        (200, b"<html>", "bad"),
+        (401, b"", "warn"),
+        (503, b"", "bad"),
+    ],
+)
 def test_a_prefect_server_is_judged_by_what_it_says(status, body, state, serve, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", serve(status, body) + "/api")
     assert only(stores.prefect()).state == state
@@ -175,12 +181,15 @@ def test_a_tracking_server_is_judged_by_its_health(status, state, serve, workspa
     assert only(stores.tracking(workspace)).state == state
 
 
-@pytest.mark.parametrize(("uri", "state"), [
-    ("sqlite:///{root}/mlflow.db", "ok"),
-    ("sqlite:////nowhere/at/all/mlflow.db", "bad"),
-    ("postgresql+psycopg2://me:secret@127.0.0.1:{port}/mlflow", "bad"),
-    ("file:///tmp/mlruns", "bad"),
-])
+@pytest.mark.parametrize(
+    ("uri", "state"),
+    [
+        ("sqlite:///{root}/mlflow.db", "ok"),
+        ("sqlite:////nowhere/at/all/mlflow.db", "bad"),
+        ("postgresql+psycopg2://me:secret@127.0.0.1:{port}/mlflow", "bad"),
+        ("file:///tmp/mlruns", "bad"),
+    ],
+)
 def test_a_tracking_database_has_to_be_within_reach(uri, state, workspace, closed_port, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(root=workspace.root, port=closed_port))
     check = only(stores.tracking(workspace))
@@ -254,10 +263,13 @@ def test_a_champion_that_follows_the_journal_is_well(workspace):
     assert (check.state, "version 1 is champion" in check.message) == ("ok", True)
 
 
-@pytest.mark.parametrize(("outcome", "state", "says"), [
-    (["alias champion: 2 -> 1"], "warn", "2 -> 1"),
-    (Conflict("a champion that this journal never knew", fix="go there"), "bad", "never knew"),
-])
+@pytest.mark.parametrize(
+    ("outcome", "state", "says"),
+    [
+        (["alias champion: 2 -> 1"], "warn", "2 -> 1"),
+        (Conflict("a champion that this journal never knew", fix="go there"), "bad", "never knew"),
+    ],
+)
 def test_what_became_of_an_alias_that_lagged_behind_is_told(outcome, state, says, workspace, monkeypatch):
     def project(*_: object) -> list[str]:
         if isinstance(outcome, Exception):

@@ -105,8 +105,6 @@ def test_raw_philox_is_what_it_was():
     assert np.random.Philox(key=17).random_raw(3).tolist() == [5789060593502342483, 7726179307141663495, 4808140339412292857]
 
 
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -65,9 +65,7 @@ def read_rows(source: Source, required: Sequence[str], strings: Collection[str])
     return rows
 
 
-def read_file(
-    path: Path, shown: str, required: Sequence[str], strings: Collection[str], problems: list[Problem]
-) -> Iterator[Row]:
+def read_file(path: Path, shown: str, required: Sequence[str], strings: Collection[str], problems: list[Problem]) -> Iterator[Row]:
     """Rows of one .csv or .jsonl file, streamed; what is wrong with the file as a whole goes to ``problems``."""
     if empty := empty_problem(path, shown):
         problems.append(empty)
@@ -153,9 +151,7 @@ def _header_problems(header: Sequence[str], file: str, row: int | None, required
             )  # fmt: skip
 
 
-def _json_rows(
-    handle: TextIO, file: str, required: Sequence[str], strings: Collection[str], problems: list[Problem]
-) -> Iterator[Row]:
+def _json_rows(handle: TextIO, file: str, required: Sequence[str], strings: Collection[str], problems: list[Problem]) -> Iterator[Row]:
     seen: set[str] = set()
     read = 0
     for number, line in enumerate(handle, start=1):
