@@ -47,6 +47,8 @@ class Retraining:
 
     run: Run
     tracker: Tracker
+    warming: threading.Thread
+    """Connects ``tracker``."""
     result: Event | None = None
 
 
@@ -80,7 +82,7 @@ def retrain_once(run: Run, *, own_server: bool) -> Event:
     # MLflow's import and migrations take 2-4 s; Prefect's server needs as long to answer.
     warming = threading.Thread(target=_warm, args=(tracker,), name="mlflow", daemon=True)
     warming.start()
-    current = Retraining(run, tracker)
+    current = Retraining(run, tracker, warming)
     # Heartbeats tell a worker's death, and cost 1 s at the end of a flow; our own server dies with us.
     settings = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}) if own_server else contextlib.nullcontext()
     token = _current.set(current)
@@ -104,6 +106,7 @@ def retrain(pipeline: str) -> State[None]:
     supervise.stop_at_signals()  # Prefect has put its own SIGTERM handler in place
     current = _current.get()
     tracker = current.tracker
+    current.warming.join()
     run_id = retried(tracker.start_run, "track")(pipeline, current.run.name)
     run = current.run = replace(current.run, mlflow_run_id=run_id)
     with _tracked(run, tracker) as outcomes:
