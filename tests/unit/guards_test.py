@@ -196,9 +196,14 @@ def test_nothing_is_committed_that_a_run_writes():
 
 
 @pytest.mark.skipif(not TRACKED, reason="not a git checkout")
-@pytest.mark.parametrize("path", ["artifacts/x", "state/x", ".regraft/x", "data/x", ".venv/x", "dvc.lock", "src/regraft/__pycache__/x"])
+@pytest.mark.parametrize("path", ["artifacts/x", "state/x", ".regraft/x", "data/x", ".venv/x", "src/regraft/__pycache__/x"])
 def test_what_a_run_writes_is_ignored(path):
     assert subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False).returncode == 0
+
+
+def test_git_does_not_ignore_what_dvc_has_to_write():
+    # `dvc repro` in a git repository that ignores dvc.lock exits 255
+    assert subprocess.run(["git", "check-ignore", "-q", "dvc.lock"], cwd=ROOT, check=False).returncode == 1
 
 
 def test_the_lock_pins_every_dependency_by_hash_and_leaves_torch_to_the_machine():

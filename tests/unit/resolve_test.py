@@ -110,7 +110,7 @@ def test_an_unknown_pipeline_is_named_with_its_neighbour(workspace):
     ("assignment", "read"),
     [
         ("seed=3", lambda options: options.seed == 3),
-        ("pretrain.learning_rate=2e-4", lambda options: options.pretrain.learning_rate == 2e-4),
+        ("pretrain.learning_rate=5e-4", lambda options: options.pretrain.learning_rate == 5e-4),
         ("pretrain.dropout=true", lambda options: options.pretrain.dropout is True),
         ("task.text=body = text", lambda options: options.task.text == "body = text"),
         ("gates.1.at_least=0.25", lambda options: options.gates[1].at_least == 0.25),
@@ -172,7 +172,7 @@ def test_only_the_sections_that_read_a_key_change_with_it(tiny):
     assert changed["finetune.epochs=3"] == {"finetune", "finetune_base"}
     assert changed["pretrain.batch_size=4"] == {"pretrain"}
     assert changed["gates=[{beats: tfidf}]"] == {"gates"}
-    assert changed["split.test=0.3"] == {"corpus"}
+    assert changed["split.test=0.3"] == {"contract", "corpus"}
 
 
 def test_another_base_model_under_the_same_name_shows(tiny):

@@ -74,11 +74,14 @@ def test_dvc_yaml_comes_along_without_other_peoples_pipelines(library):
     assert template.template()["dvc.yaml"].decode() == HEADER + public + do
 
 
-@pytest.mark.parametrize(("prepare", "says"), [
-    (lambda w: (w.mkdir(), (w / "thesis.tex").touch()), "is not empty (thesis.tex)"),
-    (lambda w: (w.mkdir(), (w / "dvc.yaml").touch(), (w / "pipelines").mkdir()), "already is a workspace"),
-    (lambda w: w.touch(), "is a file"),
-])
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        (lambda w: (w.mkdir(), (w / "thesis.tex").touch()), "is not empty (thesis.tex)"),
+        (lambda w: (w.mkdir(), (w / "dvc.yaml").touch(), (w / "pipelines").mkdir()), "already is a workspace"),
+        (lambda w: w.touch(), "is a file"),
+    ],
+)
 def test_an_occupied_target_is_refused_and_stays_as_it_is(tmp_path, prepare, says):
     target = tmp_path / "w"
     prepare(target)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from regraft.cli.console import err, out
+from regraft.errors import ApprovalPending
 
 COLOUR = {"pass": "green", "fail": "red", "inconclusive": "yellow", "info": "dim"}
 
@@ -49,15 +50,16 @@ class Live:
         if handler := getattr(self, f"_on_{event.get('event')}", None):
             handler(event)
 
-    def conclude(self, result: dict[str, Any]) -> None:
-        """The last words of a run that went to its end."""
-        outcome = result.get("outcome")
-        word = f"[bold {COLOUR.get(str(outcome), 'dim')}]{str(outcome).upper()}[/]  " if outcome else ""
-        self._say(f"{word}{escape(str(result.get('sentence') or ''))}")
-        if champion := result.get("champion"):
-            self._say(f"champion: version {champion['version']} [dim]({champion['digest'][:12]})[/]")
-        else:
-            self._say("champion: none")
+    def conclude(self, result: dict[str, Any], *, standing: bool = False) -> None:
+        """The last words of a run; ``standing``: of one that went to its end earlier."""
+        outcome = str(result["outcome"])
+        if standing:
+            self._say(f"nothing changed since {escape(result['run'])}; no step runs")
+            self._say(f"[bold {COLOUR[outcome]}]{outcome.upper()}[/]  [dim]regraft explain {result['pipeline']} tells why[/]")
+        if result["exit"] == ApprovalPending.exit_code:
+            self._say(f"[yellow]not promoted[/]: {escape(result['sentence'])}")
+        champion = result["champion"]
+        self._say(f"champion: version {champion['version']} [dim]({champion['digest'][:12]})[/]" if champion else "champion: none")
 
     def _say(self, markup: str) -> None:
         if not self._quiet:
@@ -72,6 +74,16 @@ class Live:
     def _on_warning(self, event: dict[str, Any]) -> None:
         if not self._quiet:
             err.print(f"[yellow]warning[/]: {escape(event['message'])}")
+
+    def _on_verdict(self, event: dict[str, Any]) -> None:
+        self._drop_bar()
+        self._say("")
+        for finding in event["findings"]:
+            self._say(f"  [{COLOUR[finding['outcome']]}]{finding['outcome']:<14}[/]{escape(finding['sentence'])}")
+        self._say(f"[bold {COLOUR[event['outcome']]}]{event['outcome'].upper()}[/]")
+
+    def _on_promoted(self, event: dict[str, Any]) -> None:
+        self._say(escape(event["sentence"]))
 
     def _on_step_started(self, event: dict[str, Any]) -> None:
         self._drop_bar()

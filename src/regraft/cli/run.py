@@ -46,10 +46,10 @@ def run(
             stand = standing.nothing_to_do(workspace, pipeline, prepared.values, steps)
             if stand is None:
                 result: dict[str, Any] = launch.launch(workspace, pipeline, allow_inexact=allow_inexact, on_event=live.show)
+                live.conclude(result)
             else:
-                live.note(f"nothing changed since {stand['run']}; no step runs")
                 result = stand
-            live.conclude(result)
+                live.conclude(result, standing=True)
     if json:
         console.print_json(result)
     sys.exit(result["exit"])
