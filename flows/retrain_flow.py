@@ -28,6 +28,7 @@ from flows import decision as after
 from flows.bridge import step_task
 from flows.curves import Curves
 from regraft import supervise
+from regraft.demo import verified
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.launch import Event
 from regraft.repro import Outcome, Run
@@ -107,13 +108,22 @@ def retrain(pipeline: str) -> State[None]:
     current = _current.get()
     tracker = current.tracker
     current.warming.join()
-    run_id = retried(tracker.start_run, "track")(pipeline, current.run.name)
+    run_id = retried(tracker.start_run, "track")(pipeline, current.run.name, _marks(current.run))
     run = current.run = replace(current.run, mlflow_run_id=run_id)
     with _tracked(run, tracker) as outcomes:
         bring_up_to_date(run, tracker, outcomes)
         current.result = settle(run, tracker, outcomes)
     outcome = current.result["outcome"]
     return Completed(name="Completed" if outcome == "pass" else f"Gate{outcome.capitalize()}", message=current.result["sentence"])
+
+
+def _marks(run: Run) -> dict[str, str]:
+    """Tags of the MLflow run: demo data that this release does not know is no basis for comparing numbers."""
+    labelled = run.workspace.root / read_resolved(run.workspace, run.pipeline)["data"]["labelled"]
+    if verified(labelled.parent) is not False:
+        return {}
+    run.emit({"event": "warning", "message": "demo: unverified; the demo data is not what this release was measured on"})
+    return {"demo": "unverified"}
 
 
 @contextlib.contextmanager
