@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regraft import dvc, files
-from regraft.errors import DataRejected
+from regraft.errors import DataRejected, Problem
 from regraft.plan import Assessment
 from regraft.registry.store import FileJournal
 from regraft.resolve import load_pipeline, write_resolved
@@ -48,6 +48,7 @@ def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Pr
 
 def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str]) -> None:
     """Both data paths exist, or a message that says how to get them."""
+    problems = []
     for key, path in sorted(data.items()):
         if (workspace.root / path).exists():
             continue
@@ -56,7 +57,10 @@ def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str]) -
             fix = "python -m regraft.demo data/demo"
         elif path.startswith("data/") and (workspace.root / "data.dvc").is_file():
             fix += "; `dvc pull data.dvc` fetches what was pushed"
-        raise DataRejected(f"data.{key}: {path} is not there", fix=fix)
+        message = f"data.{key}: {path} is not there"
+        problems.append(Problem(message=message, file=path, column=f"data.{key}", rule="file.exists", fix=fix))
+    if problems:
+        raise DataRejected("; ".join(problem["message"] for problem in problems), fix=problems[0]["fix"], problems=problems)
 
 
 def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any], steps: Assessment) -> str | None:

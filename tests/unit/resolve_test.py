@@ -70,7 +70,7 @@ def test_all_faults_are_told_at_once(workspace):
     assert {problem["column"] for problem in error.problems} == {
         "version", "base_model", "data.labelled", "data.labeled", "sede", "finetune.epochs",
     }  # fmt: skip
-    assert "has 6 faults" in str(error)
+    assert ": 6 faults" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_all_faults_are_told_at_once(workspace):
         (HEAD + "seed: [1\n", "is not valid YAML, line"),
         (HEAD + "seed: 1\nseed: 2\n", "line 7: the key 'seed' is written twice"),
         (HEAD + "pretrain:\n  batch_size: 1\n  batch_size: 2\n", "line 8: the key 'batch_size' is written twice"),
-        (HEAD.encode() + b"# caf\xe9\n", "is not UTF-8: invalid continuation byte at byte"),
+        (HEAD.encode() + b"# caf\xe9\n", "is not UTF-8: byte"),
         (HEAD.encode() + b"seed: \x01\n", "is not valid YAML"),
         (HEAD + "? [a, b]\n: 1\n", "is not valid YAML, line 6"),
         (HEAD + "1: 2\n", "1: keys should be strings"),

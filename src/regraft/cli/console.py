@@ -15,6 +15,8 @@ from rich.markup import escape
 from regraft.errors import RegraftError
 
 SCHEMA = 1
+KEYS = ("message", "file", "row", "column", "value", "rule", "fix")
+"""What every error of a JSON document has; null is unknown."""
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -33,7 +35,7 @@ def fail(error: RegraftError) -> int:
     """Say what went wrong and what to type next; returns the exit code."""
     if wants_json():
         problems = [dict(problem) for problem in error.problems] or [{"message": str(error)}]
-        errors = [{"fix": error.fix, **problem} for problem in problems]
+        errors = [dict.fromkeys(KEYS) | {"fix": error.fix} | problem for problem in problems]
         print_json({"exit": error.exit_code, "errors": errors})
         return error.exit_code
     err.print(f"[bold red]error[/]: {escape(str(error))}")

@@ -31,9 +31,11 @@ def run(
     from regraft.cli.live import Live
     from regraft.dvc import ensure_repository
     from regraft.plan import assess
+    from regraft.resolve import require_pipeline
     from regraft.workspace import Workspace
 
     workspace = Workspace.find()
+    require_pipeline(workspace, pipeline)
     with launch.run_lock(workspace, pipeline, wait=wait):
         prepared = standing.prepare(workspace, pipeline, set_ or ())
         ensure_repository(workspace)

@@ -171,7 +171,7 @@ def _unique(kind: str, names: Sequence[str]) -> None:
 
 def load_contract(path: Path) -> dict[str, Any]:
     """The contract in ``path`` as a JSON-able dict; :class:`ConfigError` lists everything that is wrong with it."""
-    from regraft.resolve import line_of, read_yaml
+    from regraft.resolve import faulty, line_of, read_yaml
 
     shown = f"{path.parent.name}/{path.name}"
     value, node = read_yaml(path, shown)
@@ -181,8 +181,7 @@ def load_contract(path: Path) -> dict[str, Any]:
         problems = [_problem(item, shown, line_of(node, item["loc"])) for item in error.errors()]
     else:
         return _contract(document).model_dump(mode="json", exclude_none=True)
-    lines = "\n".join(f"  {p['message']}" + (f" (line {p['row']})" if p.get("row") else "") for p in problems)
-    raise ConfigError(f"{shown} has {len(problems)} fault{'s' * (len(problems) > 1)}:\n{lines}", problems=problems)
+    raise faulty(problems)
 
 
 def _contract(document: _Document) -> Contract:
@@ -206,22 +205,24 @@ def _contract(document: _Document) -> Contract:
 
 def _problem(item: Any, shown: str, row: int | None) -> Problem:
     """One pydantic error in the words of someone who edits YAML."""
+    from regraft.resolve import reason
+
     where = item["loc"]
     key = ".".join(map(str, where))
+    at = {"file": shown, "row": row, "column": key, "fix": f"edit {shown}" + (f", line {row}" if row else "")}
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
     if item["type"] == "extra_forbidden":
         model = _LEVELS[tuple(part for part in where[:-1] if isinstance(part, str))]
         known = [field.alias or name for name, field in model.model_fields.items()]
         near = difflib.get_close_matches(str(where[-1]), known, n=1)
         message = f"{key}: unknown; " + (f"did you mean {near[0]}?" if near else f"here regraft reads {', '.join(known)}")
-        return Problem(message=message, file=shown, row=row, column=key, value=value, rule="known keys only")
+        return Problem(message=message, value=value, rule="known keys only", **at)
     if item["type"] == "missing":
-        return Problem(message=f"{key}: missing", file=shown, row=row, column=key, rule="required")
-    text = item["msg"].removeprefix("Value error, ")
+        return Problem(message=f"{key}: missing", rule="required", **at)
     quote = "; put it in quotes" if item["type"] == "string_type" and value is not None else ""
     but = f", not {value!r}" if value is not None else ""
-    message = f"{key}: {text[:1].lower()}{text[1:]}{but}{quote}"
-    return Problem(message=message, file=shown, row=row, column=key, value=value, rule=item["type"])
+    message = f"{key}: {reason(item)}{but}{quote}"
+    return Problem(message=message, value=value, rule=item["type"], **at)
 
 
 def default_contract(task: TaskOptions) -> dict[str, Any]:

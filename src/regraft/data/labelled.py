@@ -26,12 +26,12 @@ def whole_problems(judged: Judged, contract: Contract, task: TaskOptions, seed: 
     """
     problems = []
     if not judged.accepted:
-        fix = "mend the rows below, or the contract"
+        fix = "mend the rows, or the contract"
         problems.append(Problem(message=f"none of the {judged.read} rows keeps the contract", rule="rows.accepted", fix=fix))
     elif len(judged.quarantined) > most * judged.read:
         share = f"{len(judged.quarantined)} of {judged.read} rows ({len(judged.quarantined) / judged.read:.0%}) are quarantined"
         message = f"{share}; above {most:.0%} the data, not a row, is what is wrong"
-        problems.append(Problem(message=message, rule="rows.quarantined", fix="mend the rows below, or the contract"))
+        problems.append(Problem(message=message, rule="rows.quarantined", fix="mend the rows, or the contract"))
     if judged.accepted:
         ids: dict[str, list[str]] = {label: [] for label in contract.column(task.label).valid_values or ()}
         for row in judged.accepted:

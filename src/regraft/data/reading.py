@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import difflib
 import json
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +160,8 @@ def _json_rows(handle: TextIO, file: str, required: Sequence[str], strings: Coll
             continue
         if not read and line.lstrip().startswith("["):
             message = "a JSON array, not JSON lines: one object a line is needed"
-            fix = f"jq -c '.[]' {file} > lines.jsonl"
+            name = shlex.quote(file)
+            fix = f"jq -c '.[]' {name} > lines.jsonl && mv lines.jsonl {name}"
             problems.append(Problem(message=message, file=file, row=number, rule="jsonl.lines", fix=fix))
             return
         read += 1
@@ -187,6 +189,8 @@ def _json_row(line: str, file: str, number: int, strings: Collection[str]) -> Ro
         value = json.loads(line, object_pairs_hook=_pairs)
     except _Repeated as error:
         return _broken(file, number, "json.keys", f"the key {str(error)!r} stands twice in one object", line)
+    except json.JSONDecodeError as error:  # its own text says "line 1" of every line
+        return _broken(file, number, "json.syntax", f"not JSON: {error.msg}, column {error.colno}", line)
     except (ValueError, RecursionError) as error:
         return _broken(file, number, "json.syntax", f"not JSON: {error}", line)
     if not isinstance(value, dict):

@@ -7,6 +7,8 @@ doubtful, so it rejects the hand-in; all such faults are collected first and rai
 from __future__ import annotations
 
 import os
+import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,9 @@ from regraft.errors import DataRejected, Problem
 
 MAX_PROBLEMS = 20
 """Faults shown; the rest is counted."""
+
+MAX_OF_A_RULE = 5
+"""Faults shown of one rule: 481 doubled ids must not hide the one row that breaks another."""
 
 GUESS_BYTES = 100_000
 """charset-normalizer takes about 0.1 s for this much; more does not improve the guess."""
@@ -73,16 +78,28 @@ def reject_if(source: Source, problems: list[Problem]) -> None:
 
 
 def reject(message: str, problems: list[Problem], everything: Path | None = None) -> NoReturn:
-    """Raise :class:`DataRejected` with the first :data:`MAX_PROBLEMS` problems, one a line, and a count of the rest.
+    """Raise :class:`DataRejected` with the first problems of each rule, one a line, and a count of the rest.
 
     ``everything`` is a file that holds them all.
     """
-    shown = problems[:MAX_PROBLEMS]
+    shown = _first_of_each_rule(problems)
     lines = [f"{message}: {len(problems)} fault{'s' * (len(problems) > 1)}", *(f"  {describe(problem)}" for problem in shown)]
     if len(problems) > len(shown):
-        where = f"; all of them are in {os.path.relpath(everything)}" if everything else ""
-        lines.append(f"  and {len(problems) - len(shown)} more{where}")
+        listed = os.path.relpath(everything) if everything else None
+        rest = Problem(message=f"and {len(problems) - len(shown)} more" + (f"; all of them are in {listed}" if listed else ""), file=listed)
+        lines.append(f"  {rest['message']}")
+        shown = [*shown, rest]
     raise DataRejected("\n".join(lines), fix=shown[0].get("fix"), problems=shown)
+
+
+def _first_of_each_rule(problems: Sequence[Problem]) -> list[Problem]:
+    seen: Counter[str | None] = Counter()
+    shown = []
+    for problem in problems:
+        seen[problem.get("rule")] += 1
+        if seen[problem.get("rule")] <= MAX_OF_A_RULE:
+            shown.append(problem)
+    return shown[:MAX_PROBLEMS]
 
 
 def describe(problem: Problem) -> str:
@@ -117,6 +134,7 @@ def _encoding_problem(path: Path, shown: str, row: int, line: bytes, start: int,
     with path.open("rb") as handle:
         handle.seek(max(0, offset + start - GUESS_BYTES // 2) if offset > GUESS_BYTES else 0)
         guess = _guess(handle.read(GUESS_BYTES))
+    name = shlex.quote(shown)
     around = line[max(0, start - 12) : start + 12]
     reads = f", read as {guess} {around.decode(guess, 'replace').strip()!r}" if not guess.startswith("utf") else ""
     return Problem(
@@ -125,7 +143,7 @@ def _encoding_problem(path: Path, shown: str, row: int, line: bytes, start: int,
         row=row,
         value=repr(around),
         rule="file.utf8",
-        fix=f"iconv -f {guess} -t utf-8 {shown} > utf8{path.suffix}",
+        fix=f"iconv -f {guess} -t utf-8 {name} > utf8{path.suffix} && mv utf8{path.suffix} {name}",
     )
 
 
