@@ -52,7 +52,10 @@ class Live:
 
     def conclude(self, result: dict[str, Any], *, standing: bool = False) -> None:
         """The last words of a run; ``standing``: of one that went to its end earlier."""
-        outcome = str(result["outcome"])
+        outcome = result["outcome"]
+        if outcome is None:  # stopped by a signal
+            self._say(f"[yellow]{escape(result['sentence'])}[/]")
+            return
         if standing:
             self._say(f"nothing changed since {escape(result['run'])}; no step runs")
             self._say(f"[bold {COLOUR[outcome]}]{outcome.upper()}[/]  [dim]regraft explain {result['pipeline']} tells why[/]")
@@ -105,7 +108,7 @@ class Live:
         elif event["state"] == "computed":
             self._say(f"{name}{event['seconds']:6.1f} s")
         else:
-            self._say(f"{name}[red]failed[/]")
+            self._say(f"{name}[red]did not finish[/]")
 
     def _drop_bar(self) -> None:
         if self._bar is not None:

@@ -36,22 +36,17 @@ def run(
 
     workspace = Workspace.find()
     require_pipeline(workspace, pipeline)
-    with launch.run_lock(workspace, pipeline, wait=wait):
+    with Live(quiet=json) as live, launch.run_lock(workspace, pipeline, wait=wait, on_event=live.show):
         prepared = standing.prepare(workspace, pipeline, set_ or ())
         ensure_repository(workspace)
         steps = assess(workspace, pipeline, prepared.values)
-        with Live(quiet=json) as live:
-            for note in prepared.notes:
-                live.note(note)
-            if steps.data:
-                live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
-            stand = standing.nothing_to_do(workspace, pipeline, prepared.values, steps)
-            if stand is None:
-                result: dict[str, Any] = launch.launch(workspace, pipeline, allow_inexact=allow_inexact, on_event=live.show)
-                live.conclude(result)
-            else:
-                result = stand
-                live.conclude(result, standing=True)
+        for note in prepared.notes:
+            live.note(note)
+        if steps.data:
+            live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
+        stand = standing.nothing_to_do(workspace, pipeline, prepared.values, steps)
+        result: dict[str, Any] = stand or launch.launch(workspace, pipeline, allow_inexact=allow_inexact, on_event=live.show)
+        live.conclude(result, standing=stand is not None)
     if json:
         console.print_json(result)
     sys.exit(result["exit"])
