@@ -77,7 +77,8 @@ def doctor(json: Json = False) -> None:
     else:
         mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "bad": "[red]bad [/]"}
         for check in checks:
-            console.out.print(f"{mark[check.state]}  {check.name}: {escape(check.message)}")
+            message = check.message.replace("\n", "\n    ")
+            console.out.print(f"{mark[check.state]}  {check.name}: {escape(message)}")
             if check.fix and check.state != "ok":
                 console.out.print(f"      [dim]next:[/] {escape(check.fix)}")
     sys.exit(8 if bad else 0)
