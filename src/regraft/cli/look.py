@@ -76,7 +76,8 @@ def _show(name: str, entry: dict[str, Any]) -> None:
         say(f"  challenger    version {challenger['version']}")
     say(f"  verdict       {verdict['outcome'].upper()} in {verdict['run']}" if verdict else "  verdict       none yet")
     if entry.get("error"):
-        say(f"  [red]{escape(entry['error'])}[/]")
+        message = entry["error"].replace("\n", "\n  ")
+        say(f"  [red]{escape(message)}[/]")
     for step in entry["steps"]:
         say(f"  {step['name']:<14}{MARK[step['state']]}  [dim]{escape('; '.join(step['why']))}[/]")
 
