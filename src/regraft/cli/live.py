@@ -76,7 +76,9 @@ class Live:
 
     def _on_warning(self, event: dict[str, Any]) -> None:
         if not self._quiet:
-            err.print(f"[yellow]warning[/]: {escape(event['message'])}")
+            # A line on stderr would land in the middle of the bar, which is on stdout.
+            console = err if self._progress.disable else self._progress.console
+            console.print(f"[yellow]warning[/]: {escape(event['message'])}")
 
     def _on_verdict(self, event: dict[str, Any]) -> None:
         self._drop_bar()
@@ -92,12 +94,18 @@ class Live:
         self._drop_bar()
         self._bar = self._progress.add_task(event["step"], total=None, speed="")
 
+    def _on_resume(self, event: dict[str, Any]) -> None:
+        self._drop_bar()
+        self._say(f"[dim]{escape(event['message'])}[/]")
+        # Counted from here, so that the speed is that of this run.
+        self._bar = self._progress.add_task(event["step"], total=event["total"], completed=event["done"], speed="")
+
     def _on_progress(self, event: dict[str, Any]) -> None:
         if self._bar is None:
             self._bar = self._progress.add_task(event["step"], total=None, speed="")
         self._progress.update(self._bar, completed=event["done"], total=event["total"])
         if speed := self._progress.tasks[-1].speed:
-            self._progress.update(self._bar, speed=f"{speed:,.0f} {event['unit']}/s")
+            self._progress.update(self._bar, speed=f"{speed:,.{0 if speed >= 10 else 1}f} {event['unit']}/s")
 
     def _on_step_finished(self, event: dict[str, Any]) -> None:
         self._drop_bar()
@@ -113,4 +121,5 @@ class Live:
     def _drop_bar(self) -> None:
         if self._bar is not None:
             self._progress.remove_task(self._bar)
+            self._progress.refresh()  # else the next line printed draws it once more
             self._bar = None
