@@ -85,10 +85,6 @@ def _own_reasons(step: Step[Any], entry: Mapping[str, Any], pipeline: str, resol
     """The step's version, the paths of its data and its parameters, old -> new."""
     if entry["cmd"] != dvc.stage(step)["cmd"].replace("${key}", pipeline):
         yield "the step's code has a new version"
-    read = {dep["path"] for dep in entry.get("deps", [])}
-    for source in step.inputs.values():
-        if isinstance(source, str) and (path := resolved["data"][source.removeprefix("data.")]) not in read:
-            yield f"{source} is now {path}"
     params: Mapping[str, Any] = next(iter(entry.get("params", {}).values()), {})
     before, now = _flat(params.get(step.name, {})), _flat(resolved[step.name])
     for key in sorted(before.keys() | now.keys()):

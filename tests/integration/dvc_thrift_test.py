@@ -119,7 +119,8 @@ def test_a_record_describes_what_lies_beside_it(workspace):
 
 def test_nothing_below_out_names_the_folder_the_machine_or_the_run(trained):
     workspace = Workspace(trained)
-    words = [str(trained).encode(), socket.gethostname().encode(), record(workspace, "scores")["run"].encode()]
+    said = [str(trained), socket.gethostname(), record(workspace, "scores")["run"]]
+    words = [word.encode() for word in said if len(word) >= 6]  # two letters stand in any weights; a step run by hand has no run
     for step in ALL:
         for path in files.walk(workspace.artifacts("tiny", step) / "out"):
             data = path.read_bytes()

@@ -128,7 +128,7 @@ def test_a_changed_key_names_the_steps_that_read_it(fresh):
         "pretrain.batch_size=4": {"pretrain": "pretrain.batch_size: 8 -> 4"},
         "pretrain.sequence_length=16": {"tokens": "sequence_length: 32 -> 16", "pretrain": "pretrain.sequence_length: 32 -> 16"},
         "split.test=0.3": {"contract": "test: 0.25 -> 0.3", "corpus": "split.test: 0.25 -> 0.3"},
-        "data.corpus=data/rows.jsonl": {"corpus": "data.corpus is now data/rows.jsonl"},
+        "data.corpus=data/rows.jsonl": {"corpus": "corpus: data/corpus.jsonl -> data/rows.jsonl"},
         "gates=[{beats: tfidf}]": {},
     }.items():
         assert whys(judge(fresh.steps, "tiny", resolve(fresh, "tiny", [assignment]), locked, said)) == certain
