@@ -120,8 +120,11 @@ def test_a_record_describes_what_lies_beside_it(workspace):
 def test_nothing_below_out_names_the_folder_the_machine_or_the_run(trained):
     workspace = Workspace(trained)
     said = [str(trained), socket.gethostname(), record(workspace, "scores")["run"]]
-    words = [word.encode() for word in said if len(word) >= 6]  # two letters stand in any weights; a step run by hand has no run
+    words = [word.encode() for word in said if word]  # a step run by hand has no run
     for step in ALL:
         for path in files.walk(workspace.artifacts("tiny", step) / "out"):
             data = path.read_bytes()
-            assert not [word for word in words if word in data], path
+            # a short host name stands in any weights or vocabulary by chance: there, only longer words tell
+            chance = path.suffix not in (".json", ".jsonl") or path.name.startswith(("tokenizer", "vocab"))
+            found = [word for word in words if word in data and not (chance and len(word) < 6)]
+            assert not found, path
