@@ -24,6 +24,8 @@ class Curves:
 
     def __init__(self, run: Run, tracker: Tracker) -> None:
         self._run, self._tracker = run, tracker
+        self.mlflow_run_id: str | None = None
+        """Points wait until this is known."""
         self._points: dict[str, list[tuple[str, float, int]]] = {}
         self._next = time.monotonic() + SECONDS
         self._warned = False
@@ -35,7 +37,7 @@ class Curves:
             return
         points = self._points.setdefault(event["step"], [])
         points += [(key, float(value), int(event["done"])) for key, value in event["metrics"].items()]
-        if time.monotonic() > self._next:
+        if self.mlflow_run_id and time.monotonic() > self._next:
             self._try()
 
     def _try(self) -> None:
@@ -50,7 +52,7 @@ class Curves:
 
     def flush(self) -> None:
         """Send every point, or raise ``EnvironmentFault`` and keep those that were not sent."""
-        while self._points:
+        while self._points and self.mlflow_run_id:
             step = next(iter(self._points))
-            self._tracker.log_points(self._run.mlflow_run_id, step, self._points[step])
+            self._tracker.log_points(self.mlflow_run_id, step, self._points[step])
             del self._points[step]

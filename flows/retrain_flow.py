@@ -27,7 +27,7 @@ from prefect.states import Completed
 from flows import decision as after
 from flows.bridge import step_task
 from flows.curves import Curves
-from regraft import supervise
+from regraft import files, supervise
 from regraft.demo import verified
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.launch import Event
@@ -48,8 +48,6 @@ class Retraining:
 
     run: Run
     tracker: Tracker
-    warming: threading.Thread
-    """Connects ``tracker``."""
     result: Event | None = None
 
 
@@ -79,11 +77,9 @@ def retried(function: Callable[P, R], name: str) -> Task[P, R]:
 
 def retrain_once(run: Run, *, own_server: bool) -> Event:
     """Run the flow for ``run`` and return its result; raises what a step or a store raised."""
-    tracker = Tracker(run.workspace)
-    # MLflow's import and migrations take 2-4 s; Prefect's server needs as long to answer.
-    warming = threading.Thread(target=_warm, args=(tracker,), name="mlflow", daemon=True)
-    warming.start()
-    current = Retraining(run, tracker, warming)
+    current = Retraining(run, Tracker(run.workspace))
+    if own_server:  # it needs 3 s to answer: time enough to import MLflow
+        threading.Thread(target=_warm, args=(current.tracker,), name="mlflow", daemon=True).start()
     # Heartbeats tell a worker's death, and cost 1 s at the end of a flow; our own server dies with us.
     settings = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}) if own_server else contextlib.nullcontext()
     token = _current.set(current)
@@ -106,13 +102,10 @@ def retrain(pipeline: str) -> State[None]:
     """Bring one pipeline up to date, and promote what earned it."""
     supervise.stop_at_signals()  # Prefect has put its own SIGTERM handler in place
     current = _current.get()
-    tracker = current.tracker
-    current.warming.join()
-    run_id = retried(tracker.start_run, "track")(pipeline, current.run.name, _marks(current.run))
-    run = current.run = replace(current.run, mlflow_run_id=run_id)
-    with _tracked(run, tracker) as outcomes:
-        bring_up_to_date(run, tracker, outcomes)
-        current.result = settle(run, tracker, outcomes)
+    with _tracked(current.run, current.tracker) as opened:
+        outcomes = bring_up_to_date(current.run, current.tracker, opened)
+        current.run = replace(current.run, mlflow_run_id=opened())
+        current.result = settle(current.run, current.tracker, outcomes)
     outcome = current.result["outcome"]
     return Completed(name="Completed" if outcome == "pass" else f"Gate{outcome.capitalize()}", message=current.result["sentence"])
 
@@ -127,13 +120,25 @@ def _marks(run: Run) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _tracked(run: Run, tracker: Tracker) -> Iterator[dict[str, Outcome]]:
-    """The MLflow run ends as this ends, and holds the records of the steps that were reached."""
-    tracker.reap(run.pipeline, keep=run.mlflow_run_id)
-    outcomes: dict[str, Outcome] = {}
+def _tracked(run: Run, tracker: Tracker) -> Iterator[Callable[[], str]]:
+    """Open the run's MLflow run beside the first step, and end it as this ends; what it yields waits for its id.
+
+    MLflow takes 2-4 s to import and to open, which nothing needs before the first record.
+    """
+
+    def open_run() -> str:
+        run_id = tracker.start_run(run.pipeline, run.name, _marks(run))
+        files.write_json(run.workspace.mlflow_run_file(run.name), run_id)
+        tracker.reap(run.pipeline, keep=run_id)
+        return run_id
+
+    def give_up(*_: object) -> None:
+        files.write_json(run.workspace.mlflow_run_file(run.name), "")  # the first step must not wait for it
+
+    opening = retried(open_run, "track").with_options(on_failure=[give_up]).submit()
     status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
     try:
-        yield outcomes
+        yield opening.result
         status = "FINISHED"
     except Interrupted:
         status = "KILLED"
@@ -141,13 +146,14 @@ def _tracked(run: Run, tracker: Tracker) -> Iterator[dict[str, Outcome]]:
     finally:
         # A run whose end cannot be recorded has ended all the same; the next one ends what it finds RUNNING.
         with contextlib.suppress(EnvironmentFault):
-            tracker.finish(run.mlflow_run_id, status)
+            tracker.finish(opening.result(), status)
 
 
-def bring_up_to_date(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> None:
-    """Every step through DVC, in the order of the composition; fills ``outcomes``."""
+def bring_up_to_date(run: Run, tracker: Tracker, opened: Callable[[], str]) -> dict[str, Outcome]:
+    """Every step through DVC, in the order of the composition; what became of each."""
     curves = Curves(run, tracker)
-    heard = replace(run, emit=curves.hear)
+    run = replace(run, emit=curves.hear, opening_mlflow=True)
+    outcomes: dict[str, Outcome] = {}
     states: dict[str, State[Any]] = {}
 
     def record(outcome: Outcome) -> None:
@@ -158,9 +164,12 @@ def bring_up_to_date(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -
     for number, step in enumerate(run.workspace.steps, start=1):
         before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
         waits = [states[name] for name in states if name in before]
-        states[step.name] = step_task(heard, step.name, number)(wait_for=waits, return_state=True)
+        states[step.name] = step_task(run, step.name, number)(wait_for=waits, return_state=True)
         outcomes[step.name] = states[step.name].result()
+        curves.mlflow_run_id = opened()
+        run = replace(run, mlflow_run_id=curves.mlflow_run_id, opening_mlflow=False)
         retried(record, f"record {step.name}")(outcomes[step.name])
+    return outcomes
 
 
 def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:

@@ -121,10 +121,15 @@ def _wait_until_quiet(workspace: Workspace, pipeline: str) -> None:
         os.close(handle)
 
 
-def write_invocation(workspace: Workspace, pipeline: str, run: str, name: str, *, allow_inexact: bool) -> None:
-    """What the process with ``REGRAFT_INVOCATION=name`` may know of its run."""
-    alive = _alive_file(workspace, pipeline)
-    value = {"run": run, "pipeline": pipeline, "allow_inexact": allow_inexact, "alive": str(alive)}
+def write_invocation(
+    workspace: Workspace, pipeline: str, run: str, name: str, *, allow_inexact: bool, opening_mlflow: bool = False
+) -> None:
+    """What the process with ``REGRAFT_INVOCATION=name`` may know of its run.
+
+    ``opening_mlflow``: the MLflow run is not there yet; its id will be in :meth:`Workspace.mlflow_run_file`.
+    """
+    alive = str(_alive_file(workspace, pipeline))
+    value = {"run": run, "pipeline": pipeline, "allow_inexact": allow_inexact, "alive": alive, "opening_mlflow": opening_mlflow}
     files.write_json(workspace.scratch / "invocations" / f"{name}.json", value)
 
 

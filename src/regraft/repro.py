@@ -39,6 +39,8 @@ class Run:
     """Where events go."""
     allow_inexact: bool = False
     mlflow_run_id: str = ""
+    opening_mlflow: bool = False
+    """``mlflow_run_id`` is still to come: steps start all the same, and read it when they write their record."""
 
     @property
     def log(self) -> str:
@@ -71,7 +73,7 @@ def run_step_with_dvc(run: Run, step: str, number: int) -> Outcome:
     DVC has its output: a kill between the step's last write and DVC's costs the write, not the training.
     """
     invocation = f"{run.name}-{number}"
-    write_invocation(run.workspace, run.pipeline, run.name, invocation, allow_inexact=run.allow_inexact)
+    write_invocation(run.workspace, run.pipeline, run.name, invocation, allow_inexact=run.allow_inexact, opening_mlflow=run.opening_mlflow)
     started = time.perf_counter()
     for pause in (*PAUSES, None):
         heard = _Heard(run, step)

@@ -26,8 +26,8 @@ from pydantic import ValidationError
 
 from regraft import files
 from regraft.config import StepConfig
-from regraft.errors import ConfigError, EnvironmentFault
-from regraft.running import Running, emit, running
+from regraft.errors import ConfigError, EnvironmentFault, Interrupted
+from regraft.running import STOP, Running, emit, running
 from regraft.workspace import Workspace, git_state
 
 C = TypeVar("C", bound=StepConfig)
@@ -155,7 +155,7 @@ def _circumstances(workspace: Workspace, context: Running) -> dict[str, Any]:
     return {
         "invocation": os.environ.get("REGRAFT_INVOCATION", ""),
         "run": workspace.invocation().get("run", ""),
-        "mlflow_run_id": os.environ.get("MLFLOW_RUN_ID", ""),
+        "mlflow_run_id": _mlflow_run_id(workspace),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 1024**2),
         "device": context.facts.get("device", "cpu"),
         "threads": context.facts.get("threads", 1),
@@ -164,6 +164,18 @@ def _circumstances(workspace: Workspace, context: Running) -> dict[str, Any]:
         "versions": _versions(),
         "git": git_state(workspace.root),
     }
+
+
+def _mlflow_run_id(workspace: Workspace) -> str:
+    """The id of this run in MLflow; the first step of a run starts before there is one, and waits for it here."""
+    said = workspace.invocation()
+    if not said.get("opening_mlflow"):
+        return os.environ.get("MLFLOW_RUN_ID", "")
+    path = workspace.mlflow_run_file(said["run"])
+    while not path.is_file():
+        if STOP.wait(0.05):
+            raise Interrupted("stopped before its MLflow run was there")
+    return str(files.read_json(path))
 
 
 def _versions() -> dict[str, str]:

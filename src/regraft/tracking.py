@@ -100,6 +100,7 @@ class Tracker:
     def _connect(self) -> MlflowClient:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # a refused query would print its traceback
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # of 7, two minutes for a refused connection; the flow retries
         from mlflow.tracking import MlflowClient
 
         for name in ("mlflow", "alembic"):

@@ -75,6 +75,10 @@ class Workspace:
     def error_file(self, invocation: str) -> Path:
         return self.scratch / "errors" / f"{invocation}.json"
 
+    def mlflow_run_file(self, run: str) -> Path:
+        """The id of a run in MLflow, written once it has one; a step may start before."""
+        return self.scratch / "invocations" / f"{run}.mlflow.json"
+
     def latest_file(self, pipeline: str) -> Path:
         """What the last finished run of a pipeline decided: the no-op path reads it instead of MLflow."""
         return self.state / "latest" / f"{pipeline}.json"
