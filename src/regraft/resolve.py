@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,11 @@ def require_pipeline(workspace: Workspace, name: str) -> None:
     if name not in workspace.pipelines:
         raise ConfigError(unknown("pipeline", name, workspace.pipelines), fix="regraft status")
     if not NAME.fullmatch(name):
-        raise ConfigError(f"a pipeline cannot be called {name!r}: lower-case letters, digits and _, starting with a letter")
+        legal = re.sub(r"[^a-z0-9_]+", "_", name.lower()).lstrip("_0123456789") or "pipeline"
+        raise ConfigError(
+            f"a pipeline cannot be called {name!r}: lower-case letters, digits and _, starting with a letter",
+            fix=f"mv {shlex.quote(f'pipelines/{name}.yaml')} pipelines/{legal}.yaml",
+        )
 
 
 def load_pipeline(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> PipelineOptions:

@@ -30,7 +30,7 @@ class Verbs(TyperGroup):
             sys.exit(0)
         except (typer.Exit, typer.Abort, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except Exception as error:  # the border of the process: a bug is one line with a log, not a traceback
             if type(error).__module__.startswith(("click", "typer")):
                 raise  # a usage error, which Typer prints
             sys.exit(crash(error))
