@@ -60,7 +60,14 @@ def test_no_level_takes_an_unknown_key(kind):
 
 @pytest.mark.parametrize(
     "fault",
-    [{"sede": 3}, {"version": 2}, {"data": {"corpus": "x"}}, {"seed": -1}, {"pretrain": {"mask_probability": 1}}, {"gates": [{"beats": "me"}]}],
+    [
+        {"sede": 3},
+        {"version": 2},
+        {"data": {"corpus": "x"}},
+        {"seed": -1},
+        {"pretrain": {"mask_probability": 1}},
+        {"gates": [{"beats": "me"}]},
+    ],
 )
 def test_what_the_schema_refuses_regraft_refuses(fault, tiny: Workspace):
     path = tiny.pipeline_file("tiny")
