@@ -15,7 +15,7 @@ from regraft import files
 from regraft.errors import ConfigError
 from regraft.history import journal_of
 from regraft.registry.registration import registered
-from regraft.tracking import Tracker
+from regraft.tracking import TrackedRun, Tracker
 
 VERSION = re.compile(r"(?P<pipeline>[a-z][a-z0-9_]*)(/(?P<version>[1-9][0-9]*)|@(?P<alias>[A-Za-z0-9_.-]+))")
 SECTIONS = ("steps", "params", "gates", "data", "libraries", "machine", "code", "metrics", "verdict")
@@ -78,12 +78,21 @@ def find(tracker: Tracker, said: str) -> Side:
             raise ConfigError(f"'{pipeline}' has no version with the alias {match['alias']!r}", fix=f"regraft history {pipeline}")
         name = registered(entries, pipeline, version).run
     run = tracker.find_run(name)
-    folder = tracker.download_records(run)
-    records = {path.stem: files.read_json(path) for path in sorted(folder.glob("*.json"))}
+    records = _records(tracker, run)
     if not records:
         raise ConfigError(f"run {run.name} ended ({run.status}) before its first step: it has no records", fix="regraft status")
     decision = _decision(tracker, run.name) if run.outcome else {}
     return Side(said, run.name, run.run_id, run.pipeline, run.status, run.outcome, version, records, decision)
+
+
+def _records(tracker: Tracker, run: TrackedRun) -> dict[str, dict[str, Any]]:
+    """``{step: record}`` of the steps that a run reached."""
+    with tracker.store() as client:
+        if not client.list_artifacts(run.run_id, "records"):
+            return {}
+        uri = client.get_run(run.run_id).info.artifact_uri
+    folder = tracker.fetch(f"{uri}/records", tracker.workspace.scratch / "downloads" / f"{run.name}-records")
+    return {path.stem: files.read_json(path) for path in sorted(folder.glob("*.json"))}
 
 
 def _decision(tracker: Tracker, run: str) -> dict[str, Any]:

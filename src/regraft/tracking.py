@@ -229,14 +229,6 @@ class Tracker:
             uri = client.get_run(run.run_id).info.artifact_uri
         return self.fetch(f"{uri}/{EVIDENCE}", self.workspace.scratch / "downloads" / run.name)
 
-    def download_records(self, run: TrackedRun) -> Path:
-        """Folder with ``<step>.json`` of the steps that a run reached; it need not exist. Read it only."""
-        with self.store() as client:
-            uri = client.get_run(run.run_id).info.artifact_uri
-            if not uri.startswith("file://") and not client.list_artifacts(run.run_id, "records"):
-                return self.workspace.scratch / "downloads" / "none"
-        return self.fetch(f"{uri}/records", self.workspace.scratch / "downloads" / f"{run.name}-records")
-
     def fetch(self, uri: str, into: Path) -> Path:
         """The folder behind an artifact URI: where it lies if that is on this machine, else a fresh copy in ``into``."""
         if uri.startswith("file://"):

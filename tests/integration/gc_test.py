@@ -82,6 +82,7 @@ def test_only_versions_nobody_can_come_back_to_lose_their_weights_and_nothing_el
     assert {v for v in tags if "regraft.freed" in tags[v]} == set("15")
     assert all(tags[v]["regraft.digest"] for v in tags)
     assert len(list((registry.workspace.state / "predictions").iterdir())) == 4
+    assert len(list((registry.workspace.state / "mlartifacts").rglob("MLmodel"))) == 6
     assert cli("gc", "--json").json["bytes"] == 0
 
 

@@ -18,7 +18,7 @@ from regraft.schema import modeline, schema
 from regraft.workspace import Workspace
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
-SHIPPED = [path for path in sorted(PIPELINES.glob("*.yaml"))]
+SHIPPED = sorted(PIPELINES.glob("*.yaml"))
 KINDS = ("pipeline", "contract")
 
 

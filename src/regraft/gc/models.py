@@ -3,7 +3,7 @@
 A version keeps its weights while it has an alias, is champion or challenger by the journal, is what a rollback goes
 back to, was the champion that the verdict on one of these was about, waits for a person after the last verdict,
 or is some pipeline's base model. The others lose the weights and nothing else: version, tags, verdict, evidence and
-records stay in MLflow, and ``regraft.freed`` says when the weights went.
+records stay in MLflow, and so does what lies beside the weights (``MLmodel``); ``regraft.freed`` says when they went.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from regraft.tracking import Tracker
 from regraft.workspace import Workspace
 
 ROOM = "models"
+WEIGHTS = "artifacts"
+"""The folder below a served model that holds what is big (:mod:`regraft.registry.artifact`)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Version:
     pipeline: str
     version: str
     digest: str
-    root: Path
+    weights: Path
+    """Folder of the classifier and its loader."""
     bytes: int
     kept: str | None
     """Why its weights stay; None: they can go."""
@@ -53,10 +56,10 @@ def _of(tracker: Tracker, pipeline: str) -> Iterator[Version]:
     bases = list(_bases(tracker.workspace)) if registered else []
     for model in registered:
         root = model_location(tracker, pipeline, model["version"])
-        if root is None or not root.is_dir():
+        if root is None or not (root / WEIGHTS).is_dir():
             continue
         why = reasons.get(model["version"]) or next((said for path, said in bases if path is None or _overlap(path, root)), None)
-        yield Version(pipeline, model["version"], model["digest"], root, size(root), why)
+        yield Version(pipeline, model["version"], model["digest"], root / WEIGHTS, size(root / WEIGHTS), why)
 
 
 def kept(tracker: Tracker, pipeline: str, entries: Sequence[Entry]) -> dict[str, str]:
@@ -105,7 +108,7 @@ def rooms(tracker: Tracker, found: Sequence[Version]) -> list[Room]:
     """The versions that can go, and the answers of models that are, or then will be, gone."""
     if tracker.remote:
         return [Room(ROOM, note=f"MLflow at {tracker.shown} is shared; `mlflow gc` there frees it")]
-    going = tuple(Item(v.root, v.bytes, f"{v.pipeline} version {v.version}") for v in found if v.kept is None)
+    going = tuple(Item(v.weights, v.bytes, f"{v.pipeline} version {v.version}") for v in found if v.kept is None)
     return [Room(ROOM, going), Room("predictions", tuple(_predictions(tracker.workspace, found)))]
 
 
@@ -130,7 +133,7 @@ def free(tracker: Tracker, going: Sequence[Version]) -> int:
                 continue
             with tracker.store() as client:
                 client.set_model_version_tag(version.pipeline, version.version, FREED, datetime.now(UTC).isoformat(timespec="seconds"))
-            remove(version.root)
+            remove(version.weights)
             given += version.bytes
     return given
 
