@@ -166,6 +166,8 @@ HEAVY = "{'torch', 'transformers', 'prefect', 'mlflow', 'pandas', 'great_expecta
         "pipelines",
         "regraft.resolve, regraft.plan, regraft.standing, regraft.overview",
         "regraft.cli.run, regraft.cli.look, regraft.cli.champion, regraft.cli.keep",
+        "regraft.cli.past, regraft.cli.predict, regraft.cli.tidy, regraft.cli.complete",
+        "regraft.history, regraft.difference, regraft.gc, regraft.schema, regraft.asking",
         "regraft.launch, regraft.supervise, regraft.doctor",
     ],
 )

@@ -118,6 +118,60 @@ def test_tampering_is_named_and_stops_everything_that_reads_the_whole_journal(tm
     assert caught.value.problems[0]["file"].endswith(("00000002.json", "00000003.json"))
 
 
+@pytest.mark.parametrize(
+    ("number", "tamper", "file", "said"),
+    [
+        (1, lambda path: edit(path, by="mallory"), "00000001.json", "entry 1 was edited"),
+        (2, lambda path: edit(path, reason="nicer"), "00000002.json", "entry 2 was edited"),
+        (2, lambda path: edit(path, prev="0" * 64), "00000002.json", "entry 2 was edited"),
+        (3, lambda path: edit(path, reason="nicer"), "00000003.json", "entry 3 was edited"),
+        (3, lambda path: edit(path, prev="0" * 64), "00000003.json", "entry 3 was edited"),
+        (3, lambda path: path.unlink(), "00000003.json", "entry 3 is missing"),
+        (2, lambda path: path.unlink(), "00000002.json", "entry 2 is missing"),
+        (3, lambda path: path.write_text("{"), "00000003.json", "entry 3: it is not JSON"),
+    ],
+)
+def test_the_one_entry_that_was_tampered_with_is_named_the_newest_too(tmp_path, number, tamper, file, said):
+    history(tmp_path, ("register", 1), ("promote", 1), ("register", 2))
+    journal = FileJournal(tmp_path, "demo")
+    tamper(journal.folder / f"{number:08d}.json")
+    (problem,) = journal.verify()
+    assert problem["file"] == str(journal.folder / file)
+    assert problem["message"].startswith(said)
+    with pytest.raises(EnvironmentFault, match=file):
+        journal.entries()
+
+
+@pytest.mark.parametrize("tamper", [lambda path: edit(path, reason="nicer"), lambda path: path.unlink()])
+def test_nothing_is_appended_to_a_newest_entry_that_was_tampered_with(tmp_path, tamper):
+    history(tmp_path, ("register", 1), ("promote", 1))
+    journal = FileJournal(tmp_path, "demo")
+    tamper(journal.folder / "00000002.json")
+    for seen in (1, 2):
+        with pytest.raises(EnvironmentFault, match="entry 2"):
+            journal.append(seen, "promote", from_=None, to=model(1), run="r", reason="x")
+
+
+def test_a_journal_without_a_witness_is_read_and_gets_one_with_the_next_entry(tmp_path):
+    history(tmp_path, ("register", 1))
+    witness = tmp_path / "journal" / ".demo.head"
+    witness.unlink()
+    journal = FileJournal(tmp_path, "demo")
+    assert [entry.seq for entry in journal.entries()] == [1]
+    entry = journal.append(1, "promote", from_=None, to=model(1), run="r", reason="x")
+    assert json.loads(witness.read_text()) == {"seq": 2, "sha256": entry.sha}
+
+
+def test_a_kill_before_the_witness_costs_nothing(tmp_path):
+    history(tmp_path, ("register", 1))
+    witness = tmp_path / "journal" / ".demo.head"
+    former = witness.read_text()
+    journal = FileJournal(tmp_path, "demo")
+    journal.append(1, "promote", from_=None, to=model(1), run="r", reason="x")
+    witness.write_text(former)
+    assert (len(journal.entries()), journal.append(2, "register", from_=None, to=model(2), run="r", reason="x").seq) == (2, 3)
+
+
 def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}, indent=2, sort_keys=True) + "\n")
 

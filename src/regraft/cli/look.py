@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from regraft.cli import console
+from regraft.cli import complete, console
 from regraft.cli.run import Json, Pipeline, Set
 
 MARK = {"fresh": "[green]fresh[/]", "stale": "[yellow]stale[/]", "missing": "[red]missing[/]"}
@@ -49,7 +49,9 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
 
 
 def status(
-    pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all of them without it.", show_default=False)] = None,
+    pipeline: Annotated[
+        str | None, typer.Argument(help="One pipeline; all of them without it.", show_default=False, autocompletion=complete.pipelines)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show champions, the last verdicts and the state of every step."""
@@ -82,7 +84,9 @@ def _show(name: str, entry: dict[str, Any]) -> None:
         say(f"  {step['name']:<14}{MARK[step['state']]}  [dim]{escape('; '.join(step['why']))}[/]")
 
 
-def explain(run: Annotated[str, typer.Argument(help="A run, or a pipeline (its latest run).")], json: Json = False) -> None:
+def explain(
+    run: Annotated[str, typer.Argument(help="A run, or a pipeline (its latest run).", autocompletion=complete.runs)], json: Json = False
+) -> None:
     """Rebuild the verdict of RUN from its stored predictions, byte for byte, and tell what decided it."""
     from regraft import explain as explaining
     from regraft.tracking import Tracker

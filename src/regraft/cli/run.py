@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from regraft.cli import console
+from regraft.cli import complete, console
 
-Pipeline = Annotated[str, typer.Argument(help="Name of a pipeline file, without .yaml.", show_default=False)]
+Pipeline = Annotated[
+    str, typer.Argument(help="Name of a pipeline file, without .yaml.", show_default=False, autocompletion=complete.pipelines)
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override one key for this run; repeatable.")]
 

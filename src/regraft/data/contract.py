@@ -65,13 +65,18 @@ class Contract(Strict):
 
 
 class _Odcs(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class _Options(_Odcs):
+    """Rules for the text of a column."""
+
     minLength: Annotated[StrictInt, Field(ge=0)] | None = None
+    """Fewest characters (Unicode code points)."""
     maxLength: Annotated[StrictInt, Field(ge=1)] | None = None
+    """Most characters (Unicode code points)."""
     pattern: StrictStr | None = None
+    """A regular expression that is searched for, so anchor it with ^ and $."""
 
     @field_validator("pattern")
     @classmethod
@@ -90,22 +95,39 @@ class _Options(_Odcs):
 
 
 class _EnumValue(_Odcs):
+    """One value that a column may have."""
+
     value: Name
+    """The value, as it stands in the data."""
     label: str | None = None
+    """Its name for people; documentation."""
     description: str | None = None
+    """What it means; documentation."""
 
 
 class _Property(_Odcs):
+    """One column."""
+
     name: Name
+    """The column's name in the header."""
     logicalType: Literal["string"] = "string"
+    """Every value is read as text."""
     required: StrictBool = False
+    """A row without a value here is quarantined."""
     unique: StrictBool = False
+    """Rows that share a value here are quarantined."""
     logicalTypeOptions: _Options = _Options()
+    """Rules for the text."""
     enum: Annotated[list[_EnumValue], Field(min_length=1)] | None = None
+    """The values that are allowed (since ODCS v3.2.0)."""
     description: str | None = None
+    """What the column holds; documentation."""
     businessName: str | None = None
+    """Its name for people; documentation."""
     examples: list[str] | None = None
+    """Values as they may occur; documentation."""
     tags: list[str] | None = None
+    """Keywords; documentation."""
 
     @field_validator("enum")
     @classmethod
@@ -115,10 +137,16 @@ class _Property(_Odcs):
 
 
 class _Table(_Odcs):
+    """The labelled rows."""
+
     name: Name
+    """A name for the rows; documentation."""
     properties: Annotated[list[_Property], Field(min_length=1)]
+    """The columns. Those that are not named here are allowed and unchecked."""
     description: str | None = None
+    """What a row is; documentation."""
     tags: list[str] | None = None
+    """Keywords; documentation."""
 
     @field_validator("properties")
     @classmethod
@@ -128,22 +156,39 @@ class _Table(_Odcs):
 
 
 class _Description(_Odcs):
+    """What the data is for; documentation."""
+
     purpose: str | None = None
+    """What it was collected for."""
     usage: str | None = None
+    """What it may be used for."""
     limitations: str | None = None
+    """What it must not be used for."""
 
 
-class _Document(_Odcs):
+class ContractFile(_Odcs):
+    """A data contract: what labelled rows have to look like, in a subset of the Open Data Contract Standard 3."""
+
     apiVersion: Literal["v3.2.0", "v3.1.0", "v3.0.2", "v3.0.1", "v3.0.0"]
+    """Version of the standard."""
     kind: Literal["DataContract"]
+    """What the file is."""
     id: Name
+    """Name of the contract, in reports."""
     version: Name
+    """Version of the contract, in reports; in quotes where it looks like a number."""
     status: Literal["proposed", "draft", "active", "deprecated", "retired"]
+    """Where the contract is in its life; documentation."""
     tables: Annotated[list[_Table], Field(min_length=1, max_length=1, alias="schema")]
+    """The rows it is about: one table."""
     name: str | None = None
+    """Title; documentation."""
     domain: str | None = None
+    """Who owns the data; documentation."""
     description: _Description | None = None
+    """What the data is for; documentation."""
     tags: list[str] | None = None
+    """Keywords; documentation."""
 
     @model_validator(mode="after")
     def _enum_is_new(self) -> Self:
@@ -153,7 +198,7 @@ class _Document(_Odcs):
 
 
 _LEVELS: Mapping[tuple[str, ...], type[BaseModel]] = {
-    (): _Document,
+    (): ContractFile,
     ("description",): _Description,
     ("schema",): _Table,
     ("schema", "properties"): _Property,
@@ -176,7 +221,7 @@ def load_contract(path: Path) -> dict[str, Any]:
     shown = f"{path.parent.name}/{path.name}"
     value, node = read_yaml(path, shown)
     try:
-        document = _Document.model_validate(value)
+        document = ContractFile.model_validate(value)
     except ValidationError as error:
         problems = [_problem(item, shown, line_of(node, item["loc"])) for item in error.errors()]
     else:
@@ -184,7 +229,7 @@ def load_contract(path: Path) -> dict[str, Any]:
     raise faulty(problems)
 
 
-def _contract(document: _Document) -> Contract:
+def _contract(document: ContractFile) -> Contract:
     return Contract(
         id=document.id,
         version=document.version,

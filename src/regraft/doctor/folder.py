@@ -34,7 +34,7 @@ def state(workspace: Workspace) -> Iterator[Check]:
     free = shutil.disk_usage(workspace.root).free / GIB
     # One checkpoint of the demo's encoder is 273 MB; two are kept and one is being written.
     level: State = "bad" if free < 1 else "warn" if free < 4 else "ok"
-    yield Check("disk", level, f"{free:.1f} GiB free", "rm -r .regraft/logs, or `dvc gc --workspace` for results that nothing uses")
+    yield Check("disk", level, f"{free:.1f} GiB free", "regraft gc lists what nothing needs, regraft gc --yes frees it")
 
 
 def pipelines(workspace: Workspace) -> Iterator[Check]:

@@ -111,6 +111,7 @@ def rollback(tracker: Tracker, pipeline: str, to: int | str | None = None, *, re
     artifact.verify(root, entry.digest, name)
     smoke_test(root, name)
     with lease(tracker.workspace.state, pipeline):
+        model_root(tracker, pipeline, entry.to["version"])  # `regraft gc` may have freed it meanwhile
         return _move(tracker, journal, entries, "rollback", entry, reason, by)
 
 

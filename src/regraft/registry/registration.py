@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.tracking import MlflowClient
 
+FREED = "regraft.freed"
+"""Tag of a version whose weights :mod:`regraft.gc` deleted, with the time."""
+
 
 def register(
     tracker: Tracker,
@@ -132,10 +135,24 @@ def registered(entries: Sequence[Entry], pipeline: str, version: str) -> Entry:
     raise ConfigError(f"'{pipeline}' has no registered version {version}; registered: {known}", fix=f"regraft status {pipeline}")
 
 
-def model_root(tracker: Tracker, pipeline: str, version: str) -> Path:
-    """The folder that ``models:/<pipeline>/<version>`` loads. Not verified; read it only."""
+def model_location(tracker: Tracker, pipeline: str, version: str) -> Path | None:
+    """Where the files of a version lie, or lay before they were freed, if that is on this machine."""
     with tracker.store() as client:
         uri = client.get_model_version_download_uri(pipeline, version)
+    return tracker.fetch(uri, Path()) if uri.startswith("file://") else None
+
+
+def model_root(tracker: Tracker, pipeline: str, version: str) -> Path:
+    """The folder that ``models:/<pipeline>/<version>`` loads. Not verified; read it only.
+
+    Raises ``EnvironmentFault`` where ``regraft gc`` has freed it.
+    """
+    with tracker.store() as client:
+        freed = client.get_model_version(pipeline, version).tags.get(FREED)
+        uri = client.get_model_version_download_uri(pipeline, version)
+    if freed:
+        message = f"the weights of version {version} of '{pipeline}' were freed by `regraft gc` at {freed}; its evidence is still there"
+        raise EnvironmentFault(message, fix=f"regraft history {pipeline}")
     return tracker.fetch(uri, tracker.workspace.scratch / "models" / pipeline / version)
 
 

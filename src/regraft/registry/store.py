@@ -5,6 +5,10 @@ registered. Whoever wants to append must name the number of the entry they have 
 number is created by a hard link, which exactly one process can do. The loser gets a :class:`Conflict`. MLflow's
 aliases are a projection of the journal (:mod:`regraft.registry.promotion`), never the other way round.
 
+Each entry's hash is vouched for by the next one, the newest one's by a witness beside the folder
+(``.<pipeline>.head``), so that an edited or removed head is noticed too. Whoever can rewrite the chain and the witness
+is not stopped by either: ``regraft history`` prints the head's hash, to be noted elsewhere.
+
 ``from`` and ``to`` are ``{version, digest}`` or null. A ``register`` entry has ``from`` null and moves no
 champion; ``promote`` and ``rollback`` entries do. ``digest`` repeats ``to.digest``, so that one grep over the folder
 finds everything that ever happened to a set of weights. ``version`` is MLflow's, as a string.
@@ -82,31 +86,36 @@ class FileJournal:
     def __init__(self, state: Path, pipeline: str) -> None:
         self.folder = state / "journal" / pipeline
         self.pipeline = pipeline
+        self._head_file = state / "journal" / f".{pipeline}.head"
 
     def head(self) -> Entry | None:
-        """The newest entry, its link to the one before it checked."""
+        """The newest entry, its link to the one before it and its witness checked."""
+        witness = self._witness()
         numbers = self._numbers()
-        if not numbers:
+        if not numbers and not witness:
             return None
-        before = self._path(numbers[-1] - 1)
+        last = numbers[-1] if numbers else 0
+        if problem := self._unwitnessed(witness, last):
+            raise self._fault([problem])
+        before = self._path(last - 1)
         prev = files.sha256_file(before) if before.is_file() else ""
-        return self._read(numbers[-1], prev)
+        return self._read(last, prev)
 
     def entries(self) -> list[Entry]:
         found, problems = self._examine()
         if problems:
-            raise EnvironmentFault(
-                f"the journal of '{self.pipeline}' is not what was written: {problems[0]['message']}",
-                fix=f"restore {self.folder} from a backup, then run the command again",
-                problems=problems,
-            )
+            raise self._fault(problems)
         return found
 
-    def verify(self) -> list[Problem]:
-        """What is wrong with the folder: gaps, files that are not entries, broken links of the chain.
+    def _fault(self, problems: list[Problem]) -> EnvironmentFault:
+        return EnvironmentFault(
+            f"the journal of '{self.pipeline}' is not what was written: {problems[0]['message']}",
+            fix=f"restore {self.folder} from a backup, then run the command again",
+            problems=problems,
+        )
 
-        The newest entry has no successor that vouches for it; promotion checks its digest against the model's bytes.
-        """
+    def verify(self) -> list[Problem]:
+        """What is wrong with the folder: gaps, files that are not entries, entries that were edited; one a file."""
         return self._examine()[1]
 
     def append(
@@ -154,6 +163,8 @@ class FileJournal:
         finally:
             Path(name).unlink(missing_ok=True)
         files.sync_folder(self.folder)
+        with contextlib.suppress(OSError):  # the entry stands; until the next one only the witness is missing
+            files.write_json(self._head_file, {"seq": seq, "sha256": files.sha256_text(text)})
 
     def _lost(self, seen: int) -> Conflict:
         return Conflict(
@@ -170,20 +181,56 @@ class FileJournal:
         return sorted(int(match[1]) for name in os.listdir(self.folder) if (match := _NUMBERED.fullmatch(name)))
 
     def _examine(self) -> tuple[list[Entry], list[Problem]]:
+        witness = self._witness()
         found: list[Entry] = []
         problems: list[Problem] = []
+        broken: set[int] = set()
+        """Numbers of the entries that name another hash of the one before."""
         expected = 1
         prev: str | None = ""
         for seq in self._numbers():
             if seq != expected:
-                problems.append(Problem(message=f"entry {expected} is missing", file=str(self._path(expected)), rule="gap"))
+                problems.append(self._missing(expected))
                 prev = None
             try:
                 found.append(self._read(seq, prev))
             except EnvironmentFault as fault:
-                problems += fault.problems
+                if fault.problems[0]["rule"] == "chain":
+                    broken.add(seq)
+                else:
+                    problems += fault.problems
             prev, expected = files.sha256_file(self._path(seq)), seq + 1
-        return found, problems
+        if problem := self._unwitnessed(witness, expected - 1):
+            problems.append(problem)
+            broken |= {expected} if problem["rule"] == "chain" else set()
+        # An entry with two broken links was edited itself; with one, the entry before it was.
+        problems += [self._edited(seq if seq + 1 in broken else seq - 1) for seq in sorted(broken)]
+        return found, list({problem["file"]: problem for problem in reversed(problems)}.values())[::-1]
+
+    def _witness(self) -> dict[str, Any] | None:
+        """``{seq, sha256}`` of an entry that was the newest. Read it before the folder: what it names must be there then."""
+        try:
+            value = files.read_json(self._head_file)
+            return {"seq": int(value["seq"]), "sha256": str(value["sha256"])}
+        except FileNotFoundError:  # a journal of regraft 0.1.0 has none yet
+            return None
+        except (ValueError, KeyError, TypeError):
+            raise self._fault([Problem(message="the witness of its head cannot be read", file=str(self._head_file), rule="json")]) from None
+
+    def _unwitnessed(self, witness: dict[str, Any] | None, last: int) -> Problem | None:
+        """What the witness has against the entries up to ``last``."""
+        if witness is None or witness["seq"] < last:  # then the entry after it vouches for it
+            return None
+        if witness["seq"] > last:
+            return self._missing(last + 1)
+        return self._edited(last) if files.sha256_file(self._path(last)) != witness["sha256"] else None
+
+    def _missing(self, seq: int) -> Problem:
+        return Problem(message=f"entry {seq} is missing: {self._path(seq)}", file=str(self._path(seq)), rule="gap")
+
+    def _edited(self, seq: int) -> Problem:
+        message = f"entry {seq} was edited after it was written: {self._path(seq)}"
+        return Problem(message=message, file=str(self._path(seq)), rule="chain")
 
     def _read(self, seq: int, prev: str | None) -> Entry:
         """Entry ``seq``. ``prev`` is the hash that it must name; None: unknown, because the entry before it is gone."""
@@ -195,7 +242,7 @@ class FileJournal:
         except ValueError:
             value, rule = {}, "json"
         if rule:
-            message = f"entry {seq}: {_RULES[rule]}"
+            message = f"entry {seq}: {_RULES[rule]}: {path}"
             problem = Problem(message=message, file=str(path), rule=rule)
             raise EnvironmentFault(f"the journal of '{self.pipeline}' is not what was written: {message}", problems=[problem])
         plain = {key: value[key] for key in KEYS - {"schema", "from"}}

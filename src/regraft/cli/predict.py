@@ -1,0 +1,75 @@
+"""``predict``: ask a registered model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from regraft.cli import console
+from regraft.cli.run import Json, Pipeline
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog="Example: regraft predict demo 'Plot the graph with these nodes.' 'Compute the eigenvalues.'")(predict)
+
+
+def predict(
+    pipeline: Pipeline,
+    texts: Annotated[
+        list[str], typer.Argument(metavar="TEXT...", help="Texts, .csv or .jsonl files, or - (standard input, one text a line).")
+    ],
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, metavar="N", help="A registered version; the champion without it.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Ask the champion of PIPELINE, or another version, for the label of each TEXT.
+
+    The model is the registered one, its bytes verified against the journal before it is loaded. Of a file the column is read that the
+    model was trained on. Write -- before texts that start with a dash.
+    """
+    from regraft import asking
+    from regraft.registry.registration import model_folder
+    from regraft.score.answer import answer, text_column
+    from regraft.tracking import Tracker
+    from regraft.workspace import Workspace
+
+    tracker = Tracker(Workspace.find())
+    model = _model(tracker, pipeline, version)
+    folder = model_folder(tracker, pipeline, model["version"])
+    asked = asking.read(texts, text_column(folder))
+    with Progress(console=console.err, transient=True, disable=json or not console.err.is_terminal) as progress:
+        bar = progress.add_task(f"asking version {model['version']}", total=len(asked))
+        answers = answer(folder, [item.text for item in asked], lambda done: progress.update(bar, completed=done))
+    if json:
+        rows = [{**asdict(item), **asdict(said)} for item, said in zip(asked, answers, strict=True)]
+        console.print_json({"pipeline": pipeline, **model, "answers": rows})
+        return
+    console.out.print(f"[dim]{pipeline} version {model['version']} ({model['digest'][:12]})[/]")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("label", style="bold", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
+    table.add_column("text", no_wrap=True, overflow="ellipsis")
+    for item, said in zip(asked, answers, strict=True):
+        table.add_row(escape(said.label), f"{said.p:.2f}", escape(" ".join(item.text.split())))
+    console.out.print(table)
+
+
+def _model(tracker: Any, pipeline: str, version: int | None) -> dict[str, str]:
+    """``{version, digest}`` by the journal."""
+    from regraft.errors import ConfigError
+    from regraft.history import journal_of
+    from regraft.registry.registration import registered
+    from regraft.registry.store import champion_of
+
+    entries = journal_of(tracker.workspace, pipeline).entries()
+    if version is not None:
+        return dict(registered(entries, pipeline, str(version)).to or {})
+    if (champion := champion_of(entries)) is None:
+        raise ConfigError(f"'{pipeline}' has no champion yet", fix=f"regraft run {pipeline}")
+    return {"version": champion["version"], "digest": champion["digest"]}

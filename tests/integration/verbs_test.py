@@ -1,0 +1,230 @@
+"""``regraft predict`` and ``regraft diff`` against a real MLflow store and real, tiny models."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regraft import files
+from regraft.registry import promotion, registration
+from regraft.score import classifier
+from regraft.tracking import Tracker
+from regraft.workspace import Workspace
+
+TINY = runpy.run_path(str(Path(__file__).parents[1] / "tiny_classifier.py"))
+TEXTS = ["the array of the tensor", "frame", "of"]
+RUNS = {seed: f"tiny-20260101T00000{seed}-abcdef" for seed in (1, 2, 3)}
+
+
+def record(step: str, seed: int, **changes: Any) -> dict[str, Any]:
+    """What a step leaves, as far as readers of past runs look at it."""
+    base = {
+        "schema": 1, "pipeline": "tiny", "step": step, "step_version": 1, "run": RUNS[seed],
+        "inputs": {"labelled": {"path": "data/rows.jsonl", "hash": "a" * 64}, "text": {"path": "artifacts/x", "hash": str(seed) * 64}},
+        "params": {"finetune": {"epochs": 2, "batch_size": 16}, "columns": [{"name": "id", "required": True}], "seed": 17},
+        "metrics": {"macro_f1": 0.5, "rows": 100}, "device": "cpu", "threads": 2, "precision": "bf16", "exact": True,
+        "versions": {"torch": "2.13.0"}, "git": {"sha": "0" * 40, "dirty": False},
+    }  # fmt: skip
+    return base | changes
+
+
+@pytest.fixture(scope="module")
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``state/`` with version 1, then champion 2, and the records of both runs; run 3 was killed after a step."""
+    home = tmp_path_factory.mktemp("stocked")
+    tracker = Tracker(Workspace(home))
+    changed = {
+        "params": {"finetune": {"epochs": 8, "batch_size": 16}, "columns": [{"name": "id", "required": False}], "seed": 17},
+        "inputs": {"labelled": {"path": "data/rows.jsonl", "hash": "b" * 64}}, "metrics": {"macro_f1": 0.625, "rows": 120},
+        "versions": {"torch": "2.13.1"}, "git": {"sha": "1" * 40, "dirty": True}, "threads": 1, "step_version": 2,
+    }  # fmt: skip
+    for seed in (1, 2, 3):
+        run_id = tracker.start_run("tiny", RUNS[seed])
+        for step in ("finetune", "finetune_base", "scores")[: 1 if seed == 3 else 3]:
+            tracker.log_record(run_id, record(step, seed, **(changed if seed == 2 and step != "scores" else {})))
+        if seed == 3:
+            tracker.finish(run_id, "KILLED")
+            continue
+        evidence = home / f"evidence{seed}"
+        gate = {"metric": "macro_f1", "at_least": 0.3 * seed}
+        files.write_json(evidence / "decision.json", {"gates": [gate], "seed": 17})
+        now = promotion.champion(tracker, "tiny")
+        folder = TINY["make"](home / f"seed{seed}" / "model", seed)
+        candidate = {"name": "base", "digest": files.digest(folder)}
+        against = {"version": now["version"], "digest": now["digest"]} if now else None
+        verdict = {"outcome": "pass", "candidate": candidate, "champion": against, "rows": {"digest": "r" * 64, "n": 30}}
+        files.write_json(evidence / "verdict.json", verdict)
+        tracker.log_evidence(run_id, evidence, "pass")
+        version = registration.register(
+            tracker, "tiny", run_id=run_id, run_name=RUNS[seed], model_dir=folder, digest=files.digest(folder), verdict=verdict,
+            input_example=TEXTS, data_hashes={}, git_sha=None,
+        )  # fmt: skip
+        promotion.promote(tracker, "tiny", version, expected=now, reason="gates passed")
+        tracker.finish(run_id)
+    return home / "state"
+
+
+@pytest.fixture
+def told(tiny: Workspace, stocked: Path) -> Tracker:
+    shutil.copytree(stocked, tiny.state)
+    return Tracker(tiny)
+
+
+# --- predict -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "argv"), [("2", []), ("1", ["--version", "1"])])
+def test_predict_answers_as_the_registered_model_does(told, cli, version, argv):
+    said = cli("predict", "tiny", *argv, *TEXTS, "--json")
+    measured = classifier.load(registration.model_folder(told, "tiny", version)).predict(TEXTS)
+    document = said.json
+    assert (said.code, set(document)) == (0, {"schema", "pipeline", "version", "digest", "answers"})
+    assert document["version"] == version
+    assert [a["label"] for a in document["answers"]] == [TINY["LABELS"][i] for i in measured.argmax(axis=1)]
+    assert [a["p"] for a in document["answers"]] == pytest.approx(measured.max(axis=1).tolist(), abs=1e-6)
+    assert [a["text"] for a in document["answers"]] == TEXTS
+    assert list(document["answers"][0]["probabilities"]) == list(TINY["LABELS"])
+
+
+def test_texts_files_and_standard_input_are_asked_about_in_their_order(told, cli, tmp_path, monkeypatch):
+    (tmp_path / "rows.csv").write_text('id,text\n1,"the array, quoted"\n2,frame\n')
+    (tmp_path / "rows.jsonl").write_text('{"text": "of", "other": 3}\n')
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("tensor\n\n größer \n".encode())))
+    argv = ["a text", str(tmp_path / "rows.csv"), "-", str(tmp_path / "rows.jsonl"), "--json", "--", "-dash"]
+    answers = cli("predict", "tiny", *argv).json["answers"]
+    assert [a["text"] for a in answers] == ["a text", "the array, quoted", "frame", "tensor", "größer", "of", "-dash"]
+    assert [a["row"] for a in answers] == [None, 2, 3, 1, 3, 1, None]
+
+
+def test_the_terminal_has_one_line_a_text(told, cli):
+    lines = cli("predict", "tiny", "the array\nof the tensor").out.splitlines()
+    assert lines[0].startswith("tiny version 2 (")
+    assert lines[1].split() == ["label", "p", "text"]
+    assert lines[2].split()[2:] == ["the", "array", "of", "the", "tensor"]
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "text"),
+    [
+        (["nope", "x"], 2, "no pipeline 'nope'"),
+        (["tiny"], 2, "Missing argument"),
+        (["tiny", "x", "--version", "9"], 2, "no registered version 9; registered: 1, 2"),
+        (["tiny", "x", "--version", "0"], 2, "Invalid value"),
+        (["tiny", "  "], 2, "text 1 is empty"),
+        (["tiny", "none.csv"], 2, "none.csv is not there; a text that ends with .csv"),
+        (["tiny", "other.csv"], 3, "no column 'text'; did you mean 'texts'?"),
+        (["tiny", "holes.jsonl"], 3, "holes.jsonl:2: no text [text.required]"),
+        (["tiny", "holes.jsonl"], 3, "holes.jsonl:3: text is the number 5, not a string"),
+        (["tiny", "latin.csv"], 3, "not UTF-8"),
+        (["tiny", "empty.csv"], 3, "the file is empty"),
+        (["tiny", "-"], 2, "standard input held no text"),
+    ],
+)
+def test_predict_says_what_is_wrong_and_answers_nothing(told, cli, monkeypatch, argv, code, text):
+    files.write_text(Path("other.csv"), "id,texts\n1,a\n")
+    files.write_text(Path("holes.jsonl"), '{"text": "a"}\n{"text": null}\n{"text": 5}\n')
+    files.write_bytes(Path("latin.csv"), "text\ngrößer\n".encode("cp1252"))
+    files.write_text(Path("empty.csv"), "")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+    said = cli("predict", *argv)
+    assert (said.code, said.out, text in said.err) == (code, "", True), said
+    assert "Traceback" not in said.err
+
+
+def test_a_model_whose_bytes_changed_answers_nothing_and_the_file_is_named(told, cli):
+    weights = registration.model_folder(told, "tiny", "2") / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    said = cli("predict", "tiny", "x")
+    assert (said.code, said.out, "model.safetensors: sha256 is" in said.err) == (8, "", True)
+
+
+def test_without_a_champion_the_next_command_is_run(tiny, cli):
+    said = cli("predict", "tiny", "x")
+    assert (said.code, "next: regraft run tiny" in said.err) == (2, True)
+
+
+def test_a_pipe_gets_the_answers_and_nothing_else(told):
+    argv = [sys.executable, "-m", "regraft", "predict", "tiny", "frame", "--json"]
+    done = subprocess.run(argv, cwd=told.workspace.root, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, len(json.loads(done.stdout)["answers"])) == (0, "", 1)
+
+
+# --- diff --------------------------------------------------------------------------------------------------------
+
+
+def found(document: dict[str, Any]) -> dict[str, dict[str, tuple[Any, Any]]]:
+    """``{section: {key: (a, b)}}``."""
+    sections: dict[str, dict[str, tuple[Any, Any]]] = {}
+    for difference in document["differences"]:
+        sections.setdefault(difference["section"], {})[difference["key"]] = (difference["a"], difference["b"])
+    return sections
+
+
+def test_diff_tells_every_kind_of_difference_once_and_nothing_that_is_the_same(told, cli):
+    document = cli("diff", "tiny/1", "tiny/2", "--json").json
+    digests = [registration.registered(promotion.FileJournal(told.workspace.state, "tiny").entries(), "tiny", v).digest for v in "12"]
+    assert found(document) == {
+        "params": {"finetune.epochs": (2, 8), "columns.id.required": (True, False)},
+        "gates": {"gate.1.at_least": (0.3, 0.6)},
+        "data": {"labelled": ("a" * 64, "b" * 64)},
+        "libraries": {"torch": ("2.13.0", "2.13.1")},
+        "machine": {"threads": (2, 1)},
+        "code": {"step version": (1, 2), "git sha": ("0" * 40, "1" * 40), "uncommitted changes": (False, True)},
+        "metrics": {"macro_f1": (0.5, 0.625), "rows": (100, 120)},
+        "verdict": {
+            "candidate.digest": tuple(digests), "champion.digest": (None, digests[0]), "champion.version": (None, "1"),
+        },
+    }  # fmt: skip
+    assert {tuple(d["steps"]) for d in document["differences"]} == {("finetune", "finetune_base"), ()}
+    assert (document["a"]["version"], document["b"]["run"]) == ("1", RUNS[2])
+
+
+@pytest.mark.parametrize(("a", "b"), [(RUNS[1], RUNS[2]), ("tiny/1", "tiny@champion"), (RUNS[1], "tiny/2")])
+def test_runs_versions_and_aliases_are_names_of_the_same_things(told, cli, a, b):
+    assert found(cli("diff", a, b, "--json").json) == found(cli("diff", "tiny/1", "tiny/2", "--json").json)
+
+
+def test_a_run_that_was_killed_differs_by_the_steps_it_did_not_reach(told, cli):
+    document = cli("diff", "tiny", "tiny/1", "--json").json  # the latest run
+    assert (document["a"]["run"], document["a"]["status"]) == (RUNS[3], "KILLED")
+    assert found(document) == {"steps": {"step": (None, "reached")}, "verdict": {"outcome": (None, "pass")}}
+
+
+def test_the_terminal_shows_short_values_and_the_change(told, cli):
+    said = cli("diff", "tiny/1", "tiny/2").out
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert lines[0] == f"a {RUNS[1]} version 1, PASS"
+    assert "finetune.epochs 2 8 +6 finetune, finetune_base" in lines
+    assert "macro_f1 0.5 0.625 +0.125 finetune, finetune_base" in lines
+    assert "labelled aaaaaaaaaaaa bbbbbbbbbbbb finetune, finetune_base" in lines
+    assert "uncommitted changes no yes finetune, finetune_base" in lines
+    assert "the same run" in cli("diff", "tiny/2", RUNS[2]).out
+
+
+@pytest.mark.parametrize(
+    ("a", "text"),
+    [
+        ("nope", "no run of pipeline 'nope'"),
+        ("tiny-20990101T000000-abcdef", "no run called"),
+        ("tiny/9", "no registered version 9"),
+        ("tiny@prod", "no version with the alias 'prod'"),
+        ("nope/1", "no pipeline 'nope'"),
+        ("a'b-c", "no run called"),
+    ],
+)
+def test_diff_says_what_it_does_not_find(told, cli, a, text):
+    said = cli("diff", a, "tiny/1")
+    assert (said.code, said.out, text in said.err) == (2, "", True), said
+    assert "next: " in said.err
