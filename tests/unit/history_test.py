@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from regraft import files
 from regraft.errors import ConfigError
-from regraft.history import moment
+from regraft.history import document, moment
 from regraft.registry.store import FileJournal, Model
 
 NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
@@ -22,10 +24,10 @@ def model(version: int) -> Model:
     return {"version": str(version), "digest": f"{version}" * 64}
 
 
-@pytest.fixture
-def told(tiny, monkeypatch):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> FileJournal:
     """Version 1 promoted on 1 January, 2 on 2 January, rolled back on 3 January, each at 10:00 UTC."""
-    journal = FileJournal(tiny.state, "tiny")
+    journal = FileJournal(tmp_path_factory.mktemp("history"), "tiny")
     moves = [(1, "register", None, 1), (1, "promote", None, 1), (2, "register", None, 2), (2, "promote", 1, 2), (3, "rollback", 2, 1)]
     for seen, (day, action, before, version) in enumerate(moves):
 
@@ -34,11 +36,19 @@ def told(tiny, monkeypatch):
             def now(cls, tz=None, day=day):
                 return cls(2026, 1, day, 10, tzinfo=tz)
 
-        monkeypatch.setattr("regraft.registry.store.datetime", Clock)
         was = model(before) if before else None
         reason = "wrong on invoices" if action == "rollback" else f"verdict PASS of {RUNS[version]}"
-        journal.append(seen, action, from_=was, to=model(version), run=RUNS[version], reason=reason, by="ada")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("regraft.registry.store.datetime", Clock)
+            journal.append(seen, action, from_=was, to=model(version), run=RUNS[version], reason=reason, by="ada")
     return journal
+
+
+@pytest.fixture
+def told(written, tiny) -> FileJournal:
+    """That journal in a workspace of one's own."""
+    shutil.copytree(written.folder.parent, tiny.state / "journal")
+    return FileJournal(tiny.state, "tiny")
 
 
 @pytest.mark.parametrize(
@@ -56,19 +66,23 @@ def told(tiny, monkeypatch):
         (None, "1"),
     ],
 )
-def test_the_champion_of_any_moment_is_found(told, cli, at, version):
-    said = cli("history", "tiny", "--json", *(["--at", at] if at else []))
-    assert said.code == 0
-    assert (said.json["champion"] or {"version": None})["version"] == version
+def test_the_champion_of_any_moment_is_found(written, at, version):
+    found = document("tiny", written.entries(), moment(at, "tiny", NOW) if at else None)
+    assert (found["champion"] or {"version": None})["version"] == version
+
+
+def test_a_moment_is_answered_with_the_entries_up_to_then(told, cli):
+    said = cli("history", "tiny", "--at", "2026-01-02T09:00", "--json").json
+    assert (said["champion"]["version"], [e["seq"] for e in said["entries"]], said["at"]) == ("1", [1, 2], "2026-01-02T09:00:00+00:00")
 
 
 def test_history_as_json_has_the_entries_under_the_names_of_their_files_and_the_hash_of_the_head(told, cli):
-    document = cli("history", "tiny", "--json").json
-    assert set(document) == {"schema", "pipeline", "at", "champion", "head", "entries"}
+    said = cli("history", "tiny", "--json").json
+    assert set(said) == {"schema", "pipeline", "at", "champion", "head", "entries"}
     last = told.folder / "00000005.json"
-    assert document["head"] == {"seq": 5, "sha256": files.sha256_file(last)}
+    assert said["head"] == {"seq": 5, "sha256": files.sha256_file(last)}
     written = json.loads(last.read_text())
-    assert {key: document["entries"][-1][key] for key in written if key != "schema"} == {k: v for k, v in written.items() if k != "schema"}
+    assert {key: said["entries"][-1][key] for key in written if key != "schema"} == {k: v for k, v in written.items() if k != "schema"}
 
 
 def test_the_terminal_tells_what_happened_by_whom_and_why(told, cli):
@@ -82,8 +96,7 @@ def test_a_moment_before_the_first_champion_has_none(told, cli):
     assert "at 2025-06-01 23:59:59 UTC: no champion" in cli("history", "tiny", "--at", "2025-06-01").out
 
 
-@pytest.mark.parametrize("number", [1, 3, 5])
-@pytest.mark.parametrize("at", [(), ("--at", "2026-01-01")])
+@pytest.mark.parametrize(("number", "at"), [(1, ()), (3, ("--at", "2026-01-01")), (5, ())])
 def test_an_edited_entry_is_named_and_no_question_is_answered(told, cli, number, at):
     path = told.folder / f"{number:08d}.json"
     path.write_text(path.read_text().replace('"by": "ada"', '"by": "eve"'))
@@ -134,8 +147,6 @@ def test_a_day_ends_at_midnight_utc_and_today_ends_now():
 
 
 def test_history_imports_no_mlflow(told, tiny):
-    import subprocess
-
     code = (
         "import sys, atexit\nsys.argv = ['regraft', 'history', 'tiny']\n"
         "atexit.register(lambda: print(sorted({'mlflow', 'torch', 'pandas', 'dvc', 'prefect'} & set(sys.modules))))\n"
