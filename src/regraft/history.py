@@ -52,14 +52,14 @@ def until(entries: Sequence[Entry], at: datetime) -> list[Entry]:
     return [entry for entry in entries if datetime.fromisoformat(entry.at) <= at]
 
 
-def document(pipeline: str, entries: Sequence[Entry], at: datetime | None) -> dict[str, Any]:
+def document(pipeline: str, entries: Sequence[Entry], at: datetime | None, *, witnessed: bool = True) -> dict[str, Any]:
     """What ``history --json`` says: the champion, now or at the moment ``at``, and the entries up to then."""
     seen = list(entries) if at is None else until(entries, at)
     return {
         "pipeline": pipeline,
         "at": at.isoformat() if at else None,
         "champion": champion_of(seen),
-        "head": {"seq": entries[-1].seq, "sha256": entries[-1].sha} if entries else None,
+        "head": {"seq": entries[-1].seq, "sha256": entries[-1].sha, "witnessed": witnessed} if entries else None,
         "entries": [_plain(entry) for entry in seen],
     }
 

@@ -80,7 +80,7 @@ def test_history_as_json_has_the_entries_under_the_names_of_their_files_and_the_
     said = cli("history", "tiny", "--json").json
     assert set(said) == {"schema", "pipeline", "at", "champion", "head", "entries"}
     last = told.folder / "00000005.json"
-    assert said["head"] == {"seq": 5, "sha256": files.sha256_file(last)}
+    assert said["head"] == {"seq": 5, "sha256": files.sha256_file(last), "witnessed": True}
     written = json.loads(last.read_text())
     assert {key: said["entries"][-1][key] for key in written if key != "schema"} == {k: v for k, v in written.items() if k != "schema"}
 
@@ -90,6 +90,13 @@ def test_the_terminal_tells_what_happened_by_whom_and_why(told, cli):
     assert lines[0] == "tiny  champion version 1 (111111111111) since 2026-01-03 10:00"
     assert "5  2026-01-03 10:00  rolled back 2 to 1  ada  wrong on invoices" in "\n".join(lines)
     assert any(RUNS[2] in line for line in lines)
+
+
+def test_a_newest_entry_that_nothing_vouches_for_is_said_to_be_one(told, cli):
+    assert "vouches" not in cli("history", "tiny").out
+    (told.folder.parent / ".tiny.head").unlink()
+    assert "nothing vouches for the last one yet" in cli("history", "tiny").out
+    assert cli("history", "tiny", "--json").json["head"]["witnessed"] is False
 
 
 def test_a_moment_before_the_first_champion_has_none(told, cli):

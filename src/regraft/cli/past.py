@@ -42,7 +42,7 @@ def history(
     journal = told.journal_of(Workspace.find(), pipeline)
     moment = told.moment(at, pipeline) if at is not None else None
     entries = journal.entries()
-    document = told.document(pipeline, entries, moment)
+    document = told.document(pipeline, entries, moment, witnessed=journal.witnessed)
     if json:
         console.print_json(document)
         return
@@ -59,6 +59,8 @@ def history(
         say(_entries(seen))
     if entries:
         say(f"\n[dim]{len(entries)} entries, the chain is whole; sha256 of the last one:\n{entries[-1].sha}[/]")
+        if not document["head"]["witnessed"]:
+            say("[yellow]nothing vouches for the last one yet[/]: an edit of it would be noticed from the next entry on")
 
 
 def _entries(entries: list[Any]) -> Table:

@@ -118,6 +118,12 @@ class FileJournal:
         """What is wrong with the folder: gaps, files that are not entries, entries that were edited; one a file."""
         return self._examine()[1]
 
+    @property
+    def witnessed(self) -> bool:
+        """Whether an edit of the newest entry would be noticed; not where an older regraft or a kill left no witness of it."""
+        witness, numbers = self._witness(), self._numbers()
+        return bool(witness and numbers and witness["seq"] == numbers[-1])
+
     def append(
         self, seen: int, action: Action, *, from_: Model | None, to: Model | None, run: str, reason: str, by: str | None = None
     ) -> Entry:
