@@ -18,6 +18,7 @@ from regraft.decide import decide
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.gates.verdict import Champion, Verdict
 from regraft.launch import Event, write_invocation
+from regraft.notify import document, notify
 from regraft.registry.projection import project
 from regraft.registry.promotion import champion, promote
 from regraft.registry.registration import model_folder, register
@@ -206,3 +207,9 @@ def conclude(
     os.makedirs(path.parent, exist_ok=True)
     files.write_json(path, result)
     return result
+
+
+def tell(run: Run, resolved: Mapping[str, Any], decision: Decision, result: Event) -> None:
+    """Notify whom the pipeline file names, after all is done, so that nobody is told twice; what goes wrong is a warning."""
+    for problem in notify(run.workspace, run.name, resolved.get("notify"), document(result, decision.verdict.document())):
+        run.emit({"event": "warning", "message": problem})

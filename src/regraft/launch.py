@@ -34,6 +34,7 @@ from typing import Any
 
 from regraft import dvc, files, supervise
 from regraft.errors import Conflict, EnvironmentFault, RegraftError
+from regraft.events import Recorder, events_file
 from regraft.mend import mend
 from regraft.running import STOP
 from regraft.workspace import Workspace
@@ -146,15 +147,19 @@ def launch(workspace: Workspace, pipeline: str, *, allow_inexact: bool = False, 
     write_invocation(workspace, pipeline, run, invocation, allow_inexact=allow_inexact)
     env = {**dvc.environment(), "REGRAFT_WORKSPACE": str(workspace.root), "REGRAFT_INVOCATION": invocation, "PYTHONUNBUFFERED": "1"}
     last: dict[str, Event] = {}
+    record = Recorder(events_file(workspace, run))
+
+    def tell(event: Event) -> None:
+        record(event)
+        on_event(event)
 
     def on_line(line: str) -> None:
         if event := parse_event(line):
             last.setdefault(event["event"], event)  # of two errors the first is the cause
-            if event["event"] not in ("result", "error"):
-                on_event(event)
+            (record if event["event"] in ("result", "error") else tell)(event)
 
-    on_event({"event": "run_started", "run": run, "log": workspace.relative(log)})
-    with _forwarding_signals() as received, log.open("ab") as out:
+    tell({"event": "run_started", "run": run, "log": workspace.relative(log)})
+    with contextlib.closing(record), _forwarding_signals() as received, log.open("ab") as out:
         flow = supervise.spawn([sys.executable, "-m", "flows"], cwd=workspace.root, env=env, log=out)
         code = flow.finish(on_line)
         _wait_until_quiet(workspace, pipeline)
