@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft import dvc, files, supervise
+from regraft.card import shelf
 from regraft.decide import decide
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.gates.verdict import Champion, Verdict
@@ -161,6 +162,11 @@ def register_candidate(run: Run, tracker: Tracker, decision: Decision, outcomes:
         data_hashes={name: said["hash"] for name, said in inputs if not said["path"].startswith("artifacts/")},
         git_sha=outcomes["scores"].record["git"]["sha"],
     )
+
+
+def write_card(run: Run, tracker: Tracker, resolved: Mapping[str, Any], version: str) -> None:
+    """The model card of a version goes beside its model, before it may become champion."""
+    shelf.write(tracker, run.pipeline, version, resolved.get("card"))
 
 
 def _examples(run: Run) -> list[str]:

@@ -184,6 +184,7 @@ def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
             exit_code, sentence = 6, reason
         else:
             version = retried(after.register_candidate, "register")(run, tracker, decision, outcomes)
+            retried(after.write_card, "card")(run, tracker, resolved, version)
             sentence = f"{sentence} {retried(after.promote_version, 'promote')(run, tracker, decision, version)}."
     result = after.conclude(run, tracker, resolved, decision, outcomes["scores"], exit_code=exit_code, sentence=sentence)
     if resolved.get("notify"):

@@ -49,8 +49,8 @@ app = typer.Typer(
 def main() -> None:
     """Entry point of ``regraft``."""
     environment.prepare()
-    from regraft.cli import champion, compare, keep, look, run
+    from regraft.cli import card, champion, compare, keep, look, run
 
-    for module in (run, look, compare, champion, keep):
+    for module in (run, look, compare, champion, card, keep):
         module.add_to(app)
     app(prog_name="regraft")
