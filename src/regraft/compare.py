@@ -114,13 +114,13 @@ def compare(tracker: Tracker, a: str, b: str, *, metric: str | None = None, conf
     sides = locate(tracker, a), locate(tracker, b)
     one, two = _on_the_same_rows(tracker, *sides)
     paired = align({"a": one.table, "b": two.table})
-    known = scores(paired, "a")
-    if metric is not None and metric not in known:
-        raise ConfigError(unknown("metric", metric, known), fix=HELP)
     seed = _decision(_evidence(tracker, sides[0]))["seed"]
-    measured = _differences(paired, [metric] if metric else list(known), seed, confidence)
+    measured = {each.metric: each for each in _differences(paired, seed, confidence)}
+    if metric is not None and metric not in measured:
+        raise ConfigError(unknown("metric", metric, measured), fix=HELP)
+    wanted = (measured[metric],) if metric else tuple(measured.values())
     rows = {"digest": one.rows, "n": len(paired.ids)}
-    return Comparison(*sides, rows, seed, RESAMPLES, confidence, measured, _flips(paired))
+    return Comparison(*sides, rows, seed, RESAMPLES, confidence, wanted, _flips(paired))
 
 
 # --- finding -----------------------------------------------------------------------------------------------------
@@ -233,14 +233,11 @@ def _other_rows(a: Side, b: Side, one: Predictions, two: Predictions) -> Environ
 # --- measuring: pure ---------------------------------------------------------------------------------------------
 
 
-def _differences(paired: Paired, metrics: Sequence[str], seed: int, confidence: float) -> tuple[Difference, ...]:
-    resampled = replicates(paired, seed=seed, resamples=RESAMPLES)
+def _differences(paired: Paired, seed: int, confidence: float) -> Iterator[Difference]:
     a, b = scores(paired, "a"), scores(paired, "b")
-    found = []
-    for metric in metrics:
-        low, high = interval(resampled[metric]["b"] - resampled[metric]["a"], confidence)
-        found.append(Difference(metric, *map(rounded, (a[metric], b[metric], b[metric] - a[metric], low, high))))
-    return tuple(found)
+    for metric, models in replicates(paired, seed=seed, resamples=RESAMPLES).items():
+        low, high = interval(models["b"] - models["a"], confidence)
+        yield Difference(metric, *map(rounded, (a[metric], b[metric], b[metric] - a[metric], low, high)))
 
 
 def _flips(paired: Paired) -> Flips:

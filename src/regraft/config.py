@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Strict(BaseModel):
@@ -150,10 +150,17 @@ class NotifyOptions(Strict):
 
     command: str | None = Field(None, min_length=1)
     """A shell command, run in the workspace, with the verdict as JSON on its stdin."""
-    webhook: str | None = Field(None, pattern=r"^(https?://|\$\{?\w)")
+    webhook: str | None = None
     """An http address that gets the same JSON by POST. `${NAME}` is taken from the environment, where secrets belong."""
     seconds: float = Field(10.0, gt=0, le=300)
     """Most seconds that a command, and a webhook, may take."""
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_an_address(cls, webhook: str | None) -> str | None:
+        if webhook is not None and not webhook.startswith(("http://", "https://", "$")):
+            raise ValueError("write http://..., https://... or ${NAME} of a variable that holds the address")
+        return webhook
 
     @model_validator(mode="after")
     def _someone_is_told(self) -> Self:

@@ -109,12 +109,12 @@ def gather(entry: Entry, mlflow_run_id: str, evidence: Path, records: Path) -> F
 def _scores(case: Case) -> dict[str, dict[str, Measured]]:
     usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
     paired = align(usable)
-    resampled = replicates(paired, seed=case.policy.seed, resamples=case.policy.resamples)
-    found: dict[str, dict[str, Measured]] = {}
-    for model in usable:
-        for metric, value in scores(paired, model).items():
-            low, high = interval(resampled[metric][model], CONFIDENCE)
-            found.setdefault(model, {})[metric] = Measured(rounded(value), rounded(low), rounded(high), 0.0, CONFIDENCE)
+    value = {model: scores(paired, model) for model in usable}
+    found: dict[str, dict[str, Measured]] = {model: {} for model in usable}
+    for metric, models in replicates(paired, seed=case.policy.seed, resamples=case.policy.resamples).items():
+        for model, resampled in models.items():
+            low, high = interval(resampled, CONFIDENCE)
+            found[model][metric] = Measured(rounded(value[model][metric]), rounded(low), rounded(high), 0.0, CONFIDENCE)
     return found
 
 

@@ -14,6 +14,7 @@ from regraft.gates.verdict import Measured
 VERDICT = "evidence/verdict.json"
 HUB_METRICS = {"macro_f1": "f1"}
 """What the hub calls a metric, where that differs."""
+MODELS = {"tfidf": "TF-IDF and logistic regression", "base": "fine-tuned without adaptation", "adapted": "adapted and fine-tuned"}
 WEAKEST = 3
 """Labels that are named as weak."""
 
@@ -178,7 +179,7 @@ def _cost(facts: Facts, _: Said) -> Iterator[Line]:
     yield Line("## Cost\n", "records")
     yield from _table(["step", "computed by", "seconds", "peak memory", "on"], "records")
     for record in records:
-        on = f"{record['device']}, {record['precision']}, {record['threads']} threads"
+        on = f"{record['device']}, {record['precision']}, {record['threads']} thread{'s' * (record['threads'] != 1)}"
         cells = [record["step"], record["run"] or "", f"{record['seconds']:,.1f}", f"{record['peak_mb']:,} MB", on]
         yield Line(_row(cells), _record(record["step"]))
     total = sum(record["seconds"] for record in records)
@@ -246,7 +247,7 @@ def _named(model: str, facts: Facts) -> str:
         return f"**this version** ({model})"
     if model == "champion":
         return f"champion, version {facts.verdict['champion']['version']}"
-    return {"tfidf": "TF-IDF and logistic regression", "base": "fine-tuned without adaptation", "adapted": "adapted and fine-tuned"}[model]
+    return MODELS.get(model, model)
 
 
 def _metric(name: str) -> str:
@@ -262,7 +263,7 @@ def _journal(facts: Facts) -> str:
 
 
 def _with_interval(found: Measured | None) -> str:
-    return "none given" if found is None else _interval_text(found.value, found.low, found.high)
+    return "never predicted" if found is None else _interval_text(found.value, found.low, found.high)
 
 
 def _interval_text(value: float, low: float, high: float) -> str:

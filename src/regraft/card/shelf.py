@@ -44,7 +44,11 @@ def entry_of(tracker: Tracker, pipeline: str, version: int | None) -> Entry:
 def facts_of(tracker: Tracker, entry: Entry) -> Facts:
     """The facts about a version, from the artifacts of the run that made it."""
     run = tracker.find_run(entry.run, decided=True)
-    return gather(entry, run.run_id, tracker.download(run, "evidence"), tracker.download(run, "records"))
+    try:
+        return gather(entry, run.run_id, tracker.download(run, "evidence"), tracker.download(run, "records"))
+    except EnvironmentFault as fault:
+        fault.fix = fault.fix or f"regraft explain {entry.run}"
+        raise
 
 
 def write(tracker: Tracker, pipeline: str, version: str, said: Mapping[str, Any] | None) -> str:
@@ -83,19 +87,17 @@ def verify(tracker: Tracker, pipeline: str, version: int | None) -> Verified:
     entry = entry_of(tracker, pipeline, version)
     assert entry.to is not None
     chosen = entry.to["version"]
-    fix = f"regraft card write {pipeline} {chosen}"
+    again = f"regraft card write {pipeline} {chosen}"
     if (found := stored(tracker, pipeline, chosen)) is None:
-        raise EnvironmentFault(f"version {chosen} of '{pipeline}' has no card", fix=fix)
+        raise EnvironmentFault(f"version {chosen} of '{pipeline}' has no card", fix=again)
     text, said = found
     facts = facts_of(tracker, entry)
     expected = lines(facts, said)
-    problems = [*_evidence_problems(tracker, entry, facts), *mismatches(text, expected)]
-    if problems:
-        raise EnvironmentFault(
-            f"the card of version {chosen} of '{pipeline}' does not say what its artifacts say ({len(problems)} mismatches)",
-            fix=f"restore what was changed, or make the card again: {fix}",
-            problems=problems,
-        )
+    evidence = _evidence_problems(tracker, entry, facts)
+    if problems := [*evidence, *mismatches(text, expected)]:
+        count = f"{len(problems)} mismatch{'es' * (len(problems) > 1)}"
+        message = f"the card of version {chosen} of '{pipeline}' and its artifacts do not say the same: {count}"
+        raise EnvironmentFault(message, fix=f"regraft explain {entry.run}" if evidence else again, problems=problems)
     sources = dict.fromkeys(line.source for line in expected if numbers(line.text))
     return Verified(chosen, numbers(text), tuple(sources))
 

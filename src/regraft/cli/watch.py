@@ -39,7 +39,7 @@ def watch(workspace: Workspace, pipelines: Sequence[str]) -> None:
 
 
 def _draw(watches: dict[str, Watch], order: Sequence[str]) -> None:
-    with Live(console=out, auto_refresh=False, transient=False, vertical_overflow="visible") as live:
+    with Live(console=out, auto_refresh=False, transient=False) as live:
         while True:
             now = time.time()
             parts = [part for name, each in watches.items() for part in _pipeline(name, each.look(), order, now)]
@@ -54,16 +54,25 @@ def _pipeline(name: str, seen: RunSeen | None, order: Sequence[str], now: float)
         return
     state, took = seen.state, _clock((seen.ended or now) - seen.started)
     said = f"[{STATE[state]}]{state}[/], {took}" if state in ("running", "done") else f"[{STATE[state]}]{state}[/]"
-    verdict = f"  [{COLOUR[seen.outcome]}]{seen.outcome.upper()}[/]" if seen.outcome else ""
-    yield Text.from_markup(f"[bold]{escape(seen.run)}[/]  {said}{verdict}")
+    yield Text.from_markup(f"[bold]{escape(seen.run)}[/]  {said}")
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("  step", "state", "progress", "", "speed", "left"):
         table.add_column(column, justify="right" if column in ("speed", "left") else "left", no_wrap=True)
     for step in dict.fromkeys([*order, *seen.steps]):
         table.add_row(f"  {step}", *_cells(seen.steps.get(step), state, now))
+    table.add_row("  decide", _decision(seen, order), "", "", "", "")
     yield table
     if seen.last:
         yield Text(f"  {seen.last.splitlines()[0]}", style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _decision(seen: RunSeen, order: Sequence[str]) -> str:
+    if seen.outcome:
+        return f"[{COLOUR[seen.outcome]}]{seen.outcome.upper()}[/]"
+    if seen.state != "running":
+        return ""
+    ready = seen.current is None and seen.steps.keys() >= set(order)
+    return "[bold]at work[/]" if ready else "[dim]waits[/]"
 
 
 def _cells(step: StepSeen | None, run: str, now: float) -> tuple[RenderableType, ...]:
