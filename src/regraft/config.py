@@ -165,7 +165,7 @@ class NotifyOptions(Strict):
     @model_validator(mode="after")
     def _someone_is_told(self) -> Self:
         if self.command is None and self.webhook is None:
-            raise ValueError("notify has at least one of `command: ...` and `webhook: https://...`")
+            raise ValueError("write at least one of `command: ...` and `webhook: https://...`")
         return self
 
 

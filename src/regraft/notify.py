@@ -111,7 +111,12 @@ def _post(webhook: str, text: str) -> str | None:
     address = _VARIABLE.sub(_from_environment(missing), webhook)
     if missing:
         return f"{', '.join(missing)} is not set in the environment; nothing was sent"
-    host = urllib.parse.urlsplit(address).hostname or "the address"
+    try:
+        host = urllib.parse.urlsplit(address).hostname
+    except ValueError:  # half a bracket of an IPv6 address
+        host = None
+    if not host:
+        return "it is not an address"
     try:
         # Redirects are not followed: a POST that is redirected arrives as a GET, without its document.
         answer = requests.post(address, data=text.encode(), headers={"Content-Type": "application/json"}, allow_redirects=False)

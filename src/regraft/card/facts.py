@@ -168,6 +168,6 @@ def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         for key, child in value.items():
             yield from flat(child, f"{prefix}.{key}" if prefix else str(key))
     elif isinstance(value, list):
-        yield prefix, ", ".join(str(item["name"]) if isinstance(item, dict) and "name" in item else files.canonical(item) for item in value)
+        yield prefix, ", ".join(str(item["name"]) if isinstance(item, dict) and "name" in item else str(item) for item in value)
     else:
         yield prefix, value
