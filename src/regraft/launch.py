@@ -1,7 +1,8 @@
 """``regraft run`` as the parent of the flow: one run a pipeline, watched to its end.
 
 The flow is a child process on a lifeline (:mod:`regraft.supervise`) that prints events as lines ``@@ {json}``;
-whatever else it and its descendants say goes to ``.regraft/logs/<run>.log``. The events, all with ``event``:
+whatever else it and its descendants say goes to ``.regraft/logs/<run>.log``. Events are kept beside it, for those who
+watch from elsewhere (:mod:`regraft.events`). They are, all with ``event``:
 
 ========================  ==================================================================================
 ``run_started``           run, log
