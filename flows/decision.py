@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from regraft import dvc, files, supervise
+from regraft.card import shelf
 from regraft.decide import decide
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.gates.verdict import Champion, Verdict
 from regraft.launch import Event, write_invocation
+from regraft.notify import document, notify
 from regraft.registry.projection import project
 from regraft.registry.promotion import champion, promote
 from regraft.registry.registration import model_folder, register
@@ -162,6 +164,11 @@ def register_candidate(run: Run, tracker: Tracker, decision: Decision, outcomes:
     )
 
 
+def write_card(run: Run, tracker: Tracker, resolved: Mapping[str, Any], version: str) -> None:
+    """The model card of a version goes beside its model, before it may become champion."""
+    shelf.write(tracker, run.pipeline, version, resolved.get("card"))
+
+
 def _examples(run: Run) -> list[str]:
     import pyarrow.parquet as pq
 
@@ -206,3 +213,9 @@ def conclude(
     os.makedirs(path.parent, exist_ok=True)
     files.write_json(path, result)
     return result
+
+
+def tell(run: Run, resolved: Mapping[str, Any], decision: Decision, result: Event) -> None:
+    """Notify whom the pipeline file names, after all is done, so that nobody is told twice; what goes wrong is a warning."""
+    for problem in notify(run.workspace, run.name, resolved.get("notify"), document(result, decision.verdict.document())):
+        run.emit({"event": "warning", "message": problem})

@@ -184,5 +184,9 @@ def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
             exit_code, sentence = 6, reason
         else:
             version = retried(after.register_candidate, "register")(run, tracker, decision, outcomes)
+            retried(after.write_card, "card")(run, tracker, resolved, version)
             sentence = f"{sentence} {retried(after.promote_version, 'promote')(run, tracker, decision, version)}."
-    return after.conclude(run, tracker, resolved, decision, outcomes["scores"], exit_code=exit_code, sentence=sentence)
+    result = after.conclude(run, tracker, resolved, decision, outcomes["scores"], exit_code=exit_code, sentence=sentence)
+    if resolved.get("notify"):
+        task(name="notify", cache_policy=NO_CACHE, persist_result=False)(after.tell)(run, resolved, decision, result)
+    return result

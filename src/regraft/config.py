@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Strict(BaseModel):
@@ -132,6 +132,43 @@ DEFAULT_GATES = (
 )
 
 
+class CardOptions(Strict):
+    """What only people can say about a model; it goes into the model card of every version registered from now on."""
+
+    intended_use: str | None = Field(None, min_length=1)
+    """What the model is for, and what it must not be used for. Markdown."""
+    limitations: str | None = Field(None, min_length=1)
+    """What is known to go wrong, besides what the evidence shows. Markdown."""
+    license: str | None = Field(None, min_length=1)
+    """License of the trained model, as the Hugging Face hub writes it: `apache-2.0`, `mit`, `other`."""
+    language: tuple[str, ...] = ()
+    """Languages of the text, as ISO 639 codes: `[en]`."""
+
+
+class NotifyOptions(Strict):
+    """Who is told when a run has reached a verdict. A notification that fails is a warning and fails no run."""
+
+    command: str | None = Field(None, min_length=1)
+    """A shell command, run in the workspace, with the verdict as JSON on its stdin."""
+    webhook: str | None = None
+    """An http address that gets the same JSON by POST. `${NAME}` is taken from the environment, where secrets belong."""
+    seconds: float = Field(10.0, gt=0, le=300)
+    """Most seconds that a command, and a webhook, may take."""
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_an_address(cls, webhook: str | None) -> str | None:
+        if webhook is not None and not webhook.startswith(("http://", "https://", "$")):
+            raise ValueError("write http://..., https://... or ${NAME} of a variable that holds the address")
+        return webhook
+
+    @model_validator(mode="after")
+    def _someone_is_told(self) -> Self:
+        if self.command is None and self.webhook is None:
+            raise ValueError("write at least one of `command: ...` and `webhook: https://...`")
+        return self
+
+
 class PipelineOptions(Strict):
     """A pipeline file: what is kept trained, on what, and what it has to prove."""
 
@@ -146,6 +183,10 @@ class PipelineOptions(Strict):
     finetune: FinetuneOptions = FinetuneOptions()
     gates: tuple[GateOptions, ...] = DEFAULT_GATES
     """All of them must pass. The adapted and the un-adapted model are always compared; that needs no gate."""
+    card: CardOptions | None = None
+    """What the model card says in people's words."""
+    notify: NotifyOptions | None = None
+    """A command or webhook that is run once on every verdict."""
     seed: int = Field(17, ge=0, lt=2**31)
     """Everything random is a function of (seed, epoch, index)."""
 

@@ -1,7 +1,8 @@
 """``regraft run`` as the parent of the flow: one run a pipeline, watched to its end.
 
 The flow is a child process on a lifeline (:mod:`regraft.supervise`) that prints events as lines ``@@ {json}``;
-whatever else it and its descendants say goes to ``.regraft/logs/<run>.log``. The events, all with ``event``:
+whatever else it and its descendants say goes to ``.regraft/logs/<run>.log``. Events are kept beside it, for those who
+watch from elsewhere (:mod:`regraft.events`). They are, all with ``event``:
 
 ========================  ==================================================================================
 ``run_started``           run, log
@@ -34,6 +35,7 @@ from typing import Any
 
 from regraft import dvc, files, supervise
 from regraft.errors import Conflict, EnvironmentFault, RegraftError
+from regraft.events import Recorder, events_file
 from regraft.mend import mend
 from regraft.running import STOP
 from regraft.workspace import Workspace
@@ -146,15 +148,19 @@ def launch(workspace: Workspace, pipeline: str, *, allow_inexact: bool = False, 
     write_invocation(workspace, pipeline, run, invocation, allow_inexact=allow_inexact)
     env = {**dvc.environment(), "REGRAFT_WORKSPACE": str(workspace.root), "REGRAFT_INVOCATION": invocation, "PYTHONUNBUFFERED": "1"}
     last: dict[str, Event] = {}
+    record = Recorder(events_file(workspace, run))
+
+    def tell(event: Event) -> None:
+        record(event)
+        on_event(event)
 
     def on_line(line: str) -> None:
         if event := parse_event(line):
             last.setdefault(event["event"], event)  # of two errors the first is the cause
-            if event["event"] not in ("result", "error"):
-                on_event(event)
+            (record if event["event"] in ("result", "error") else tell)(event)
 
-    on_event({"event": "run_started", "run": run, "log": workspace.relative(log)})
-    with _forwarding_signals() as received, log.open("ab") as out:
+    tell({"event": "run_started", "run": run, "log": workspace.relative(log)})
+    with contextlib.closing(record), _forwarding_signals() as received, log.open("ab") as out:
         flow = supervise.spawn([sys.executable, "-m", "flows"], cwd=workspace.root, env=env, log=out)
         code = flow.finish(on_line)
         _wait_until_quiet(workspace, pipeline)

@@ -231,6 +231,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         "seed": options.seed,
         "data": {"corpus": options.data.corpus, "labelled": options.data.labelled},
         "gates": [gate.model_dump(mode="json", exclude_none=True) for gate in options.gates],
+        **options.model_dump(mode="json", include={"card", "notify"}, exclude_none=True),  # no step reads them
         **{step.name: step.config.of(context).model_dump(mode="json") for step in workspace.steps},
     }
 

@@ -224,10 +224,13 @@ class Tracker:
 
         A local store's own folder, not a copy: read it only.
         """
-        run = self.find_run(name, decided=True)
+        return self.download(self.find_run(name, decided=True), EVIDENCE)
+
+    def download(self, run: TrackedRun, part: str) -> Path:
+        """The artifact folder ``part`` (``evidence``, ``records``) of a run; a local store's own, so read it only."""
         with self.store() as client:
             uri = client.get_run(run.run_id).info.artifact_uri
-        return self.fetch(f"{uri}/{EVIDENCE}", self.workspace.scratch / "downloads" / run.name)
+        return self.fetch(f"{uri}/{part}", self.workspace.scratch / "downloads" / run.name / part)
 
     def fetch(self, uri: str, into: Path) -> Path:
         """The folder behind an artifact URI: where it lies if that is on this machine, else a fresh copy in ``into``."""

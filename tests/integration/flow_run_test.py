@@ -16,6 +16,8 @@ import pytest
 import yaml
 
 from regraft import files
+from regraft.events import Watch
+from regraft.workspace import Workspace
 
 FLOOR = {"metric": "macro_f1", "at_least": 0.01}
 STEPS = ["contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores"]
@@ -40,7 +42,7 @@ class Tiny:
         path = self.root / "pipelines" / "tiny.yaml"
         value = yaml.safe_load(path.read_text())
         for key, change in changes.items():
-            value[key] = {**value[key], **change} if isinstance(change, Mapping) else change
+            value[key] = {**value.get(key, {}), **change} if isinstance(change, Mapping) else change
         path.write_text(yaml.safe_dump(value, sort_keys=False))
 
     def records(self) -> dict[str, dict[str, Any]]:
@@ -55,7 +57,7 @@ class Tiny:
 def first(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tiny, dict[str, Any]]:
     """After a first run; read only."""
     tiny = Tiny(shutil.copytree(tiny_template, tmp_path_factory.mktemp("run") / "w"))
-    tiny.configure(gates=[FLOOR])
+    tiny.configure(gates=[FLOOR], notify={"command": "cat >> told.jsonl"}, card={"intended_use": "Sorts places."})
     return tiny, tiny.run(0)
 
 
@@ -85,6 +87,39 @@ def test_prefect_shows_the_run_its_tasks_and_one_page(first: tuple[Tiny, dict[st
     ((page,),) = tiny.database("prefect/prefect.db", "select data from artifact where key = 'verdict-tiny'")
     assert "| at_least |" in page
     assert f"regraft explain {result['run']}" in page
+
+
+def test_a_verdict_is_told_once_and_not_again_when_nothing_is_to_do(first: tuple[Tiny, dict[str, Any]], tmp_path: Path) -> None:
+    tiny, result = Tiny(shutil.copytree(first[0].root, tmp_path / "w")), first[1]
+    tiny.run(0)
+    (line,) = (tiny.root / "told.jsonl").read_text().splitlines()
+    told = json.loads(line)
+    assert [told[key] for key in ("run", "outcome", "exit", "champion")] == [result[key] for key in ("run", "outcome", "exit", "champion")]
+    assert told["verdict"]["candidate"] == result["candidate"]
+
+
+def test_a_registered_version_has_a_card_that_its_artifacts_vouch_for(first: tuple[Tiny, dict[str, Any]]) -> None:
+    tiny, result = first
+    card = tiny.regraft("card", "tiny", "1")
+    assert "Sorts places." in card.stdout
+    assert result["candidate"]["digest"] in card.stdout
+    verified = tiny.regraft("card", "verify", "tiny", "--json")
+    assert verified.returncode == 0, verified.stderr
+    said = json.loads(verified.stdout)
+    assert said["numbers"] > 100
+    assert {f"records/{step}.json" for step in STEPS} <= set(said["sources"])
+    ((description,),) = tiny.database("mlflow.db", "select description from model_versions")
+    assert description.startswith("PASS on ")
+
+
+def test_a_watcher_reads_how_the_run_went(first: tuple[Tiny, dict[str, Any]]) -> None:
+    tiny, result = first
+    seen = Watch(Workspace(tiny.root), "tiny").look()
+    assert seen is not None
+    assert (seen.run, seen.state, seen.outcome) == (result["run"], "done", "pass")
+    assert {name: step.state for name, step in seen.steps.items()} == dict.fromkeys(STEPS, "computed")
+    said = tiny.regraft("status", "--watch")
+    assert (said.returncode, f"{result['run']} scores computed" in said.stdout) == (0, True)
 
 
 def test_a_champion_is_challenged_replaced_put_back_and_at_last_broken(first: tuple[Tiny, dict[str, Any]], tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ app = typer.Typer(
 def main() -> None:
     """Entry point of ``regraft``."""
     environment.prepare()
-    from regraft.cli import champion, keep, look, past, predict, run, tidy
+    from regraft.cli import card, champion, compare, keep, look, past, predict, run, tidy
 
-    for module in (run, look, past, champion, predict, keep, tidy):
+    for module in (run, look, compare, past, champion, card, predict, keep, tidy):
         module.add_to(app)
     app(prog_name="regraft")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,9 @@ from rich.table import Table
 
 from regraft.cli import complete, console
 from regraft.cli.run import Json, Pipeline, Set
+
+if TYPE_CHECKING:
+    from regraft.workspace import Workspace
 
 MARK = {"fresh": "[green]fresh[/]", "stale": "[yellow]stale[/]", "missing": "[red]missing[/]"}
 
@@ -52,18 +55,35 @@ def status(
     pipeline: Annotated[
         str | None, typer.Argument(help="One pipeline; all of them without it.", show_default=False, autocompletion=complete.pipelines)
     ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the runs in progress until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:
     """Show champions, the last verdicts and the state of every step."""
     from regraft.overview import overview
     from regraft.workspace import Workspace
 
-    document = overview(Workspace.find(), pipeline)
+    workspace = Workspace.find()
+    if watch:
+        _watch(workspace, pipeline, json)
+        return
+    document = overview(workspace, pipeline)
     if json:
         console.print_json(document)
         return
     for name, entry in document["pipelines"].items():
         _show(name, entry)
+
+
+def _watch(workspace: Workspace, pipeline: str | None, json: bool) -> None:
+    from regraft.cli.watch import watch
+    from regraft.errors import ConfigError
+    from regraft.resolve import require_pipeline
+
+    if json:
+        raise ConfigError("--watch is for people, --json for programs: a document is one moment", fix="regraft status --json")
+    if pipeline:
+        require_pipeline(workspace, pipeline)
+    watch(workspace, [pipeline] if pipeline else workspace.pipelines)
 
 
 def _show(name: str, entry: dict[str, Any]) -> None:

@@ -1,0 +1,87 @@
+"""``card``: the model card of a registered version. ``regraft card demo`` is ``regraft card show demo``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from regraft.cli import console
+from regraft.cli.run import Json, Pipeline
+
+Version = Annotated[int | None, typer.Argument(help="A registered version; the champion without it.", show_default=False)]
+
+
+class ShownByDefault(TyperGroup):
+    """A first word that is no command is a pipeline to be shown."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+def add_to(app: typer.Typer) -> None:
+    cards = typer.Typer(
+        cls=ShownByDefault, no_args_is_help=True, help="Show, verify or write model cards: `regraft card PIPELINE [VERSION]`."
+    )
+    for verb in (show, verify, write):
+        cards.command()(verb)
+    app.add_typer(cards, name="card")
+
+
+def show(pipeline: Pipeline, version: Version = None, json: Json = False) -> None:
+    """Print the card of a version."""
+    from regraft.card import shelf
+    from regraft.errors import EnvironmentFault
+
+    tracker = _tracker(pipeline)
+    entry = shelf.entry_of(tracker, pipeline, version)
+    assert entry.to is not None
+    chosen = entry.to["version"]
+    if (found := shelf.stored(tracker, pipeline, chosen)) is None:
+        raise EnvironmentFault(f"version {chosen} of '{pipeline}' has no card", fix=f"regraft card write {pipeline} {chosen}")
+    if json:
+        console.print_json({"pipeline": pipeline, "version": chosen, "card": found[0]})
+    else:
+        sys.stdout.write(found[0])
+
+
+def verify(pipeline: Pipeline, version: Version = None, json: Json = False) -> None:
+    """Compare every number of a card with the artifact it is from; exit 8 names each that differs."""
+    from regraft.card import shelf
+
+    found = shelf.verify(_tracker(pipeline), pipeline, version)
+    if json:
+        console.print_json({"pipeline": pipeline, "version": found.version, "numbers": found.numbers, "sources": list(found.sources)})
+        return
+    console.out.print(f"card of version {found.version} of '{pipeline}': {found.numbers:,} numbers are what these say:")
+    for source in found.sources:
+        console.out.print(escape(f"  {source}"))
+
+
+def write(pipeline: Pipeline, version: Version = None) -> None:
+    """Make the card of a version again, with the words of today's pipeline file, and store it."""
+    from regraft.card import shelf
+    from regraft.resolve import load_pipeline
+
+    tracker = _tracker(pipeline)
+    entry = shelf.entry_of(tracker, pipeline, version)
+    assert entry.to is not None
+    options = load_pipeline(tracker.workspace, pipeline).card
+    shelf.write(tracker, pipeline, entry.to["version"], options.model_dump(mode="json") if options else None)
+    console.out.print(f"card of version {entry.to['version']} of '{pipeline}' is written beside its model")
+    console.out.print(f"[dim]next:[/] regraft card {pipeline} {entry.to['version']}")
+
+
+def _tracker(pipeline: str) -> Any:
+    from regraft.resolve import require_pipeline
+    from regraft.tracking import Tracker
+    from regraft.workspace import Workspace
+
+    workspace = Workspace.find()
+    require_pipeline(workspace, pipeline)
+    return Tracker(workspace)

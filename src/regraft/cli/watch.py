@@ -1,0 +1,133 @@
+"""``status --watch``: the newest run of every pipeline, refreshed until Ctrl-C.
+
+Without a terminal (a pipe, CI) it says a line for every step that begins or ends, until nothing runs any more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from regraft.cli.console import out
+from regraft.cli.live import COLOUR
+from regraft.events import RunSeen, StepSeen, Watch
+from regraft.workspace import Workspace
+
+SECONDS = 0.5
+"""Between two looks."""
+STATE = {"running": "bold", "done": "green", "failed": "red", "stopped": "yellow"}
+
+
+def watch(workspace: Workspace, pipelines: Sequence[str]) -> None:
+    """Follow ``pipelines``; returns at Ctrl-C, and without a terminal when nothing runs."""
+    watches = {name: Watch(workspace, name) for name in pipelines}
+    try:
+        if out.is_terminal:
+            _draw(watches, [step.name for step in workspace.steps])
+        else:
+            _tell(watches)
+    except KeyboardInterrupt:
+        pass  # how a watch ends
+
+
+def _draw(watches: dict[str, Watch], order: Sequence[str]) -> None:
+    with Live(console=out, auto_refresh=False, transient=False) as live:
+        while True:
+            now = time.time()
+            parts = [part for name, each in watches.items() for part in _pipeline(name, each.look(), order, now)]
+            live.update(Group(*parts, Text("Ctrl-C ends the watch, not the run", style="dim")), refresh=True)
+            time.sleep(SECONDS)
+
+
+def _pipeline(name: str, seen: RunSeen | None, order: Sequence[str], now: float) -> Iterator[RenderableType]:
+    """What is drawn for one pipeline."""
+    if seen is None:
+        yield Text.from_markup(f"[bold]{name}[/]  [dim]no run has been seen here[/]")
+        return
+    state, took = seen.state, _clock((seen.ended or now) - seen.started)
+    said = f"[{STATE[state]}]{state}[/], {took}" if state in ("running", "done") else f"[{STATE[state]}]{state}[/]"
+    yield Text.from_markup(f"[bold]{escape(seen.run)}[/]  {said}")
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("  step", "state", "progress", "", "speed", "left"):
+        table.add_column(column, justify="right" if column in ("speed", "left") else "left", no_wrap=True)
+    for step in dict.fromkeys([*order, *seen.steps]):
+        table.add_row(f"  {step}", *_cells(seen.steps.get(step), state, now))
+    table.add_row("  decide", _decision(seen, order), "", "", "", "")
+    yield table
+    if seen.last:
+        yield Text(f"  {seen.last.splitlines()[0]}", style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _decision(seen: RunSeen, order: Sequence[str]) -> str:
+    if seen.outcome:
+        return f"[{COLOUR[seen.outcome]}]{seen.outcome.upper()}[/]"
+    if seen.state != "running":
+        return ""
+    ready = seen.current is None and seen.steps.keys() >= set(order)
+    return "[bold]at work[/]" if ready else "[dim]waits[/]"
+
+
+def _cells(step: StepSeen | None, run: str, now: float) -> tuple[RenderableType, ...]:
+    if step is None:
+        return ("[dim]waits[/]" if run == "running" else "", "", "", "", "")
+    if step.state != "running":
+        word = {"computed": f"{step.seconds:.1f} s", "cached": "[dim]cached[/]", "failed": "[red]did not finish[/]"}[step.state]
+        return (word, "", "", "", "")
+    if run != "running":
+        return ("[yellow]stopped[/]", "", "", "", "")
+    if not step.total:
+        return (f"[bold]{_clock(now - step.since)}[/]", "", "", "", "")
+    left = step.left(now)
+    return (
+        f"[bold]{_clock(now - step.since)}[/]",
+        ProgressBar(total=step.total, completed=step.done, width=24),
+        f"{100 * step.done / step.total:.0f} %",
+        _speed(step),
+        _clock(left) if left is not None else "",
+    )
+
+
+def _speed(step: StepSeen) -> str:
+    return f"{step.speed:,.{0 if step.speed >= 10 else 1}f} {step.unit}/s" if step.speed else ""
+
+
+def _clock(seconds: float) -> str:
+    """0:01:59."""
+    return str(timedelta(seconds=max(0, round(seconds))))
+
+
+def _tell(watches: dict[str, Watch]) -> None:
+    said: set[str] = set()
+    while True:
+        seen = [run for each in watches.values() if (run := each.look())]
+        for line in [line for run in seen for line in _lines(run)]:
+            if line not in said:
+                out.print(escape(line))
+            said.add(line)
+        if not any(run.state == "running" for run in seen):
+            if not seen:
+                out.print("no run has been seen here")
+            return
+        time.sleep(SECONDS)
+
+
+def _lines(run: RunSeen) -> Iterator[str]:
+    """What can be said of a run, oldest first; a line that was said once stays true."""
+    yield f"{run.run} started"
+    for step in run.steps.values():
+        yield f"{run.run} {step.name} started"
+        if step.state != "running":
+            took = f" in {step.seconds:.1f} s" if step.state == "computed" else ""
+            yield f"{run.run} {step.name} {step.state}{took}"
+    if run.outcome:
+        yield f"{run.run} verdict {run.outcome.upper()}"
+    if run.state != "running":
+        yield f"{run.run} {run.state}{f': {run.last}' if run.last else ''}"

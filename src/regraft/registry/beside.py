@@ -1,0 +1,42 @@
+"""Text that lies beside a registered model and outside what its digest covers: the model card."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from regraft import files
+from regraft.errors import EnvironmentFault
+from regraft.tracking import Tracker
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+
+def put_beside(tracker: Tracker, pipeline: str, version: str, texts: Mapping[str, str], description: str) -> None:
+    """Write ``{file name: text}`` beside the model of ``version``, and ``description`` into the registry. Repeatable."""
+    with tempfile.TemporaryDirectory() as folder, tracker.store() as client:
+        for name, text in texts.items():
+            files.write_text(Path(folder) / name, text)
+        client.log_model_artifacts(_model_id(client, pipeline, version), folder)
+        client.update_model_version(pipeline, version, description)
+
+
+def read_beside(tracker: Tracker, pipeline: str, version: str, name: str) -> str | None:
+    """The text ``name`` beside the model of ``version``; None where there is none. The weights are not fetched."""
+    with tracker.store() as client:
+        if name not in {item.path for item in client.list_logged_model_artifacts(_model_id(client, pipeline, version))}:
+            return None
+        uri = client.get_model_version_download_uri(pipeline, version)
+    found = tracker.fetch(f"{uri}/{name}", tracker.workspace.scratch / "downloads" / pipeline / version)
+    return found.read_text(encoding="utf8")
+
+
+def _model_id(client: MlflowClient, pipeline: str, version: str) -> str:
+    """Of the logged model behind a version; from its source, as MLflow 3.17 stores no ``model_id`` with the version."""
+    source = str(client.get_model_version(pipeline, version).source)
+    if not source.startswith("models:/m-"):
+        raise EnvironmentFault(f"version {version} of '{pipeline}' has the source {source}, which regraft did not write")
+    return source.removeprefix("models:/")
