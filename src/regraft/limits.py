@@ -1,0 +1,88 @@
+"""What a machine runs out of, disk and memory, however the library that met the limit puts it.
+
+torch reports a full disk as ``RuntimeError: unexpected pos 704 vs 598`` and a failed allocation as ``RuntimeError`` or
+``torch.OutOfMemoryError``, safetensors and arrow have words of their own. Here they get one vocabulary, without
+importing any of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from regraft.errors import EnvironmentFault
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Full disk, exceeded quota, and a file above ``ulimit -f``."""
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how Rust (safetensors, tokenizers) writes an errno
+_NO_MEMORY = re.compile(r"can't allocate memory|Cannot allocate memory|out of memory", re.IGNORECASE)
+
+
+def os_error(error: BaseException) -> OSError | None:
+    """The operating system's refusal at the bottom of ``error``, or None."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return cause
+        if found := _OS_ERROR.search(str(cause)):
+            return OSError(int(found[1]), os.strerror(int(found[1])))
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` is a failed allocation: Python's, numpy's, or torch's on a CPU or a GPU."""
+    torch_s = isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+    return torch_s or isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+
+
+def free(path: Path) -> int:
+    """Bytes that a process without special rights may still write where ``path`` is, or will be."""
+    return shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists())).free
+
+
+def size(count: float) -> str:
+    """``count`` bytes for a person: ``512 bytes``, ``3.4 MB``, ``1.25 GB``; powers of ten."""
+    if count < 1000:
+        return f"{count:.0f} bytes"
+    for unit, factor in (("kB", 1e3), ("MB", 1e6)):
+        if count < factor * 999.5:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count / 1e9:.3g} GB" if count < 1e11 else f"{count / 1e9:,.0f} GB"
+
+
+@contextlib.contextmanager
+def explained(doing: str, where: Path, *, need: str = "", fix: str | None = None) -> Iterator[None]:
+    """Inside, running out of disk or memory is an :class:`EnvironmentFault` that names ``doing``, not a crash.
+
+    :param need: what ``doing`` needs, as a part of a sentence; said when the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:  # every library has its own class; what is not a limit of the machine goes on as it was
+        if fault := explain(error, doing, where, need=need, fix=fix):
+            raise fault from error
+        raise
+
+
+def explain(error: BaseException, doing: str, where: Path, *, need: str = "", fix: str | None = None) -> EnvironmentFault | None:
+    """``error`` in the words of :func:`explained`; None if it is no limit of the machine."""
+    if isinstance(error, EnvironmentFault):
+        return None
+    if out_of_memory(error):
+        return EnvironmentFault(f"{doing}: out of memory ({str(error).strip() or type(error).__name__})", fix=fix)
+    refused = os_error(error)
+    if refused is None:
+        return None
+    named = refused.filename or where
+    if refused.errno in NO_ROOM:
+        needs = f"; {need}" if need else ""
+        return EnvironmentFault(f"{doing}: {refused.strerror} ({named}); {size(free(where))} are free there{needs}", fix=fix)
+    if refused.errno in {errno.EIO, errno.EROFS}:
+        return EnvironmentFault(f"{doing}: the disk refused to write: {refused.strerror} ({named})", fix="regraft doctor")
+    return None
