@@ -20,7 +20,8 @@ from regraft.errors import EnvironmentFault
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Full disk, exceeded quota, and a file above ``ulimit -f``."""
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how Rust (safetensors, tokenizers) writes an errno
-_NO_MEMORY = re.compile(r"can't allocate memory|Cannot allocate memory|out of memory", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"can't allocate memory|cannot allocate memory|out of memory|could not (create|execute) a primitive", re.IGNORECASE)
+"""The last is all that oneDNN says of a failed allocation (measured under ``ulimit -v``)."""
 
 
 def os_error(error: BaseException) -> OSError | None:

@@ -116,7 +116,7 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             self._refused(step, state, error)
             return False
-        for old in self._numbers()[:-KEPT]:
+        for old in self.numbers()[:-KEPT]:
             shutil.rmtree(self.folder / f"{old:08d}", ignore_errors=True)
         return True
 
@@ -155,7 +155,7 @@ class Checkpoints:
 
     def newest(self) -> Checkpoint | None:
         """The newest whole checkpoint; broken ones are named in a warning and left out."""
-        for number in reversed(self._numbers()):
+        for number in reversed(self.numbers()):
             assert self.folder is not None
             home = self.folder / f"{number:08d}"
             if fault := broken(home):
@@ -166,7 +166,8 @@ class Checkpoints:
             return Checkpoint(manifest["step"], manifest["phase"], manifest["notes"], state, manifest.get("seconds", 0.0))
         return None
 
-    def _numbers(self) -> list[int]:
+    def numbers(self) -> list[int]:
+        """Steps of the checkpoints there are, whole or not."""
         return sorted(int(p.name) for p in self.folder.glob("[0-9]*") if p.name.isdigit()) if self.folder else []
 
 

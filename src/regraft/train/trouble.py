@@ -78,9 +78,10 @@ def _kept(training: Training, done: int, kept: bool) -> str:
     folder = training.checkpoints.folder
     if folder is None:
         return "no checkpoints are kept here"
-    if not kept:
-        return f"the last checkpoint with finite weights is kept in {_shown(folder)}"
-    return f"the weights from before it are kept in {_shown(folder / f'{done:08d}')}"
+    if kept:
+        return f"the weights from before it are kept in {_shown(folder / f'{done:08d}')}"
+    newest = training.checkpoints.numbers()[-1:]
+    return f"the newest checkpoint is kept in {_shown(folder / f'{newest[0]:08d}')}" if newest else "no checkpoint was written before it"
 
 
 def _shown(path: Path) -> str:
