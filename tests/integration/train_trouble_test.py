@@ -31,8 +31,8 @@ Machine.here = classmethod(lambda cls: HERE)
 def train(kind, base, home, batch, room=None, poison=None):
     if poison:
         model, _ = encoder.load(__import__("transformers").AutoModel, base)
-        with torch.no_grad():
-            model.embeddings.word_embeddings.weight[encoder.tokenizer(base).convert_tokens_to_ids(poison)] = 3e38  # finite, until LayerNorm adds 32 of them up
+        with torch.no_grad():  # finite, until LayerNorm adds 32 of them up
+            model.embeddings.word_embeddings.weight[encoder.tokenizer(base).convert_tokens_to_ids(poison)] = 3e38
         encoder.save(model, base, home / "base")
         base = home / "base"
     words = ["seed", "rose", "tide", "keel", "the", "a", "of", "and"]
@@ -51,7 +51,8 @@ def train(kind, base, home, batch, room=None, poison=None):
                 (home / "tokens").mkdir()
                 spoilt = ["rose tide"] * 40 + [poison] * 300 if poison else texts
                 pack([(spoilt, [False] * len(spoilt))], encoder.backend(base), 64, home / "tokens")
-                options = PretrainOptions(budget_tokens=max(1000, batch * 128), head_warmup_tokens=batch * 64, sequence_length=64, batch_size=batch)
+                size = {"sequence_length": 64, "batch_size": batch, "head_warmup_tokens": batch * 64}
+                options = PretrainOptions(budget_tokens=max(1000, batch * 128), **size)
                 mlm.pretrain(base, home / "tokens", options, 17, home / "out")
             else:
                 rows = pd.DataFrame({"id": [f"row-{n}" for n in range(1200)], "text": texts, "label": ["a", "b"] * 600, "split": "train"})
