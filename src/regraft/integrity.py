@@ -120,14 +120,11 @@ def repair(workspace: Workspace) -> list[str]:
             path.chmod(0o444)  # as DVC protects its objects
         where = f"put back from {workspace.relative(copy)}" if copy else "set aside; `dvc fetch` or the next run brings it back"
         said.append(f"{workspace.relative(path)} was corrupted: {where}")
-    for home in sorted(
-        {workspace.artifacts(*path.relative_to(workspace.root / "artifacts").parts[:2]) for path in found if path not in objects}
-    ):
+    root = workspace.root / "artifacts"
+    for home in sorted({root.joinpath(*path.relative_to(root).parts[:2]) for path in found if path not in objects}):
         for name in ("out", "evidence", "record.json"):
             _remove(home / name)
-        said.append(
-            f"{workspace.relative(home)} was not what its record says: removed; the next run takes it from the cache or computes it"
-        )
+        said.append(f"{workspace.relative(home)} was not what its record says: removed; the next run brings it back")
     return said
 
 
