@@ -58,7 +58,7 @@ def recorded(workspace: Workspace, pipeline: str, step: str) -> dict[str, Any]:
     faulty = [record] if expected and _md5(record) != expected else altered(home)
     if not faulty:
         return dict(files.read_json(record))
-    cache = cache_folder(workspace)  # 0.5 s: only asked for here
+    cache = _cache(workspace)
     objects = _objects(cache, stage)
     problems = [_problem(workspace, path, objects.get(workspace.relative(path)), cache) for path in faulty]
     said = "; ".join(problem["message"] for problem in problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
@@ -81,7 +81,7 @@ def _problem(workspace: Workspace, path: Path, md5: str | None, cache: Path) -> 
 def examine(workspace: Workspace, seconds: float = float("inf")) -> Examined:
     """Hash the outputs of every step and every object of DVC's cache, newest first, for as long as ``seconds`` allow."""
     homes = sorted(path.parent for path in workspace.root.glob("artifacts/*/*/record.json"))
-    cached = sorted(_cached(cache_folder(workspace)), key=lambda path: (-path.stat().st_mtime_ns, path))
+    cached = sorted(_cached(_cache(workspace)), key=lambda path: (-path.stat().st_mtime_ns, path))
     end, broken, read = time.monotonic() + seconds, list[Path](), 0
     for home in homes:
         if time.monotonic() < end:
@@ -106,7 +106,7 @@ def repair(workspace: Workspace) -> list[str]:
 
     Call it while no run is at work. A broken cache object is replaced by a whole copy in the workspace where there is one.
     """
-    cache, aside = cache_folder(workspace), workspace.scratch / "broken"
+    cache, aside = _cache(workspace), workspace.scratch / "broken"
     found = examine(workspace).broken
     said = []
     objects = [path for path in found if path.is_relative_to(cache)]
@@ -135,9 +135,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def cache_folder(workspace: Workspace) -> Path:
-    """Where DVC keeps its objects (``dvc cache dir``)."""
-    return (workspace.root / dvc.ask(workspace, "cache", "dir").strip() / "files" / "md5").resolve()
+def _cache(workspace: Workspace) -> Path:
+    return dvc.cache_folder(workspace) / "files" / "md5"
 
 
 def _cached(cache: Path) -> Iterator[Path]:

@@ -12,10 +12,10 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from regraft.errors import EnvironmentFault
+from regraft.errors import EnvironmentFault, RegraftError
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Full disk, exceeded quota, and a file above ``ulimit -f``."""
@@ -58,32 +58,31 @@ def size(count: float) -> str:
 
 
 @contextlib.contextmanager
-def explained(doing: str, where: Path, *, need: str = "", fix: str | None = None) -> Iterator[None]:
-    """Inside, running out of disk or memory is an :class:`EnvironmentFault` that names ``doing``, not a crash.
-
-    :param need: what ``doing`` needs, as a part of a sentence; said when the disk is full.
-    """
+def explained(doing: str, where: Path, need: Callable[[], str], fix: str) -> Iterator[None]:
+    """Inside, what :func:`explain` knows is raised as an :class:`EnvironmentFault`."""
     try:
         yield
-    except Exception as error:  # every library has its own class; what is not a limit of the machine goes on as it was
-        if fault := explain(error, doing, where, need=need, fix=fix):
+    except Exception as error:  # every library has its own class; what is no limit of the machine goes on as it was
+        if fault := explain(error, doing, where, need, fix):
             raise fault from error
         raise
 
 
-def explain(error: BaseException, doing: str, where: Path, *, need: str = "", fix: str | None = None) -> EnvironmentFault | None:
-    """``error`` in the words of :func:`explained`; None if it is no limit of the machine."""
-    if isinstance(error, EnvironmentFault):
+def explain(
+    error: Exception, doing: str, where: Path, need: Callable[[], str] = str, fix: str = "regraft doctor"
+) -> EnvironmentFault | None:
+    """``error`` as a limit of the machine that ``doing`` met; None if it is none, or was told already.
+
+    :param need: tells what ``doing`` needs, as a part of a sentence; asked for when the disk is full.
+    """
+    if isinstance(error, RegraftError):
         return None
     if out_of_memory(error):
         return EnvironmentFault(f"{doing}: out of memory ({str(error).strip() or type(error).__name__})", fix=fix)
     refused = os_error(error)
-    if refused is None:
+    if refused is None or refused.errno not in {*NO_ROOM, errno.EIO, errno.EROFS}:
         return None
-    named = refused.filename or where
-    if refused.errno in NO_ROOM:
-        needs = f"; {need}" if need else ""
-        return EnvironmentFault(f"{doing}: {refused.strerror} ({named}); {size(free(where))} are free there{needs}", fix=fix)
-    if refused.errno in {errno.EIO, errno.EROFS}:
-        return EnvironmentFault(f"{doing}: the disk refused to write: {refused.strerror} ({named})", fix="regraft doctor")
-    return None
+    said = f"{doing}: {os.strerror(refused.errno)} ({refused.filename or where})"
+    if refused.errno not in NO_ROOM:
+        return EnvironmentFault(said, fix="regraft doctor")
+    return EnvironmentFault("; ".join(filter(None, [said, f"{size(free(where))} are free", need()])), fix=fix)

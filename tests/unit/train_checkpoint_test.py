@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from regraft import running
+from regraft.cores import cores
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.files import read_json
 from regraft.train.checkpoint import Checkpoints, broken, exclusive
-from regraft.train.machine import Machine, Start, cores, resume_on
+from regraft.train.machine import Machine, Start, resume_on
 
 MACHINE = Machine("cpu", "GenuineIntel AVX512 bf16", 2, "bf16", "2.13.0")
 
@@ -235,7 +236,7 @@ def test_a_run_that_was_inexact_once_stays_so(monkeypatch):
 
 
 def test_cores_follow_the_affinity():
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from regraft.train.machine import cores; print(cores())"
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from regraft.cores import cores; print(cores())"
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert there.stdout.strip() == "1"
     assert cores() <= len(os.sched_getaffinity(0))
