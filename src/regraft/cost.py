@@ -1,7 +1,7 @@
 """What a run will cost: tokens, minutes on this machine, disk. Learned from earlier records, and unknown without them.
 
 A step's time is taken to grow in proportion to its work: the tokens it trains on, or the bytes it reads. The median
-of the (at most) three earlier runs nearest in work is scaled; only runs of the same step version, on the same kind of
+of up to three earlier runs, those nearest in work, is scaled; only runs of the same step version, on the same kind of
 device with the same number of threads and, where a model is trained, with a model of the same size count. How large the
 inputs will be is taken from the files as they are now and, where the step before will run, from how its own grew.
 """
@@ -26,6 +26,8 @@ from regraft.step import Output, Step
 from regraft.workspace import Workspace
 
 NEAREST = 3
+FARTHER = 2.0
+"""A run whose work differs by this factor more than that of the nearest one is left out: what disturbed it is multiplied."""
 COPIES = 2
 """Of an output: in artifacts/ and in DVC's cache."""
 CHECKPOINTS = 3
@@ -231,7 +233,9 @@ def _scaled(work: float | None, points: Sequence[tuple[float, float, Past]]) -> 
     usable = [point for point in points if point[0] > 0 and point[1] > 0]
     if not work or not usable:
         return None
-    nearest = sorted(usable, key=lambda point: abs(math.log(point[0] / work)))[:NEAREST]
+    far = {past: abs(math.log(amount / work)) for amount, _, past in usable}
+    limit = min(far.values()) + math.log(FARTHER)
+    nearest = [point for point in sorted(usable, key=lambda point: far[point[2]]) if far[point[2]] <= limit][:NEAREST]
     return median(seconds * work / amount for amount, seconds, _ in nearest), [past for _, _, past in nearest]
 
 

@@ -22,7 +22,7 @@ MOST = 100
 """Entries of the run cache that are read, newest first: 0.2 s."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Past:
     """One earlier run of a step."""
 

@@ -118,7 +118,7 @@ def test_a_model_of_another_size_tells_no_time(tiny: Workspace, model: int) -> N
     assert "with a base model of this size" in found.based_on
 
 
-def test_the_median_of_the_three_runs_nearest_in_work_is_taken_whatever_their_pipeline(tiny: Workspace, model: int) -> None:
+def test_the_median_of_the_runs_nearest_in_work_is_taken_whatever_their_pipeline(tiny: Workspace, model: int) -> None:
     remember(tiny, "pretrain", model, run="tiny-9", started="2026-01-09")
     for number, seconds in ((2, 30.0), (3, 600.0)):
         remember(tiny, "pretrain", model, lock=False, pipeline="other", run=f"other-{number}", seconds=seconds)
