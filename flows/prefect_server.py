@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 
-from regraft import supervise
+from regraft import limits, supervise
 from regraft.errors import EnvironmentFault
 from regraft.repro import Run
 from regraft.workspace import Workspace
@@ -59,7 +59,9 @@ def start(run: Run) -> bool:
 
 def _end_with(child: supervise.Child, run: Run) -> None:
     code = child.process.wait()
-    message = f"the Prefect server of this run ended with exit {code}; `regraft run {run.pipeline}` continues; log: {run.log}"
+    room = limits.size(limits.free(run.workspace.state))  # a full disk is what its database dies of
+    ended = f"ended with exit {code} ({room} of disk are free)"
+    message = f"the Prefect server of this run {ended}; `regraft run {run.pipeline}` continues; log: {run.log}"
     run.emit({"event": "error", **supervise.said_of(EnvironmentFault(message, fix="regraft doctor"))})
     supervise.end()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.config import FinetuneOptions, PipelineContext, StepConfig
-from regraft.step import Metrics, Step
+from regraft.step import Cost, Metrics, Step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.pretrain import PRETRAIN
@@ -54,6 +54,12 @@ def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     return finetune(source, rows, labels, config.finetune, name=name, text_column=config.text_column, seed=config.seed, out=out / "model")
 
 
+def _tokens(config: FinetuneConfig, before: FinetuneConfig | None, metrics: Metrics) -> float | None:
+    return metrics["tokens"] / before.finetune.epochs * config.finetune.epochs if before else None
+
+
+COST = Cost(follows=("rows",), tokens=_tokens, trains=True)
 ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}
-FINETUNE = Step(name="finetune", config=FinetuneConfig, run=_run, inputs={"encoder": PRETRAIN / "model", **ROWS}, version=1, gpu=True)
-FINETUNE_BASE = Step(name="finetune_base", config=FinetuneBaseConfig, run=_run, inputs=ROWS, version=1, gpu=True)
+ENCODER = {"encoder": PRETRAIN / "model"}
+FINETUNE = Step(name="finetune", config=FinetuneConfig, run=_run, inputs={**ENCODER, **ROWS}, version=1, gpu=True, cost=COST)
+FINETUNE_BASE = Step(name="finetune_base", config=FinetuneBaseConfig, run=_run, inputs=ROWS, version=1, gpu=True, cost=COST)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.config import PipelineContext, PretrainOptions, StepConfig
-from regraft.step import Metrics, Step
+from regraft.step import Cost, Metrics, Step
 from tasks.tokens import TOKENS
 
 
@@ -34,4 +34,10 @@ def _run(config: PretrainConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     return pretrain(locate(config.base_model, Path.cwd()), inputs["tokens"], config.pretrain, config.seed, out / "model")
 
 
-PRETRAIN = Step(name="pretrain", config=PretrainConfig, run=_run, inputs={"tokens": TOKENS / ""}, version=1, gpu=True)
+def _tokens(config: PretrainConfig, _: PretrainConfig | None, metrics: Metrics) -> float:
+    """A base model that brings its head needs no warm-up, which only a record can tell."""
+    return config.pretrain.budget_tokens + (config.pretrain.head_warmup_tokens if metrics.get("head_steps", 1) else 0)
+
+
+COST = Cost(follows=(), tokens=_tokens, trains=True)
+PRETRAIN = Step(name="pretrain", config=PretrainConfig, run=_run, inputs={"tokens": TOKENS / ""}, version=1, gpu=True, cost=COST)

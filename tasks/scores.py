@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.config import PipelineContext, StepConfig
-from regraft.step import Metrics, Step
+from regraft.step import Cost, Metrics, Step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.finetune import FINETUNE, FINETUNE_BASE
@@ -56,4 +56,4 @@ def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
 
 MODELS = {"adapted": FINETUNE / "model", "base": FINETUNE_BASE / "model", "tfidf": TFIDF / "model"}
 ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}
-SCORES = Step(name="scores", config=ScoresConfig, run=_run, inputs={**MODELS, **ROWS}, version=1, gpu=True)
+SCORES = Step(name="scores", config=ScoresConfig, run=_run, inputs={**MODELS, **ROWS}, version=1, gpu=True, cost=Cost(follows=("rows",)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import json
+import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -82,6 +83,16 @@ def digest(spec: str, folder: Path) -> str:
 def loaded_files(folder: Path) -> list[Path]:
     """The files of :data:`MATTERS` in ``folder`` itself, sorted; subfolders (onnx/, 1_Pooling/) are not loaded."""
     return sorted({path for pattern in MATTERS for path in folder.glob(pattern) if path.is_file()})
+
+
+def parameters(folder: Path) -> int:
+    """Number of weights in ``folder``, counted from the headers of its safetensors files."""
+    count = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as handle:
+            header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
+        count += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return count
 
 
 def inspect(folder: Path) -> Iterator[Problem]:

@@ -11,6 +11,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +85,19 @@ def out_of_step(workspace: Workspace) -> list[str]:
 def leftover(workspace: Workspace) -> list[Path]:
     """Resolved files whose pipeline file is gone."""
     return [path for path in (workspace.root / "pipelines" / "resolved").glob("*.yaml") if path.stem not in workspace.pipelines]
+
+
+def cache_folder(workspace: Workspace) -> Path:
+    """Where DVC keeps its objects: ``cache.dir`` of its configuration, or ``.dvc/cache``. Asking DVC itself takes 0.5 s."""
+    found = workspace.root / ".dvc" / "cache"
+    shared = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "dvc" / "config"
+    for path in (shared, workspace.root / ".dvc" / "config", workspace.root / ".dvc" / "config.local"):
+        settings = ConfigParser(interpolation=None, strict=False)
+        with suppress(OSError, ConfigParserError):  # DVC itself complains about a file that it cannot read
+            settings.read_string(path.read_text(encoding="utf8"))
+        if named := settings.get("cache", "dir", fallback="").strip("'\""):
+            found = path.parent / named  # relative to the file that names it
+    return found.resolve()
 
 
 def environment() -> dict[str, str]:

@@ -60,6 +60,16 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync_tree(folder: Path) -> None:
+    """Make what libraries wrote below ``folder`` survive a power cut; an error of the disk is raised here, not found later."""
+    for path in walk(folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``; readers see the old bytes or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)

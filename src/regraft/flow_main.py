@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from regraft import supervise
+from regraft import limits, supervise
 from regraft.errors import ConfigError, RegraftError
 from regraft.launch import PREFIX, Event
 from regraft.repro import Run
@@ -45,9 +45,11 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
         ending.append(error.exit_code)
     except Exception as error:  # the border of the process: whatever it was has to reach a person
         traceback.print_exc()
+        fault = limits.explain(error, "the run", workspace.root, fix=f"regraft plan {run.pipeline}")
         message = f"internal error: {type(error).__name__}: {error}; log: {run.log}"
-        emit({"event": "error", "error": "internal", "exit": 1, "message": message, "fix": None, "problems": []})
-        ending.append(1)
+        internal: Event = {"error": "internal", "exit": 1, "message": message, "fix": None, "problems": []}
+        emit({"event": "error", **(supervise.said_of(fault) if fault else internal)})
+        ending.append(fault.exit_code if fault else 1)
     return ending[0]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from regraft import dvc, files, supervise
+from regraft import dvc, files, integrity, supervise
 from regraft.errors import EnvironmentFault, Interrupted, RegraftError
 from regraft.launch import Event, parse_event, write_invocation
 from regraft.running import STOP
@@ -85,11 +85,22 @@ def run_step_with_dvc(run: Run, step: str, number: int) -> Outcome:
     if code != 0 or STOP.is_set():
         run.emit({"event": "step_finished", "step": step, "state": "failed", "seconds": round(seconds, 3)})
         raise _failure(run, step, invocation, code, heard)
-    record = files.read_json(run.workspace.artifacts(run.pipeline, step) / "record.json")
-    outcome = Outcome(step, record["invocation"] != invocation, seconds, record)
-    shutil.rmtree(run.workspace.checkpoints(run.pipeline, step, record["fingerprint"]), ignore_errors=True)
+    outcome = _outcome(run, step, invocation, seconds)
+    shutil.rmtree(run.workspace.checkpoints(run.pipeline, step, outcome.record["fingerprint"]), ignore_errors=True)
     run.emit(outcome.event)
     return outcome
+
+
+def _outcome(run: Run, step: str, invocation: str, seconds: float) -> Outcome:
+    """What DVC brought. Bytes that this invocation did not write itself are checked before anything reads them."""
+    try:
+        record = files.read_json(run.workspace.artifacts(run.pipeline, step) / "record.json")
+        cached = record["invocation"] != invocation
+    except (OSError, ValueError, KeyError, TypeError):
+        cached = True
+    if cached:
+        record = integrity.recorded(run.workspace, run.pipeline, step)
+    return Outcome(step, cached, seconds, record)
 
 
 class _Heard:

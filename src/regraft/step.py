@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from regraft import files
+from regraft import base_model, files
 from regraft.config import StepConfig
 from regraft.errors import ConfigError, EnvironmentFault, Interrupted
 from regraft.running import STOP, Running, emit, running
@@ -48,6 +48,19 @@ class Output:
         return workspace.artifacts(pipeline, self.step) / "out" / self.path
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What the cost of a step grows with; :mod:`regraft.cost` estimates it from earlier records."""
+
+    follows: tuple[str, ...] | None = None
+    """The inputs whose bytes the work grows with; None: all of them."""
+    tokens: Callable[[Any, Any, Metrics], float | None] | None = None
+    """(config, config of an earlier run or None, its metrics) -> tokens trained on, for the earlier run's data; the time
+    then grows with them. None as a result: it takes an earlier run to tell."""
+    trains: bool = False
+    """It writes a model and keeps checkpoints on the way."""
+
+
 @dataclass(frozen=True, eq=False)
 class Step(Generic[C]):
     """One node of the DAG, independent of any pipeline."""
@@ -61,6 +74,7 @@ class Step(Generic[C]):
     version: int
     """The only way code enters a step's identity."""
     gpu: bool = False
+    cost: Cost = Cost()
 
     def __truediv__(self, path: str) -> Output:
         return Output(self.name, path)
@@ -97,6 +111,7 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
                 f"step '{step.name}' needs {name} ({workspace.relative(path)}), which is not there",
                 fix=f"regraft run {pipeline}",
             )
+    _same_base(step, config, workspace, pipeline)
     hashes = {name: files.digest(path) for name, path in inputs.items() if path.exists()}
     identity = fingerprint(config, step.version, hashes)
     context.checkpoints = workspace.checkpoints(pipeline, step.name, identity)
@@ -110,12 +125,14 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     with running(context):
         emit("start")
         metrics = dict(step.run(config, inputs, partial / "out"))
-    seconds = round(time.perf_counter() - clock, 3)
+    # Of a training that was cut, the time before the cut as well: `regraft plan` learns from it.
+    seconds = round(time.perf_counter() - clock + context.facts.get("earlier_seconds", 0.0), 3)
     if changed := [name for name, path in inputs.items() if files.digest(path) != hashes[name]]:
         raise EnvironmentFault(
             f"step '{step.name}': {', '.join(changed)} changed while the step was reading it; nothing was kept",
             fix=f"regraft run {pipeline}",
         )
+    _same_base(step, config, workspace, pipeline)
     files.write_json(partial / "evidence" / "metrics.json", {"metrics": metrics, "seconds": seconds})
     record = {
         "schema": RECORD_SCHEMA,
@@ -131,6 +148,7 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
         "seconds": seconds,
         **_circumstances(workspace, context),
     }
+    files.sync_tree(partial)
     (home / "record.json").unlink(missing_ok=True)  # a record means a whole output: none while it changes
     for name in ("out", "evidence"):
         shutil.rmtree(home / name, ignore_errors=True)
@@ -138,6 +156,20 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     files.write_json(home / "record.json", record)
     shutil.rmtree(partial, ignore_errors=True)
     # The checkpoints stay until DVC has the output (regraft.repro): a kill in between must not cost the training.
+
+
+def _same_base(step: Step[Any], config: StepConfig, workspace: Workspace, pipeline: str) -> None:
+    """A base model is an input that DVC does not watch: its files have to be those the section was made for."""
+    spec, expected = getattr(config, "base_model", None), getattr(config, "base_digest", None)
+    if spec is None or expected is None:
+        return
+    folder = base_model.locate(spec, workspace.root)
+    if (found := base_model.digest(spec, folder)) != expected:
+        raise EnvironmentFault(
+            f"step '{step.name}': the files of the base model {spec} ({folder}) changed since the run began: "
+            f"digest {found[:12]}, expected {expected[:12]}; nothing was kept",
+            fix=f"regraft run {pipeline}",
+        )
 
 
 def _section(step: Step[C], pipeline: str, resolved: Mapping[str, Any]) -> C:

@@ -31,7 +31,7 @@ from typing import IO
 
 from regraft import files
 from regraft.errors import BY_NAME, Problem, RegraftError
-from regraft.running import STOP
+from regraft.running import STOP, Running, emit, running
 from regraft.workspace import Workspace
 
 GRACE = 3.0
@@ -250,7 +250,11 @@ def write_error(path: Path, error: RegraftError) -> None:
 def report_error(workspace: Workspace, error: RegraftError) -> None:
     """:func:`write_error` where the parent of this process looks for it; nothing without a parent."""
     if invocation := os.environ.get("REGRAFT_INVOCATION"):
-        write_error(workspace.error_file(invocation), error)
+        try:
+            write_error(workspace.error_file(invocation), error)
+        except OSError:  # a full disk holds no message that it is full: it goes through the pipe
+            with running(Running(report=True)):
+                emit("error", **said_of(error))
 
 
 def read_error(path: Path) -> RegraftError | None:

@@ -134,6 +134,16 @@ def test_a_changed_key_names_the_steps_that_read_it(fresh):
         assert whys(judge(fresh.steps, "tiny", resolve(fresh, "tiny", [assignment]), locked, said)) == certain
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "tokenizer_config.json", "config.json"])
+def test_a_changed_file_of_the_base_model_is_a_changed_input(fresh, name):
+    path = fresh.root / "models" / "tiny" / name
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01" if name == "model.safetensors" else path.read_bytes() + b"\n")
+    locked, said = dvc.lock(fresh), {}
+    why = "the files of the base model models/tiny changed"
+    found = judge(fresh.steps, "tiny", resolve(fresh, "tiny"), locked, said)
+    assert whys(found) == {"tokens": why, "pretrain": why, "finetune_base": why}
+
+
 def test_a_new_version_of_a_step_is_a_reason(fresh):
     locked = dict(dvc.lock(fresh))
     locked["tokens@tiny"] = {**locked["tokens@tiny"], "cmd": "regraft step tokens --pipeline tiny --step-version 0"}

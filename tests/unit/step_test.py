@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from regraft import files, running
+from regraft import base_model, files, running
 from regraft.config import StepConfig
 from regraft.errors import ConfigError, DataRejected, EnvironmentFault
 from regraft.running import Running
@@ -209,3 +209,34 @@ def test_an_error_survives_pickling_with_all_it_knows():
     for kind in BY_NAME.values():
         error = pickle.loads(pickle.dumps(kind("no", fix="do", problems=[Problem(file="x", row=3)])))
         assert (type(error), str(error), error.fix, error.problems) == (kind, "no", "do", [{"file": "x", "row": 3}])
+
+
+class BasedConfig(StepConfig):
+    base_model: str
+    base_digest: str
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_base_model_that_changes_under_a_step_is_refused_and_nothing_kept(workspace, when):
+    tokenizer = workspace.root / "base" / "tokenizer.json"
+    files.write_text(tokenizer, "{}")
+
+    def run(config, inputs, out):
+        tokenizer.write_text("{...}")
+        return {}
+
+    expected = base_model.digest("base", workspace.root / "base") if when == "while" else "0" * 64
+    resolved = {**RESOLVED, "words": {"base_model": "base", "base_digest": expected}}
+    with pytest.raises(EnvironmentFault, match=f"the files of the base model base .* changed .* expected {expected[:12]}") as refused:
+        leave(workspace, words(run, config=BasedConfig), resolved)
+    assert refused.value.fix == "regraft run p"
+    assert not (home(workspace) / "record.json").exists()
+    assert tokenizer.read_text() == ("{...}" if when == "while" else "{}")
+
+
+def test_the_seconds_of_a_step_that_was_cut_are_those_of_all_its_parts(workspace):
+    def run(config, inputs, out):
+        running.current().facts["earlier_seconds"] = 100.0
+        return {}
+
+    assert 100 <= leave(workspace, words(run))["seconds"] < 110

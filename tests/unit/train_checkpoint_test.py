@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
+import resource
+import stat
 import subprocess
 import sys
 import threading
@@ -12,10 +15,11 @@ import pytest
 import torch
 
 from regraft import running
+from regraft.cores import cores
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.files import read_json
 from regraft.train.checkpoint import Checkpoints, broken, exclusive
-from regraft.train.machine import Machine, Start, cores, resume_on
+from regraft.train.machine import Machine, Start, resume_on
 
 MACHINE = Machine("cpu", "GenuineIntel AVX512 bf16", 2, "bf16", "2.13.0")
 
@@ -93,17 +97,64 @@ def test_with_every_checkpoint_broken_each_is_named_and_none_used(tmp_path, said
     assert [message.split(" is ")[0] for _, message in said] == ["checkpoint 10", "checkpoint 3"]
 
 
-def test_a_write_that_fails_leaves_the_checkpoint_before_it(tmp_path, said, monkeypatch):
+def needs_no_more_than_was_said(folder, said):
+    """The one warning names the bytes of a checkpoint of 4 MB, and the one before it is whole."""
+    assert [p.name for p in folder.iterdir()] == ["00000003"]
+    assert not broken(folder / "00000003")
+    ((event, message),) = said
+    assert event == "warning"
+    needed = int(re.match(r"the checkpoint of step 10 needs ([\d,]+) bytes: ", message)[1].replace(",", ""))
+    assert 4_000_000 < needed < 4_010_000
+    assert message.endswith("the one before it is kept")
+
+
+LARGE = {"model": {"w": torch.zeros(1_000_000)}, "optimizer": {}}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
+def test_a_full_disk_keeps_the_checkpoint_before_it_and_names_the_bytes_needed(tmp_path, said):
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", tmp_path], check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        assert not saved(tmp_path, 3).save(10, "all", {}, LARGE)
+        needs_no_more_than_was_said(tmp_path, said)
+        assert "No space left on device" in said[0][1]
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_limit_on_the_size_of_files_keeps_the_checkpoint_before_it_and_names_the_bytes_needed(tmp_path, said):
     checkpoints = saved(tmp_path, 3)
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, former[1]))  # Python ignores SIGXFSZ
+    try:
+        assert not checkpoints.save(10, "all", {}, LARGE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    needs_no_more_than_was_said(tmp_path, said)
 
-    def full(*_args, **_kw):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("regraft.train.checkpoint.torch.save", full)
-    assert not checkpoints.save(10, "all", {}, {"model": {}, "optimizer": {}})
-    assert [p.name for p in tmp_path.iterdir()] == ["00000003"]
-    assert not broken(tmp_path / "00000003")
-    assert "No space left on device" in said[0][1]
+@pytest.mark.parametrize("which", ["file", "folder"])
+def test_a_failed_fsync_ends_the_step_and_is_never_a_warning(tmp_path, said, monkeypatch, which):
+    checkpoints = saved(tmp_path, 3)
+    fsync = os.fsync
+
+    def failing(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode) == (which == "folder"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(EnvironmentFault, match="checkpoint of step 10 could not be written: Input/output error") as failed:
+        checkpoints.save(10, "all", {}, LARGE)
+    assert failed.value.fix == "regraft doctor"
+    assert said == []
+    assert Checkpoints(tmp_path).newest().step in {3, 10}
+
+
+def test_the_seconds_of_training_are_kept(tmp_path):
+    Checkpoints(tmp_path, MACHINE).save(3, "all", {}, {"model": {}, "optimizer": {}}, 12.5)
+    assert Checkpoints(tmp_path).newest().seconds == 12.5
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path):
@@ -185,7 +236,7 @@ def test_a_run_that_was_inexact_once_stays_so(monkeypatch):
 
 
 def test_cores_follow_the_affinity():
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from regraft.train.machine import cores; print(cores())"
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from regraft.cores import cores; print(cores())"
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert there.stdout.strip() == "1"
     assert cores() <= len(os.sched_getaffinity(0))

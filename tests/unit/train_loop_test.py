@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from regraft.errors import EnvironmentFault, Interrupted, RegraftError
+from regraft.errors import ConfigError, EnvironmentFault, Interrupted
 from regraft.running import STOP, Running, running
 from regraft.train.checkpoint import Checkpoints
 from regraft.train.loop import Group, Phase, schedule, train
@@ -107,13 +107,23 @@ def test_the_seed_reaches_the_dropout():
 
 
 @pytest.mark.parametrize("bad", [1, HEAD + 1, HEAD + ALL])
-def test_a_loss_that_is_not_finite_names_its_step_and_the_last_finite_weights_are_kept(tmp_path, bad):
-    with pytest.raises(RegraftError, match=f"the loss of step {bad} of {HEAD + ALL}") as failed:
-        fit(tmp_path, seconds=0, nan_at=bad)
-    assert failed.value.fix == "lower pretrain.learning_rate in the pipeline file"
+@pytest.mark.parametrize("seconds", [0, 1e9])
+def test_a_loss_that_is_not_finite_names_its_step_and_the_last_finite_weights_are_kept(tmp_path, bad, seconds):
+    with pytest.raises(ConfigError, match=f"the loss of step {bad} of {HEAD + ALL} is nan") as failed:
+        fit(tmp_path, seconds=seconds, nan_at=bad)
+    assert f"{tmp_path}/{bad - 1:08d}" in str(failed.value)
     found = Checkpoints(tmp_path).newest()
     assert found.step == bad - 1
     assert all(torch.isfinite(value).all() for value in found.state["model"].values())
+
+
+def test_a_step_that_was_continued_counts_the_time_before(tmp_path):
+    with pytest.raises(Interrupted):
+        fit(tmp_path, stop_at=7)
+    STOP.clear()
+    spent = Checkpoints(tmp_path).newest().seconds
+    assert spent > 0
+    assert fit(tmp_path)[2].facts["earlier_seconds"] == spent
 
 
 def test_without_a_folder_a_stop_says_that_nothing_was_kept():

@@ -6,6 +6,7 @@ Run it with ``regraft`` or ``python -m regraft``.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,6 +19,7 @@ class Verbs(TyperGroup):
     """Turns what the library raises into a message, a next command and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
+        from regraft import limits
         from regraft.cli.console import crash, fail
         from regraft.errors import RegraftError
 
@@ -33,6 +35,8 @@ class Verbs(TyperGroup):
         except Exception as error:  # the border of the process: a bug is one line with a log, not a traceback
             if type(error).__module__.startswith(("click", "typer")):
                 raise  # a usage error, which Typer prints
+            if fault := limits.explain(error, "regraft", Path.cwd()):
+                sys.exit(fail(fault))
             sys.exit(crash(error))
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from regraft.cli import console
 from regraft.cli.run import Json
+
+if TYPE_CHECKING:
+    from regraft.workspace import Workspace
 
 
 def add_to(app: typer.Typer) -> None:
@@ -60,7 +63,10 @@ def dvc(
     console.out.print(f"dvc.yaml: {len(workspace.steps)} steps x {len(workspace.pipelines)} pipelines")
 
 
-def doctor(json: Json = False) -> None:
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Set corrupted outputs and cache objects aside first.")] = False,
+    json: Json = False,
+) -> None:
     """Examine the workspace, the libraries and the stores; exit 8 if something is broken."""
     from regraft.doctor import examine
     from regraft.errors import ConfigError
@@ -69,11 +75,17 @@ def doctor(json: Json = False) -> None:
     try:
         workspace = Workspace.find()
     except ConfigError:
+        if repair:
+            raise
         workspace = None
+    repaired = _repair(workspace) if repair and workspace else []
+    if not json:
+        for sentence in repaired:
+            console.out.print(f"[yellow]repaired[/]  {escape(sentence)}")
     checks = examine(workspace)
     bad = any(check.state == "bad" for check in checks)
     if json:
-        console.print_json({"exit": 8 if bad else 0, "checks": [asdict(check) for check in checks]})
+        console.print_json({"exit": 8 if bad else 0, "repaired": repaired, "checks": [asdict(check) for check in checks]})
     else:
         mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "bad": "[red]bad [/]"}
         for check in checks:
@@ -82,3 +94,15 @@ def doctor(json: Json = False) -> None:
             if check.fix and check.state != "ok":
                 console.out.print(f"      [dim]next:[/] {escape(check.fix)}")
     sys.exit(8 if bad else 0)
+
+
+def _repair(workspace: Workspace) -> list[str]:
+    """:func:`regraft.integrity.repair` while no run is at work, and none can start."""
+    from contextlib import ExitStack
+
+    from regraft import integrity, launch
+
+    with ExitStack() as held:
+        for name in workspace.pipelines:
+            held.enter_context(launch.run_lock(workspace, name, wait=False))
+        return integrity.repair(workspace)

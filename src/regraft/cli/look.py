@@ -13,6 +13,7 @@ from regraft.cli import complete, console
 from regraft.cli.run import Json, Pipeline, Set
 
 if TYPE_CHECKING:
+    from regraft.cost import RunCost, StepCost
     from regraft.workspace import Workspace
 
 MARK = {"fresh": "[green]fresh[/]", "stale": "[yellow]stale[/]", "missing": "[red]missing[/]"}
@@ -25,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     """Say which steps of PIPELINE would run, and why. Changes nothing."""
-    from regraft import dvc, standing
+    from regraft import cost, dvc, standing
     from regraft.plan import assess
     from regraft.resolve import resolve
     from regraft.workspace import Workspace
@@ -36,19 +37,60 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     dvc.ensure_repository(workspace)
     found = assess(workspace, pipeline, values)
     decision = standing.decision_due(workspace, pipeline, values, found)
+    costs = cost.estimate(workspace, pipeline, values, found)
+    each = {step.name: step for step in costs.steps}
     if json:
-        console.print_json({"pipeline": pipeline, "steps": [asdict(s) for s in found.steps], "data": found.data, "decision": decision})
+        steps = [asdict(s) | {"cost": asdict(each[s.name]) if s.name in each else None} for s in found.steps]
+        console.print_json({"pipeline": pipeline, "steps": steps, "data": found.data, "decision": decision, "cost": costs.document()})
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("step", "", "why"):
-        table.add_column(column)
+    for column in ("step", "", "tokens", "time", "disk", "why"):
+        table.add_column(column, justify="right" if column in ("tokens", "time", "disk") else "left", no_wrap=column != "why")
     for step in found.steps:
         word = "up to date" if step.state == "fresh" else "[yellow]runs[/]" if step.certain else "[dim]may run[/]"
-        table.add_row(step.name, word, escape("; ".join(step.why)))
-    table.add_row("decide", "up to date" if decision is None else "[yellow]runs[/]", escape(decision or ""))
+        table.add_row(step.name, word, *_cost(each.get(step.name)), escape("; ".join(step.why)))
+    table.add_row("decide", "up to date" if decision is None else "[yellow]runs[/]", "", "", "", escape(decision or ""))
     console.out.print(table)
+    _total(costs)
     if found.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(found.data)}; `dvc add data` takes it in", soft_wrap=True)
+
+
+def _cost(step: StepCost | None) -> tuple[str, str, str]:
+    """Tokens, time and disk of one step as cells; nothing for a step that does not run."""
+    from regraft.limits import size
+
+    if step is None:
+        return "", "", ""
+    tokens = "" if step.tokens is None else f"{step.tokens:,}"
+    return (
+        tokens,
+        "unknown" if step.minutes is None else _span(step.minutes),
+        "unknown" if step.disk_bytes is None else size(step.disk_bytes),
+    )
+
+
+def _span(minutes: float) -> str:
+    if minutes < 1.5:
+        return f"{max(1, round(minutes * 60))} s"
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _total(costs: RunCost) -> None:
+    """The sum, and what it is based on."""
+    from regraft.limits import size
+
+    if not costs.steps:
+        return
+    time = f"about {_span(costs.minutes)}" if costs.minutes is not None else f"time unknown for {', '.join(costs.unknown)}"
+    least = "at least" if costs.partly else "about"
+    disk = "disk unknown" if costs.disk_bytes is None else f"{least} {size(costs.disk_bytes)} of disk"
+    console.out.print(f"\nall that may run: {time}; {disk}, {size(costs.free_bytes)} free")
+    words = dict.fromkeys(step.based_on for step in costs.steps)
+    for said in words:
+        names = ", ".join(step.name for step in costs.steps if step.based_on == said)
+        console.out.print(f"[dim]  {names}: {escape(said)}[/]")
+    console.out.print("[dim]  a time is that of the computing as it was then; what DVC has in its cache takes seconds[/]")
 
 
 def status(

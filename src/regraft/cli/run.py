@@ -29,7 +29,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Bring PIPELINE up to date: run what changed, decide on evidence, register and promote what earned it."""
-    from regraft import launch, standing
+    from regraft import cost, launch, standing
     from regraft.cli.live import Live
     from regraft.dvc import ensure_repository
     from regraft.plan import assess
@@ -47,6 +47,8 @@ def run(
         if steps.data:
             live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
         stand = standing.nothing_to_do(workspace, pipeline, prepared.values, steps)
+        if stand is None:
+            cost.require_room(cost.estimate(workspace, pipeline, prepared.values, steps), workspace, pipeline)
         result: dict[str, Any] = stand or launch.launch(workspace, pipeline, allow_inexact=allow_inexact, on_event=live.show)
         live.conclude(result, standing=stand is not None)
     if json:
@@ -60,7 +62,8 @@ def step(
     step_version: Annotated[int, typer.Option(help="The version dvc.yaml was generated for.")],
 ) -> None:
     """Run one step (this is what dvc.yaml calls)."""
-    from regraft import supervise
+    from regraft import limits, supervise
+    from regraft.cost import need
     from regraft.errors import ConfigError, RegraftError
     from regraft.resolve import read_resolved
     from regraft.running import Running
@@ -77,7 +80,11 @@ def step(
             )
         said = workspace.invocation()
         context = Running(pipeline=pipeline, step=name, allow_inexact=bool(said.get("allow_inexact")), report=bool(said))
-        run_step(found, workspace, pipeline, read_resolved(workspace, pipeline), context)
+        resolved = read_resolved(workspace, pipeline)
+        with limits.explained(
+            f"step '{name}'", workspace.root, lambda: need(workspace, pipeline, resolved, found), f"regraft plan {pipeline}"
+        ):
+            run_step(found, workspace, pipeline, resolved, context)
     except RegraftError as error:
         supervise.report_error(workspace, error)
         raise

@@ -48,6 +48,7 @@ def examine(workspace: Workspace | None) -> list[Check]:
             "state": lambda: folder.state(here),
             "pipelines": lambda: folder.pipelines(here),
             "data.dvc": lambda: folder.data(here),
+            "digests": lambda: folder.digests(here),
             "registry": lambda: journal.registry(here),
             "template": lambda: folder.template(here),
             "leftovers": lambda: folder.leftovers(here),

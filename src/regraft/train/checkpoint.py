@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ from typing import Any
 
 import torch
 
-from regraft import files
-from regraft.errors import Interrupted
+from regraft import files, limits
+from regraft.errors import EnvironmentFault, Interrupted
 from regraft.running import STOP, emit
 from regraft.train.machine import Machine, Start
 
@@ -40,6 +41,8 @@ class Checkpoint:
     """Numbers measured on the way, such as the held-out loss before adaptation."""
     state: dict[str, Any]
     """``{model, optimizer}``."""
+    seconds: float = 0.0
+    """Training time up to here, over all processes that took part."""
 
 
 @contextlib.contextmanager
@@ -95,26 +98,49 @@ class Checkpoints:
         if self.folder is not None:
             files.write_json(self.folder / START, {"schema": SCHEMA, "machine": machine.facts(), "exact": exact})
 
-    def save(self, step: int, phase: str, notes: dict[str, float], state: dict[str, Any]) -> bool:
-        """Write one checkpoint and drop all but the newest two; a full disk is a warning, and the old ones stay."""
+    def save(self, step: int, phase: str, notes: dict[str, float], state: dict[str, Any], seconds: float = 0.0) -> bool:
+        """Write one checkpoint and drop all but the newest two; a full disk is a warning, and the old ones stay.
+
+        :raises EnvironmentFault: the disk failed otherwise, at an fsync for instance: what it says it holds may be lost.
+        """
         if self.folder is None:
             return False
         partial = self.folder / f".partial-{step:08d}"
         try:
-            self._write(partial, step, phase, notes, state)
+            self._write(partial, step, phase, notes, state, seconds)
             final = self.folder / f"{step:08d}"
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
             files.sync_folder(self.folder)
         except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
             shutil.rmtree(partial, ignore_errors=True)
-            emit("warning", message=f"checkpoint at step {step} could not be written ({error}); the one before it is kept")
+            self._refused(step, state, error)
             return False
-        for old in self._numbers()[:-KEPT]:
+        for old in self.numbers()[:-KEPT]:
             shutil.rmtree(self.folder / f"{old:08d}", ignore_errors=True)
         return True
 
-    def _write(self, partial: Path, step: int, phase: str, notes: dict[str, float], state: dict[str, Any]) -> None:
+    def _refused(self, step: int, state: dict[str, Any], error: Exception) -> None:
+        """Say what a full disk would have to hold; raise whatever else it was."""
+        assert self.folder is not None
+        refused = limits.os_error(error)
+        if refused is None:
+            raise error
+        if refused.errno not in limits.NO_ROOM:
+            raise EnvironmentFault(
+                f"the checkpoint of step {step} could not be written: {refused.strerror} ({refused.filename or self.folder}); "
+                "the one before it is kept",
+                fix="regraft doctor",
+            ) from error
+        counted = _Counted()
+        torch.save(state, counted)  # type: ignore[arg-type]  # it only writes
+        emit(
+            "warning",
+            message=f"the checkpoint of step {step} needs {counted.size:,} bytes: {refused.strerror} "
+            f"({limits.free(self.folder):,} bytes free in {self.folder}); the one before it is kept",
+        )
+
+    def _write(self, partial: Path, step: int, phase: str, notes: dict[str, float], state: dict[str, Any], seconds: float) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         with (partial / STATE).open("wb") as out:
@@ -123,12 +149,13 @@ class Checkpoints:
             os.fsync(out.fileno())
         listed = {STATE: {"size": (partial / STATE).stat().st_size, "sha256": files.sha256_file(partial / STATE)}}
         machine = self.machine.facts() if self.machine else None
-        manifest = {"schema": SCHEMA, "step": step, "phase": phase, "notes": notes, "files": listed, "machine": machine}
+        said = {"step": step, "phase": phase, "notes": notes, "seconds": round(seconds, 3)}
+        manifest = {"schema": SCHEMA, **said, "files": listed, "machine": machine}
         files.write_json(partial / MANIFEST, manifest)  # last: a manifest means a whole checkpoint
 
     def newest(self) -> Checkpoint | None:
         """The newest whole checkpoint; broken ones are named in a warning and left out."""
-        for number in reversed(self._numbers()):
+        for number in reversed(self.numbers()):
             assert self.folder is not None
             home = self.folder / f"{number:08d}"
             if fault := broken(home):
@@ -136,11 +163,25 @@ class Checkpoints:
                 continue
             manifest = files.read_json(home / MANIFEST)
             state = torch.load(home / STATE, map_location="cpu", weights_only=True)
-            return Checkpoint(manifest["step"], manifest["phase"], manifest["notes"], state)
+            return Checkpoint(manifest["step"], manifest["phase"], manifest["notes"], state, manifest.get("seconds", 0.0))
         return None
 
-    def _numbers(self) -> list[int]:
+    def numbers(self) -> list[int]:
+        """Steps of the checkpoints there are, whole or not."""
         return sorted(int(p.name) for p in self.folder.glob("[0-9]*") if p.name.isdigit()) if self.folder else []
+
+
+class _Counted(io.RawIOBase):
+    """A file that keeps nothing but its size."""
+
+    size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.size += memoryview(data).nbytes
+        return memoryview(data).nbytes
 
 
 def broken(home: Path) -> str:

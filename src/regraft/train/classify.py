@@ -27,6 +27,7 @@ from regraft.text.masking import order, seed_of, words
 from regraft.train import encoder
 from regraft.train.loop import Group, Phase, train
 from regraft.train.machine import Machine
+from regraft.train.trouble import Batches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,8 @@ class Rows:
     batch_size: int
     pad_id: int
     seed: int
+    names: Sequence[str]
+    """The rows' own ids."""
 
     @property
     def steps(self) -> int:
@@ -70,7 +73,19 @@ class Rows:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Ids and attention mask ``[rows, longest]`` and labels ``[rows]`` of one step, int64."""
-        chosen = self.epoch(step // self.steps)[step % self.steps]
+        return self.padded(self.chosen(step))
+
+    def chosen(self, step: int) -> NDArray[np.int64]:
+        """Numbers of the rows of one step."""
+        return self.epoch(step // self.steps)[step % self.steps]
+
+    def longest(self, count: int) -> NDArray[np.int64]:
+        """Numbers of the ``count`` longest rows, some more than once where there are fewer."""
+        ranked = np.argsort([-len(ids) for ids in self.ids], kind="stable")
+        return np.resize(ranked[:count], count)
+
+    def padded(self, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids and attention mask ``[rows, longest]`` and labels ``[rows]`` of the rows with these numbers, int64."""
         longest = max(len(self.ids[i]) for i in chosen)
         ids = np.full((len(chosen), longest), self.pad_id, dtype=np.int64)
         mask = np.zeros_like(ids)
@@ -85,7 +100,7 @@ def finetune(
 ) -> dict[str, float]:
     """Train a classifier on the encoder in ``source`` and write a folder that plain transformers can load to ``out``.
 
-    :param rows: columns text, label, split; ``train`` is trained on, ``dev`` measured, ``test`` not looked at.
+    :param rows: columns id, text, label, split; ``train`` is trained on, ``dev`` measured, ``test`` not looked at.
     :returns: rows, tokens and steps trained, and ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` where there are dev rows.
     :raises DataRejected: there is no training row.
     :raises ConfigError: the encoder has fewer positions than ``options.max_length``.
@@ -129,7 +144,8 @@ def tokenized(source: Path, rows: pd.DataFrame, labels: Sequence[str], options: 
     ids = [np.asarray(e.ids, dtype=np.int64) for e in fast.encode_batch_fast(rows["text"].tolist())]
     number = {label: i for i, label in enumerate(labels)}
     pad = encoder.tokenizer(source).pad_token_id or 0
-    return Rows(ids, np.asarray([number[label] for label in rows["label"]], dtype=np.int64), options.batch_size, pad, seed)
+    numbers = np.asarray([number[label] for label in rows["label"]], dtype=np.int64)
+    return Rows(ids, numbers, options.batch_size, pad, seed, rows["id"].tolist())
 
 
 def phases(model: PreTrainedModel, machine: Machine, *, rows: Rows, options: FinetuneOptions) -> list[Phase]:
@@ -138,12 +154,22 @@ def phases(model: PreTrainedModel, machine: Machine, *, rows: Rows, options: Fin
     new = {id(p) for p in head}
     old = [p for p in model.parameters() if id(p) not in new]
 
-    def loss(step: int) -> Tensor:
-        ids, mask, labels = (part.to(machine.device) for part in rows.batch(step))
+    def loss(batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        ids, mask, labels = (part.to(machine.device) for part in batch)
         logits = model(input_ids=ids, attention_mask=mask).logits
         return nn.functional.cross_entropy(logits.float(), labels, label_smoothing=options.label_smoothing)
 
-    return [Phase("all", rows.steps * options.epochs, loss, [Group(old, options.learning_rate), Group(head, options.head_learning_rate)])]
+    groups = [
+        Group(old, options.learning_rate, "finetune.learning_rate"),
+        Group(head, options.head_learning_rate, "finetune.head_learning_rate"),
+    ]
+    batches = Batches(
+        "finetune.batch_size",
+        rows=lambda step: [rows.names[i] for i in rows.chosen(step)],
+        length=lambda step: max(len(rows.ids[i]) for i in rows.chosen(step)),
+        largest=lambda count: loss(rows.padded(rows.longest(count))),
+    )
+    return [Phase("all", rows.steps * options.epochs, lambda step: loss(rows.batch(step)), groups, batches=batches)]
 
 
 def measure(folder: Path, rows: pd.DataFrame, labels: Sequence[str]) -> dict[str, float]:

@@ -10,14 +10,16 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from regraft.errors import Interrupted, RegraftError
+from regraft import limits
+from regraft.errors import Interrupted
 from regraft.running import STOP, current, emit, progress
 from regraft.text.masking import seed_of
+from regraft.train import trouble
 from regraft.train.checkpoint import Checkpoint, Checkpoints, exclusive
 from regraft.train.machine import Machine, resume_on
 
@@ -33,6 +35,8 @@ class Group:
 
     parameters: Sequence[nn.Parameter]
     rate: float
+    option: str = ""
+    """Key of the pipeline file that sets the rate."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Phase:
     """The model's own dropout, seeded anew for every step."""
     after: Callable[[], dict[str, float]] = dict
     """Measures the model when the phase is done; the numbers survive in later checkpoints."""
+    batches: trouble.Batches | None = None
+    """What a person is told of a batch that cannot be trained on."""
 
 
 @dataclass
@@ -64,6 +70,8 @@ class Training:
     notes: dict[str, float] = field(default_factory=dict)
     _saved: float = field(default_factory=time.monotonic)
     _told: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
+    """So long ago that the time of earlier processes is in it."""
 
     @property
     def total(self) -> int:
@@ -73,18 +81,20 @@ class Training:
         """Train to the end, from ``found`` if there is one; returns the notes.
 
         :raises Interrupted: asked to stop; the work is in a checkpoint.
-        :raises RegraftError: the loss or its gradient is not finite.
+        :raises ConfigError: the loss or its gradient is not finite.
+        :raises EnvironmentFault: a batch does not fit into memory, or the disk fails under a checkpoint.
         """
         names = [phase.name for phase in self.phases]
         at = names.index(found.phase) if found else 0
         before = sum(phase.steps for phase in self.phases[:at])
         for phase in self.phases[at:]:
-            optimizer = self._optimizer(phase)
+            optimizer = self.optimizer(phase)
             first = 0
             if found is not None:
                 emit("resume", message=f"{self.name} continues at step {found.step} of {self.total}", done=found.step, total=self.total)
                 self.model.load_state_dict(found.state["model"])
                 optimizer.load_state_dict(found.state["optimizer"])
+                self._began -= found.seconds
                 self.notes, first, found = dict(found.notes), found.step - before, None
             self._run(phase, optimizer, before, first)
             before += phase.steps
@@ -93,7 +103,8 @@ class Training:
             progress(before, self.total, "steps", {f"{self.name}/{key}": value for key, value in measured.items()})
         return self.notes
 
-    def _optimizer(self, phase: Phase) -> torch.optim.AdamW:
+    def optimizer(self, phase: Phase) -> torch.optim.AdamW:
+        """A new optimizer for ``phase``; what it does not train is frozen."""
         trained = {id(p) for group in phase.groups for p in group.parameters}
         for parameter in self.model.parameters():
             parameter.requires_grad_(id(parameter) in trained)
@@ -110,17 +121,32 @@ class Training:
             for group, options in zip(phase.groups, optimizer.param_groups, strict=True):
                 options["lr"] = group.rate * factor
             torch.manual_seed(seed_of(self.seed, "dropout", phase.name, step))
-            with self.machine.autocast():
-                loss = phase.loss(step)
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(parameters, CLIP)
-            value = loss.item()
-            if not (math.isfinite(value) and math.isfinite(norm.item())):
-                self._diverged(before + step + 1)
+            try:
+                value, norm = self._step(phase, optimizer, parameters, step)
+            except (RuntimeError, MemoryError) as error:
+                if not limits.out_of_memory(error):
+                    raise
+                refused = str(error).partition("\n")[0]
+            else:
+                if not (math.isfinite(value) and math.isfinite(norm)):
+                    kept = trouble.finite(self.model) and self._save(phase, optimizer, before + step)
+                    raise trouble.diverged(self, phase, step, before + step, value, kept)
+                self._tell(before + step + 1, {f"{self.name}/loss": value, f"{self.name}/rate": factor})
+                continue
+            raise trouble.out_of_memory(self, phase, step, optimizer, refused)  # out of `except`: its frames held tensors
+        self._stop_or_save(phase, optimizer, before + phase.steps)
+
+    def _step(self, phase: Phase, optimizer: torch.optim.AdamW, parameters: Sequence[nn.Parameter], step: int) -> tuple[float, float]:
+        """One step and its loss and gradient norm; the weights stay as they were if one of the two is not finite."""
+        with self.machine.autocast():
+            loss = phase.loss(step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(parameters, CLIP).item()
+        value = loss.item()
+        if math.isfinite(value) and math.isfinite(norm):
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            self._tell(before + step + 1, {f"{self.name}/loss": value, f"{self.name}/rate": factor})
-        self._stop_or_save(phase, optimizer, before + phase.steps)
+        return value, norm
 
     def _tell(self, done: int, metrics: dict[str, float]) -> None:
         now = time.monotonic()
@@ -132,19 +158,16 @@ class Training:
         stopping = STOP.is_set()
         if not stopping and time.monotonic() - self._saved < self.checkpoint_seconds:
             return
-        state: dict[str, Any] = {"model": self.model.state_dict(), "optimizer": optimizer.state_dict()}
-        kept = self.checkpoints.save(done, phase.name, self.notes, state)
-        self._saved = time.monotonic()
+        kept = self._save(phase, optimizer, done)
         if stopping:
             what = "which its checkpoint holds" if kept else "without a checkpoint of this step"
             raise Interrupted(f"{self.name} stopped at step {done} of {self.total}, {what}", fix=f"regraft run {_pipeline()}")
 
-    def _diverged(self, step: int) -> NoReturn:
-        raise RegraftError(
-            f"{self.name}: the loss of step {step} of {self.total}, or its gradient, is not a finite number; "
-            "the newest checkpoint holds the weights from before it",
-            fix=f"lower {self.name.partition('_')[0]}.learning_rate in the pipeline file",
-        )
+    def _save(self, phase: Phase, optimizer: torch.optim.AdamW, done: int) -> bool:
+        state: dict[str, Any] = {"model": self.model.state_dict(), "optimizer": optimizer.state_dict()}
+        kept = self.checkpoints.save(done, phase.name, self.notes, state, time.monotonic() - self._began)
+        self._saved = time.monotonic()
+        return kept
 
 
 def train(
@@ -173,6 +196,8 @@ def _train(
         checkpoints.start(), continues=found is not None, pipeline=context.pipeline, allow_inexact=context.allow_inexact
     )
     context.facts |= {"device": machine.device, "threads": machine.threads, "precision": machine.precision, "exact": exact}
+    if found:
+        context.facts["earlier_seconds"] = found.seconds
     checkpoints.begin(machine, exact)
     machine.apply()
     model.to(machine.device)

@@ -7,10 +7,8 @@ different gradients, in fp32 and in bf16; two runs with the same number are iden
 from __future__ import annotations
 
 import ctypes
-import math
 import os
 import platform
-import sys
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import torch
 
+from regraft.cores import cores
 from regraft.errors import EnvironmentFault
 
 Facts = dict[str, Any]
@@ -102,23 +101,6 @@ def resume_on(start: Start | None, *, continues: bool, pipeline: str, allow_inex
             fix=f"regraft run {pipeline or 'PIPELINE'} --allow-inexact",
         )
     return replace(here, threads=start.machine.threads), start.exact and not difference
-
-
-def cores() -> int:
-    """Cores this process may use: affinity, cut by the cgroup's CPU quota, and at most one thread a core."""
-    with suppress(AttributeError):  # macOS has no affinity
-        return max(1, min(len(os.sched_getaffinity(0)), _quota()))
-    return os.cpu_count() or 1
-
-
-def _quota() -> int:
-    for quota, period in (("cpu.max", None), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        with suppress(OSError, ValueError, IndexError):
-            words = Path("/sys/fs/cgroup", quota).read_text().split()
-            words += Path("/sys/fs/cgroup", period).read_text().split() if period else []
-            if words[0] not in {"max", "-1"}:
-                return max(1, math.floor(int(words[0]) / int(words[1])))
-    return sys.maxsize
 
 
 def vendor() -> str:

@@ -26,6 +26,7 @@ from regraft.text.packing import Packed, read
 from regraft.train import encoder
 from regraft.train.loop import Group, Phase, train
 from regraft.train.machine import Machine
+from regraft.train.trouble import Batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -74,9 +75,18 @@ class Corpus:
 
     def batch(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ids and labels of one training step, ``[batch_size, length]``: a function of (seed, epoch, index)."""
-        train_set = self.shards["train"]
-        places = visits(step, self.batch_size, len(train_set), self.seed)
-        return self.masking.batch(train_set.rows(index for _, index in places), self.seed, places)
+        return self._masked(self.places(step))
+
+    def places(self, step: int) -> list[tuple[int, int]]:
+        """``(epoch, index)`` of the sequences of one training step."""
+        return visits(step, self.batch_size, len(self.shards["train"]), self.seed)
+
+    def any(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """A batch of ``count`` sequences; all are of one length."""
+        return self._masked([(0, index % len(self.shards["train"])) for index in range(count)])
+
+    def _masked(self, places: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self.masking.batch(self.shards["train"].rows(index for _, index in places), self.seed, places)
 
     def heldout(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Batches of held-out sequences, spread over the shard, each with its one fixed mask."""
@@ -140,22 +150,32 @@ def phases(model: PreTrainedModel, machine: Machine, *, corpus: Corpus, options:
         value = heldout_loss(loss, corpus, machine)
         return {} if value is None else {name: value}
 
+    def batches(offset: int) -> Batches:
+        return Batches(
+            "pretrain.batch_size",
+            rows=lambda step: [f"sequence {index} of train.bin" for _, index in corpus.places(offset + step)],
+            length=lambda _: options.sequence_length,
+            largest=lambda count: loss(*corpus.any(count)),
+        )
+
     return [
         Phase(
             "head",
             warmup,
             lambda step: loss(*corpus.batch(step)),
-            [Group(head, options.head_learning_rate)],
+            [Group(head, options.head_learning_rate, "pretrain.head_learning_rate")],
             dropout=False,
             after=partial(measure, "heldout_loss_before"),
+            batches=batches(0),
         ),
         Phase(
             "all",
             steps,
             lambda step: loss(*corpus.batch(warmup + step)),
-            [Group(everything, options.learning_rate)],
+            [Group(everything, options.learning_rate, "pretrain.learning_rate")],
             dropout=options.dropout,
             after=partial(measure, "heldout_loss"),
+            batches=batches(warmup),
         ),
     ]
 

@@ -1,0 +1,177 @@
+"""Bytes are what their digest says, or they are not used.
+
+DVC trusts what it once wrote: a cache object that is still write-protected is handed out without another look, and a
+file whose size and time did not change counts as unchanged. Two lists say what should be there: a step's record holds
+the sha256 of every output, and an object of DVC's cache is named by its md5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regraft import dvc, files
+from regraft.errors import EnvironmentFault, Problem
+from regraft.workspace import Workspace
+
+REPAIR = "regraft doctor --repair"
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a look at the digests found."""
+
+    broken: tuple[Path, ...]
+    """Cache objects that do not have the md5 they are named by, and outputs that are not what their record says."""
+    read: int
+    """Files that were read."""
+    total: int
+    """Files there are; more than ``read`` where time ran out."""
+
+
+def altered(home: Path) -> list[Path]:
+    """Outputs of the step in ``home`` that its record lists otherwise: changed, missing or added; none without a record.
+
+    :raises ValueError: the record cannot be read.
+    """
+    record = home / "record.json"
+    if not record.is_file():
+        return []
+    listed, found = files.read_json(record)["outputs"], files.tree(home / "out")
+    return [home / "out" / name for name in sorted(listed.keys() | found.keys()) if listed.get(name) != found.get(name)]
+
+
+def recorded(workspace: Workspace, pipeline: str, step: str) -> dict[str, Any]:
+    """The record of a step that DVC gave back instead of running it.
+
+    :raises EnvironmentFault: the record or an output is not what was written; names the file and its cache object.
+    """
+    home = workspace.artifacts(pipeline, step)
+    stage = dvc.lock(workspace).get(f"{step}@{pipeline}", {})
+    record = home / "record.json"
+    expected = next((out["md5"] for out in stage.get("outs", []) if out["path"] == workspace.relative(record)), None)
+    faulty = [record] if expected and _md5(record) != expected else altered(home)
+    if not faulty:
+        return dict(files.read_json(record))
+    cache = _cache(workspace)
+    objects = _objects(cache, stage)
+    problems = [_problem(workspace, path, objects.get(workspace.relative(path)), cache) for path in faulty]
+    said = "; ".join(problem["message"] for problem in problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+    raise EnvironmentFault(f"the output of step '{step}' is not what was computed: {said}", fix=REPAIR, problems=problems)
+
+
+def _problem(workspace: Workspace, path: Path, md5: str | None, cache: Path) -> Problem:
+    shown, source = workspace.relative(path), cache / md5[:2] / md5[2:] if md5 else None
+    if not path.exists():
+        why = "is gone"
+    elif source is None:
+        why = "was added by hand"
+    elif source.is_file() and _md5(source) != md5:
+        why = f"comes from a corrupted object of DVC's cache, {workspace.relative(source)}"
+    else:
+        why = "was changed by hand"
+    return Problem(message=f"{shown} {why}", file=shown, rule="digest", value=md5, fix=REPAIR)
+
+
+def examine(workspace: Workspace, seconds: float = float("inf")) -> Examined:
+    """Hash the outputs of every step and every object of DVC's cache, newest first, for as long as ``seconds`` allow."""
+    homes = sorted(path.parent for path in workspace.root.glob("artifacts/*/*/record.json"))
+    cached = sorted(_cached(_cache(workspace)), key=lambda path: (-path.stat().st_mtime_ns, path))
+    end, broken, read = time.monotonic() + seconds, list[Path](), 0
+    for home in homes:
+        if time.monotonic() < end:
+            read += 1
+            broken += _altered_or_record(home)
+    for path in cached:
+        if time.monotonic() < end:
+            read += 1
+            broken += [path] if _md5(path) != _named(path) else []
+    return Examined(tuple(broken), read, len(homes) + len(cached))
+
+
+def _altered_or_record(home: Path) -> list[Path]:
+    try:
+        return altered(home)
+    except (ValueError, KeyError, TypeError):
+        return [home / "record.json"]
+
+
+def repair(workspace: Workspace) -> list[str]:
+    """Put back what can be had here, and set the rest aside so that it is computed or fetched again; what was done, as sentences.
+
+    Call it while no run is at work. A broken cache object is replaced by a whole copy in the workspace where there is one.
+    """
+    cache, aside = _cache(workspace), workspace.scratch / "broken"
+    found = examine(workspace).broken
+    said = []
+    objects = [path for path in found if path.is_relative_to(cache)]
+    copies = _whole_copies(workspace) if objects else {}
+    for path in objects:
+        aside.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, aside / _named(path))
+        copy = copies.get(_named(path))
+        if copy:
+            files.write_bytes(path, copy.read_bytes())
+            path.chmod(0o444)  # as DVC protects its objects
+        where = f"put back from {workspace.relative(copy)}" if copy else "set aside; `dvc fetch` or the next run brings it back"
+        said.append(f"{workspace.relative(path)} was corrupted: {where}")
+    root = workspace.root / "artifacts"
+    for home in sorted({root.joinpath(*path.relative_to(root).parts[:2]) for path in found if path not in objects}):
+        for name in ("out", "evidence", "record.json"):
+            _remove(home / name)
+        said.append(f"{workspace.relative(home)} was not what its record says: removed; the next run brings it back")
+    return said
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _cache(workspace: Workspace) -> Path:
+    return dvc.cache_folder(workspace) / "files" / "md5"
+
+
+def _cached(cache: Path) -> Iterator[Path]:
+    return (path for path in cache.glob("[0-9a-f][0-9a-f]/*") if path.is_file() and len(_named(path)) == 32)
+
+
+def _named(path: Path) -> str:
+    """The md5 that a cache object is named by; DVC marks listings of folders with ``.dir``."""
+    return path.parent.name + path.name.removesuffix(".dir")
+
+
+def _md5(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _objects(cache: Path, stage: Mapping[str, Any]) -> dict[str, str]:
+    """``{path: md5}`` of the files behind the outputs of a stage, as far as the listings of its folders can be read."""
+    found = dict[str, str]()
+    for out in stage.get("outs", []):
+        md5 = str(out["md5"])
+        if not md5.endswith(".dir"):
+            found[out["path"]] = md5
+            continue
+        try:
+            listing = files.read_json(cache / md5[:2] / md5[2:])
+            found |= {f"{out['path']}/{entry['relpath']}": entry["md5"] for entry in listing}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _whole_copies(workspace: Workspace) -> dict[str, Path]:
+    """Files of data/ and artifacts/ by md5, the listings of their folders left out."""
+    folders = [workspace.root / "artifacts", workspace.root / "data"]
+    return {_md5(path): path for folder in folders if folder.is_dir() for path in files.walk(folder)}

@@ -1,0 +1,123 @@
+"""Batches that cannot be trained on: real losses that are not finite, and a real allocation that fails."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOM = 120_000_000
+"""Bytes that training may allocate: less than 512 rows of 64 tokens need, with fixed costs below 100 MB."""
+TRAIN = """
+import random, resource
+from dataclasses import replace
+from pathlib import Path
+import pandas as pd
+import torch
+from regraft.config import FinetuneOptions, PretrainOptions
+from regraft.errors import RegraftError
+from regraft.running import Running, running
+from regraft.text.packing import pack
+from regraft.train import classify, encoder, loop, mlm
+from regraft.train.machine import Machine
+
+# In bf16 oneDNN falls back to kernels that take minutes when an allocation fails.
+HERE = replace(Machine.here(), precision="fp32", threads=1)
+Machine.here = classmethod(lambda cls: HERE)
+
+def train(kind, base, home, batch, room=None, poison=None):
+    if poison:
+        model, _ = encoder.load(__import__("transformers").AutoModel, base)
+        with torch.no_grad():  # finite, until LayerNorm adds 32 of them up
+            model.embeddings.word_embeddings.weight[encoder.tokenizer(base).convert_tokens_to_ids(poison)] = 3e38
+        encoder.save(model, base, home / "base")
+        base = home / "base"
+    words = ["seed", "rose", "tide", "keel", "the", "a", "of", "and"]
+    draw = random.Random(1)
+    texts = [" ".join(draw.choice(words) for _ in range(60)) for _ in range(1200)]
+    run = loop.Training.run
+    def limited(self, found):
+        if room:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + room, resource.RLIM_INFINITY))
+        return run(self, found)
+    loop.Training.run = limited
+    with running(Running(pipeline="p", step=kind, checkpoints=home / "checkpoints")):
+        try:
+            if kind == "pretrain":
+                (home / "tokens").mkdir()
+                spoilt = ["rose tide"] * 40 + [poison] * 300 if poison else texts
+                pack([(spoilt, [False] * len(spoilt))], encoder.backend(base), 64, home / "tokens")
+                size = {"sequence_length": 64, "batch_size": batch, "head_warmup_tokens": batch * 64}
+                options = PretrainOptions(budget_tokens=max(1000, batch * 128), **size)
+                mlm.pretrain(base, home / "tokens", options, 17, home / "out")
+            else:
+                rows = pd.DataFrame({"id": [f"row-{n}" for n in range(1200)], "text": texts, "label": ["a", "b"] * 600, "split": "train"})
+                if poison:
+                    rows = rows[:40].copy()
+                    rows.loc[30, "text"] = f"{poison} " + texts[30]
+                options = FinetuneOptions(epochs=1, batch_size=batch, max_length=64)
+                classify.finetune(base, rows, ["a", "b"], options, name=kind, text_column="text", seed=17, out=home / "out")
+        except RegraftError as error:
+            print(error.exit_code, error, "| next:", error.fix)
+"""
+
+
+@pytest.fixture
+def base(tiny_template: Path) -> Path:
+    return tiny_template / "models" / "tiny"
+
+
+@pytest.fixture
+def train(monkeypatch):
+    from regraft.train.loop import Training
+    from regraft.train.machine import Machine
+
+    for kind, name in ((Training, "run"), (Machine, "here")):
+        monkeypatch.setattr(kind, name, kind.__dict__[name])  # put back what the text below replaces
+    scope: dict[str, Callable[..., None]] = {"__name__": "train"}
+    exec(TRAIN, scope)
+    return scope["train"]
+
+
+def test_one_poisoned_row_stops_fine_tuning_and_is_among_the_rows_named(train, base, tmp_path, capsys):
+    train("finetune", base, tmp_path, 4, poison="gull")
+    said = capsys.readouterr().out
+    step, rows = re.match(r"2 finetune: the loss of step (\d+) of 10 is nan; its batch: (.*?); ", said).groups()
+    assert "row-30" in rows.split(", ")
+    assert len(rows.split(", ")) == 4
+    assert int(step) > 1, "choose another seed: the first step would have nothing to keep"
+    assert f"kept in {tmp_path}/checkpoints/{int(step) - 1:08d}" in said
+    assert said.endswith("next: regraft run p --set finetune.learning_rate=0.0001 --set finetune.head_learning_rate=0.0003\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_poisoned_base_model_is_not_blamed_on_the_learning_rate(train, base, tmp_path, capsys):
+    train("pretrain", base, tmp_path, 4, poison="gull")
+    said = capsys.readouterr().out
+    assert re.match(r"2 pretrain: the loss of step 1 of \d+ is nan; its batch: sequence \d+ of train.bin, ", said), said
+    assert said.endswith("next: mend these rows in the data, or name another base_model in the pipeline file\n")
+
+
+@pytest.mark.parametrize("kind", ["pretrain", "finetune"])
+def test_out_of_memory_names_the_batch_and_proposes_one_that_then_fits(base, tmp_path, kind):
+    def run(name: str, batch: int) -> str:
+        home = tmp_path / name
+        home.mkdir()
+        call = f"\nimport sys\nsys.stdout = open({str(home / 'log')!r}, 'w')\n"
+        call += f"train({kind!r}, Path({str(base)!r}), Path({str(home)!r}), {batch}, room={ROOM})\n"
+        child = multiprocessing.get_context("forkserver").Process(target=exec, args=(TRAIN + call, {"__name__": "train"}))
+        child.start()
+        child.join()
+        assert child.exitcode == 0
+        return (home / "log").read_text()
+
+    said = run("first", 512)
+    found = re.match(rf"8 {kind}: out of memory at a batch of 512 x (62|64) tokens \(.*allocate.*\); (\d+) rows of the longest", said)
+    assert found, said
+    assert said.endswith(f"next: regraft run p --set {kind}.batch_size={found[2]}\n")
+    assert run("second", int(found[2])) == ""
+    assert (tmp_path / "second" / "out" / "model.safetensors").is_file()

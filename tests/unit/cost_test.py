@@ -1,0 +1,178 @@
+"""What a run will cost, from records that lie where DVC keeps them; no DVC runs."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from regraft import base_model, cost, files, limits
+from regraft.cores import cores, device
+from regraft.cost import RunCost, StepCost, estimate, require_room
+from regraft.errors import EnvironmentFault
+from regraft.plan import Assessment, StepState
+from regraft.resolve import resolve
+from regraft.workspace import Workspace
+
+SIZES = {"rows": 1000, "labels": 10, "splits": 500, "encoder": 90_000, "labelled": 11_000, "tokens": 4000}
+
+
+@pytest.fixture
+def model(tiny: Workspace) -> int:
+    """Bytes of the tiny model in fp32, with its tokenizer."""
+    folder = tiny.root / "models" / "tiny"
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def remember(workspace: Workspace, step: str, model: int, *, pipeline: str = "tiny", lock: bool = True, **said: Any) -> None:
+    """Leave one earlier run of ``step``: an entry of dvc.lock or of the run cache, and its record in DVC's cache."""
+    params = resolve(workspace, "tiny")[step]
+    record = {"run": f"{pipeline}-1", "started": "2026-01-01", "seconds": 60.0, "device": device(), "threads": cores(), "params": params}
+    inputs = {name: {"path": f"artifacts/{pipeline}/{name}"} for name in workspace.step(step).inputs}
+    record = {**record, "inputs": inputs, "metrics": {"tokens": 2000, "head_steps": 2}} | said
+    path = workspace.root / "record.json"
+    files.write_json(path, record)
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    cache = workspace.root / ".dvc" / "cache"
+    (cache / "files" / "md5" / md5[:2]).mkdir(parents=True, exist_ok=True)
+    shutil.move(path, cache / "files" / "md5" / md5[:2] / md5[2:])
+    home = f"artifacts/{pipeline}/{step}"
+    outs = [{"path": f"{home}/out", "md5": "0.dir", "size": model}, {"path": f"{home}/record.json", "md5": md5, "size": 1}]
+    deps = [{"path": item["path"], "size": SIZES[name]} for name, item in inputs.items()]
+    entry = {"cmd": f"regraft step {step} --pipeline {pipeline} --step-version 1", "deps": deps, "outs": outs}
+    if lock:
+        path = workspace.root / "dvc.lock"
+        stages = yaml.safe_load(path.read_text())["stages"] if path.is_file() else {}
+        files.write_text(path, yaml.safe_dump({"schema": "2.0", "stages": {**stages, f"{step}@{pipeline}": entry}}))
+    else:
+        files.write_text(cache / "runs" / "ab" / md5 / md5, yaml.safe_dump(entry))
+
+
+def costs(workspace: Workspace, *names: str, sets: tuple[str, ...] = ()) -> dict[str, StepCost]:
+    """The estimate where ``names`` run."""
+    states = [StepState(step.name, "stale" if step.name in names else "fresh", (), True) for step in workspace.steps]
+    found = estimate(workspace, "tiny", resolve(workspace, "tiny", sets), Assessment(tuple(states), None))
+    return {step.name: step for step in found.steps}
+
+
+def test_without_records_times_are_unknown_and_said_to_be(tiny: Workspace, model: int) -> None:
+    found = costs(tiny, *(step.name for step in tiny.steps))
+    assert {step.minutes for step in found.values()} == {None}
+    assert found["contract"].disk_bytes is None
+    assert found["contract"].based_on == "time unknown: no earlier run of it; disk unknown"
+    # What a training keeps follows from its model: two copies of it, and three checkpoints of weights and two moments.
+    assert found["pretrain"].disk_bytes == pytest.approx((2 + 9) * model, rel=0.1)
+    assert found["pretrain"].tokens == 2500
+
+
+@pytest.mark.parametrize(
+    ("step", "assignment", "factor"),
+    [
+        ("finetune", "finetune.epochs=6", 3),
+        ("finetune_base", "finetune.epochs=1", 0.5),
+        ("finetune", "finetune.learning_rate=0.1", 1),
+        ("pretrain", "pretrain.budget_tokens=9500", 4),
+        ("pretrain", "pretrain.learning_rate=0.1", 1),
+    ],
+)
+def test_time_grows_with_the_tokens_trained_on(tiny: Workspace, model: int, step: str, assignment: str, factor: float) -> None:
+    remember(tiny, step, model)
+    found = costs(tiny, step, sets=(assignment,))[step]
+    assert found.minutes == pytest.approx(factor)
+    assert found.tokens == pytest.approx(factor * (2500 if step == "pretrain" else 2000))
+    assert found.based_on.startswith("time by tokens, from tiny-1; ")
+
+
+def test_time_grows_with_the_data_and_so_does_that_of_the_steps_behind(tiny: Workspace, model: int) -> None:
+    data = tiny.root / "data" / "rows.jsonl"
+    remember(tiny, "contract", 100, inputs={"labelled": {"path": "artifacts/tiny/labelled"}})
+    remember(tiny, "finetune", model)
+    before = SIZES["labelled"]
+    data.write_bytes((b"x" * 99 + b"\n") * (3 * before // 100))
+    found = costs(tiny, "contract", "finetune")
+    assert found["contract"].minutes == pytest.approx(3)
+    assert found["contract"].disk_bytes == 2 * 300
+    assert found["finetune"].tokens == 6000
+    assert found["finetune"].minutes == pytest.approx(3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"threads": 99}, {"device": "tpu"}, {"params": {"of": "another version"}}, {"seconds": 0.0}],
+    ids=lambda other: next(iter(other)),
+)
+def test_records_of_another_machine_or_step_tell_no_time(tiny: Workspace, model: int, other: dict[str, Any]) -> None:
+    remember(tiny, "pretrain", model, **other)
+    assert costs(tiny, "pretrain")["pretrain"].minutes is None
+
+
+def test_a_model_of_another_size_tells_no_time(tiny: Workspace, model: int) -> None:
+    remember(tiny, "pretrain", 4 * model)
+    found = costs(tiny, "pretrain")["pretrain"]
+    assert found.minutes is None
+    assert "with a base model of this size" in found.based_on
+
+
+def test_the_median_of_the_runs_nearest_in_work_is_taken_whatever_their_pipeline(tiny: Workspace, model: int) -> None:
+    remember(tiny, "pretrain", model, run="tiny-9", started="2026-01-09")
+    for number, seconds in ((2, 30.0), (3, 600.0)):
+        remember(tiny, "pretrain", model, lock=False, pipeline="other", run=f"other-{number}", seconds=seconds)
+    far = resolve(tiny, "tiny", ["pretrain.budget_tokens=2000000"])["pretrain"]
+    remember(tiny, "pretrain", model, lock=False, run="tiny-far", params=far, seconds=1.0)
+    found = costs(tiny, "pretrain")["pretrain"]
+    assert found.minutes == pytest.approx(1)
+    assert "tiny-far" not in found.based_on
+
+
+def test_a_broken_entry_of_the_run_cache_is_left_out(tiny: Workspace, model: int) -> None:
+    remember(tiny, "pretrain", model)
+    files.write_text(tiny.root / ".dvc/cache/runs/ab/cd/ef", "cmd: regraft step pretrain --pipeline tiny --step-version 1\nouts: [")
+    assert costs(tiny, "pretrain")["pretrain"].minutes == pytest.approx(1)
+
+
+def step_cost(disk: int | None, kept: int | None, minutes: float | None = 1.0) -> StepCost:
+    return StepCost("s", None, minutes, disk, kept, "")
+
+
+def test_a_run_needs_what_stays_and_the_checkpoints_of_one_step_at_a_time() -> None:
+    total = RunCost((step_cost(1100, 200), step_cost(1500, 300), step_cost(50, 50)), 1000, registry_bytes=100)
+    assert total.disk_bytes == 200 + 300 + 50 + 1200 + 100
+    assert total.minutes == 3
+    unknown = RunCost((step_cost(None, None, None), step_cost(70, 70)), 1000)
+    assert (unknown.minutes, unknown.disk_bytes, unknown.unknown, unknown.partly) == (None, 70, ("s",), True)
+    assert RunCost((), 0).disk_bytes is None
+
+
+def test_a_run_is_refused_below_what_it_needs_and_not_at_it(tmp_path: Path) -> None:
+    total = RunCost((step_cost(3_000_000, 1000),), 3_000_000)
+    require_room(total, Workspace(tmp_path), "p")
+    require_room(replace(total, steps=(step_cost(None, None),), free_bytes=0), Workspace(tmp_path), "p")
+    with pytest.raises(EnvironmentFault, match=r"needs about 3 MB of disk, 3 MB are free") as refused:
+        require_room(replace(total, free_bytes=2_999_999), Workspace(tmp_path), "p")
+    assert refused.value.exit_code == 8
+
+
+def test_the_parameters_of_a_model_are_counted_from_its_header(tiny: Workspace) -> None:
+    from safetensors.numpy import load_file
+
+    folder = tiny.root / "models" / "tiny"
+    assert base_model.parameters(folder) == sum(value.size for value in load_file(folder / "model.safetensors").values())
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (53_200, "53.2 kB"), (999_900, "1 MB"), (1.25e9, "1.25 GB"), (5e12, "5,000 GB")],
+)
+def test_sizes_are_for_people(count: float, words: str) -> None:
+    assert limits.size(count) == words
+
+
+def test_two_kept_checkpoints_and_one_being_written_is_what_the_trainer_does() -> None:
+    from regraft.train import checkpoint
+
+    assert cost.CHECKPOINTS == checkpoint.KEPT + 1
