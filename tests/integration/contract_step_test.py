@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -19,8 +20,9 @@ sys.path.append(str(Path(__file__).parents[2]))
 from regraft import files
 from regraft.config import PipelineContext, PipelineOptions
 from regraft.data.contract import Contract, default_contract, load_contract
-from regraft.data.quarantine import judge
-from regraft.data.reading import Row
+from regraft.config import TaskOptions
+from regraft.data.judging import judge
+from regraft.data.rows import Row
 from regraft.errors import DataRejected, RegraftError
 from tasks.contract import CONTRACT, ContractConfig
 from tasks.corpus import CORPUS, CorpusConfig
@@ -199,16 +201,16 @@ def test_the_report_opens_without_a_network_and_without_running_anything(tmp_pat
     assert "values must match this regular expression" in page, "what follows a value is still there"
 
 
-def test_a_rule_that_raises_is_not_a_rule_that_passed(monkeypatch):
+def test_a_rule_that_raises_is_not_a_rule_that_passed(monkeypatch, tmp_path):
     from regraft.data import validate
 
-    def blind(rows, wanted, contract, original=validate._run):
-        return original(rows, wanted, contract.model_copy(update={"columns": contract.columns[:1]}))
+    def blind(columns, wanted, contract, original=validate._run):
+        return original(columns, wanted, contract.model_copy(update={"columns": contract.columns[:1]}))
 
     monkeypatch.setattr(validate, "_run", blind)
     rows = [Row("f", n, {"id": str(n), "text": "sentence", "label": "red"}, (), {}) for n in range(3)]
     with pytest.raises(DataRejected, match=r'could not be evaluated: .*"(text|label)" in BatchData does not exist'):
-        judge(rows, Contract.model_validate(RULES))
+        judge(lambda: rows, Contract.model_validate(RULES), tmp_path)
 
 
 LIKELY = ["red", "blue", "gren", "a1", "a2", "sentence", "NaN", "None", "$x", "{}"]
@@ -223,20 +225,22 @@ def kept(values: dict[str, str | None], rows: list[dict[str, str | None]]) -> bo
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.fixed_dictionaries({"id": VALUES, "text": VALUES, "label": VALUES}), min_size=1, max_size=12))
-def test_accepted_and_quarantined_are_what_was_read_and_each_on_the_right_side(rows):
+@given(st.lists(st.fixed_dictionaries({"id": VALUES, "text": VALUES, "label": VALUES}), min_size=1, max_size=12), st.sampled_from([2, 5, 100]))
+def test_accepted_and_quarantined_are_what_was_read_and_each_on_the_right_side(rows, chunk_rows):
     read = [Row("f", n, values, (), values) for n, values in enumerate(rows)]
-    judged = judge(read, Contract.model_validate(RULES))
-    assert judged.read == len(rows)
-    assert sorted(row.number for row in [*judged.accepted, *(row for row, _ in judged.quarantined)]) == list(range(len(rows)))
-    assert [row.number for row in judged.accepted] == [n for n, values in enumerate(rows) if kept(values, rows)]
-    assert all(faults for _, faults in judged.quarantined)
+    with TemporaryDirectory() as folder:
+        judged = judge(lambda: read, Contract.model_validate(RULES), Path(folder), chunk_rows)
+        quarantined = list(judged.quarantine())
+        assert judged.kept + judged.quarantined == judged.read == len(rows)
+        assert [row.number for row, _ in quarantined] == [n for n, values in enumerate(rows) if not kept(values, rows)]
+        assert [key for keys, in judged.values("id") for key in keys] == [values["id"] for values in rows if kept(values, rows)]
+        assert all(faults for _, faults in quarantined)
 
 
-def test_the_demos_contract_accepts_a_demo_row():
+def test_the_demos_contract_accepts_a_demo_row(tmp_path):
     contract = Contract.model_validate(load_contract(DEMO))
     values = {"id": "1", "text": "Find a file in the texmf tree by its name.", "label": "matplotlib", "source": "matplotlib.dviread"}
-    assert len(judge([Row("f", 1, values, (), values)], contract).accepted) == 1
+    assert judge(lambda: [Row("f", 1, values, (), values)], contract, tmp_path).kept == 1
 
 
 def deal_out(folder: Path, texts: Path, corpus: Path) -> Path:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from regraft.data.documents import read_corpus
-from regraft.data.reading import Row, read_rows
+from regraft.data.reading import read_rows
+from regraft.data.rows import Row
 from regraft.data.sources import Source
 from regraft.errors import DataRejected
 
@@ -16,7 +17,7 @@ COLUMNS = ("id", "text", "label")
 
 
 def read(path: Path) -> list[Row]:
-    return read_rows(Source("data.labelled", path, path.name), COLUMNS, COLUMNS)
+    return list(read_rows(Source("data.labelled", path, path.name), COLUMNS, COLUMNS))
 
 
 def rejected(path: Path) -> DataRejected:
