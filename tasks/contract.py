@@ -49,9 +49,9 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     contract, task, listed = config.contract, config.task, evidence(out) / "quarantine.csv"
     required = [column.name for column in contract.columns if column.required]
     source = Source.of("data.labelled", inputs, config.labelled)
-    with TemporaryDirectory(dir=out.parent, prefix="spool-") as spool:
-        judged = judge(lambda: read_rows(source, required, [column.name for column in contract.columns]), contract, Path(spool))
-        waiting = Path(spool) / "quarantine.parquet"
+    with TemporaryDirectory(dir=out.parent, prefix="rows-") as store:
+        judged = judge(lambda: read_rows(source, required, [column.name for column in contract.columns]), contract, Path(store))
+        waiting = Path(store) / "quarantine.parquet"
         told = quarantine.write_quarantine(waiting, listed, judged, task)
         if judged.result is not None:
             files.write_text(evidence(out) / "data_docs" / "index.html", data_docs(judged.result, f"{contract.id} {contract.version}"))

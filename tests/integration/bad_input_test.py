@@ -65,7 +65,7 @@ def judge(workspace: Workspace, cli: Callable[..., object]) -> object:
          ["r.jsonl:21: not JSON: Expecting ':' delimiter, column 21"]),
         ("r.jsonl", "\n".join(OBJECTS).replace('"red"', "3"), None, ["data/r.jsonl:2: label is the number 3, not a string"]),
         ("r.jsonl", json.dumps([json.loads(line) for line in OBJECTS]), None, ["a JSON array", "next: jq -c '.[]' data/r.jsonl > "]),
-        ("r.xlsx", b"PK\x03\x04", None, ["data/r.xlsx: data.labelled reads .csv, .jsonl only [file.type]"]),
+        ("r.xlsx", b"PK\x03\x04", None, ["data/r.xlsx: data.labelled reads .csv, .tsv, .jsonl (each also as .gz) and .parquet [file.type]", "next: save it as CSV UTF-8"]),
     ],
 )  # fmt: skip
 def test_a_bad_hand_in_is_told_by_file_line_and_rule_and_leaves_no_output(name, content, contract, says, tiny, cli):

@@ -20,7 +20,6 @@ sys.path.append(str(Path(__file__).parents[2]))
 from regraft import files
 from regraft.config import PipelineContext, PipelineOptions
 from regraft.data.contract import Contract, default_contract, load_contract
-from regraft.config import TaskOptions
 from regraft.data.judging import judge
 from regraft.data.rows import Row
 from regraft.errors import DataRejected, RegraftError
@@ -225,7 +224,9 @@ def kept(values: dict[str, str | None], rows: list[dict[str, str | None]]) -> bo
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.fixed_dictionaries({"id": VALUES, "text": VALUES, "label": VALUES}), min_size=1, max_size=12), st.sampled_from([2, 5, 100]))
+@given(
+    st.lists(st.fixed_dictionaries({"id": VALUES, "text": VALUES, "label": VALUES}), min_size=1, max_size=12), st.sampled_from([2, 5, 100])
+)
 def test_accepted_and_quarantined_are_what_was_read_and_each_on_the_right_side(rows, chunk_rows):
     read = [Row("f", n, values, (), values) for n, values in enumerate(rows)]
     with TemporaryDirectory() as folder:
@@ -233,7 +234,7 @@ def test_accepted_and_quarantined_are_what_was_read_and_each_on_the_right_side(r
         quarantined = list(judged.quarantine())
         assert judged.kept + judged.quarantined == judged.read == len(rows)
         assert [row.number for row, _ in quarantined] == [n for n, values in enumerate(rows) if not kept(values, rows)]
-        assert [key for keys, in judged.values("id") for key in keys] == [values["id"] for values in rows if kept(values, rows)]
+        assert [key for (keys,) in judged.values("id") for key in keys] == [values["id"] for values in rows if kept(values, rows)]
         assert all(faults for _, faults in quarantined)
 
 

@@ -110,7 +110,6 @@ def test_a_null_or_absent_label_is_missing_and_other_columns_keep_their_json(tmp
     ("rows.csv", b'id,text,label\n1,x,a\n2,"x,a\n3,x,a\n', "csv.quotes", "never closed"),
     ("rows.jsonl", b'[{"id":"1","text":"x","label":"a"}]', "jsonl.lines", "a JSON array"),
     ("rows.jsonl", b'{"id":"1","text":"x","category":"a"}\n', "header.required", "no column 'label'"),
-    ("rows.tsv", b"id\ttext\tlabel\n", "file.type", "reads .csv, .jsonl only"),
 ])  # fmt: skip
 def test_a_faulty_file_is_rejected_by_name_rule_and_fix(tmp_path, name, content, rule, words):
     error = rejected(write(tmp_path, name, content))

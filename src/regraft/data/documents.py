@@ -1,6 +1,7 @@
 """The corpus: documents of unlabelled text.
 
-A ``.txt`` file is cut at blank lines, one paragraph a document; tables hold one document a row in the text column. A row that cannot be read is left out and counted: one bad line in millions is no reason to stop.
+A ``.txt`` file is cut at blank lines, one paragraph a document; tables hold one document a row in the text column. A
+row that cannot be read is left out and counted: one bad line in millions is no reason to stop.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def read_corpus(source: Source, column: str) -> Corpus:
     found = Corpus([], [])
     for path, shown in list_files(source, TEXTS):
         if suffix_of(path) == ".txt":
-            found.documents.extend(_paragraphs(path, shown, problems))
+            found.documents.extend(read_paragraphs(path, shown, problems))
             continue
         for row in read_file(path, shown, (column,), (column,), problems):
             text, where = row.values.get(column), f"{row.file}:{row.number}"
@@ -52,7 +53,8 @@ def read_corpus(source: Source, column: str) -> Corpus:
     return found
 
 
-def _paragraphs(path: Path, shown: str, problems: list[Problem]) -> Iterator[Document]:
+def read_paragraphs(path: Path, shown: str, problems: list[Problem]) -> Iterator[Document]:
+    """The paragraphs of a .txt file; what is wrong with it as a whole goes to ``problems``."""
     with faults_of_file(path, shown, problems):
         if wrong := whole_problem(path, shown):
             problems.append(wrong)

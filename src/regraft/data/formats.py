@@ -149,4 +149,6 @@ def gzip_problem(path: Path, shown: str, error: Exception) -> Problem:
         return Problem(message="the name promises .gz, but the file is not gzip", file=shown, rule="file.gzip", fix=fix)
     why = "it was cut short" if isinstance(error, EOFError) else f"it is damaged ({error})"
     message = f"gzip ends badly after {done:,} unpacked bytes, in line {row:,}: {why}"
-    return Problem(message=message, file=shown, row=row, rule="file.gzip", fix=f"fetch it again; gzip -t {shlex.quote(shown)} must be silent")
+    return Problem(
+        message=message, file=shown, row=row, rule="file.gzip", fix=f"fetch it again; gzip -t {shlex.quote(shown)} must be silent"
+    )

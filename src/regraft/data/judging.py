@@ -1,6 +1,6 @@
 """Every row on one of two sides: it keeps the contract, or it is quarantined. However many rows, a chunk of them at a time.
 
-Rows are read once. Great Expectations judges each chunk; what it says, and the values, go to disk (:mod:`.spool`), and
+Rows are read once. Great Expectations judges each chunk; what it says, and the values, go to disk (:mod:`.chunks`), and
 what it cannot see, a value that stands in two chunks, is found afterwards (:mod:`.repeats`). Only where rows are
 quarantined are the files read again, for those rows as they stood: an accepted row is its values, a quarantined one is
 what somebody typed.
@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from regraft.data.chunks import Bools, ChunkStore
 from regraft.data.contract import Contract
 from regraft.data.repeats import Repeats, hashes
 from regraft.data.report import merged
 from regraft.data.rows import Fault, Row
-from regraft.data.spool import Bools, Spool
 from regraft.data.validate import Rule, rules, validate
 from regraft.errors import EnvironmentFault
 
@@ -34,12 +34,17 @@ CHUNK_CHARS = 2**25
 """Long texts make a chunk end earlier."""
 
 NUMBER, SHAPE, WHOLE, BAD = "#number", "#shape", "#whole", "#bad"
-"""What the spool keeps of a row besides its values: its place, its columns, whether they can be told apart, any fault."""
+"""What the store keeps of a row besides its values: its place, its columns, whether they can be told apart, any fault."""
 
 
 def value(column: str) -> str:
-    """Where the spool keeps the values of ``column``."""
+    """Where the store keeps the values of ``column``."""
     return f"v:{column}"
+
+
+def breaks(rule: str) -> str:
+    """Where the store keeps which rows break ``rule``; it has no such column for uniqueness."""
+    return f"b:{rule}"
 
 
 @dataclass
@@ -49,21 +54,21 @@ class Judged:
     again: Callable[[], Iterable[Row]]
     """Reads the rows once more, in the same order."""
     rules: Sequence[Rule]
-    spool: Spool
+    store: ChunkStore
     result: Any = None
     """Great Expectations' own result; None where no row could be told apart."""
     accepted: list[Bools] = field(default_factory=list)
-    """For every chunk of the spool, which rows keep the contract."""
+    """For every chunk of the store, which rows keep the contract."""
     repeats: dict[str, Repeats] = field(default_factory=dict)
     """Column that has to be unique -> rows that share a value of it."""
     shapes: dict[tuple[str, ...], int] = field(default_factory=dict)
-    """Columns that a row may have, in its order -> the number that stands for them in the spool."""
+    """Columns that a row may have, in its order -> the number that stands for them in the store."""
     files: list[tuple[int, str]] = field(default_factory=list)
     """The first row of each file, and its name."""
 
     @property
     def read(self) -> int:
-        return self.spool.rows
+        return self.store.rows
 
     @property
     def kept(self) -> int:
@@ -94,12 +99,12 @@ class Judged:
         return found
 
     def _chunks(self) -> Iterator[tuple[pa.Table, Bools]]:
-        return zip(self.spool.chunks, self.accepted, strict=True)
+        return zip(self.store.tables, self.accepted, strict=True)
 
     def quarantine(self) -> Iterator[tuple[Row, tuple[Fault, ...]]]:
         """Quarantined rows in the order of reading, as they stand in the files, each with all that is wrong with it."""
         rows, done = iter(self.again()), 0
-        for number, (start, (table, mask)) in enumerate(zip(self.spool.starts, self._chunks(), strict=True)):
+        for number, (start, (table, mask)) in enumerate(zip(self.store.starts, self._chunks(), strict=True)):
             if mask.all():
                 continue
             broken = {rule.id: self._broken(rule, number, table) for rule in self.rules}
@@ -117,7 +122,7 @@ class Judged:
     def _broken(self, rule: Rule, chunk: int, table: pa.Table) -> Bools:
         if rule.unique:
             return self.repeats[rule.column].masks[chunk]
-        found: Bools = table[rule.id].to_numpy()
+        found: Bools = table[breaks(rule.id)].to_numpy()
         return found
 
     def _fault(self, rule: Rule, row: Row, number: int) -> Fault:
@@ -128,17 +133,17 @@ class Judged:
         return rule.fault(row.values.get(rule.column), ", ".join(map(self._place, first)) + more)
 
     def _place(self, number: int) -> str:
-        table, index = self.spool.place(number)
+        table, index = self.store.place(number)
         file = self.files[bisect_right(self.files, number, key=lambda begun: begun[0]) - 1][1]
         return f"{file}:{table[NUMBER][index]}"
 
 
 def judge(again: Callable[[], Iterable[Row]], contract: Contract, folder: Path, chunk_rows: int = CHUNK_ROWS) -> Judged:
-    """Sort the rows by whether they keep ``contract``; ``folder`` is for the spool and may go when the result has been used.
+    """Sort the rows by whether they keep ``contract``; ``folder`` is for the store and may go when the result has been used.
 
     ``again`` is called once, and once more if the quarantined rows are asked for.
     """
-    judged = Judged(again, list(rules(contract)), Spool(folder))
+    judged = Judged(again, list(rules(contract)), ChunkStore(folder))
     columns = [column.name for column in contract.columns]
     unique = [column.name for column in contract.columns if column.unique]
     alone = dict[tuple[int, str], list[int]]()
@@ -147,11 +152,11 @@ def judge(again: Callable[[], Iterable[Row]], contract: Contract, folder: Path, 
             _note_files(judged, chunk)
         broken, result = _validated(chunk, columns, contract)
         judged.result = merged(judged.result, result)
-        alone.update({(len(judged.spool.chunks), name): broken.pop(f"{name}.unique") for name in unique if f"{name}.unique" in broken})
-        judged.spool.append(_stored(chunk, broken, judged, unique))
-    judged.repeats = {name: Repeats(judged.spool, value(name), f"h:{name}") for name in unique}
+        alone.update({(len(judged.store.tables), name): broken.pop(f"{name}.unique") for name in unique if f"{name}.unique" in broken})
+        judged.store.append(_stored(chunk, broken, judged, unique))
+    judged.repeats = {name: Repeats(judged.store, value(name), f"h:{name}") for name in unique}
     _agree(judged, alone)
-    for number, table in enumerate(judged.spool.chunks):
+    for number, table in enumerate(judged.store.tables):
         bad: Bools = table[BAD].to_numpy()
         judged.accepted.append(~np.logical_or.reduce([bad, *(repeats.masks[number] for repeats in judged.repeats.values())]))
     return judged
@@ -171,7 +176,7 @@ def _chunks(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
 
 
 def _note_files(judged: Judged, chunk: Sequence[Row]) -> None:
-    for number, row in enumerate(chunk, start=judged.spool.rows):
+    for number, row in enumerate(chunk, start=judged.store.rows):
         if not judged.files or judged.files[-1][1] != row.file:
             judged.files.append((number, row.file))
 
@@ -189,7 +194,7 @@ def _validated(chunk: Sequence[Row], columns: Sequence[str], contract: Contract)
 
 
 def _stored(chunk: Sequence[Row], broken: Mapping[str, Collection[int]], judged: Judged, unique: Collection[str]) -> dict[str, pa.Array]:
-    """One chunk of the spool."""
+    """One chunk of the store."""
     shapes = [judged.shapes.setdefault(tuple(row.values), len(judged.shapes)) for row in chunk]
     bad = np.array([bool(row.faults) for row in chunk])
     flags = {}
@@ -205,7 +210,7 @@ def _stored(chunk: Sequence[Row], broken: Mapping[str, Collection[int]], judged:
         SHAPE: pa.array(shapes, pa.int32()),
         WHOLE: pa.array([row.whole for row in chunk], pa.bool_()),
         BAD: pa.array(bad),
-        **{rule: pa.array(flag) for rule, flag in flags.items()},
+        **{breaks(rule): pa.array(flag) for rule, flag in flags.items()},
         **{f"h:{name}": hashes(values[name]) for name in unique},
         **{value(name): pa.array(values[name], pa.string()) for name in names},
     }

@@ -68,7 +68,8 @@ class Deal:
         """Add the accepted rows to ``{label: {split: rows}}``; a label that has train and test rows is not counted further."""
         for keys, labels in judged.values(self.column or task.id, task.label):
             for key, label in zip(keys, labels, strict=True):
-                splits = dealt.setdefault(label, Counter())
+                if (splits := dealt.get(label)) is None:
+                    splits = dealt[label] = Counter()
                 if not ("train" in splits and "test" in splits):  # hashing 10,000,000 ids would take 13 s
                     splits[key if self.column else split_of(self.seed, key, self.test, self.dev)] += 1
 

@@ -28,7 +28,10 @@ def read_parquet(path: Path, file: str, required: Sequence[str], strings: Collec
     try:
         # Without these two the whole row group is fetched first: 9 times the memory on a 1 GB file of one group.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as table:
-            if faults := [*header_problems(table.schema_arrow.names, file, None, required), *_type_problems(table.schema_arrow, file, strings)]:
+            if faults := [
+                *header_problems(table.schema_arrow.names, file, None, required),
+                *_type_problems(table.schema_arrow, file, strings),
+            ]:
                 problems += faults
                 return
             for batch in table.iter_batches(BATCH):

@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from regraft import files
 from regraft.config import TaskOptions
-from regraft.data.judging import WHOLE, Judged, value
+from regraft.data.judging import WHOLE, Judged, breaks, value
 from regraft.data.rows import Fault, Row
 from regraft.data.sources import MAX_OF_A_RULE
-from regraft.data.tables import TableWriter
+from regraft.data.writing import TableWriter
 from regraft.errors import Problem
 
 MEND = "mend the row or remove it"
@@ -94,11 +94,11 @@ def write_texts(path: Path, judged: Judged, task: TaskOptions, split: str | None
     place in a given split.
     """
     kept = []
-    for number, table in enumerate(judged.spool.chunks):
+    for number, table in enumerate(judged.store.tables):
         usable = table[WHOLE].to_numpy() & ~judged.repeats[task.id].masks[number]
         usable &= table[value(task.id)].is_valid().to_numpy() & table[value(task.text)].is_valid().to_numpy()
         if split is not None:
-            usable &= table[value(split)].is_valid().to_numpy() & ~table[f"{split}.valid_values"].to_numpy()
+            usable &= table[value(split)].is_valid().to_numpy() & ~table[breaks(f"{split}.valid_values")].to_numpy()
         kept.append(usable)
     _write_sorted(path, judged, task.id, kept, {"id": task.id, "text": task.text, **({"split": split} if split is not None else {})})
 
@@ -115,7 +115,7 @@ def _write_sorted(path: Path, judged: Judged, key: str, kept: Sequence[np.ndarra
     schema = pa.schema([(name, pa.string()) for name in named])
     columns = list(dict.fromkeys(value(name) for name in (key, *named.values())))
     with TableWriter(path, schema) as writer:
-        for bucket in judged.spool.in_order(value(key), kept, columns):
+        for bucket in judged.store.in_order(value(key), kept, columns):
             writer.write(pa.table([bucket[value(name)] for name in named.values()], schema=schema))
 
 

@@ -138,7 +138,7 @@ def _json_row(line: str, file: str, number: int, strings: Collection[str]) -> Ro
     faults = []
     for column, item in value.items():
         if not encodable(column):
-            return broken(file, number, "json.keys", f"the key {ascii(column)} holds half a character", line)
+            return broken(file, number, "json.keys", f"the key {column!a} holds half a character", line)
         values[column], fault = _json_value(column, item, column in strings)
         faults += [fault] if fault else []
     return Row(file, number, values, tuple(faults), value)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from regraft.data.spool import Bools, Spool
+from regraft.data.chunks import Bools, ChunkStore
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -33,11 +33,13 @@ def hashes(values: Sequence[str | None], key: str = FIRST) -> pa.Array:
 class Repeats:
     """The rows of one column whose value another row has too: 16 bytes of memory for each, none for the rest."""
 
-    def __init__(self, spool: Spool, column: str, hashed: str) -> None:
-        suspects, first, second = _suspects(spool, column, hashed)
+    def __init__(self, store: ChunkStore, column: str, hashed: str) -> None:
+        suspects, first, second = _suspects(store, column, hashed)
         order = np.lexsort((suspects, second, first))
         first, second, ordered = first[order], second[order], suspects[order]
-        begins = np.flatnonzero(np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])]) if len(ordered) else np.empty(0, np.int64)
+        begins = (
+            np.flatnonzero(np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])]) if len(ordered) else np.empty(0, np.int64)
+        )
         sizes = np.diff(np.r_[begins, len(ordered)])
         group = np.repeat(np.arange(len(begins)), sizes)
         several = (sizes > 1)[group] if len(group) else np.empty(0, np.bool_)
@@ -46,7 +48,7 @@ class Repeats:
         by_row = np.argsort(ordered[several])
         self._rows: Numbers = ordered[several][by_row]
         self._groups: Numbers = group[several][by_row]
-        self.masks: list[Bools] = [self._mask(start, len(chunk)) for start, chunk in zip(spool.starts, spool.chunks, strict=True)]
+        self.masks: list[Bools] = [self._mask(start, len(chunk)) for start, chunk in zip(store.starts, store.tables, strict=True)]
         """For every chunk, which rows share their value."""
 
     def _mask(self, start: int, rows: int) -> Bools:
@@ -67,14 +69,14 @@ class Repeats:
         return self._ordered[begin : begin + min(size, most)].tolist(), size
 
 
-def _suspects(spool: Spool, column: str, hashed: str) -> tuple[Numbers, Hashes, Hashes]:
+def _suspects(store: ChunkStore, column: str, hashed: str) -> tuple[Numbers, Hashes, Hashes]:
     """Numbers of the rows whose first hash stands there more than once, with both hashes."""
-    every = np.concatenate([np.empty(0, np.uint64), *(table[hashed].drop_null().to_numpy() for table in spool.chunks)])
+    every = np.concatenate([np.empty(0, np.uint64), *(table[hashed].drop_null().to_numpy() for table in store.tables)])
     every.sort()
     twice = np.unique(every[1:][every[1:] == every[:-1]])
     del every  # 80 MB for 10,000,000 rows
     rows, first, second = [np.empty(0, np.int64)], [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
-    for start, table in zip(spool.starts, spool.chunks, strict=True) if len(twice) else ():
+    for start, table in zip(store.starts, store.tables, strict=True) if len(twice) else ():
         mine = table[hashed].fill_null(0).to_numpy()
         at = np.minimum(np.searchsorted(twice, mine), len(twice) - 1)
         found = np.flatnonzero((twice[at] == mine) & table[hashed].is_valid().to_numpy())

@@ -62,7 +62,9 @@ def merged(first: Any, second: Any) -> Any:
 
 
 def _added(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    counts = {key: left.get(key, 0) + right.get(key, 0) for key in ("element_count", "missing_count", "unexpected_count") if key in left}
+    counts: dict[str, Any] = {
+        key: left.get(key, 0) + right.get(key, 0) for key in ("element_count", "missing_count", "unexpected_count") if key in left
+    }
     examples = [*left.get("partial_unexpected_list", ()), *right.get("partial_unexpected_list", ())][:EXAMPLES]
     rows, unexpected = counts["element_count"], counts["unexpected_count"]
     present = rows - counts.get("missing_count", 0)

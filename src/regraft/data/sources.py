@@ -86,6 +86,8 @@ def _files_at(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]]
     if source.path.is_file():
         return [(source.path, source.shown)]
     entries = (path for path in source.path.rglob("*") if (path.is_file() or not path.exists()) and path.suffix != ".md")
+    if source.shown.startswith("hub:"):  # a repository holds scripts, pictures and cards besides; nobody can move them away
+        entries = (path for path in entries if suffix_of(path) in suffixes)
     names = sorted(path.relative_to(source.path) for path in entries)
     visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
     if not visible:
