@@ -52,10 +52,26 @@ def _snapshot(spec: str, repo: str, revision: str, inside: str) -> Path:
             place = Path(found) / inside
             if place.is_file() or any(suffix_of(path) in TEXTS for path in place.rglob("*")):
                 return Path(found)
-            if not local_only:
-                look = f"open https://huggingface.co/datasets/{repo}/tree/{revision} and name a file or folder of it"
-                raise _unfound(spec, f"the data set holds no {inside or 'file that regraft reads'}", look)
+    if (names := _names(repo, revision)) and not any(_meant(name, inside) for name in names):
+        look = f"open https://huggingface.co/datasets/{repo}/tree/{revision} and name a file or folder of it"
+        raise _unfound(spec, f"the data set holds no {inside or 'file that regraft reads'}; it has {', '.join(names[:8])}", look)
     raise _out_of_reach(spec, repo, revision, why)
+
+
+def _names(repo: str, revision: str) -> list[str]:
+    """The files of the revision, as far as the hub was ever asked for its list; offline this alone tells absent from not fetched."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    try:
+        return sorted(entry.path for entry in get_cached_repo_tree(repo, repo_type="dataset", revision=revision))
+    except CachedRepoTreeNotFoundError:
+        return []
+
+
+def _meant(name: str, inside: str) -> bool:
+    below = not inside or name.startswith(f"{inside}/")
+    return name == inside or (below and suffix_of(Path(name)) in TEXTS)
 
 
 def _unfound(spec: str, what: str, fix: str) -> ConfigError:

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from regraft.data.chunks import Bools, ChunkStore
 from regraft.data.contract import Contract
 from regraft.data.repeats import Repeats, hashes
-from regraft.data.report import merged
+from regraft.data.report import EXAMPLES, merged, recounted
 from regraft.data.rows import Fault, Row
 from regraft.data.validate import Rule, rules, validate
 from regraft.errors import EnvironmentFault
@@ -98,6 +98,10 @@ class Judged:
                 found[item["values"]] += item["counts"]
         return found
 
+    def examples(self, column: str, rows: Iterable[int]) -> list[str]:
+        """Values of ``column`` in ``rows``."""
+        return [str(table[value(column)][index]) for table, index in map(self.store.place, rows)]
+
     def _chunks(self) -> Iterator[tuple[pa.Table, Bools]]:
         return zip(self.store.tables, self.accepted, strict=True)
 
@@ -156,6 +160,10 @@ def judge(again: Callable[[], Iterable[Row]], contract: Contract, folder: Path, 
         judged.store.append(_stored(chunk, broken, judged, unique))
     judged.repeats = {name: Repeats(judged.store, value(name), f"h:{name}") for name in unique}
     _agree(judged, alone)
+    for rule in judged.rules:
+        if rule.unique and judged.result is not None:
+            repeats = judged.repeats[rule.column]
+            judged.result = recounted(judged.result, rule.id, repeats.count, judged.examples(rule.column, repeats.first(EXAMPLES)))
     for number, table in enumerate(judged.store.tables):
         bad: Bools = table[BAD].to_numpy()
         judged.accepted.append(~np.logical_or.reduce([bad, *(repeats.masks[number] for repeats in judged.repeats.values())]))

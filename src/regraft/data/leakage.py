@@ -45,7 +45,8 @@ def report(found: Sequence[Leak], path: Path) -> dict[str, int]:
     write_table(path, {**columns, "kind": ["exact" if leak.exact else "near" for leak in found]})
     exact = sum(leak.exact for leak in found)
     if found:
-        running.emit("warning", message=sentence(found))
+        here = running.current()
+        running.emit("warning", message=f"{sentence(found)}; listed in artifacts/{here.pipeline}/{here.step}/evidence/{path.name}")
     return {"leaked_exact": exact, "leaked_near": len(found) - exact}
 
 
@@ -56,4 +57,4 @@ def sentence(found: Sequence[Leak]) -> str:
     exact = sum(leak.exact for leak in found)
     rows = f"{len(found)} row{'s' * (len(found) > 1)}"
     alike = f"{exact} word for word, {len(found) - exact} nearly"
-    return f"data.split: {rows} repeat a row of another split ({alike}) and were taken out: {counts}; listed in evidence/leaks.parquet"
+    return f"data.split: {rows} repeat a row of another split ({alike}) and were taken out: {counts}"

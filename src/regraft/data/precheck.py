@@ -7,6 +7,7 @@ Importing this loads nothing; a Parquet file costs pyarrow's 0.12 s, a text file
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,10 @@ def _faults(
     from regraft.errors import DataRejected
 
     places = [Source(key, hub.fetch(path) if path.startswith("hub:") else root / path, path) for path in listed(paths)]
+    if not places:  # a workspace whose steps read something else
+        return
     try:
-        found = [pair for place in places for pair in list_files(place, suffixes)]
+        found = list_files(replace(places[0], beside=tuple(places[1:])), suffixes)
     except DataRejected as error:
         yield from error.problems
         return

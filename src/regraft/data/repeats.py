@@ -62,6 +62,11 @@ class Repeats:
         """How many rows share their value."""
         return len(self._rows)
 
+    def first(self, most: int) -> list[int]:
+        """The first rows that share their value."""
+        found: list[int] = self._rows[:most].tolist()
+        return found
+
     def sharing(self, row: int, most: int) -> tuple[list[int], int]:
         """The first ``most`` rows that have the value of ``row``, itself among them, and how many have it."""
         group = self._groups[np.searchsorted(self._rows, row)]

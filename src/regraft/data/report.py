@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import html
 from collections import Counter
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import Any, ClassVar
 
@@ -54,11 +55,28 @@ def merged(first: Any, second: Any) -> Any:
         other = others[item.expectation_config.meta["rule"]]
         item.success = item.success and other.success
         item.result = _added(item.result, other.result)
-    first.success = first.success and second.success
-    passed = sum(bool(item.success) for item in first.results)
-    share = {"success_percent": 100 * passed / len(first.results)} if first.results else {}
-    first.statistics |= {"successful_expectations": passed, "unsuccessful_expectations": len(first.results) - passed, **share}
-    return first
+    return _summed_up(first)
+
+
+def recounted(result: Any, rule: str, unexpected: int, examples: Sequence[str]) -> Any:
+    """``result`` with the rows that break ``rule`` in all batches together, where they are more than the batches saw one by one."""
+    for item in result.results:
+        if item.expectation_config.meta["rule"] == rule and item.result["unexpected_count"] != unexpected:
+            item.success = False
+            none = {"element_count": 0, "missing_count": 0, "unexpected_count": unexpected - item.result["unexpected_count"]}
+            item.result = _added({**item.result, "partial_unexpected_list": list(examples)}, none)
+    return _summed_up(result)
+
+
+def _summed_up(result: Any) -> Any:
+    passed = sum(bool(item.success) for item in result.results)
+    result.success = passed == len(result.results)
+    result.statistics |= {
+        "successful_expectations": passed,
+        "unsuccessful_expectations": len(result.results) - passed,
+        "success_percent": 100 * passed / len(result.results),
+    }
+    return result
 
 
 def _added(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:

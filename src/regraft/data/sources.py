@@ -104,9 +104,11 @@ def _listed_twice(found: Sequence[tuple[Path, str]]) -> Iterator[Problem]:
     first: dict[str, str] = {}
     for path, shown in found:
         # Links are not followed: DVC and the hub's cache may link two files of equal bytes to one place.
-        if (earlier := first.setdefault(os.path.abspath(path), shown)) != shown:
-            message = f"is the same file as {earlier}; every row of it would be read twice"
+        place = os.path.abspath(path)
+        if place in first:
+            message = f"is listed twice, once as {first[place]}; all of it would be read twice"
             yield Problem(message=message, file=shown, rule="file.once", fix="list it once")
+        first[place] = shown
 
 
 def reject_if(source: Source, problems: list[Problem]) -> None:
