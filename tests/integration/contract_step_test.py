@@ -226,9 +226,7 @@ def kept(values: dict[str, str | None], rows: list[dict[str, str | None]]) -> bo
 
 
 @settings(max_examples=30, deadline=None)
-@given(
-    st.lists(st.fixed_dictionaries({"id": VALUES, "text": VALUES, "label": VALUES}), min_size=1, max_size=12), st.sampled_from([4, 100])
-)
+@given(st.lists(st.fixed_dictionaries({"id": VALUES, "text": VALUES, "label": VALUES}), min_size=1, max_size=12), st.sampled_from([4, 100]))
 def test_accepted_and_quarantined_are_what_was_read_and_each_on_the_right_side(rows, chunk_rows):
     read = [Row("f", n, values, (), values) for n, values in enumerate(rows)]
     with TemporaryDirectory() as folder:

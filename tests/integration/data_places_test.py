@@ -71,7 +71,8 @@ def test_hub_data_stands_in_dvc_yaml_as_a_file_that_never_changes(tiny):
     ({"labelled": ["a", HUB], "corpus": "c"}, {"labelled.0": "a", "labelled.1": HUB}),
 ])  # fmt: skip
 def test_inputs_of_several_paths_are_numbered(tiny, data, names):
-    assert step.named_inputs(tiny.step("contract"), data) == names
+    found = step.locate_inputs(tiny.step("contract"), tiny, "tiny", data)
+    assert {name: item.source for name, item in found.items()} == names
 
 
 def test_a_record_names_hub_data_by_its_commit_and_never_by_a_folder_of_this_machine(tiny, tmp_path, monkeypatch, cli):
