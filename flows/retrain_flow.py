@@ -28,6 +28,7 @@ from flows import decision as after
 from flows.bridge import step_task
 from flows.curves import Curves
 from regraft import files, supervise
+from regraft.config import listed
 from regraft.demo import verified
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.launch import Event
@@ -112,8 +113,8 @@ def retrain(pipeline: str) -> State[None]:
 
 def _marks(run: Run) -> dict[str, str]:
     """Tags of the MLflow run: demo data that this release does not know is no basis for comparing numbers."""
-    labelled = run.workspace.root / read_resolved(run.workspace, run.pipeline)["data"]["labelled"]
-    if verified(labelled.parent) is not False:
+    labelled = listed(read_resolved(run.workspace, run.pipeline)["data"]["labelled"])
+    if not any(verified((run.workspace.root / path).parent) is False for path in labelled):
         return {}
     run.emit({"event": "warning", "message": "demo: unverified; the demo data is not what this release was measured on"})
     return {"demo": "unverified"}

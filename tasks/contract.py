@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config import PipelineContext, StepConfig, TaskOptions
+from regraft.config import Paths, PipelineContext, StepConfig, TaskOptions
 from regraft.data.contract import Contract
 from regraft.step import Metrics, Step, evidence
 
@@ -16,10 +16,12 @@ from regraft.step import Metrics, Step, evidence
 class ContractConfig(StepConfig):
     """What a row has to look like, and what the rows together have to hold."""
 
-    labelled: str
-    """The path as the pipeline file has it; messages and the quarantine name files by it."""
+    labelled: Paths
+    """The paths as the pipeline file has them; messages and the quarantine name files by them."""
     contract: Contract
     task: TaskOptions
+    split: str | None = Field(None, exclude_if=lambda column: column is None)
+    """Column that says train, dev or test. Left out where there is none: a hash of the id decides."""
     seed: int
     test: float
     dev: float
@@ -28,39 +30,42 @@ class ContractConfig(StepConfig):
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
-        options, contract = context.options, Contract.model_validate(context.contract).for_task(context.options.task)
+        options, split = context.options, context.options.data.split
+        contract = Contract.model_validate(context.contract).for_task(options.task).with_split(split)
         shares = {"test": options.split.test, "dev": options.split.dev}
-        return cls(labelled=options.data.labelled, contract=contract, task=options.task, seed=options.seed, **shares)
+        return cls(labelled=options.data.labelled, contract=contract, task=options.task, split=split, seed=options.seed, **shares)
 
 
 def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
+    from tempfile import TemporaryDirectory
+
     from regraft import files
     from regraft.data import labelled, quarantine
+    from regraft.data.judging import judge
     from regraft.data.reading import read_rows
     from regraft.data.report import data_docs
     from regraft.data.sources import Source, reject
-    from regraft.data.tables import write_table
 
-    contract, task = config.contract, config.task
+    contract, task, listed = config.contract, config.task, evidence(out) / "quarantine.csv"
     required = [column.name for column in contract.columns if column.required]
-    source = Source("data.labelled", inputs["labelled"], config.labelled)
-    rows = read_rows(source, required, [column.name for column in contract.columns])
-    judged = quarantine.judge(rows, contract)
-    listed = evidence(out) / "quarantine.csv"
-    files.write_text(listed, quarantine.quarantine_csv(judged, task))
-    if judged.result is not None:
-        files.write_text(evidence(out) / "data_docs" / "index.html", data_docs(judged.result, f"{contract.id} {contract.version}"))
-    if faults := labelled.whole_problems(judged, contract, task, config.seed, config.test, config.dev, config.max_quarantined):
-        reject(f"data.labelled ({config.labelled}) breaks the contract {contract.id!r}", faults + judged.problems(), listed)
+    source = Source.of("data.labelled", inputs, config.labelled)
+    with TemporaryDirectory(dir=out.parent, prefix="rows-") as store:
+        judged = judge(lambda: read_rows(source, required, [column.name for column in contract.columns]), contract, Path(store))
+        waiting = Path(store) / "quarantine.parquet"
+        told = quarantine.write_quarantine(waiting, listed, judged, task)
+        if judged.result is not None:
+            files.write_text(evidence(out) / "data_docs" / "index.html", data_docs(judged.result, f"{contract.id} {contract.version}"))
+        deal = labelled.Deal(config.seed, config.test, config.dev, config.split)
+        if faults := labelled.whole_problems(judged, contract, task, deal, config.max_quarantined):
+            reject(f"data.labelled ({source.all_shown}) breaks the contract {contract.id!r}", faults + told.first, listed, told.more)
 
-    texts = quarantine.usable_texts(rows, task)
-    write_table(out / "texts.parquet", {"id": [key for key, _ in texts], "text": [text for _, text in texts]})
-    quarantine.write_accepted(out / "rows.parquet", judged.accepted, task)
-    quarantine.write_quarantine(out / "quarantine.parquet", judged, task)
-    quarantine.write_counts(out / "counts.json", judged, task)
-    labels = sorted({row.values[task.label] or "" for row in judged.accepted})
-    files.write_json(out / "labels.json", labels)
-    return {"read": judged.read, "accepted": len(judged.accepted), "quarantined": len(judged.quarantined), "labels": len(labels)}
+        quarantine.write_texts(out / "texts.parquet", judged, task, config.split)
+        quarantine.write_accepted(out / "rows.parquet", judged, task)
+        waiting.rename(out / "quarantine.parquet")
+        labels = judged.counts(task.label)
+        quarantine.write_counts(out / "counts.json", judged, told, labels)
+        files.write_json(out / "labels.json", sorted(labels))
+    return {"read": judged.read, "accepted": judged.kept, "quarantined": judged.quarantined, "labels": len(labels)}
 
 
 CONTRACT = Step(name="contract", config=ContractConfig, run=_run, inputs={"labelled": "data.labelled"}, version=1)

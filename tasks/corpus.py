@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config import PipelineContext, SplitOptions, StepConfig
+from regraft.config import Paths, PipelineContext, SplitOptions, StepConfig
 from regraft.step import Metrics, Step, evidence
 from tasks.contract import CONTRACT
 
@@ -14,10 +14,10 @@ from tasks.contract import CONTRACT
 class CorpusConfig(StepConfig):
     """How texts are dealt out and when two of them count as one."""
 
-    corpus: str
-    """The path as the pipeline file has it; messages name files by it."""
+    corpus: Paths
+    """The paths as the pipeline file has them; messages name files by them."""
     text_column: str
-    """Of .jsonl and .csv files."""
+    """Of all files but .txt."""
     split: SplitOptions
     seed: int
 
@@ -28,18 +28,20 @@ class CorpusConfig(StepConfig):
 
 
 def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.data.dealing import deal, read_texts
+    from regraft.data.dealing import deal, read_given, read_texts
     from regraft.data.documents import read_corpus
+    from regraft.data.leakage import leaks, report
     from regraft.data.sources import Source
     from regraft.data.tables import write_documents, write_table
 
-    corpus = read_corpus(Source("data.corpus", inputs["corpus"], config.corpus), config.text_column)
-    dealt = deal(read_texts(inputs["texts"]), corpus, config.split, config.seed)
+    corpus = read_corpus(Source.of("data.corpus", inputs, config.corpus), config.text_column)
+    texts, given = read_texts(inputs["texts"]), read_given(inputs["texts"])
+    dealt = deal(texts, corpus, config.split, config.seed, given)
     write_documents(out / "documents.parquet", dealt.documents)
     write_table(out / "splits.parquet", {"id": dealt.splits.keys(), "split": dealt.splits.values()})
     dropped = {name: [getattr(item, name) for item in dealt.dropped] for name in ("id", "reason", "of")}
     write_table(evidence(out) / "dropped.parquet", dropped)
-    return dealt.counts()
+    return {**dealt.counts(), **(report(leaks(dealt.dropped, given, texts), evidence(out) / "leaks.parquet") if given else {})}
 
 
 CORPUS = Step(

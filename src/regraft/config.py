@@ -6,10 +6,12 @@ resolved file, so that a change under one key invalidates the steps that read it
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 
 class Strict(BaseModel):
@@ -18,13 +20,45 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<inside>.+))?")
+"""A data set on the Hugging Face hub, pinned to a commit, or one file or folder of it."""
+
+
+def listed(paths: str | Sequence[str]) -> list[str]:
+    """One path or several, as the pipeline file has them."""
+    return [paths] if isinstance(paths, str) else list(paths)
+
+
+def _one_or_more(value: Any) -> Any:
+    """A path, or a list without repeats; a list of one is its path, so that it has the same identity."""
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not given or not all(isinstance(path, str) and path.strip() for path in given):
+        raise ValueError("input should be a path, or a list of paths")
+    if twice := sorted({path for path in given if list(given).count(path) > 1}):
+        raise ValueError(f"{', '.join(twice)} stands there more than once")
+    for path in given:
+        if path.startswith("hub:") and (not HUB.fullmatch(path) or ".." in path.split("/")):
+            raise ValueError(
+                "a hub data set is named with its commit, hub:<owner>/<name>@<40 hex digits>, or a file or folder of it, "
+                "hub:<owner>/<name>@<40 hex digits>/data/train.parquet, because a branch or tag can change under a trained model"
+            )
+    return given[0] if len(given) == 1 else tuple(given)
+
+
+Paths = Annotated[str | tuple[str, ...], BeforeValidator(_one_or_more)]
+
+
 class DataOptions(Strict):
     """Where the text and the labels are; paths are relative to the workspace."""
 
-    corpus: str
-    """A file or folder of domain text: .txt, .jsonl or .csv, with a text column named as in `task.text`."""
-    labelled: str
-    """A .csv or .jsonl file, or a folder of them, with the columns that `task` names."""
+    corpus: Paths
+    """Domain text: a file or folder, `hub:<owner>/<name>@<revision>`, or a list of these. .txt, .csv, .tsv or .jsonl, each also
+    as .gz, and .parquet; tables have a text column named as in `task.text`."""
+    labelled: Paths
+    """Labelled rows: a file or folder, `hub:<owner>/<name>@<revision>`, or a list of these. .csv, .tsv or .jsonl, each also as
+    .gz, and .parquet, with the columns that `task` names."""
+    split: str | None = None
+    """Column of the labelled rows that says train, dev or test; by default a row's split is a hash of its id."""
     contract: str | None = None
     """The data contract; by default `pipelines/<name>.contract.yaml`."""
 
@@ -189,6 +223,18 @@ class PipelineOptions(Strict):
     """A command or webhook that is run once on every verdict."""
     seed: int = Field(17, ge=0, lt=2**31)
     """Everything random is a function of (seed, epoch, index)."""
+
+    @model_validator(mode="after")
+    def _splits_are_given_or_dealt(self) -> Self:
+        column = self.data.split
+        if column is None:
+            return self
+        if column in (self.task.id, self.task.text, self.task.label):
+            raise ValueError(f"data.split is {column!r}, which `task` names already; it is a column of its own")
+        if shares := sorted({"test", "dev"} & self.split.model_fields_set):
+            without = " and ".join(f"split.{share}" for share in shares)
+            raise ValueError(f"data.split: the column {column!r} says which row is held out; leave {without} out")
+        return self
 
 
 @dataclass(frozen=True)

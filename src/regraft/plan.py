@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from regraft import dvc
+from regraft.config import listed
 from regraft.step import Output, Step
 from regraft.workspace import Workspace
 
@@ -98,7 +99,7 @@ def _own_reasons(step: Step[Any], entry: Mapping[str, Any], pipeline: str, resol
 
 def _dvc_reasons(changes: list[Any], resolved: Mapping[str, Any]) -> Iterator[str]:
     """Changed data and missing or touched outputs. A missing input is its own step's missing output."""
-    data = {path: f"data.{key}" for key, path in resolved["data"].items()}
+    data = {path: f"data.{key}" for key, paths in resolved["data"].items() for path in listed(paths)}
     for change in changes:
         if not isinstance(change, dict):
             continue

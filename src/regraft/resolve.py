@@ -229,7 +229,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         "schema": RESOLVED_SCHEMA,
         "pipeline": name,
         "seed": options.seed,
-        "data": {"corpus": options.data.corpus, "labelled": options.data.labelled},
+        "data": options.data.model_dump(mode="json", include={"corpus", "labelled"}),
         "gates": [gate.model_dump(mode="json", exclude_none=True) for gate in options.gates],
         **options.model_dump(mode="json", include={"card", "notify"}, exclude_none=True),  # no step reads them
         **{step.name: step.config.of(context).model_dump(mode="json") for step in workspace.steps},
@@ -253,7 +253,12 @@ def read_resolved(workspace: Workspace, name: str) -> dict[str, Any]:
 def write_resolved(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[str, Any]:
     """Render the resolved file of ``name`` and return its content; an unchanged file is not touched."""
     resolved = resolve(workspace, name, sets)
-    text, path = render(resolved), workspace.resolved_file(name)
+    keep_resolved(workspace, resolved)
+    return resolved
+
+
+def keep_resolved(workspace: Workspace, resolved: Mapping[str, Any]) -> None:
+    """Write what :func:`resolve` said, unless it stands there already."""
+    text, path = render(resolved), workspace.resolved_file(resolved["pipeline"])
     if not path.is_file() or path.read_text(encoding="utf8") != text:
         files.write_text(path, text)
-    return resolved

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from regraft import dvc, files
+from regraft.config import listed
+from regraft.data import precheck
 from regraft.errors import DataRejected, Problem
 from regraft.plan import Assessment
 from regraft.registry.store import FileJournal
-from regraft.resolve import load_pipeline, write_resolved
+from regraft.resolve import keep_resolved, load_pipeline, resolve
 from regraft.workspace import Workspace
 
 
@@ -37,20 +39,19 @@ def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Pr
     """Render the resolved file and dvc.yaml; say what ``--set`` did and what is missing."""
     options = load_pipeline(workspace, pipeline, sets)
     require_data(workspace, pipeline, {"corpus": options.data.corpus, "labelled": options.data.labelled})
-    values = write_resolved(workspace, pipeline, sets)
-    text = dvc.render_dvc(workspace)
-    target = workspace.root / "dvc.yaml"
-    if target.read_text(encoding="utf8") != text:
-        files.write_text(target, text)
+    values = resolve(workspace, pipeline, sets)
+    precheck.look(workspace.root, values)
+    keep_resolved(workspace, values)
+    dvc.write_generated(workspace)
     notes = [f"--set changed pipelines/resolved/{pipeline}.yaml only; `regraft dvc --check` fails until a run without it"] if sets else []
     return Prepared(values, tuple(notes))
 
 
-def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str]) -> None:
-    """Both data paths exist, or a message that says how to get them."""
+def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str | Sequence[str]]) -> None:
+    """All local data paths exist, or a message that says how to get them."""
     problems = []
-    for key, path in sorted(data.items()):
-        if (workspace.root / path).exists():
+    for key, path in ((key, path) for key, paths in sorted(data.items()) for path in listed(paths)):
+        if path.startswith("hub:") or (workspace.root / path).exists():
             continue
         fix = f"put the data there, or correct data.{key} in pipelines/{pipeline}.yaml"
         if path.startswith("data/demo/"):

@@ -90,12 +90,49 @@ def fingerprint(config: StepConfig, step_version: int, inputs: Mapping[str, str]
     return files.sha256_text(files.canonical([config.model_dump(mode="json"), step_version, dict(inputs)]))
 
 
-def locate_inputs(step: Step[Any], workspace: Workspace, pipeline: str, data: Mapping[str, str]) -> dict[str, Path]:
-    """Paths of a step's inputs; ``data`` is the resolved file's ``data`` section."""
-    return {
-        name: source.below(workspace, pipeline) if isinstance(source, Output) else workspace.root / data[source.removeprefix("data.")]
-        for name, source in step.inputs.items()
-    }
+@dataclass(frozen=True)
+class Input:
+    """One input of a step for one pipeline: a path of the workspace, or a data set on a hub, which is its pinned name."""
+
+    source: Output | str
+    local: Path
+    """Where it lies, if it is no data set on a hub."""
+
+    @property
+    def hub(self) -> str | None:
+        """The name of a data set on a hub."""
+        return self.source if isinstance(self.source, str) and self.source.startswith("hub:") else None
+
+    @property
+    def path(self) -> Path:
+        """Where it lies. A data set on a hub is fetched if it is not in the local cache."""
+        if self.hub is None:
+            return self.local
+        from regraft.data import hub
+
+        return hub.fetch(self.hub)
+
+    @property
+    def there(self) -> bool:
+        """Whether there is anything to hash; looking fetches nothing."""
+        return self.hub is not None or self.local.exists()
+
+    def hash(self) -> str:
+        """Of the bytes; of a data set on a hub its name, in which the commit is a hash of all its bytes."""
+        return files.sha256_text(self.hub) if self.hub is not None else files.digest(self.local)
+
+
+def locate_inputs(step: Step[Any], workspace: Workspace, pipeline: str, data: Mapping[str, Any]) -> dict[str, Input]:
+    """A step's inputs; ``data`` is the resolved file's ``data`` section. Several paths become ``corpus.0``, ``corpus.1`` ..."""
+    found: dict[str, Input] = {}
+    for name, source in step.inputs.items():
+        if isinstance(source, Output):
+            found[name] = Input(source, source.below(workspace, pipeline))
+            continue
+        paths = data[source.removeprefix("data.")]
+        named = {f"{name}.{number}": path for number, path in enumerate(paths)} if isinstance(paths, list) else {name: paths}
+        found |= {name: Input(path, workspace.root / path) for name, path in named.items()}
+    return found
 
 
 def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], context: Running) -> None:
@@ -104,15 +141,16 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     ``resolved`` is the resolved file's content. A step that dies leaves its partial folder; the next one removes it.
     """
     config = _section(step, pipeline, resolved)
-    inputs = locate_inputs(step, workspace, pipeline, resolved["data"])
+    found = locate_inputs(step, workspace, pipeline, resolved["data"])
+    inputs = {name: item.path for name, item in found.items()}
     for name, path in inputs.items():
-        if isinstance(step.inputs[name], Output) and not path.exists():
+        if isinstance(found[name].source, Output) and not path.exists():
             raise ConfigError(
                 f"step '{step.name}' needs {name} ({workspace.relative(path)}), which is not there",
                 fix=f"regraft run {pipeline}",
             )
     _same_base(step, config, workspace, pipeline)
-    hashes = {name: files.digest(path) for name, path in inputs.items() if path.exists()}
+    hashes = {name: item.hash() for name, item in found.items() if item.there}
     identity = fingerprint(config, step.version, hashes)
     context.checkpoints = workspace.checkpoints(pipeline, step.name, identity)
 
@@ -127,7 +165,7 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
         metrics = dict(step.run(config, inputs, partial / "out"))
     # Of a training that was cut, the time before the cut as well: `regraft plan` learns from it.
     seconds = round(time.perf_counter() - clock + context.facts.get("earlier_seconds", 0.0), 3)
-    if changed := [name for name, path in inputs.items() if files.digest(path) != hashes[name]]:
+    if changed := [name for name, item in found.items() if item.hash() != hashes[name]]:
         raise EnvironmentFault(
             f"step '{step.name}': {', '.join(changed)} changed while the step was reading it; nothing was kept",
             fix=f"regraft run {pipeline}",
@@ -140,7 +178,7 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
         "step": step.name,
         "step_version": step.version,
         "fingerprint": identity,
-        "inputs": {name: {"path": workspace.relative(path), "hash": hashes[name]} for name, path in inputs.items()},
+        "inputs": {name: {"path": item.hub or workspace.relative(item.local), "hash": hashes[name]} for name, item in found.items()},
         "params": config.model_dump(mode="json"),
         "outputs": files.tree(partial / "out"),
         "metrics": metrics,

@@ -65,7 +65,7 @@ def judge(workspace: Workspace, cli: Callable[..., object]) -> object:
          ["r.jsonl:21: not JSON: Expecting ':' delimiter, column 21"]),
         ("r.jsonl", "\n".join(OBJECTS).replace('"red"', "3"), None, ["data/r.jsonl:2: label is the number 3, not a string"]),
         ("r.jsonl", json.dumps([json.loads(line) for line in OBJECTS]), None, ["a JSON array", "next: jq -c '.[]' data/r.jsonl > "]),
-        ("r.xlsx", b"PK\x03\x04", None, ["data/r.xlsx: data.labelled reads .csv, .jsonl only [file.type]"]),
+        ("r.xlsx", b"PK\x03\x04", None, ["data/r.xlsx: data.labelled reads .csv, .tsv, .jsonl", "[file.type]", "next: save it as CSV"]),
     ],
 )  # fmt: skip
 def test_a_bad_hand_in_is_told_by_file_line_and_rule_and_leaves_no_output(name, content, contract, says, tiny, cli):
@@ -77,6 +77,48 @@ def test_a_bad_hand_in_is_told_by_file_line_and_rule_and_leaves_no_output(name, 
     assert len(said.err.splitlines()) <= 25
     assert not (tiny.artifacts("tiny", "contract") / "out").exists()
     assert not (tiny.artifacts("tiny", "contract") / "record.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "says"),
+    [
+        ("run tiny --set task.label=topic", 3, ["data/rows.jsonl: no column 'topic'. Columns: 'id', 'label', 'text' [header.required]"]),
+        ("run tiny --set data.split=part", 3, ["data/rows.jsonl: no column 'part'"]),
+        (
+            "run tiny --set data.labelled=[data/rows.jsonl,data/r.csv.gz]",
+            3,
+            ["data/r.csv.gz: the name promises .gz", "next: mv data/r.csv.gz"],
+        ),
+        ("run tiny --set data.corpus=[data/corpus.jsonl,data/cut.parquet]", 3, ["data/cut.parquet: not a whole Parquet file"]),
+        ("run tiny --set data.corpus=[data,data/rows.jsonl]", 3, ["data/rows.jsonl: is listed twice"]),
+        ("run tiny --set data.corpus=[data/corpus.jsonl,none.txt]", 3, ["data.corpus: none.txt is not there"]),
+        ("run tiny --set data.corpus=[]", 2, ["data.corpus: input should be a path, or a list of paths"]),
+        ("run tiny --set data.corpus=7", 2, ["data.corpus: input should be a path, or a list of paths, not 7"]),
+        ("run tiny --set data.labelled=hub:a/b@main", 2, ["data.labelled: a hub data set is named with its commit"]),
+        (
+            "run tiny --set data.labelled=hub:a/b@" + "0" * 40,
+            8,
+            ["is not in the local cache", "next: on a machine with a network: hf download"],
+        ),
+        ("run tiny --set data.split=part --set split.test=0.3", 2, ["the column 'part' says which row is held out; leave split.test out"]),
+        ("run tiny --set data.split=label", 2, ["data.split is 'label', which `task` names already"]),
+    ],
+)
+def test_what_cannot_work_is_said_before_a_server_is_started(argv, code, says, tiny, cli, monkeypatch):
+    from regraft import launch
+
+    def started(*args: object, **named: object) -> None:
+        raise AssertionError("a flow was started")
+
+    monkeypatch.setattr(launch, "launch", started)
+    (tiny.root / "data" / "r.csv.gz").write_text(TABLE)
+    if "cut.parquet" in argv:
+        (tiny.root / "data" / "cut.parquet").write_bytes(b"PAR1 and no more")
+    before = {path: content for path, content in files.tree(tiny.root).items() if ".regraft/locks/" not in path}
+    said = cli(*argv.split())
+    assert said.code == code, said
+    assert [text for text in (*says, "next: ") if text not in said.err] == [], said.err
+    assert {path: content for path, content in files.tree(tiny.root).items() if ".regraft/locks/" not in path} == before
 
 
 def test_many_faults_of_one_rule_do_not_hide_the_one_of_another(tiny, cli):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -18,10 +21,12 @@ sys.path.append(str(Path(__file__).parents[2]))
 
 from regraft import files
 from regraft.config import PipelineContext, PipelineOptions
+from regraft.data import judging
 from regraft.data.contract import Contract, default_contract, load_contract
-from regraft.data.quarantine import judge
-from regraft.data.reading import Row
+from regraft.data.judging import judge
+from regraft.data.rows import Row
 from regraft.errors import DataRejected, RegraftError
+from regraft.running import Running, running
 from tasks.contract import CONTRACT, ContractConfig
 from tasks.corpus import CORPUS, CorpusConfig
 
@@ -38,8 +43,8 @@ RULES = {
 Rows = list[dict[str, Any]]
 
 
-def context(rules: dict[str, Any] | None = RULES) -> PipelineContext:
-    data = {"corpus": "c.txt", "labelled": "own/rows.csv"}
+def context(rules: dict[str, Any] | None = RULES, split: str | None = None) -> PipelineContext:
+    data = {"corpus": "c.txt", "labelled": "own/rows.csv", "split": split}
     options = PipelineOptions.model_validate({"version": 1, "base_model": "models/x", "data": data})
     return PipelineContext("own", options, "", rules or default_contract(options.task))
 
@@ -57,11 +62,9 @@ def hand_in(folder: Path, rows: Rows) -> Path:
     return path
 
 
-def run(folder: Path, labelled: Path, rules: dict[str, Any] | None = RULES) -> Path:
-    out = folder / "contract" / "out"
-    for part in (out, out.parent / "evidence"):
-        part.mkdir(parents=True)
-    CONTRACT.run(ContractConfig.of(context(rules)), {"labelled": labelled}, out)
+def run(folder: Path, labelled: Path, rules: dict[str, Any] | None = RULES, split: str | None = None) -> Path:
+    out = empty(folder / "contract")
+    CONTRACT.run(ContractConfig.of(context(rules, split)), {"labelled": labelled}, out)
     return out
 
 
@@ -199,16 +202,16 @@ def test_the_report_opens_without_a_network_and_without_running_anything(tmp_pat
     assert "values must match this regular expression" in page, "what follows a value is still there"
 
 
-def test_a_rule_that_raises_is_not_a_rule_that_passed(monkeypatch):
+def test_a_rule_that_raises_is_not_a_rule_that_passed(monkeypatch, tmp_path):
     from regraft.data import validate
 
-    def blind(rows, wanted, contract, original=validate._run):
-        return original(rows, wanted, contract.model_copy(update={"columns": contract.columns[:1]}))
+    def blind(columns, wanted, contract, original=validate._run):
+        return original(columns, wanted, contract.model_copy(update={"columns": contract.columns[:1]}))
 
     monkeypatch.setattr(validate, "_run", blind)
     rows = [Row("f", n, {"id": str(n), "text": "sentence", "label": "red"}, (), {}) for n in range(3)]
     with pytest.raises(DataRejected, match=r'could not be evaluated: .*"(text|label)" in BatchData does not exist'):
-        judge(rows, Contract.model_validate(RULES))
+        judge(lambda: rows, Contract.model_validate(RULES), tmp_path)
 
 
 LIKELY = ["red", "blue", "gren", "a1", "a2", "sentence", "NaN", "None", "$x", "{}"]
@@ -222,28 +225,124 @@ def kept(values: dict[str, str | None], rows: list[dict[str, str | None]]) -> bo
     return key is not None and alone and text is not None and 5 <= len(text) <= 60 and bool(re.search("[a-z]", text)) and label in LABELS
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.fixed_dictionaries({"id": VALUES, "text": VALUES, "label": VALUES}), min_size=1, max_size=12))
-def test_accepted_and_quarantined_are_what_was_read_and_each_on_the_right_side(rows):
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.fixed_dictionaries({"id": VALUES, "text": VALUES, "label": VALUES}), min_size=1, max_size=12), st.sampled_from([4, 100]))
+def test_accepted_and_quarantined_are_what_was_read_and_each_on_the_right_side(rows, chunk_rows):
     read = [Row("f", n, values, (), values) for n, values in enumerate(rows)]
-    judged = judge(read, Contract.model_validate(RULES))
-    assert judged.read == len(rows)
-    assert sorted(row.number for row in [*judged.accepted, *(row for row, _ in judged.quarantined)]) == list(range(len(rows)))
-    assert [row.number for row in judged.accepted] == [n for n, values in enumerate(rows) if kept(values, rows)]
-    assert all(faults for _, faults in judged.quarantined)
+    with TemporaryDirectory() as folder:
+        judged = judge(lambda: read, Contract.model_validate(RULES), Path(folder), chunk_rows)
+        quarantined = list(judged.quarantine())
+        assert judged.kept + judged.quarantined == judged.read == len(rows)
+        assert [row.number for row, _ in quarantined] == [n for n, values in enumerate(rows) if not kept(values, rows)]
+        assert [key for (keys,) in judged.values("id") for key in keys] == [values["id"] for values in rows if kept(values, rows)]
+        assert all(faults for _, faults in quarantined)
 
 
-def test_the_demos_contract_accepts_a_demo_row():
+def test_the_demos_contract_accepts_a_demo_row(tmp_path):
     contract = Contract.model_validate(load_contract(DEMO))
     values = {"id": "1", "text": "Find a file in the texmf tree by its name.", "label": "matplotlib", "source": "matplotlib.dviread"}
-    assert len(judge([Row("f", 1, values, (), values)], contract).accepted) == 1
+    assert judge(lambda: [Row("f", 1, values, (), values)], contract, tmp_path).kept == 1
 
 
-def deal_out(folder: Path, texts: Path, corpus: Path) -> Path:
-    out = folder / "corpus" / "out"
-    for part in (out, out.parent / "evidence"):
-        part.mkdir(parents=True)
-    CORPUS.run(CorpusConfig.of(context()), {"texts": texts, "corpus": corpus}, out)
+@pytest.mark.parametrize("chunk_rows", [13, 64])
+def test_the_size_of_a_chunk_leaves_no_trace(tmp_path, monkeypatch, chunk_rows):
+    rows = good(90)
+    rows[3]["text"], rows[40]["label"], rows[80]["id"], rows[81]["id"] = "tiny", "gren", "r2", "r79"
+    labelled = hand_in(tmp_path, rows)
+    with labelled.open("a") as handle:
+        handle.write("x,y\n")
+    before = run(tmp_path / "whole", labelled)
+    monkeypatch.setattr(judging, "judge", partial(judge, chunk_rows=chunk_rows))
+    after = run(tmp_path / "chunks", labelled)
+    assert files.tree(before) == files.tree(after)
+    sheets = [(out.parent / "evidence" / "quarantine.csv").read_text() for out in (before, after)]
+    assert sheets[0] == sheets[1]
+    assert [line.split(",")[1:3] for line in sheets[0].splitlines()[1:]] == [
+        ["4", "r2"], ["5", "r3"], ["42", "r40"], ["81", "r79"], ["82", "r2"], ["83", "r79"], ["92", ""],
+    ]  # fmt: skip
+    pages = [(out.parent / "evidence" / "data_docs" / "index.html").read_text() for out in (before, after)]
+    counted = [re.findall(r"\d+ unexpected values found. ≈[\d.]+% of \d+ total rows", page) for page in pages]
+    of_all = [f"{n} unexpected values found. ≈{share}% of 90 total rows" for n, share in ((4, 4.444), (1, 1.111), (1, 1.111))]
+    assert counted[0] == counted[1] == of_all
+    assert [[page.count(text) for text in (">r2<", ">r79<", ">gren<", ">tiny<")] for page in pages] == [[1] * 4] * 2
+    assert not list(after.parent.glob("rows-*")), "the chunks are gone"
+
+
+def with_split(rows: Rows) -> Rows:
+    return [row | {"part": ("test", "dev", "train", "train")[n % 4]} for n, row in enumerate(rows)]
+
+
+def test_a_given_split_is_kept_and_what_it_does_not_know_is_quarantined(tmp_path):
+    rows = with_split(good())
+    rows[5]["part"], rows[6]["part"], rows[7]["part"] = "validation", "", "Train"
+    out = run(tmp_path, hand_in(tmp_path, rows), split="part")
+    assert quarantined(out) == {
+        "r5": (7, "part.valid_values", "part 'validation' is not one of the 3 valid values; did you mean 'dev'?"),
+        "r6": (8, "part.required", "part is missing"),
+        "r7": (9, "part.valid_values", "part 'Train' is not one of the 3 valid values; did you mean 'train'?"),
+    }
+    texts = pd.read_parquet(out / "texts.parquet")
+    assert texts.columns.tolist() == ["id", "text", "split"]
+    assert dict(zip(texts["id"], texts["split"], strict=True)) == {
+        row["id"]: row["part"] for row in rows if row["id"] not in ("r5", "r6", "r7")
+    }
+
+
+def test_a_class_without_test_rows_in_a_given_split_is_blamed_on_the_column(tmp_path):
+    rows = [row | {"part": "train" if row["label"] == "red" else row["part"]} for row in with_split(good())]
+    with pytest.raises(DataRejected, match=r"class 'red' has 20 rows and no test row .*; the column 'part' says which row is held out"):
+        run(tmp_path, hand_in(tmp_path, rows), split="part")
+
+
+def test_rows_that_stand_in_two_given_splits_stay_in_the_one_that_is_held_out_and_are_counted(tmp_path, capfd):
+    rows = with_split(good())
+    rows[2]["text"] = rows[0]["text"].upper()  # train repeats test
+    rows[9]["text"] = rows[4]["text"] + "!"  # dev nearly repeats test
+    rows[7]["text"] = rows[3]["text"]  # inside train
+    texts = run(tmp_path, hand_in(tmp_path, rows), split="part") / "texts.parquet"
+    corpus = tmp_path / "c.txt"
+    corpus.write_text("First document about nothing.\n\nA second document, unlike the first.\n")
+    with running(Running(pipeline="own", step="corpus", report=True)):
+        out = deal_out(tmp_path, texts, corpus, near_duplicate=0.95)
+    splits = pd.read_parquet(out / "splits.parquet")
+    assert dict(zip(splits["id"], splits["split"], strict=True)) == {
+        row["id"]: row["part"] for row in rows if row["id"] not in ("r2", "r9", "r7")
+    }
+    leaks = pd.read_parquet(out.parent / "evidence" / "leaks.parquet")
+    assert leaks.to_numpy().tolist() == [["r2", "train", "r0", "test", "exact"], ["r9", "dev", "r4", "test", "near"]]
+    said = capfd.readouterr().out
+    assert (
+        "2 rows repeat a row of another split (1 word for word, 1 nearly) and were taken out: 1 of dev in test, 1 of train in test" in said
+    )
+    assert "artifacts/own/corpus/evidence/leaks.parquet" in said
+
+
+def test_several_files_of_several_formats_are_one_hand_in(tmp_path):
+    rows = good()
+    hand_in(tmp_path, rows[:20])
+    (tmp_path / "more").mkdir()
+    pd.DataFrame(rows[20:40]).to_parquet(tmp_path / "more" / "a.parquet")
+    with gzip.open(tmp_path / "more" / "b.tsv.gz", "wt") as handle:
+        pd.DataFrame(rows[40:]).to_csv(handle, sep="\t", index=False)
+    whole = run(tmp_path / "whole", hand_in(tmp_path / "more", rows))
+    (tmp_path / "more" / "rows.csv").unlink()
+    config = ContractConfig.of(context()).model_copy(update={"labelled": ("own/rows.csv", "own/more")})
+    out = empty(tmp_path / "parts" / "contract")
+    CONTRACT.run(config, {"labelled.0": tmp_path / "rows.csv", "labelled.1": tmp_path / "more"}, out)
+    assert files.tree(out) == files.tree(whole)
+
+
+def empty(home: Path) -> Path:
+    for name in ("out", "evidence"):
+        (home / name).mkdir(parents=True)
+    return home / "out"
+
+
+def deal_out(folder: Path, texts: Path, corpus: Path, near_duplicate: float = 0.8) -> Path:
+    out = empty(folder / "corpus")
+    config = CorpusConfig.of(context())
+    config = config.model_copy(update={"split": config.split.model_copy(update={"near_duplicate": near_duplicate})})
+    CORPUS.run(config, {"texts": texts, "corpus": corpus}, out)
     return out
 
 

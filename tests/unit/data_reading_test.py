@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from regraft.data.documents import read_corpus
-from regraft.data.reading import Row, read_rows
+from regraft.data.reading import read_rows
+from regraft.data.rows import Row
 from regraft.data.sources import Source
 from regraft.errors import DataRejected
 
@@ -16,7 +17,7 @@ COLUMNS = ("id", "text", "label")
 
 
 def read(path: Path) -> list[Row]:
-    return read_rows(Source("data.labelled", path, path.name), COLUMNS, COLUMNS)
+    return list(read_rows(Source("data.labelled", path, path.name), COLUMNS, COLUMNS))
 
 
 def rejected(path: Path) -> DataRejected:
@@ -109,7 +110,6 @@ def test_a_null_or_absent_label_is_missing_and_other_columns_keep_their_json(tmp
     ("rows.csv", b'id,text,label\n1,x,a\n2,"x,a\n3,x,a\n', "csv.quotes", "never closed"),
     ("rows.jsonl", b'[{"id":"1","text":"x","label":"a"}]', "jsonl.lines", "a JSON array"),
     ("rows.jsonl", b'{"id":"1","text":"x","category":"a"}\n', "header.required", "no column 'label'"),
-    ("rows.tsv", b"id\ttext\tlabel\n", "file.type", "reads .csv, .jsonl only"),
 ])  # fmt: skip
 def test_a_faulty_file_is_rejected_by_name_rule_and_fix(tmp_path, name, content, rule, words):
     error = rejected(write(tmp_path, name, content))

@@ -41,7 +41,7 @@ def dvc(
 ) -> None:
     """Write dvc.yaml and pipelines/resolved/ from the steps and the pipeline files."""
     from regraft import dvc as generated
-    from regraft import files, step_code
+    from regraft import step_code
     from regraft.errors import ConfigError
     from regraft.resolve import write_resolved
     from regraft.workspace import Workspace
@@ -56,7 +56,7 @@ def dvc(
         path.unlink()
     for name in workspace.pipelines:
         write_resolved(workspace, name)
-    files.write_text(workspace.root / "dvc.yaml", generated.render_dvc(workspace))
+    generated.write_generated(workspace)
     generated.ensure_repository(workspace)
     if same_results or step_code.lock_file(workspace).is_file():
         step_code.write(workspace, same_results=same_results)

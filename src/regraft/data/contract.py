@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, field_validator, model_validator
 
 from regraft.config import Strict, TaskOptions
+from regraft.data.split import SPLITS
 from regraft.errors import ConfigError, Problem
 
 Name = Annotated[StrictStr, Field(min_length=1)]
@@ -62,6 +63,13 @@ class Contract(Strict):
                 raise ConfigError(f"task.{key} is {name!r}, which the contract {self.id!r} does not describe{guess} It has {has}")
         forced = {task.id: {"required": True, "unique": True}, task.text: {"required": True}, task.label: {"required": True}}
         return self.model_copy(update={"columns": tuple(c.model_copy(update=forced.get(c.name, {})) for c in self.columns)})
+
+    def with_split(self, name: str | None) -> Contract:
+        """This contract with ``name`` as the column that says train, dev or test; None: splits are not given."""
+        if name is None:
+            return self
+        rest = tuple(column for column in self.columns if column.name != name)
+        return self.model_copy(update={"columns": (*rest, Column(name=name, required=True, valid_values=SPLITS))})
 
 
 class _Odcs(BaseModel):

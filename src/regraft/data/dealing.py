@@ -1,16 +1,16 @@
 """Every text in one place only: test beats dev beats train beats the corpus.
 
-Labelled rows are dealt out by a hash of their id and keep their place unless they nearly repeat a row that comes
-before them in that order; ids decide inside one split. Corpus documents come last, ordered by a hash of their text, so
-neither the order of files nor the corpus has any influence on the splits. A document in which a held-out text stands
-word for word is dropped as well: a model that was pretrained on the test rows is not tested by them. (Training texts may
-be read: that is task-adaptive pretraining, Gururangan et al. 2020, section 4.)
+Labelled rows are dealt out by a hash of their id, or as a column of theirs says, and keep their place unless they
+nearly repeat a row that comes before them in that order; ids decide inside one split. Corpus documents come last,
+ordered by a hash of their text, so neither the order of files nor the corpus has any influence on the splits. A
+document in which a held-out text stands word for word is dropped as well: a model that was pretrained on the test rows
+is not tested by them. (Training texts may be read: that is task-adaptive pretraining, Gururangan et al. 2020, section 4.)
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,16 @@ class Dealt:
         }
 
 
+def read_given(path: Path) -> dict[str, Split]:
+    """``{id: split}`` of the texts that ``contract`` left, where a column of the data gives the split; else nothing."""
+    import pyarrow.parquet as pq
+
+    if "split" not in pq.read_schema(path).names:
+        return {}
+    table = pq.read_table(path, columns=["id", "split"])
+    return dict(zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True))
+
+
 def read_texts(path: Path) -> list[tuple[str, str]]:
     """The (id, text) pairs that ``contract`` left."""
     import pyarrow.parquet as pq
@@ -66,9 +76,14 @@ def read_texts(path: Path) -> list[tuple[str, str]]:
     return list(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
 
 
-def deal(texts: Sequence[tuple[str, str]], corpus: Corpus, options: SplitOptions, seed: int) -> Dealt:
-    """Deal the labelled ``texts`` (id, text) and the documents of ``corpus`` out; the result ignores the order of either."""
-    rows = [(split_of(seed, key, options.test, options.dev), key, normalise(text)) for key, text in texts]
+def deal(
+    texts: Sequence[tuple[str, str]], corpus: Corpus, options: SplitOptions, seed: int, given: Mapping[str, Split] | None = None
+) -> Dealt:
+    """Deal the labelled ``texts`` (id, text) and the documents of ``corpus`` out; the result ignores the order of either.
+
+    ``given`` is ``{id: split}`` where the data says so itself; else ids are hashed.
+    """
+    rows = [(given[key] if given else split_of(seed, key, options.test, options.dev), key, normalise(text)) for key, text in texts]
     rows.sort(key=lambda row: (PRIORITY.index(row[0]), row[1]))
     documents = sorted(((normalise(document.text), document) for document in corpus.documents), key=_order)
     names = [key for _, key, _ in rows] + [document.where for _, document in documents]

@@ -1,7 +1,7 @@
 """The corpus: documents of unlabelled text.
 
-A ``.txt`` file is cut at blank lines, one paragraph a document; ``.jsonl`` and ``.csv`` hold one document a row in
-the text column. A row that cannot be read is left out and counted: one bad line in millions is no reason to stop.
+A ``.txt`` file is cut at blank lines, one paragraph a document; tables hold one document a row in the text column. A
+row that cannot be read is left out and counted: one bad line in millions is no reason to stop.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from regraft.data.formats import TEXTS, faults_of_file, open_text, suffix_of, whole_problem
 from regraft.data.reading import read_file
-from regraft.data.sources import Source, empty_problem, encoding_problem, list_files, reject, reject_if
+from regraft.data.sources import Source, list_files, reject, reject_if
 from regraft.errors import Problem
 
 
@@ -35,9 +36,9 @@ def read_corpus(source: Source, column: str) -> Corpus:
     """All documents of ``source``; :class:`DataRejected` when a file is unreadable or there is no document at all."""
     problems: list[Problem] = []
     found = Corpus([], [])
-    for path, shown in list_files(source, (".txt", ".jsonl", ".csv")):
-        if path.suffix == ".txt":
-            found.documents.extend(_paragraphs(path, shown, problems))
+    for path, shown in list_files(source, TEXTS):
+        if suffix_of(path) == ".txt":
+            found.documents.extend(read_paragraphs(path, shown, problems))
             continue
         for row in read_file(path, shown, (column,), (column,), problems):
             text, where = row.values.get(column), f"{row.file}:{row.number}"
@@ -48,16 +49,17 @@ def read_corpus(source: Source, column: str) -> Corpus:
     reject_if(source, problems)
     if not found.documents:
         first = [Problem(message=reason, file=where, rule="corpus.document") for where, reason in found.unreadable]
-        reject(f"{source.key}: {source.shown} holds no document", first or [Problem(message="no text", file=source.shown)])
+        reject(f"{source.key}: {source.all_shown} holds no document", first or [Problem(message="no text", file=source.shown)])
     return found
 
 
-def _paragraphs(path: Path, shown: str, problems: list[Problem]) -> Iterator[Document]:
-    if empty := empty_problem(path, shown):
-        problems.append(empty)
-        return
-    try:
-        with path.open(encoding="utf-8-sig") as handle:
+def read_paragraphs(path: Path, shown: str, problems: list[Problem]) -> Iterator[Document]:
+    """The paragraphs of a .txt file; what is wrong with it as a whole goes to ``problems``."""
+    with faults_of_file(path, shown, problems):
+        if wrong := whole_problem(path, shown):
+            problems.append(wrong)
+            return
+        with open_text(path) as handle:
             start, lines = 0, list[str]()
             for number, line in enumerate(handle, start=1):
                 if line.strip():
@@ -68,5 +70,3 @@ def _paragraphs(path: Path, shown: str, problems: list[Problem]) -> Iterator[Doc
                     lines = []
             if lines:
                 yield Document(f"{shown}:{start}", "".join(lines).strip())
-    except UnicodeDecodeError:
-        problems.append(encoding_problem(path, shown))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regraft.config import TaskOptions
 from regraft.data.contract import Contract
-from regraft.data.quarantine import Judged
+from regraft.data.judging import Judged
 from regraft.data.sources import reject
 from regraft.data.split import split_of
 from regraft.errors import Problem
@@ -19,26 +20,58 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def whole_problems(judged: Judged, contract: Contract, task: TaskOptions, seed: int, test: float, dev: float, most: float) -> list[Problem]:
+BY_ID = "a row's split is a hash of its id"
+MANY = 1000
+"""Classes that are named one by one; where more are at fault, the label column is not a label."""
+
+
+def whole_problems(judged: Judged, contract: Contract, task: TaskOptions, deal: Deal, most: float) -> list[Problem]:
     """What is wrong with the rows taken together; empty: a model can be trained and tested on them.
 
-    ``test`` and ``dev`` are the shares held out, ``most`` the largest share of rows that may be quarantined.
+    ``most`` is the largest share of rows that may be quarantined.
     """
     problems = []
-    if not judged.accepted:
+    if not judged.kept:
         fix = "mend the rows, or the contract"
         problems.append(Problem(message=f"none of the {judged.read} rows keeps the contract", rule="rows.accepted", fix=fix))
-    elif len(judged.quarantined) > most * judged.read:
-        share = f"{len(judged.quarantined)} of {judged.read} rows ({len(judged.quarantined) / judged.read:.0%}) are quarantined"
+    elif judged.quarantined > most * judged.read:
+        share = f"{judged.quarantined} of {judged.read} rows ({judged.quarantined / judged.read:.0%}) are quarantined"
         message = f"{share}; above {most:.0%} the data, not a row, is what is wrong"
         problems.append(Problem(message=message, rule="rows.quarantined", fix="mend the rows, or the contract"))
-    if judged.accepted:
-        ids: dict[str, list[str]] = {label: [] for label in contract.column(task.label).valid_values or ()}
-        for row in judged.accepted:
-            ids.setdefault(row.values[task.label] or "", []).append(row.values[task.id] or "")
-        dealt = {label: [split_of(seed, key, test, dev) for key in keys] for label, keys in ids.items()}
-        problems += class_problems(dealt, task.label, rows_for_every_split(test, dev))
+    if judged.kept:
+        dealt = {label: Counter[str]() for label in contract.column(task.label).valid_values or ()}
+        deal.count(judged, task, dealt)
+        problems += class_problems(dealt, task.label, deal.enough, deal.why)
     return problems
+
+
+@dataclass(frozen=True)
+class Deal:
+    """How rows come to their split: by a hash of their id, or by a column that says so."""
+
+    seed: int
+    test: float
+    dev: float
+    column: str | None
+
+    @property
+    def why(self) -> str:
+        """In words."""
+        return BY_ID if self.column is None else f"the column {self.column!r} says which row is held out"
+
+    @property
+    def enough(self) -> int | None:
+        """Rows with which a class is almost surely in test and in train; None: that is for the column to say."""
+        return rows_for_every_split(self.test, self.dev) if self.column is None else None
+
+    def count(self, judged: Judged, task: TaskOptions, dealt: dict[str, Counter[str]]) -> None:
+        """Add the accepted rows to ``{label: {split: rows}}``; a label that has train and test rows is not counted further."""
+        for keys, labels in judged.values(self.column or task.id, task.label):
+            for key, label in zip(keys, labels, strict=True):
+                if (splits := dealt.get(label)) is None:
+                    splits = dealt[label] = Counter()
+                if not ("train" in splits and "test" in splits):  # hashing 10,000,000 ids would take 13 s
+                    splits[key if self.column else split_of(self.seed, key, self.test, self.dev)] += 1
 
 
 def rows_for_every_split(test: float, dev: float) -> int:
@@ -46,17 +79,20 @@ def rows_for_every_split(test: float, dev: float) -> int:
     return math.ceil(math.log(0.01) / math.log(1 - min(test, 1 - test - dev)))
 
 
-def class_problems(dealt: Mapping[str, Sequence[str]], column: str, enough: int) -> list[Problem]:
-    """Classes without a train or without a test row; ``dealt`` is ``{label: splits of its rows}``."""
+def class_problems(dealt: Mapping[str, Counter[str]], column: str, enough: int | None, why: str = "") -> list[Problem]:
+    """Classes without a train or without a test row; ``dealt`` is ``{label: {split: rows}}``, ``why`` how that came."""
     problems = []
-    for label, splits in sorted(dealt.items()):
-        absent = [split for split in ("train", "test") if split not in splits]
-        if absent:
-            rows = f"{len(splits)} row{'s' * (len(splits) != 1)}"
-            missing = " and no ".join(absent)
-            message = f"class {label!r} has {rows} and no {missing} row ({_dealt(splits)}); a row's split is a hash of its id"
-            fix = f"add rows of class {label!r} (with {enough} it has train and test rows almost surely), or take the class out"
-            problems.append(Problem(message=message, column=column, value=label, rule=f"{column}.classes", fix=fix))
+    thin = {label: splits for label, splits in sorted(dealt.items()) if not (splits["train"] and splits["test"])}
+    if len(thin) > MANY:
+        message = f"{len(thin)} of {len(dealt)} classes have no train or no test row; is {column!r} really the label?"
+        return [Problem(message=message, column=column, rule=f"{column}.classes", fix="name the column of the labels as task.label")]
+    for label, splits in thin.items():
+        rows = f"{splits.total()} row{'s' * (splits.total() != 1)}"
+        missing = " and no ".join(split for split in ("train", "test") if not splits[split])
+        message = f"class {label!r} has {rows} and no {missing} row ({_dealt(splits)})" + (f"; {why}" if why else "")
+        sure = f"with {enough} it has train and test rows almost surely" if enough else "in train and in test"
+        fix = f"add rows of class {label!r} ({sure}), or take the class out"
+        problems.append(Problem(message=message, column=column, value=label, rule=f"{column}.classes", fix=fix))
     if len(dealt) == 1:
         fix = "add rows of a second class"
         message = f"every row has the label {next(iter(dealt))!r}: there is nothing to tell apart"
@@ -64,9 +100,8 @@ def class_problems(dealt: Mapping[str, Sequence[str]], column: str, enough: int)
     return problems
 
 
-def _dealt(splits: Iterable[str]) -> str:
-    counts = Counter(splits)
-    return ", ".join(f"{counts[split]} {split}" for split in ("train", "dev", "test"))
+def _dealt(splits: Mapping[str, int]) -> str:
+    return ", ".join(f"{splits.get(split, 0)} {split}" for split in ("train", "dev", "test"))
 
 
 def labelled_splits(rows: Path, splits: Path) -> pd.DataFrame:
@@ -78,9 +113,9 @@ def labelled_splits(rows: Path, splits: Path) -> pd.DataFrame:
 
     accepted = pd.read_parquet(rows, columns=["id", "text", "label"])
     table = accepted.merge(pd.read_parquet(splits, columns=["id", "split"]), on="id").sort_values("id", ignore_index=True)
-    dealt: defaultdict[str, list[str]] = defaultdict(list, {label: [] for label in accepted["label"].unique()})
+    dealt = {label: Counter[str]() for label in accepted["label"].unique()}
     for label, split in zip(table["label"], table["split"], strict=True):
-        dealt[label].append(split)
+        dealt[label][split] += 1
     # The shares are not known here; 20 rows are enough for the default quarter in test.
     if problems := class_problems(dealt, "label", 20):
         reject("after near-duplicates were dropped the labelled rows cannot carry the task", problems)

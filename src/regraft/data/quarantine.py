@@ -1,123 +1,125 @@
-"""Rows that keep the contract are accepted, the others are quarantined with reasons; nothing else happens to a row.
+"""What the step ``contract`` leaves behind: accepted rows, texts without labels, and the quarantine with its reasons.
 
 A row is quarantined once, however many rules it breaks. Of rows that share an id all are quarantined: nothing says
-which of them is right.
+which of them is right. All files are written piece by piece, in an order that does not depend on how files were split.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from regraft import files
 from regraft.config import TaskOptions
-from regraft.data.contract import Contract
-from regraft.data.reading import Fault, Row
-from regraft.data.tables import write_table
-from regraft.data.validate import validate
+from regraft.data.judging import WHOLE, Judged, breaks, value
+from regraft.data.rows import Fault, Row
+from regraft.data.sources import MAX_OF_A_RULE
+from regraft.data.writing import TableWriter
 from regraft.errors import Problem
 
 MEND = "mend the row or remove it"
+LISTED = ("file", "row", "id", "rule", "reason")
+"""Columns of the quarantine; the Parquet file has ``raw`` besides."""
+PIECE = 8192
+"""Quarantined rows written at once."""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Every row that was read, on one of two sides."""
+@dataclass
+class Told:
+    """What is said of a quarantine after it was written."""
 
-    accepted: list[Row]
-    quarantined: list[tuple[Row, tuple[Fault, ...]]]
-    """With the rules it breaks; never none."""
-    result: Any
-    """Great Expectations' own result; None where no row could be told apart."""
+    by_rule: Counter[str] = field(default_factory=Counter)
+    """How often each rule is broken."""
+    first: list[Problem] = field(default_factory=list)
+    """The first rows that break each rule."""
 
     @property
-    def read(self) -> int:
-        return len(self.accepted) + len(self.quarantined)
+    def more(self) -> int:
+        """Broken rules that are not in ``first``."""
+        return self.by_rule.total() - len(self.first)
 
-    def problems(self) -> list[Problem]:
-        """Every broken rule of every quarantined row."""
-        return [
-            Problem(message=fault.reason, file=row.file, row=row.number, column=fault.column, value=fault.value, rule=fault.rule, fix=MEND)
-            for row, faults in self.quarantined
-            for fault in faults
-        ]
-
-
-def judge(rows: Sequence[Row], contract: Contract) -> Judged:
-    """Sort ``rows`` by whether they keep ``contract``; the order of reading stays."""
-    whole = [row for row in rows if row.whole]
-    broken, result = validate(whole, contract) if whole else ({}, None)
-    faults = {id(row): broken.get(index, []) for index, row in enumerate(whole)}
-    judged = Judged([], [], result)
-    for row in rows:
-        unreadable = {fault.column for fault in row.faults}  # a value that could not be read is not also missing
-        found = (*row.faults, *(fault for fault in faults.get(id(row), ()) if fault.column not in unreadable))
-        if found:
-            judged.quarantined.append((row, found))
-        else:
-            judged.accepted.append(row)
-    return judged
+    def add(self, row: Row, faults: Sequence[Fault]) -> None:
+        """Count one row."""
+        for fault in faults:
+            self.by_rule[fault.rule] += 1
+            if self.by_rule[fault.rule] <= MAX_OF_A_RULE:
+                place = {"file": row.file, "row": row.number, "column": fault.column, "value": fault.value}
+                self.first.append(Problem(message=fault.reason, **place, rule=fault.rule, fix=MEND))
 
 
-def usable_texts(rows: Sequence[Row], task: TaskOptions) -> list[tuple[str, str]]:
-    """(id, text) of every row that has both and whose id is its own, sorted by id: no label is looked at.
+def write_quarantine(table: Path, sheet: Path, judged: Judged, task: TaskOptions) -> Told:
+    """The quarantine in the order of reading, as Parquet and, without the raw rows, as CSV for a spreadsheet.
 
-    Rows that share an id are left out, as each of them is quarantined whatever its label says.
+    file, row, id, rule, reason (joined by "; " where several are broken) and the row as it was read, as JSON.
     """
-    pairs = [(row.values.get(task.id), row.values.get(task.text)) for row in rows if row.whole]
-    times = Counter(key for key, _ in pairs)
-    return sorted((key, text) for key, text in pairs if key is not None and text is not None and times[key] == 1)
+    told = Told()
+    schema = pa.schema([(name, pa.int64() if name == "row" else pa.string()) for name in (*LISTED, "raw")])
+    with TableWriter(table, schema) as rows, sheet.open("w", encoding="utf8", newline="") as handle:
+        lines = csv.writer(handle, lineterminator="\n")
+        lines.writerow(LISTED)
+        found = iter(judged.quarantine() if judged.quarantined else ())
+        while piece := list(islice(found, PIECE)):
+            columns = {name: pa.array(values, schema.field(name).type) for name, values in _listed(piece, task, told)}
+            lines.writerows(zip(*(columns[name].to_pylist() for name in LISTED), strict=True))
+            rows.write(pa.table(columns, schema))
+    return told
 
 
-def write_accepted(path: Path, accepted: Sequence[Row], task: TaskOptions) -> None:
-    """id, text, label, then every other column by name, sorted by id. A column whose name is taken becomes ``column.<name>``."""
-    rows = sorted((row.values for row in accepted), key=lambda values: values[task.id] or "")
-    named = {"id": task.id, "text": task.text, "label": task.label}
-    others = sorted({name for row in rows for name in row} - set(named.values()))
-    named |= {f"column.{name}" if name in named else name: name for name in others}
-    write_table(path, {name: [row.get(column) for row in rows] for name, column in named.items()})
-
-
-def write_quarantine(path: Path, judged: Judged, task: TaskOptions) -> None:
-    """file, row, id, rule, reason (joined by "; " where several are broken) and the row as it was read, as JSON."""
-    import pyarrow as pa
-
-    table = _listed(judged, task)
-    raw = [json.dumps(row.raw, ensure_ascii=False, sort_keys=True) for row, _ in judged.quarantined]
+def _listed(piece: Sequence[tuple[Row, tuple[Fault, ...]]], task: TaskOptions, told: Told) -> Iterator[tuple[str, list[Any]]]:
+    for row, faults in piece:
+        told.add(row, faults)
+    yield "file", [row.file for row, _ in piece]
+    yield "row", [row.number for row, _ in piece]
+    yield "id", [row.values.get(task.id) for row, _ in piece]
+    yield "rule", ["; ".join(fault.rule for fault in faults) for _, faults in piece]
+    yield "reason", ["; ".join(fault.reason for fault in faults) for _, faults in piece]
+    raw = [json.dumps(row.raw, ensure_ascii=False, sort_keys=True) for row, _ in piece]
     # A lone surrogate is a reason for quarantine, and has no bytes in UTF-8.
-    table["raw"] = [text.encode("utf8", "backslashreplace").decode() for text in raw]
-    write_table(path, table, row=pa.int64())
+    yield "raw", [text.encode("utf8", "backslashreplace").decode() for text in raw]
 
 
-def quarantine_csv(judged: Judged, task: TaskOptions) -> str:
-    """The quarantine for a spreadsheet, without the raw rows."""
-    table = _listed(judged, task)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
-    return text.getvalue()
+def write_texts(path: Path, judged: Judged, task: TaskOptions, split: str | None) -> None:
+    """id and text (and the given split) of every row that has both and whose id is its own, sorted by id: no label is looked at.
+
+    Rows that share an id are left out, as each of them is quarantined whatever its label says; so are rows without a
+    place in a given split.
+    """
+    kept = []
+    for number, table in enumerate(judged.store.tables):
+        usable = table[WHOLE].to_numpy() & ~judged.repeats[task.id].masks[number]
+        usable &= table[value(task.id)].is_valid().to_numpy() & table[value(task.text)].is_valid().to_numpy()
+        if split is not None:
+            usable &= table[value(split)].is_valid().to_numpy() & ~table[breaks(f"{split}.valid_values")].to_numpy()
+        kept.append(usable)
+    _write_sorted(path, judged, task.id, kept, {"id": task.id, "text": task.text, **({"split": split} if split is not None else {})})
 
 
-def _listed(judged: Judged, task: TaskOptions) -> dict[str, list[Any]]:
-    return {
-        "file": [row.file for row, _ in judged.quarantined],
-        "row": [row.number for row, _ in judged.quarantined],
-        "id": [row.values.get(task.id) for row, _ in judged.quarantined],
-        "rule": ["; ".join(fault.rule for fault in faults) for _, faults in judged.quarantined],
-        "reason": ["; ".join(fault.reason for fault in faults) for _, faults in judged.quarantined],
-    }
+def write_accepted(path: Path, judged: Judged, task: TaskOptions) -> None:
+    """id, text, label, then every other column by name, sorted by id. A column whose name is taken becomes ``column.<name>``."""
+    named = {"id": task.id, "text": task.text, "label": task.label}
+    others = sorted(judged.columns() - set(named.values()))
+    named |= {f"column.{name}" if name in named else name: name for name in others}
+    _write_sorted(path, judged, task.id, judged.accepted, named)
 
 
-def write_counts(path: Path, judged: Judged, task: TaskOptions) -> None:
+def _write_sorted(path: Path, judged: Judged, key: str, kept: Sequence[np.ndarray[Any, Any]], named: dict[str, str]) -> None:
+    schema = pa.schema([(name, pa.string()) for name in named])
+    columns = list(dict.fromkeys(value(name) for name in (key, *named.values())))
+    with TableWriter(path, schema) as writer:
+        for bucket in judged.store.in_order(value(key), kept, columns):
+            writer.write(pa.table([bucket[value(name)] for name in named.values()], schema=schema))
+
+
+def write_counts(path: Path, judged: Judged, told: Told, labels: Counter[str]) -> None:
     """read = accepted + quarantined, how often each rule is broken, and accepted rows a label."""
-    rules = Counter(fault.rule for _, faults in judged.quarantined for fault in faults)
-    labels = Counter(row.values[task.label] or "" for row in judged.accepted)
-    counts = {"read": judged.read, "accepted": len(judged.accepted), "quarantined": len(judged.quarantined)}
-    files.write_json(path, {**counts, "by_rule": dict(rules), "by_label": dict(labels)})
+    counts = {"read": judged.read, "accepted": judged.kept, "quarantined": judged.quarantined}
+    files.write_json(path, {**counts, "by_rule": dict(told.by_rule), "by_label": dict(labels)})

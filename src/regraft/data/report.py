@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import copy
 import html
+from collections import Counter
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import Any, ClassVar
 
+EXAMPLES = 20
+"""Of values that break a rule, as many as Great Expectations itself shows."""
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2530; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.4rem } h2, h4, h5 { font-size: 1.1rem; margin: 1.6rem 0 .3rem } h6 { margin: .8rem 0 .2rem; font-size: .9rem }
@@ -40,6 +44,57 @@ def data_docs(result: Any, title: str) -> str:
         item.expectation_config.kwargs = _escaped(item.expectation_config.kwargs)
     rendered: str = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))  # type: ignore[no-untyped-call]
     return PAGE.format(title=html.escape(title), style=STYLE, body=offline(rendered))
+
+
+def merged(first: Any, second: Any) -> Any:
+    """The Great Expectations result of two batches as one: counts added, 20 examples kept. Either may be None."""
+    if first is None or second is None:
+        return second if first is None else first
+    others = {item.expectation_config.meta["rule"]: item for item in second.results}
+    for item in first.results:
+        other = others[item.expectation_config.meta["rule"]]
+        item.success = item.success and other.success
+        item.result = _added(item.result, other.result)
+    return _summed_up(first)
+
+
+def recounted(result: Any, rule: str, unexpected: int, examples: Sequence[str]) -> Any:
+    """``result`` with the rows that break ``rule`` in all batches together, where they are more than the batches saw one by one."""
+    for item in result.results:
+        if item.expectation_config.meta["rule"] == rule and item.result["unexpected_count"] != unexpected:
+            item.success = False
+            none = {"element_count": 0, "missing_count": 0, "unexpected_count": unexpected - item.result["unexpected_count"]}
+            item.result = _added({**item.result, "partial_unexpected_list": list(examples)}, none)
+    return _summed_up(result)
+
+
+def _summed_up(result: Any) -> Any:
+    passed = sum(bool(item.success) for item in result.results)
+    result.success = passed == len(result.results)
+    result.statistics |= {
+        "successful_expectations": passed,
+        "unsuccessful_expectations": len(result.results) - passed,
+        "success_percent": 100 * passed / len(result.results),
+    }
+    return result
+
+
+def _added(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    counts: dict[str, Any] = {
+        key: left.get(key, 0) + right.get(key, 0) for key in ("element_count", "missing_count", "unexpected_count") if key in left
+    }
+    examples = [*left.get("partial_unexpected_list", ()), *right.get("partial_unexpected_list", ())][:EXAMPLES]
+    rows, unexpected = counts["element_count"], counts["unexpected_count"]
+    present = rows - counts.get("missing_count", 0)
+    shares = {
+        "missing_percent": 100 * counts.get("missing_count", 0) / rows,
+        "unexpected_percent": 100 * unexpected / present if present else None,
+        "unexpected_percent_total": 100 * unexpected / rows,
+        "unexpected_percent_nonmissing": 100 * unexpected / present if present else None,
+    }
+    often = [{"value": example, "count": times} for example, times in Counter(examples).most_common()]
+    kept = {key: share for key, share in shares.items() if key in left}
+    return {**counts, **kept, "partial_unexpected_list": examples, "partial_unexpected_counts": often}
 
 
 def _escaped(value: Any) -> Any:

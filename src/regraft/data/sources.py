@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from regraft.config import listed
+from regraft.data.formats import hint, known, open_bytes, packed, suffix_of
 from regraft.errors import DataRejected, Problem
 
 MAX_PROBLEMS = 20
@@ -35,15 +37,46 @@ class Source:
     path: Path
     shown: str
     """The path as the user wrote it; file names in messages and in the quarantine start with it."""
+    beside: tuple[Source, ...] = ()
+    """The others, where the pipeline file lists several."""
+
+    @classmethod
+    def of(cls, key: str, inputs: Mapping[str, Path], paths: str | Sequence[str]) -> Source:
+        """The source behind ``key``, e.g. ``data.corpus``: of one path the input ``corpus``, of several ``corpus.0``, ``corpus.1`` ..."""
+        name, several = key.removeprefix("data."), not isinstance(paths, str)
+        each = [cls(key, inputs[f"{name}.{number}" if several else name], path) for number, path in enumerate(listed(paths))]
+        return cls(key, each[0].path, each[0].shown, tuple(each[1:]))
+
+    @property
+    def all_shown(self) -> str:
+        """Every path as the user wrote it."""
+        return ", ".join(source.shown for source in (self, *self.beside))
 
 
 def list_files(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]]:
-    """The data files ``source`` means, sorted, each with the name to show.
+    """The data files ``source`` means, each with the name to show: in the order listed, and sorted inside a folder.
 
     In a folder, hidden files and ``.md`` notes are skipped; any other suffix is a fault, because a data file
     that is silently left out looks exactly like one that was read.
     """
-    wanted = ", ".join(suffixes)
+    found = [pair for place in (source, *source.beside) for pair in _files_at(place, suffixes)]
+    wanted = known(tuple(suffixes))
+    strange = [
+        Problem(message=f"{source.key} reads {wanted}", file=shown, value=path.suffix, rule="file.type", fix=hint(path, shown))
+        for path, shown in found
+        if path.exists() and suffix_of(path) not in suffixes
+    ]
+    gone = [
+        Problem(message="the link leads nowhere", file=shown, rule="file.exists", fix="mend the link or remove it")
+        for path, shown in found
+        if not path.exists()
+    ]
+    reject_if(source, [*strange, *gone, *_listed_twice(found)])
+    return found
+
+
+def _files_at(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]]:
+    wanted = known(tuple(suffixes))
     if not source.path.exists():
         raise DataRejected(
             f"{source.key}: {source.shown} is not there",
@@ -51,42 +84,50 @@ def list_files(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]
             problems=[Problem(message="no such file or folder", file=source.shown, rule="file.exists")],
         )
     if source.path.is_file():
-        found = [(source.path, source.shown)]
-    else:
-        names = sorted(p.relative_to(source.path) for p in source.path.rglob("*") if p.is_file() and p.suffix != ".md")
-        visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
-        found = [(source.path / name, f"{source.shown.rstrip('/')}/{name.as_posix()}") for name in visible]
-    if not found:
+        return [(source.path, source.shown)]
+    entries = (path for path in source.path.rglob("*") if (path.is_file() or not path.exists()) and path.suffix != ".md")
+    if source.shown.startswith("hub:"):  # a repository holds scripts, pictures and cards besides; nobody can move them away
+        entries = (path for path in entries if suffix_of(path) in suffixes)
+    names = sorted(path.relative_to(source.path) for path in entries)
+    visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+    if not visible:
         raise DataRejected(
             f"{source.key}: the folder {source.shown} holds no {wanted} file",
             fix=f"put {wanted} files there, or change {source.key} in the pipeline file",
             problems=[Problem(message="the folder is empty", file=source.shown, rule="file.exists")],
         )
-    strange = [
-        Problem(message=f"{source.key} reads {wanted} only", file=shown, rule="file.type", fix="convert it or move it away")
-        for path, shown in found
-        if path.suffix not in suffixes
-    ]
-    reject_if(source, strange)
-    return found
+    return [(source.path / name, f"{source.shown.rstrip('/')}/{name.as_posix()}") for name in visible]
+
+
+def _listed_twice(found: Sequence[tuple[Path, str]]) -> Iterator[Problem]:
+    """Files that two entries of a list mean, as a folder and a file in it do."""
+    first: dict[str, str] = {}
+    for path, shown in found:
+        # Links are not followed: DVC and the hub's cache may link two files of equal bytes to one place.
+        place = os.path.abspath(path)
+        if place in first:
+            message = f"is listed twice, once as {first[place]}; all of it would be read twice"
+            yield Problem(message=message, file=shown, rule="file.once", fix="list it once")
+        first[place] = shown
 
 
 def reject_if(source: Source, problems: list[Problem]) -> None:
     """Raise :class:`DataRejected` when there is any problem."""
     if problems:
-        reject(f"{source.key} ({source.shown}) cannot be read", problems)
+        reject(f"{source.key} ({source.all_shown}) cannot be read", problems)
 
 
-def reject(message: str, problems: list[Problem], everything: Path | None = None) -> NoReturn:
+def reject(message: str, problems: list[Problem], everything: Path | None = None, more: int = 0) -> NoReturn:
     """Raise :class:`DataRejected` with the first problems of each rule, one a line, and a count of the rest.
 
-    ``everything`` is a file that holds them all.
+    ``everything`` is a file that holds them all; ``more`` counts those that are not among ``problems``.
     """
     shown = _first_of_each_rule(problems)
-    lines = [f"{message}: {len(problems)} fault{'s' * (len(problems) > 1)}", *(f"  {describe(problem)}" for problem in shown)]
-    if len(problems) > len(shown):
-        listed = os.path.relpath(everything) if everything else None
-        rest = Problem(message=f"and {len(problems) - len(shown)} more" + (f"; all of them are in {listed}" if listed else ""), file=listed)
+    total = len(problems) + more
+    lines = [f"{message}: {total} fault{'s' * (total > 1)}", *(f"  {describe(problem)}" for problem in shown)]
+    if total > len(shown):
+        place = os.path.relpath(everything) if everything else None
+        rest = Problem(message=f"and {total - len(shown)} more" + (f"; all of them are in {place}" if place else ""), file=place)
         lines.append(f"  {rest['message']}")
         shown = [*shown, rest]
     raise DataRejected("\n".join(lines), fix=shown[0].get("fix"), problems=shown)
@@ -109,18 +150,10 @@ def describe(problem: Problem) -> str:
     return f"{place}: {problem['message']}{rule}" if place else f"{problem['message']}{rule}"
 
 
-def empty_problem(path: Path, shown: str) -> Problem | None:
-    """A file without a single character (a byte-order mark does not count)."""
-    with path.open("rb") as handle:
-        if handle.read(64).removeprefix(b"\xef\xbb\xbf").strip() or handle.read(1):
-            return None
-    return Problem(message="the file is empty", file=shown, rule="file.empty", fix="fill it or remove it")
-
-
 def encoding_problem(path: Path, shown: str) -> Problem:
     """Where a file that failed to decode stops being UTF-8, what it probably is, and the command that converts it."""
     offset = 0
-    with path.open("rb") as handle:
+    with open_bytes(path) as handle:
         for row, line in enumerate(handle, start=1):
             try:
                 line.decode()
@@ -131,19 +164,22 @@ def encoding_problem(path: Path, shown: str) -> Problem:
 
 
 def _encoding_problem(path: Path, shown: str, row: int, line: bytes, start: int, offset: int) -> Problem:
-    with path.open("rb") as handle:
+    with open_bytes(path) as handle:
         handle.seek(max(0, offset + start - GUESS_BYTES // 2) if offset > GUESS_BYTES else 0)
         guess = _guess(handle.read(GUESS_BYTES))
     name = shlex.quote(shown)
     around = line[max(0, start - 12) : start + 12]
     reads = f", read as {guess} {around.decode(guess, 'replace').strip()!r}" if not guess.startswith("utf") else ""
+    mend = f"iconv -f {guess} -t utf-8 {name} > utf8{path.suffix} && mv utf8{path.suffix} {name}"
+    if packed(path):
+        mend = f"gunzip -c {name} | iconv -f {guess} -t utf-8 | gzip > utf8.gz && mv utf8.gz {name}"
     return Problem(
         message=f"not UTF-8: byte {offset + start} is 0x{line[start]:02x} in {around!r}{reads}",
         file=shown,
         row=row,
         value=repr(around),
         rule="file.utf8",
-        fix=f"iconv -f {guess} -t utf-8 {name} > utf8{path.suffix} && mv utf8{path.suffix} {name}",
+        fix=mend,
     )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Literal, get_args
 
 Split = Literal["test", "dev", "train"]
 PRIORITY: tuple[Split, ...] = ("test", "dev", "train")
 """Of two near-duplicates the one in the earlier split stays: test beats dev beats train (beats the corpus)."""
+
+
+SPLITS: tuple[Split, ...] = tuple(sorted(get_args(Split)))
+"""What a given split column may say."""
 
 
 def uniform(seed: int, key: str) -> float:

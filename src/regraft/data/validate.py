@@ -1,4 +1,4 @@
-"""The contract's rules, run by Great Expectations; what comes back is rows and words.
+"""The contract's rules, run by Great Expectations; what comes back is which rows break which rule.
 
 Fails closed: a rule that raised is not a rule that passed or failed, it is a reason to stop. Traps: a rule on an
 empty frame passes, and results come back in another order than the rules went in.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from regraft.data.contract import Column, Contract
-from regraft.data.reading import Fault, Row
+from regraft.data.rows import Fault
+from regraft.data.split import SPLITS
 from regraft.errors import DataRejected, EnvironmentFault, Problem
 
 SHOWN = 80
@@ -33,6 +33,15 @@ class Rule:
     arguments: Mapping[str, Any]
     reason: Callable[[str, str], str]
     """(value, places of the same value) -> words."""
+
+    @property
+    def unique(self) -> bool:
+        """Whether the rule is about rows together, not about each."""
+        return self.expectation == "ExpectColumnValuesToBeUnique"
+
+    def fault(self, value: str | None, places: str = "") -> Fault:
+        """How a row with ``value`` breaks this rule; ``places`` are those of the same value, for uniqueness."""
+        return Fault(self.id, self.column, value, self.reason(value or "", places))
 
 
 def rules(contract: Contract) -> Iterator[Rule]:
@@ -82,34 +91,33 @@ def _not_unique(name: str, value: str, places: str) -> str:
 
 def _invalid(name: str, value: str, valid: Sequence[str]) -> str:
     near = difflib.get_close_matches(value.strip().lower(), valid, n=1)
+    if not near and tuple(valid) == SPLITS:
+        near = [dev for dev in ("dev",) if value.strip().lower() in ("validation", "valid", "val", "eval")]
     guess = f"; did you mean {near[0]!r}?" if near else ""
     return f"{name} {quote(value)} is not one of the {len(valid)} valid values{guess}"
 
 
-def validate(rows: Sequence[Row], contract: Contract) -> tuple[dict[int, list[Fault]], Any]:
-    """``{index of a row: broken rules}`` and Great Expectations' own result, for the report.
+def validate(columns: Mapping[str, Sequence[str | None]], contract: Contract) -> tuple[dict[str, list[int]], Any]:
+    """``{rule id: indexes of the rows that break it}`` for every rule, and Great Expectations' own result.
 
-    ``rows`` must not be empty. Raises :class:`DataRejected` if a rule could not be evaluated.
+    ``columns`` are the values of each column of the contract, of one length, not empty. Raises :class:`DataRejected`
+    if a rule could not be evaluated.
     """
-    assert rows, "rules pass on an empty frame"
+    assert all(columns.values()), "rules pass on an empty frame"
     known = {rule.id: rule for rule in rules(contract)}
-    result = _run(rows, list(known.values()), contract)
-    found: defaultdict[int, list[Fault]] = defaultdict(list)
-    missed = set(known)
+    result = _run(columns, list(known.values()), contract)
+    found: dict[str, list[int]] = {}
     for item in result.results:
         rule = known[item.expectation_config.meta["rule"]]
-        missed.discard(rule.id)
         if raised := _raised(item.exception_info):
             missing = Problem(message=f"{rule.id} could not be evaluated: {raised}", column=rule.column, rule=rule.id)
             raise DataRejected(f"the contract {contract.id!r}: {missing['message']}", problems=[missing])
-        indexes = [int(entry[ROW]) for entry in item.result.get("unexpected_index_list") or ()]
-        if not item.success and not indexes:
+        found[rule.id] = [int(entry[ROW]) for entry in item.result.get("unexpected_index_list") or ()]
+        if not item.success and not found[rule.id]:
             raise EnvironmentFault(f"Great Expectations says that {rule.id} failed, but names no row", fix="regraft doctor")
-        for index, fault in _faults(rule, rows, indexes):
-            found[index].append(fault)
-    if missed:
-        raise EnvironmentFault(f"Great Expectations did not evaluate {', '.join(sorted(missed))}", fix="regraft doctor")
-    return dict(found), result
+    if missed := sorted(known.keys() - found.keys()):
+        raise EnvironmentFault(f"Great Expectations did not evaluate {', '.join(missed)}", fix="regraft doctor")
+    return found, result
 
 
 def _raised(info: Any) -> str:
@@ -118,28 +126,16 @@ def _raised(info: Any) -> str:
     return next((str(entry["exception_message"]).strip() for entry in entries if entry["raised_exception"]), "")
 
 
-def _faults(rule: Rule, rows: Sequence[Row], indexes: Sequence[int]) -> Iterator[tuple[int, Fault]]:
-    places: defaultdict[str, list[str]] = defaultdict(list)
-    values = {index: rows[index].values.get(rule.column) for index in indexes}
-    for index, value in values.items():
-        places[value or ""].append(f"{rows[index].file}:{rows[index].number}")
-    for index, value in values.items():
-        same = places[value or ""]
-        listed = ", ".join(same[:4]) + (f" and {len(same) - 4} more" if len(same) > 4 else "")
-        yield index, Fault(rule.id, rule.column, value, rule.reason(value or "", listed))
-
-
-def _run(rows: Sequence[Row], wanted: Sequence[Rule], contract: Contract) -> Any:
-    """Great Expectations' result of ``wanted`` on ``rows``: 0.15 s for 100,000 rows, after 3.5 s of import."""
+def _run(columns: Mapping[str, Sequence[str | None]], wanted: Sequence[Rule], contract: Contract) -> Any:
+    """Great Expectations' result of ``wanted`` on ``columns``: 0.1 s and 3.2 µs a row for 7 rules, after 2.3 s of import."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
     import great_expectations as gx
     import pandas as pd
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     # object, not str: pyarrow-backed strings would change the regex engine (RE2) and what null means.
-    columns = {column.name: [row.values.get(column.name) for row in rows] for column in contract.columns}
-    frame = pd.DataFrame(columns, dtype=object)
-    frame.insert(0, ROW, range(len(rows)))
+    frame = pd.DataFrame({column.name: columns[column.name] for column in contract.columns}, dtype=object)
+    frame.insert(0, ROW, range(len(frame)))
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     suite = gx.ExpectationSuite(

@@ -16,7 +16,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from regraft import files
 from regraft.errors import RegraftError
 from regraft.gc.room import Item, Room
 from regraft.resolve import read_resolved, resolve
@@ -68,8 +67,8 @@ def _fingerprints(workspace: Workspace, pipeline: str, step: Step[Any]) -> froze
 def _fingerprint(workspace: Workspace, pipeline: str, step: Step[Any], resolved: Mapping[str, Any]) -> str:
     config = step.config.model_validate(resolved[step.name])
     inputs = locate_inputs(step, workspace, pipeline, resolved["data"])
-    kept = {name: path for name, path in inputs.items() if isinstance(step.inputs[name], Output) or path.exists()}
-    return fingerprint(config, step.version, {name: files.digest(path) for name, path in kept.items()})
+    kept = {name: item for name, item in inputs.items() if isinstance(item.source, Output) or item.there}
+    return fingerprint(config, step.version, {name: item.hash() for name, item in kept.items()})
 
 
 def _in_use(folder: Path) -> bool:

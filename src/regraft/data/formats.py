@@ -1,0 +1,154 @@
+"""The formats people hand data in as: what a file's name promises, how it is opened, and what is wrong with it as a whole.
+
+A name decides, never a guess at the content; but where the first bytes show that the name is wrong, the message says
+what the file is. ``.gz`` may follow every text format; Parquet is compressed inside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import shlex
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from regraft.errors import Problem
+
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+"""What rows are read from."""
+TEXTS = (".txt", *TABLES)
+"""What documents are read from."""
+
+HINTS = {
+    ".json": "write one object a line and call it .jsonl: jq -c '.[]' {name} > {stem}.jsonl",
+    ".ndjson": "call it .jsonl: mv {name} {stem}.jsonl",
+    ".tab": "call it .tsv: mv {name} {stem}.tsv",
+    ".pq": "call it .parquet: mv {name} {stem}.parquet",
+    ".parq": "call it .parquet: mv {name} {stem}.parquet",
+    ".parquet.gz": "Parquet is compressed inside: gunzip {name}",
+    ".xlsx": "save it as CSV UTF-8 in the spreadsheet",
+    ".xls": "save it as CSV UTF-8 in the spreadsheet",
+    ".ods": "save it as CSV UTF-8 in the spreadsheet",
+    ".arrow": "write it as .parquet: pyarrow.parquet.write_table",
+    ".feather": "write it as .parquet: pyarrow.parquet.write_table",
+    ".zip": "unpack it: unzip {name}",
+    ".bz2": "only .gz is read as it is: bunzip2 {name}",
+    ".xz": "only .gz is read as it is: unxz {name}",
+    ".zst": "only .gz is read as it is: unzstd {name}",
+    ".pdf": "extract its text into a .txt file, a blank line between documents: pdftotext {name}",
+    ".html": "extract its text into a .txt file, a blank line between documents",
+}
+"""What to do with a file that regraft does not read, by the end of its name."""
+
+MAGIC = {
+    b"\x1f\x8b": ("gzip", "name it so: mv {name} {name}.gz"),
+    b"PAR1": ("Parquet", "name it so: mv {name} {stem}.parquet"),
+    b"PK\x03\x04": ("a zip archive or a spreadsheet", "unpack it, or save it as CSV UTF-8 in the spreadsheet"),
+    b"BZh": ("bzip2", "only .gz is read as it is: bunzip2 -c {name} > {stem}"),
+    b"\x28\xb5\x2f\xfd": ("zstandard", "only .gz is read as it is: unzstd -c {name} > {stem}"),
+    b"\xfd7zXZ": ("xz", "only .gz is read as it is: unxz -c {name} > {stem}"),
+    b"version https://git-lfs": ("a Git LFS pointer, not the data", "git lfs pull"),
+}
+"""First bytes -> what the file is, and the way on."""
+
+
+def suffix_of(path: Path) -> str:
+    """``.csv`` of ``a.csv``, ``A.CSV`` and ``a.csv.gz``; ``.parquet.gz``, which nothing reads, stays whole."""
+    parts = [part.lower() for part in path.suffixes]
+    if parts[-1:] == [".gz"] and parts[-2:-1] != [".parquet"]:
+        parts = parts[:-1]
+    return "".join(parts[-2:]) if parts[-1:] == [".gz"] else (parts or [""])[-1]
+
+
+def packed(path: Path) -> bool:
+    """Whether the name promises gzip."""
+    return path.suffix.lower() == ".gz"
+
+
+def known(suffixes: tuple[str, ...]) -> str:
+    """``suffixes`` in words."""
+    texts = [suffix for suffix in suffixes if suffix != ".parquet"]
+    return f"{', '.join(texts)} (each also as .gz)" + (" and .parquet" if ".parquet" in suffixes else "")
+
+
+def hint(path: Path, shown: str) -> str:
+    """What to do with a file of a format that is not read."""
+    name = path.name.lower()
+    found = next((text for end, text in sorted(HINTS.items(), key=lambda item: -len(item[0])) if name.endswith(end)), None)
+    return _filled(found, path, shown) if found else "convert it or move it away"
+
+
+def _filled(text: str, path: Path, shown: str) -> str:
+    stem = shown[: -len(path.suffix)] if path.suffix else shown
+    return text.format(name=shlex.quote(shown), stem=shlex.quote(stem))
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The bytes of ``path``, unpacked where its name says gzip."""
+    return cast(BinaryIO, gzip.open(path, "rb")) if packed(path) else path.open("rb")
+
+
+def open_text(path: Path, newline: str | None = None) -> TextIO:
+    """The text of ``path``, which has to be UTF-8; a byte-order mark does not count."""
+    return io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline=newline)
+
+
+@contextlib.contextmanager
+def faults_of_file(path: Path, shown: str, problems: list[Problem]) -> Iterator[None]:
+    """What makes a text file unreadable from some place on goes to ``problems``, with that place."""
+    from regraft.data.sources import encoding_problem
+
+    try:
+        yield
+    except UnicodeDecodeError:
+        problems.append(encoding_problem(path, shown))
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        problems.append(gzip_problem(path, shown, error))
+    except OSError as error:
+        problems.append(unreadable(shown, error))
+
+
+def unreadable(shown: str, error: OSError) -> Problem:
+    """A file that cannot be opened, or a disk that fails under it."""
+    why = error.strerror or str(error)
+    return Problem(message=f"cannot be read: {why}", file=shown, rule="file.readable", fix=f"ls -l {shlex.quote(shown)}")
+
+
+def whole_problem(path: Path, shown: str) -> Problem | None:
+    """A file without a single character (a byte-order mark does not count), or one that is not what its name says."""
+    with path.open("rb") as handle:
+        first = handle.read(64)
+    if found := next((said for magic, said in MAGIC.items() if first.startswith(magic)), None):
+        expected = ("gzip",) if packed(path) else ("Parquet",) if suffix_of(path) == ".parquet" else ()
+        if found[0] not in expected:
+            message = f"the name promises {suffix_of(path) if not packed(path) else '.gz'}, but the file is {found[0]}"
+            return Problem(message=message, file=shown, rule="file.type", fix=_filled(found[1], path, shown))
+    if suffix_of(path) == ".parquet" and first:
+        return None  # its own reader says more
+    with open_bytes(path) as unpacked:
+        if unpacked.read(64).removeprefix(b"\xef\xbb\xbf").strip() or unpacked.read(1):
+            return None
+    return Problem(message="the file is empty", file=shown, rule="file.empty", fix="fill it or remove it")
+
+
+def gzip_problem(path: Path, shown: str, error: Exception) -> Problem:
+    """Where a .gz file stops being readable, counted in what it unpacks to."""
+    done, row = 0, 1
+    try:
+        with gzip.open(path, "rb") as handle:
+            while block := handle.read1(2**16):
+                done, row = done + len(block), row + block.count(b"\n")
+    except (OSError, EOFError, zlib.error) as found:
+        error = found
+    if isinstance(error, gzip.BadGzipFile) and not done and "Not a gzipped" in str(error):
+        plain = shown[: -len(path.suffix)]
+        fix = f"mv {shlex.quote(shown)} {shlex.quote(plain)}"
+        return Problem(message="the name promises .gz, but the file is not gzip", file=shown, rule="file.gzip", fix=fix)
+    why = "it was cut short" if isinstance(error, EOFError) else f"it is damaged ({error})"
+    message = f"gzip ends badly after {done:,} unpacked bytes, in line {row:,}: {why}"
+    return Problem(
+        message=message, file=shown, row=row, rule="file.gzip", fix=f"fetch it again; gzip -t {shlex.quote(shown)} must be silent"
+    )

@@ -1,0 +1,95 @@
+"""Data sets on the Hugging Face hub, pinned to a commit: files in the local cache, fetched where that is needed and allowed.
+
+Files are read as data. No loading script of a data set is ever run, and the library ``datasets`` is not needed.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from regraft.config import HUB
+from regraft.data.formats import TEXTS, suffix_of
+from regraft.errors import ConfigError, EnvironmentFault, Problem
+
+SHARD = re.compile(r"(.*-)(\d{5})(-of-(\d{5}).*)")
+"""``train-00000-of-00003.parquet``: how many there have to be stands in the name."""
+
+
+def fetch(spec: str) -> Path:
+    """The folder or file that ``hub:<owner>/<name>@<revision>[/<file or folder>]`` means, whole.
+
+    :raises ConfigError: the hub has no such data set, revision, file or folder.
+    :raises EnvironmentFault: the hub is out of reach and the revision is not in the local cache (``HF_HOME``), or not whole.
+    """
+    match = HUB.fullmatch(spec)
+    assert match, spec  # the pipeline file was checked when it was read
+    repo, revision, inside = match["repo"], match["revision"], (match["inside"] or "").rstrip("/")
+    place = _snapshot(spec, repo, revision, inside) / inside
+    if missing := _missing_shards(place if place.is_dir() else place.parent):
+        raise _out_of_reach(spec, repo, revision, f"{missing} is not there")
+    return place
+
+
+def _snapshot(spec: str, repo: str, revision: str, inside: str) -> Path:
+    """The cached folder of the revision, with what lies at ``inside``."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+    below = f"{inside}/" if inside else ""
+    wanted = [*([inside] if inside else []), *(f"{below}*{suffix}{gz}" for suffix in TEXTS for gz in ("", ".gz"))]
+    why = f"the cache has no {inside or 'file of it that regraft reads'}"
+    for local_only in (True, False):  # a pinned revision cannot change: a whole cached one needs no network
+        try:
+            found = snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=wanted, local_files_only=local_only)
+        except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
+            raise _unfound(spec, "the hub has no such data set or revision, or your token may not read it", "hf auth login") from None
+        except LocalEntryNotFoundError as error:  # also a cached snapshot that its own listing shows to be incomplete
+            why = str(error).splitlines()[0]
+        except OSError as error:  # every other answer of the hub is an OSError too
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        else:
+            place = Path(found) / inside
+            if place.is_file() or any(suffix_of(path) in TEXTS for path in place.rglob("*")):
+                return Path(found)
+    if (names := _names(repo, revision)) and not any(_meant(name, inside) for name in names):
+        look = f"open https://huggingface.co/datasets/{repo}/tree/{revision} and name a file or folder of it"
+        raise _unfound(spec, f"the data set holds no {inside or 'file that regraft reads'}; it has {', '.join(names[:8])}", look)
+    raise _out_of_reach(spec, repo, revision, why)
+
+
+def _names(repo: str, revision: str) -> list[str]:
+    """The files of the revision, as far as the hub was ever asked for its list; offline this alone tells absent from not fetched."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    try:
+        return sorted(entry.path for entry in get_cached_repo_tree(repo, repo_type="dataset", revision=revision))
+    except CachedRepoTreeNotFoundError:
+        return []
+
+
+def _meant(name: str, inside: str) -> bool:
+    below = not inside or name.startswith(f"{inside}/")
+    return name == inside or (below and suffix_of(Path(name)) in TEXTS)
+
+
+def _unfound(spec: str, what: str, fix: str) -> ConfigError:
+    message = f"{spec}: {what}"
+    return ConfigError(message, fix=fix, problems=[Problem(message=message, file=spec, value=spec, rule="hub", fix=fix)])
+
+
+def _out_of_reach(spec: str, repo: str, revision: str, why: str) -> EnvironmentFault:
+    message = f"{spec} is not in the local cache, or not whole, and cannot be fetched ({why})"
+    fix = f"on a machine with a network: hf download --repo-type dataset {repo} --revision {revision}; then copy HF_HOME here"
+    return EnvironmentFault(message, fix=fix, problems=[Problem(message=message, file=spec, value=spec, rule="hub", fix=fix)])
+
+
+def _missing_shards(folder: Path) -> str | None:
+    """A file that the names of its neighbours promise: a killed download leaves some of them, and offline nothing else tells."""
+    for path in sorted(folder.rglob("*-of-*")):
+        if shard := SHARD.fullmatch(path.name):
+            names = [f"{shard[1]}{number:05d}{shard[3]}" for number in range(int(shard[4]))]
+            if gone := [name for name in names if not (path.parent / name).is_file()]:
+                return gone[0]
+    return None

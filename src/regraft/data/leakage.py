@@ -1,0 +1,60 @@
+"""Given splits, checked: rows of one split that repeat a row of another, word for word or nearly.
+
+Splits that come with data often overlap; a model that saw a test row in training is not tested by it. Which row goes is
+decided where texts are dealt out (:mod:`.dealing`: test beats dev beats train); here it is counted and said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from regraft import running
+from regraft.data.dealing import Dropped
+from regraft.data.dedup import normalise
+from regraft.data.split import Split
+from regraft.data.tables import write_table
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A row that was taken out of ``split``, and the row of another split that it repeats."""
+
+    id: str
+    split: Split
+    of: str
+    of_split: Split
+    exact: bool
+    """The same words; otherwise nearly the same."""
+
+
+def leaks(dropped: Iterable[Dropped], given: Mapping[str, Split], texts: Sequence[tuple[str, str]]) -> list[Leak]:
+    """The labelled rows among ``dropped`` whose twin lies in another split; ``texts`` are (id, text)."""
+    pairs = [(item.id, item.of) for item in dropped if item.reason == "labelled" and item.of is not None]
+    across = [(key, of) for key, of in pairs if given[key] != given[of]]
+    wanted = {key for pair in across for key in pair}
+    text = {key: normalise(words) for key, words in texts if key in wanted}
+    return [Leak(key, given[key], of, given[of], text[key] == text[of]) for key, of in across]
+
+
+def report(found: Sequence[Leak], path: Path) -> dict[str, int]:
+    """Write the leaks to ``path``, warn whoever watches, and return how many there are."""
+    columns = {name: [getattr(leak, name) for leak in found] for name in ("id", "split", "of", "of_split")}
+    write_table(path, {**columns, "kind": ["exact" if leak.exact else "near" for leak in found]})
+    exact = sum(leak.exact for leak in found)
+    if found:
+        here = running.current()
+        running.emit("warning", message=f"{sentence(found)}; listed in artifacts/{here.pipeline}/{here.step}/evidence/{path.name}")
+    return {"leaked_exact": exact, "leaked_near": len(found) - exact}
+
+
+def sentence(found: Sequence[Leak]) -> str:
+    """What is said of the leaks."""
+    between = Counter((leak.split, leak.of_split) for leak in found)
+    counts = ", ".join(f"{count} of {split} in {other}" for (split, other), count in sorted(between.items()))
+    exact = sum(leak.exact for leak in found)
+    rows = f"{len(found)} row{'s' * (len(found) > 1)}"
+    alike = f"{exact} word for word, {len(found) - exact} nearly"
+    return f"data.split: {rows} repeat a row of another split ({alike}) and were taken out: {counts}"

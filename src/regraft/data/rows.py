@@ -1,0 +1,84 @@
+"""A row as it was read, what may be wrong with it, and what may be wrong with the names of a file's columns."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from regraft.errors import Problem
+
+MARKS = {",": "comma", "\t": "tab", ";": "semicolon"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One broken rule of one row."""
+
+    rule: str
+    column: str | None
+    value: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row as it was read."""
+
+    file: str
+    number: int
+    """The line on which it starts, as an editor counts; of a Parquet file the row, from 1."""
+    values: dict[str, str | None]
+    """Column -> text. Empty for a row whose fields cannot be told apart."""
+    faults: tuple[Fault, ...]
+    raw: Any
+    """What stood there: the fields, the object, or the line."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the columns can be told apart."""
+        return all(fault.column is not None for fault in self.faults)
+
+
+def broken(file: str, number: int, rule: str, reason: str, raw: Any) -> Row:
+    """A row whose fields cannot be told apart."""
+    return Row(file, number, {}, (Fault(rule, None, None, reason),), raw)
+
+
+def present(text: str) -> str | None:
+    """A blank value is a missing one."""
+    return text if text.strip() else None
+
+
+def header_problems(
+    header: Sequence[str], file: str, row: int | None, required: Sequence[str], mark: str | None = None
+) -> Iterator[Problem]:
+    """What is wrong with the names of a file's columns; ``mark`` separates them in a text file."""
+    if len(header) == 1 and mark and (other := next((sign for sign in MARKS if sign != mark and sign in header[0]), None)):
+        suffix, right = (".csv", "comma") if mark == "," else (".tsv", "tab")
+        fix = {",": "name it .csv", "\t": "name it .tsv"}.get(other, f"save it as {right}-separated {suffix[1:].upper()}")
+        message = f"the header is one field with {MARKS[other]}s in it: {header[0]!r}; in a {suffix} file regraft reads {right}s"
+        yield Problem(message=message, file=file, row=row, value=header[0], rule="csv.delimiter", fix=fix)
+        return
+    for name in sorted({name for name in header if header.count(name) > 1 or not name.strip()}):
+        said = f"the header has the column {name!r} {header.count(name)} times" if name.strip() else "a column of the header has no name"
+        yield Problem(message=said, file=file, row=row, column=name, rule="header.unique", fix="rename or remove it")
+    for name in required:
+        if name not in header:
+            near = difflib.get_close_matches(name, header, n=1) or [h for h in header if h.strip().lower() == name.lower()]
+            guess = f"; did you mean {near[0]!r}?" if near else "."
+            yield Problem(
+                message=f"no column {name!r}{guess} Columns: {', '.join(map(repr, header)) or 'none'}",
+                file=file, row=row, column=name, rule="header.required",
+                fix=f"rename a column to {name!r}, or name the right one under `task` in the pipeline file",
+            )  # fmt: skip
+
+
+def encodable(text: str) -> bool:
+    """Whether ``text`` has bytes in UTF-8; a lone surrogate, half a character of UTF-16, has none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
