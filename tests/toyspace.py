@@ -31,6 +31,7 @@ from regraft.step import Step, evidence
 class CountConfig(StepConfig):
     links: int
     fault: str = ""
+    train: dict[str, int] = {}
 
 def _beat():
     with open(".regraft/heartbeats", "a") as beats:
@@ -41,6 +42,10 @@ def _run(config, inputs, out):
         raise DataRejected("row 3 is bad", fix="mend it", problems=[Problem(file="in.txt", row=3, column="text")])
     if config.fault == "crash":
         raise ZeroDivisionError("boom")
+    if config.fault.startswith("/"):  # a control group with a limit on memory
+        with open(config.fault + "/cgroup.procs", "w") as members:
+            members.write(str(os.getpid()))
+        held = [b"x" * 10_000_000 for _ in range(100)]
     saved = current().checkpoints / "state.json"
     done, state = files.read_json(saved) if saved.is_file() else (0, "")
     files.write_json(evidence(out) / "resumed.json", done)

@@ -42,6 +42,14 @@ def out_of_memory(error: BaseException) -> bool:
     return torch_s or isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
 
 
+def oom_kills() -> int:
+    """Processes that the kernel has killed for want of memory since it started, on the machine or in any container on it."""
+    with contextlib.suppress(OSError, StopIteration):  # not Linux
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return 0
+
+
 def free(path: Path) -> int:
     """Bytes that a process without special rights may still write where ``path`` is, or will be."""
     return shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists())).free

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from regraft import dvc, files, integrity, supervise
+from regraft import dvc, files, integrity, limits, supervise
 from regraft.errors import EnvironmentFault, Interrupted, RegraftError
 from regraft.launch import Event, parse_event, write_invocation
+from regraft.resolve import read_resolved
 from regraft.running import STOP
 from regraft.workspace import Workspace
 
@@ -74,7 +75,7 @@ def run_step_with_dvc(run: Run, step: str, number: int) -> Outcome:
     """
     invocation = f"{run.name}-{number}"
     write_invocation(run.workspace, run.pipeline, run.name, invocation, allow_inexact=run.allow_inexact, opening_mlflow=run.opening_mlflow)
-    started = time.perf_counter()
+    started, kills = time.perf_counter(), limits.oom_kills()
     for pause in (*PAUSES, None):
         heard = _Heard(run, step)
         code = _repro(run, step, invocation, heard)
@@ -84,6 +85,8 @@ def run_step_with_dvc(run: Run, step: str, number: int) -> Outcome:
     seconds = time.perf_counter() - started
     if code != 0 or STOP.is_set():
         run.emit({"event": "step_finished", "step": step, "state": "failed", "seconds": round(seconds, 3)})
+        if _killed(code, heard) and limits.oom_kills() > kills and not STOP.is_set():
+            raise _out_of_memory(run, step)
         raise _failure(run, step, invocation, code, heard)
     outcome = _outcome(run, step, invocation, seconds)
     shutil.rmtree(run.workspace.checkpoints(run.pipeline, step, outcome.record["fingerprint"]), ignore_errors=True)
@@ -159,6 +162,22 @@ def _failure(run: Run, step: str, invocation: str, code: int, heard: _Heard) -> 
     if heard.status is None:
         return RegraftError(f"DVC refused step '{step}': {heard.last or f'exit {code}'}; log: {run.log}")
     return RegraftError(f"step '{step}' failed with exit {heard.status}; log: {run.log}")
+
+
+def _killed(code: int, heard: _Heard) -> bool:
+    return _signal(code if code < 0 else heard.status) == signal.SIGKILL
+
+
+def _out_of_memory(run: Run, step: str) -> EnvironmentFault:
+    """The kernel killed the step, which could not say anything itself: what its section says of its batches."""
+    message, fix = f"step '{step}' was killed by the kernel for want of memory", f"regraft run {run.pipeline}"
+    section = read_resolved(run.workspace, run.pipeline)[step]
+    for name, options in section.items():
+        length = options.get("sequence_length") or options.get("max_length") if isinstance(options, dict) else None
+        if length and (rows := options.get("batch_size", 1)) > 1:
+            message += f" at batches of {rows} x {length} tokens; half as many rows are the next to try"
+            fix += f" --set {name}.batch_size={rows // 2}"
+    return EnvironmentFault(f"{message}; log: {run.log}", fix=fix)
 
 
 def _signal(status: int | None) -> signal.Signals | None:

@@ -36,7 +36,7 @@ def written(workspace: Workspace) -> set[str]:
         ("run tiny --set data.corpus=none.txt", 3, "data.corpus: none.txt is not there"),
         ("run tiny --set data.labelled=data/demo/x", 3, "next: python -m regraft.demo data/demo"),
         ("plan nope", 2, "no pipeline 'nope'"),
-        ("plan tiny", 0, "contract       runs  never run here"),
+        ("plan tiny", 0, "unknown  never run here"),
         ("plan tiny --set gates.9.beats=tfidf", 2, "gates: input should be a list"),
         ("status nope", 2, "no pipeline 'nope'"),
         ("status", 0, "champion      none"),
@@ -73,7 +73,7 @@ def test_errors_go_to_stderr_and_answers_to_stdout(cli, tiny):
 @pytest.mark.parametrize(
     ("argv", "keys"),
     [
-        ("plan tiny --json", {"schema", "pipeline", "steps", "data", "decision"}),
+        ("plan tiny --json", {"schema", "pipeline", "steps", "data", "decision", "cost"}),
         ("status --json", {"schema", "tracking_uri", "pipelines"}),
     ],
 )
