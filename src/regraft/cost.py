@@ -74,6 +74,11 @@ class RunCost:
         return None if self.unknown else sum(step.minutes or 0.0 for step in self.steps)
 
     @property
+    def known(self) -> bool:
+        """Whether anything can be told of any step."""
+        return any(step.minutes is not None or step.disk_bytes is not None for step in self.steps)
+
+    @property
     def tokens(self) -> int:
         """Trained on, as far as it is known."""
         return sum(step.tokens or 0 for step in self.steps)

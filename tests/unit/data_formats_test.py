@@ -64,7 +64,7 @@ def problems(path: Path) -> list[dict[str, object]]:
 def test_every_format_gives_the_same_rows(tmp_path, name):
     content = FORMATS[suffix_of(Path(f"a{name}"))]()
     path = tmp_path / f"a.b{name}"
-    path.write_bytes(gzip.compress(content) if name.lower().endswith(".gz") else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if name.lower().endswith(".gz") else content)
     assert [row.values for row in read(path)] == [{**row, "text": row["text"] if row["text"].strip() else None} for row in ROWS]
 
 
@@ -119,11 +119,11 @@ PLAIN = b"id,text,label\n" + b"".join(b"%d,text %d,a\n" % (n, n) for n in range(
 
 @pytest.mark.parametrize(("name", "content", "rule", "says", "fix"), [
     ("a.csv.gz", PLAIN, "file.gzip", "not gzip", "mv a.csv.gz a.csv"),
-    ("a.csv.gz", gzip.compress(PLAIN)[:9000], "file.gzip", "it was cut short", "gzip -t a.csv.gz"),
-    ("a.csv.gz", gzip.compress(PLAIN)[:-8] + b"\0" * 8, "file.gzip", "CRC", "gzip -t a.csv.gz"),
-    ("a.csv.gz", gzip.compress(b""), "file.empty", "empty", "fill it"),
-    ("a.csv.gz", gzip.compress(b"id,text,label\n1,\xff,a\n"), "file.utf8", "byte 16 is 0xff", "gunzip -c a.csv.gz | iconv -f "),
-    ("a.csv", gzip.compress(PLAIN), "file.type", "the file is gzip", "mv a.csv a.csv.gz"),
+    ("a.csv.gz", gzip.compress(PLAIN, mtime=0)[:9000], "file.gzip", "it was cut short", "gzip -t a.csv.gz"),
+    ("a.csv.gz", gzip.compress(PLAIN, mtime=0)[:-8] + b"\0" * 8, "file.gzip", "CRC", "gzip -t a.csv.gz"),
+    ("a.csv.gz", gzip.compress(b"", mtime=0), "file.empty", "empty", "fill it"),
+    ("a.csv.gz", gzip.compress(b"id,text,label\n1,\xff,a\n", mtime=0), "file.utf8", "byte 16 is 0xff", "gunzip -c a.csv.gz | iconv -f "),
+    ("a.csv", gzip.compress(PLAIN, mtime=0), "file.type", "the file is gzip", "mv a.csv a.csv.gz"),
     ("a.csv", parquet(), "file.type", "the file is Parquet", "mv a.csv a.parquet"),
     ("a.csv", b"PK\x03\x04....", "file.type", "zip archive or a spreadsheet", "save it as CSV"),
     ("a.parquet", PLAIN, "file.parquet", "not a whole Parquet file", "again"),
@@ -133,7 +133,7 @@ PLAIN = b"id,text,label\n" + b"".join(b"%d,text %d,a\n" % (n, n) for n in range(
     ("a.tsv", b"id,text,label\n1,x,a\n", "csv.delimiter", "commas in it", "name it .csv"),
     ("a.csv", b"id\ttext\tlabel\n1\tx\ta\n", "csv.delimiter", "tabs in it", "name it .tsv"),
     ("a.json", b"[]", "file.type", "reads .csv, .tsv, .jsonl (each also as .gz) and .parquet", "jq -c '.[]' a.json > a.jsonl"),
-    ("a.parquet.gz", gzip.compress(parquet()), "file.type", "reads", "gunzip a.parquet.gz"),
+    ("a.parquet.gz", gzip.compress(parquet(), mtime=0), "file.type", "reads", "gunzip a.parquet.gz"),
     ("a.csv.zst", b"", "file.type", "reads", "unzstd a.csv.zst"),
     ("a.dat", b"", "file.type", "reads", "convert it or move it away"),
     ("a.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "file.type", "Git LFS pointer", "git lfs pull"),
@@ -147,7 +147,7 @@ def test_a_file_that_is_not_what_it_should_be_is_told_with_the_way_on(tmp_path, 
 
 
 def test_a_gzip_file_cut_short_says_in_which_line(tmp_path):
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(PLAIN)[:9000])
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(PLAIN, mtime=0)[:9000])
     [problem] = problems(tmp_path / "a.csv.gz")
     done = int(problem["message"].split("after ")[1].split()[0].replace(",", ""))
     assert problem["row"] == PLAIN[:done].count(b"\n") + 1
@@ -181,7 +181,7 @@ def test_a_link_that_leads_nowhere_is_not_silently_left_out(tmp_path):
 
 
 def test_a_corpus_may_be_packed_paragraphs_and_tables_of_every_kind(tmp_path):
-    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"one\n\ntwo\n"))
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"one\n\ntwo\n", mtime=0))
     (tmp_path / "b.parquet").write_bytes(parquet([{"text": "three"}, {"text": None}]))
     (tmp_path / "c.tsv").write_text("text\tn\nfour\t1\n")
     corpus = read_corpus(Source("data.corpus", tmp_path, "c"), "text")

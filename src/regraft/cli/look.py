@@ -43,13 +43,14 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
         steps = [asdict(s) | {"cost": asdict(each[s.name]) if s.name in each else None} for s in found.steps]
         console.print_json({"pipeline": pipeline, "steps": steps, "data": found.data, "decision": decision, "cost": costs.document()})
         return
+    known = ("tokens", "time", "disk") if costs.known else ()
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("step", "", "tokens", "time", "disk", "why"):
-        table.add_column(column, justify="right" if column in ("tokens", "time", "disk") else "left", no_wrap=column != "why")
+    for column in ("step", "", *known, "why"):
+        table.add_column(column, justify="right" if column in known else "left", no_wrap=column != "why")
     for step in found.steps:
         word = "up to date" if step.state == "fresh" else "[yellow]runs[/]" if step.certain else "[dim]may run[/]"
-        table.add_row(step.name, word, *_cost(each.get(step.name)), escape("; ".join(step.why)))
-    table.add_row("decide", "up to date" if decision is None else "[yellow]runs[/]", "", "", "", escape(decision or ""))
+        table.add_row(step.name, word, *(_cost(each.get(step.name)) if known else ()), escape("; ".join(step.why)))
+    table.add_row("decide", "up to date" if decision is None else "[yellow]runs[/]", *("" for _ in known), escape(decision or ""))
     console.out.print(table)
     _total(costs)
     if found.data:
@@ -81,6 +82,9 @@ def _total(costs: RunCost) -> None:
     from regraft.limits import size
 
     if not costs.steps:
+        return
+    if not costs.known:
+        console.out.print(f"\ntime and disk are unknown until these steps have run here once; {size(costs.free_bytes)} of disk are free")
         return
     time = f"about {_span(costs.minutes)}" if costs.minutes is not None else f"time unknown for {', '.join(costs.unknown)}"
     least = "at least" if costs.partly else "about"
