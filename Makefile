@@ -1,9 +1,10 @@
-# make demo    set up .venv and run the main job on the embedded demo
-# make test    set up .venv and pass the unit and integration tests
-# make check   linters, types, layers, generated files
-# make bench   measure; numbers go to stdout
-# make lock    resolve requirements.lock anew, keeping the pins that still fit
-# make clean   remove .venv and caches; artifacts/, state/ and data/ stay
+# make demo       set up .venv and run the main job on the embedded demo
+# make test       set up .venv and pass the unit and integration tests
+# make test-slow  the rest: kills, the wheel in a clean venv, pages in a browser
+# make check      linters, types, layers, generated files
+# make bench      measure; numbers go to stdout
+# make lock       resolve requirements.lock anew, keeping the pins that still fit
+# make clean      remove .venv and caches; artifacts/, state/ and data/ stay
 #
 # TORCH chooses the build of torch, and is remembered in .venv:
 #   make demo TORCH="torch==2.13.0 --index-url <the index of that build>"
@@ -18,10 +19,12 @@ PYTHON     ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; 
                 $$p -c "$(SUPPORTED)" 2>/dev/null && echo $$p && break; done)
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 TESTS      ?= tests/unit tests/integration
+# One worker a core, whole files to a worker: fixtures of a module run once. WORKERS=0 for a debugger.
+WORKERS    ?= auto
 PYTEST     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench lock clean FORCE
+.PHONY: help install demo test test-slow check bench lock clean FORCE
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -51,7 +54,10 @@ demo: $(INSTALLED) | data/demo/labelled
 	@$(BIN)/regraft run demo
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest $(TESTS) $(PYTEST)
+	@$(BIN)/python -m pytest $(TESTS) -n $(WORKERS) --dist loadfile $(PYTEST)
+
+test-slow:
+	@$(MAKE) test TESTS=tests/e2e
 
 check: $(INSTALLED)
 	@$(BIN)/ruff check .
