@@ -6,9 +6,11 @@ Nothing here computes a number: the verdict is :func:`regraft.decide.decide`'s, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from regraft.registry.projection import project
 from regraft.registry.promotion import champion, promote
 from regraft.registry.registration import model_folder, register
 from regraft.registry.store import FileJournal, rolled_back
+from regraft.report.evidence import keep
+from regraft.report.make import log_page
 from regraft.repro import Outcome, Run
 from regraft.running import STOP
 from regraft.score.store import PredictionStore
@@ -106,9 +110,39 @@ def _score(run: Run, folder: Path, rows: Path) -> Path:
     return out
 
 
-def publish(run: Run, tracker: Tracker, decision: Decision) -> str:
-    """The evidence goes to the MLflow run; the page about it, in Markdown."""
+@dataclass(frozen=True)
+class Published:
+    """What people are shown of a decision."""
+
+    summary: str
+    """For Prefect, in Markdown."""
+    report: str | None
+    """Where the page is; None where it could not be made."""
+
+
+def publish(run: Run, tracker: Tracker, decision: Decision) -> Published:
+    """The evidence goes to the MLflow run, and so does the page about it."""
+    with _a_report_costs_no_run(run):
+        keep(run.workspace, run.pipeline, decision.evidence)
     tracker.log_evidence(run.mlflow_run_id, decision.evidence, decision.verdict.outcome)
+    report = None
+    with _a_report_costs_no_run(run):
+        report = log_page(tracker, run.name, run.mlflow_run_id)
+    return Published(_summary(run, tracker, decision, report), report)
+
+
+@contextlib.contextmanager
+def _a_report_costs_no_run(run: Run) -> Iterator[None]:
+    """Whatever goes wrong inside is a warning: the evidence is what counts, and the page can be made from it later."""
+    try:
+        yield
+    except Exception as fault:  # plots, templates and users' own DAGs fail in ways nobody listed
+        traceback.print_exc()  # into the log
+        message = f"no report: {type(fault).__name__}: {fault}; `regraft report {run.name}` tries again; log: {run.log}"
+        run.emit({"event": "warning", "message": message})
+
+
+def _summary(run: Run, tracker: Tracker, decision: Decision, report: str | None) -> str:
     verdict = decision.verdict
     against = f"champion version {verdict.champion.version} ({verdict.champion.digest[:12]})" if verdict.champion else "no champion"
     rows = [f"| {f.gate} | {f.against or ''} | {f.outcome} | {f.sentence} |".replace("\n", " ") for f in verdict.findings]
@@ -121,16 +155,18 @@ def publish(run: Run, tracker: Tracker, decision: Decision) -> str:
             "|---|---|---|---|",
             *rows,
             "",
+            *([f"- Report: [report.html]({_link(tracker, run, 'artifacts/report.html')}), {report}"] if report else []),
             f"- MLflow run [{run.name}]({_link(tracker, run)}), experiment `regraft/{run.pipeline}`, evidence in `evidence/`",
             f"- `regraft explain {run.name}` rebuilds the verdict from the stored predictions",
         ]
     )
 
 
-def _link(tracker: Tracker, run: Run) -> str:
-    """The run's page on a tracking server; for a local store, what `mlflow ui` serves it under."""
+def _link(tracker: Tracker, run: Run, below: str = "") -> str:
+    """The run's page on a tracking server, or one ``below`` it; for a local store, what `mlflow ui` serves it under."""
     base = tracker.shown.rstrip("/") if tracker.shown.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
-    return f"{base}/#/runs/{run.mlflow_run_id}"
+    # MLflow knows #/runs/ID too, but nothing below it.
+    return f"{base}/#/experiments/{tracker.experiment_of(run.mlflow_run_id)}/runs/{run.mlflow_run_id}/{below}".rstrip("/")
 
 
 def withheld(run: Run, decision: Decision) -> str | None:
@@ -188,7 +224,15 @@ def promote_version(run: Run, tracker: Tracker, decision: Decision, version: str
 
 
 def conclude(
-    run: Run, tracker: Tracker, resolved: Mapping[str, Any], decision: Decision, scores: Outcome, *, exit_code: int, sentence: str
+    run: Run,
+    tracker: Tracker,
+    resolved: Mapping[str, Any],
+    decision: Decision,
+    scores: Outcome,
+    *,
+    exit_code: int,
+    sentence: str,
+    report: str | None,
 ) -> Event:
     """Write what the no-op path will read (``state/latest/<pipeline>.json``), and return it: the run's result."""
     head = FileJournal(run.workspace.state, run.pipeline).head()
@@ -201,6 +245,7 @@ def conclude(
         "outcome": verdict.outcome,
         "exit": exit_code,
         "sentence": sentence,
+        "report": report,
         "candidate": asdict(verdict.candidate),
         "champion": champion(tracker, run.pipeline),
         "policy_digest": verdict.policy_digest,

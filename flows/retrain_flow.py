@@ -177,8 +177,8 @@ def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
     """Decide, and do what follows from the outcome."""
     resolved = read_resolved(run.workspace, run.pipeline)
     decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(after.take_decision)(run, tracker, resolved)
-    page = retried(after.publish, "publish")(run, tracker, decision)
-    create_markdown_artifact(page, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
+    published = retried(after.publish, "publish")(run, tracker, decision)
+    create_markdown_artifact(published.summary, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
     exit_code, sentence = after.EXITS[decision.verdict.outcome], decision.sentence
     if exit_code == 0 and not decision.verdict.already_champion:
         if reason := after.withheld(run, decision):
@@ -187,7 +187,9 @@ def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
             version = retried(after.register_candidate, "register")(run, tracker, decision, outcomes)
             retried(after.write_card, "card")(run, tracker, resolved, version)
             sentence = f"{sentence} {retried(after.promote_version, 'promote')(run, tracker, decision, version)}."
-    result = after.conclude(run, tracker, resolved, decision, outcomes["scores"], exit_code=exit_code, sentence=sentence)
+    result = after.conclude(
+        run, tracker, resolved, decision, outcomes["scores"], exit_code=exit_code, sentence=sentence, report=published.report
+    )
     if resolved.get("notify"):
         task(name="notify", cache_policy=NO_CACHE, persist_result=False)(after.tell)(run, resolved, decision, result)
     return result

@@ -72,8 +72,8 @@ def decide(
     return verdict
 
 
-def rejudge(evidence: Path) -> tuple[Case, Verdict]:
-    """Decide again from the stored question and predictions; ``verdict.json`` is not read.
+def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
+    """The stored question, and the predictions it was asked about; ``verdict.json`` is not read.
 
     Raises EnvironmentFault when a file is missing or is not the one that was decided on.
     """
@@ -87,7 +87,12 @@ def rejudge(evidence: Path) -> tuple[Case, Verdict]:
         if not file.is_file() or files.sha256_file(file) != sha:
             raise EnvironmentFault(f"{file} is {'changed' if file.is_file() else 'missing'} since the decision was taken on it")
         tables[model] = predictions.read(file)
-    case = _case(decision, tables)
+    return _case(decision, tables), tables
+
+
+def rejudge(evidence: Path) -> tuple[Case, Verdict]:
+    """Decide again on the case of :func:`read_case`."""
+    case, _ = read_case(evidence)
     return case, judge(case)
 
 

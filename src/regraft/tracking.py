@@ -2,7 +2,8 @@
 
 Without ``MLFLOW_TRACKING_URI`` everything lies in the workspace: ``state/mlflow.db`` and ``state/mlartifacts``. MLflow
 records and decides nothing; readers of past runs find them here and never in ``artifacts/``. A run holds
-``evidence/`` (verdict.json, decision.json, labels.json, predictions/), ``records/<step>.json`` and the curves.
+``evidence/`` (verdict.json, decision.json, labels.json, predictions/, report/), ``records/<step>.json``, ``report.html``
+and the curves.
 
 MLflow takes 1.2 s to import and its store 0.6 s more, so nothing here does so before a method needs it.
 """
@@ -178,6 +179,11 @@ class Tracker:
             client.log_artifacts(run_id, str(folder), EVIDENCE)
             client.set_tag(run_id, OUTCOME, outcome)
 
+    def log_report(self, run_id: str, page: Path) -> None:
+        """The page about a run, under the name of its file (``report.html``)."""
+        with self.store() as client:
+            client.log_artifact(run_id, str(page))
+
     def finish(self, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
         """End a run."""
         with self.store() as client:
@@ -228,9 +234,32 @@ class Tracker:
 
     def download(self, run: TrackedRun, part: str) -> Path:
         """The artifact folder ``part`` (``evidence``, ``records``) of a run; a local store's own, so read it only."""
+        return self.fetch(f"{self.artifact_uri(run.run_id)}/{part}", self.workspace.scratch / "downloads" / run.name / part)
+
+    def artifact_uri(self, run_id: str) -> str:
+        """Where the artifacts of a run lie."""
         with self.store() as client:
-            uri = client.get_run(run.run_id).info.artifact_uri
-        return self.fetch(f"{uri}/{part}", self.workspace.scratch / "downloads" / run.name / part)
+            return str(client.get_run(run_id).info.artifact_uri)
+
+    def experiment_of(self, run_id: str) -> str:
+        """Id of the experiment that a run belongs to; MLflow's addresses need it."""
+        with self.store() as client:
+            return str(client.get_run(run_id).info.experiment_id)
+
+    def curves(self, run_id: str, step: str) -> dict[str, list[tuple[int, float]]]:
+        """``{metric: [(x, value)]}`` of a step's live curves, by x; empty where the run has none or is not in this store."""
+        from mlflow.exceptions import MlflowException
+
+        prefix = f"{step}/{step}/"
+        with self.store() as client:
+            try:
+                keys = sorted(key for key in client.get_run(run_id).data.metrics if key.startswith(prefix))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return {}
+            found = {key.removeprefix(prefix): client.get_metric_history(run_id, key) for key in keys}
+        return {name: sorted((int(point.step), float(point.value)) for point in points) for name, points in found.items()}
 
     def fetch(self, uri: str, into: Path) -> Path:
         """The folder behind an artifact URI: where it lies if that is on this machine, else a fresh copy in ``into``."""

@@ -157,7 +157,8 @@ def test_the_layers_hold():
     assert done.returncode == 0, done.stdout[-3000:]
 
 
-HEAVY = "{'torch', 'transformers', 'prefect', 'mlflow', 'pandas', 'great_expectations', 'sklearn', 'scipy', 'dvc', 'pyarrow'}"
+HEAVY = {"torch", "transformers", "prefect", "mlflow", "pandas", "great_expectations", "sklearn", "scipy", "dvc", "pyarrow"}
+HEAVY |= {"matplotlib", "jinja2"}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ HEAVY = "{'torch', 'transformers', 'prefect', 'mlflow', 'pandas', 'great_expecta
         "pipelines",
         "regraft.resolve, regraft.plan, regraft.standing, regraft.overview",
         "regraft.cli.run, regraft.cli.look, regraft.cli.champion, regraft.cli.keep",
-        "regraft.cli.past, regraft.cli.predict, regraft.cli.tidy, regraft.cli.complete",
+        "regraft.cli.past, regraft.cli.predict, regraft.cli.tidy, regraft.cli.report, regraft.cli.complete",
         "regraft.history, regraft.difference, regraft.gc, regraft.schema, regraft.asking",
         "regraft.launch, regraft.supervise, regraft.doctor",
     ],

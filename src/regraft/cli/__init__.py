@@ -53,8 +53,8 @@ app = typer.Typer(
 def main() -> None:
     """Entry point of ``regraft``."""
     environment.prepare()
-    from regraft.cli import card, champion, compare, keep, look, past, predict, run, tidy
+    from regraft.cli import card, champion, compare, keep, look, past, predict, report, run, tidy
 
-    for module in (run, look, compare, past, champion, card, predict, keep, tidy):
+    for module in (run, look, compare, past, report, champion, card, predict, keep, tidy):
         module.add_to(app)
     app(prog_name="regraft")

@@ -62,6 +62,8 @@ class Live:
         if result["exit"] == ApprovalPending.exit_code:
             self._say(f"[yellow]not promoted[/]: {escape(result['sentence'])}")
         champion = result["champion"]
+        if report := result.get("report"):  # absent in results of a version that wrote none
+            self._say(f"report: {escape(report)}")
         self._say(f"champion: version {champion['version']} [dim]({champion['digest'][:12]})[/]" if champion else "champion: none")
 
     def _say(self, markup: str) -> None:

@@ -1,0 +1,104 @@
+"""``report``: one page about a run, or a glance at all pipelines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from regraft.cli import console
+from regraft.cli.live import COLOUR
+from regraft.cli.run import Json
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(report)
+
+
+def report(
+    run: Annotated[
+        str | None, typer.Argument(help="A run, or a pipeline (its latest verdict). All pipelines without it.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File for the page.", show_default=False)] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    label_curve: Annotated[
+        bool, typer.Option("--label-curve", help="Add: would more labels help? Refits the TF-IDF baseline on parts of the training rows.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write one HTML page about RUN that opens anywhere, offline; without RUN show how all pipelines stand."""
+    if run is None:
+        _fleet(out, open_, label_curve, json)
+        return
+    from regraft.report import make
+    from regraft.report.document import as_json
+    from regraft.report.page import render
+    from regraft.tracking import Tracker
+    from regraft.workspace import Workspace
+
+    workspace = Workspace.find()
+    found = make.report_on(Tracker(workspace), run, with_label_curve=label_curve)
+    if json:
+        console.print_json(as_json(found))
+    if out or open_ or not json:
+        path = out or workspace.scratch / "reports" / f"{found.run}.html"
+        make.write(path, render(found))
+        if not json:
+            console.out.print(f"[bold {COLOUR[found.outcome]}]{found.outcome.upper()}[/]  {escape(found.headline)}")
+            console.out.print(f"report: {escape(workspace.relative(path))}")
+        _open(path, open_)
+
+
+def _fleet(out: Path | None, open_: bool, label_curve: bool, json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from regraft.errors import ConfigError
+    from regraft.report.fleet import fleet
+    from regraft.workspace import Workspace
+
+    if label_curve:
+        raise ConfigError("--label-curve is about one run: say which", fix="regraft report PIPELINE --label-curve")
+    workspace = Workspace.find()
+    document = fleet(workspace, datetime.now(UTC))
+    if json:
+        console.print_json(document)
+    else:
+        console.out.print(_table(document))
+    if out or open_:
+        from regraft.report.make import write
+        from regraft.report.page import render_overview
+
+        path = out or workspace.scratch / "reports" / "overview.html"
+        write(path, render_overview(document))
+        if not json:
+            console.out.print(f"report: {escape(workspace.relative(path))}")
+        _open(path, open_)
+
+
+def _table(document: dict[str, Any]) -> Table:
+    from regraft.report.fleet import stale
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("pipeline", "champion", "age", "last verdict", "stale"):
+        table.add_column(column)
+    for name, entry in document["pipelines"].items():
+        champion, verdict = entry["champion"], entry["verdict"]
+        table.add_row(
+            f"[bold]{name}[/]",
+            f"version {champion['version']} [dim]({champion['digest'][:12]})[/]" if champion else "[dim]none[/]",
+            entry["age"] or "",
+            f"[{COLOUR[verdict['outcome']]}]{verdict['outcome'].upper()}[/]" if verdict else "[dim]none yet[/]",
+            f"[red]{escape(entry['error'])}[/]" if "error" in entry else stale(entry["stale"], len(entry["steps"])),
+        )
+    return table
+
+
+def _open(path: Path, wanted: bool) -> None:
+    """A browser, if there is one; on a machine without, the path has been said."""
+    import webbrowser
+
+    if wanted and not webbrowser.open(path.resolve().as_uri()):
+        console.err.print(f"[yellow]warning[/]: no browser could be opened; the page is {escape(str(path))}")

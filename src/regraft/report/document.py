@@ -1,0 +1,179 @@
+"""The document behind a page, and the output of ``regraft report --json``: plain values, the same for the same evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from regraft import files
+from regraft.gates.bootstrap import replicates
+from regraft.gates.paired import Paired, align
+from regraft.report import flips as flipping
+from regraft.report import measure, words
+from regraft.report.evidence import Evidence
+from regraft.report.labels import LabelCurve
+from regraft.report.measure import Confusion, Estimate, Slice
+
+SCHEMA = 1
+DATA_COUNTS = {"contract": ("read", "accepted", "quarantined"), "corpus": ("train", "dev", "test", "documents", "heldout")}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a page shows."""
+
+    schema: int
+    pipeline: str
+    run: str
+    outcome: str
+    headline: str
+    support: str
+    cautions: tuple[str, ...]
+    verdict: dict[str, Any]
+    """The content of verdict.json."""
+    metrics: tuple[str, ...]
+    """Those that a gate asked about, the first decides."""
+    confidence: float
+    """Coverage of the intervals in ``estimates``."""
+    resamples: int
+    seed: int
+    estimates: tuple[Estimate, ...]
+    curves: dict[str, dict[str, list[tuple[int, float]]]]
+    """Step -> curve -> points (optimizer step, value)."""
+    head_steps: int
+    """Optimizer steps of ``pretrain`` in which only a new head was trained."""
+    confusion: Confusion | None
+    classes: tuple[Slice, ...]
+    slices: dict[str, tuple[Slice, ...]]
+    """Column -> its values, the surely worst first."""
+    small: dict[str, int]
+    """Column -> rows whose value has too few test rows to be a slice."""
+    flips: tuple[flipping.Flips, ...]
+    """Against the model that matters most first."""
+    label_curve: LabelCurve | None
+    data: dict[str, Any]
+    steps: tuple[dict[str, Any], ...]
+    """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost."""
+    history: tuple[dict[str, Any], ...]
+    """What the journal says about these weights when the document was made."""
+
+
+def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
+    """The document about one run. Nothing in it is newer than the evidence and the journal."""
+    verdict, policy = evidence.verdict, evidence.case.policy
+    paired = _paired(evidence)
+    candidate = verdict["candidate"]["name"]
+    judged = paired is not None and candidate in paired.preds
+    metrics = _metrics(verdict)
+    confidence = policy.adaptation[1]
+    estimates: tuple[Estimate, ...] = ()
+    if paired is not None:
+        resampled = replicates(paired, seed=policy.seed, resamples=policy.resamples)
+        estimates = tuple(measure.estimates(paired, resampled, candidate, confidence))
+    rivals = _rivals(verdict, paired) if paired is not None and judged else []
+    table = evidence.tables[candidate]
+    slices, small = _slices(evidence, paired, candidate, rivals) if paired is not None and judged else ({}, {})
+    pretrain = evidence.records.get("pretrain", {}).get("metrics", {})
+    return Report(
+        schema=SCHEMA,
+        pipeline=evidence.run.pipeline,
+        run=evidence.run.name,
+        outcome=verdict["outcome"],
+        headline=words.headline(verdict, estimates),
+        support=words.support(verdict, estimates),
+        cautions=tuple(words.cautions(verdict, estimates)),
+        verdict=verdict,
+        metrics=metrics,
+        confidence=confidence,
+        resamples=policy.resamples,
+        seed=policy.seed,
+        estimates=estimates,
+        curves={step: {name: list(points) for name, points in found.items()} for step, found in evidence.curves.items() if found},
+        head_steps=int(pretrain.get("head_steps", 0)),
+        confusion=measure.confusion(table.labels, table.preds, table.classes) if judged else None,
+        classes=tuple(measure.class_slices(paired, candidate, next(iter(rivals), None))) if paired is not None and judged else (),
+        slices=slices,
+        small=small,
+        flips=tuple(_flips(evidence, paired, candidate, rivals)) if paired is not None else (),
+        label_curve=curve,
+        data=_data(evidence),
+        steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
+        history=tuple({"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason} for e in evidence.history),
+    )
+
+
+def _paired(evidence: Evidence) -> Paired | None:
+    """The models that can be compared, lined up: those that the verdict compared."""
+    case = evidence.case
+    usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
+    return align(usable) if usable else None
+
+
+def _metrics(verdict: Mapping[str, Any]) -> tuple[str, ...]:
+    asked = [finding["metric"] for finding in verdict["findings"] if finding["metric"] in measure.METRICS]
+    return tuple(dict.fromkeys(asked)) or measure.METRICS[:1]
+
+
+def _rivals(verdict: Mapping[str, Any], paired: Paired) -> list[str]:
+    """Models to hold the candidate against, the one that matters most first; not itself under another name."""
+    same = verdict["champion"] and verdict["champion"]["digest"] == verdict["candidate"]["digest"]
+    order = [*(() if same else ("champion",)), "base", "tfidf", "adapted"]
+    return [model for model in order if model in paired.preds and model != verdict["candidate"]["name"]]
+
+
+def _slices(
+    evidence: Evidence, paired: Paired, candidate: str, rivals: Sequence[str]
+) -> tuple[dict[str, tuple[Slice, ...]], dict[str, int]]:
+    """Slices by every column beside id, text and label, and how many rows are in none of them."""
+    slices, small = {}, {}
+    test = evidence.test or {}
+    for column in [name for name in test if name not in ("id", "text", "label")]:
+        values = {row: str(value) for row, value in zip(test["id"], test[column], strict=True) if value is not None}
+        if found := measure.column_slices(paired, candidate, next(iter(rivals), None), column, values):
+            slices[column] = tuple(found)
+            small[column] = len(paired.ids) - sum(part.n for part in found)
+    return slices, small
+
+
+def _flips(evidence: Evidence, paired: Paired, candidate: str, rivals: Sequence[str]) -> Iterator[flipping.Flips]:
+    answers = {
+        model: {row: (said, float(p.max())) for row, said, p in zip(table.ids, table.preds, table.p, strict=True)}
+        for model, table in evidence.tables.items()
+        if model == candidate or model in rivals
+    }
+    texts = dict(zip(evidence.test["id"], evidence.test["text"], strict=True)) if evidence.test else None
+    for number, rival in enumerate(rivals):
+        yield flipping.flips(paired, candidate, rival, answers, texts, most=20 if number == 0 else 0)
+
+
+def _data(evidence: Evidence) -> dict[str, Any]:
+    """Rows and documents from reading to splitting; keys are absent where a step did not say."""
+    found: dict[str, Any] = {}
+    for step, names in DATA_COUNTS.items():
+        metrics = evidence.records.get(step, {}).get("metrics", {})
+        found |= {name: int(metrics[name]) for name in names if name in metrics}
+        found |= {name: int(value) for name, value in metrics.items() if name.startswith("dropped_")}
+    tokens = evidence.records.get("tokens", {}).get("metrics", {})
+    found |= {name: int(value) for name, value in tokens.items() if name.endswith("_tokens")}
+    found["by_rule"] = dict(sorted((evidence.counts or {}).get("by_rule", {}).items()))
+    return found
+
+
+def _step(record: Mapping[str, Any], run: str) -> dict[str, Any]:
+    kept = ("step", "step_version", "fingerprint", "started", "seconds", "peak_mb", "device", "threads", "precision", "exact", "git")
+    return {
+        **{key: record.get(key) for key in kept},
+        "computed": record["run"] == run,
+        "run": record["run"],
+        "tokens": record["metrics"].get("tokens"),
+        "inputs": {name: dict(said) for name, said in sorted(record["inputs"].items())},
+        "outputs": dict(sorted(record["outputs"].items())),
+        "digest": files.digest_of(record["outputs"]),
+        "versions": record.get("versions", {}),
+    }
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The document of ``--json``."""
+    return asdict(report)

@@ -1,0 +1,130 @@
+"""The pages in headless Chromium, driven over its DevTools protocol: nothing fetched, nothing complained about, nothing cut off."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import runpy
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from regraft.report.document import document
+from regraft.report.page import render, render_overview
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`")]
+reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))
+WIDTHS = (400, 800, 1400)
+
+
+class Browser:
+    """One tab; what happens in it is kept in ``events``."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket, self._numbers = socket, itertools.count(1)
+        self.events: list[dict[str, Any]] = []
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.send(f"{domain}.enable")
+
+    def send(self, method: str, **params: Any) -> dict[str, Any]:
+        number = next(self._numbers)
+        self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
+        while True:
+            said = json.loads(self._socket.recv(timeout=30))
+            if said.get("id") == number:
+                assert "error" not in said, said
+                return dict(said["result"])
+            self.events.append(said)
+
+    def open(self, page: Path, width: int, theme: str) -> None:
+        """Load ``page`` and wait until it has been drawn."""
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        self.events.clear()
+        self.send("Page.navigate", url=page.as_uri())
+        while not self.named("Page.loadEventFired"):
+            self.events.append(json.loads(self._socket.recv(timeout=30)))
+        self.ask("new Promise(done => requestAnimationFrame(() => setTimeout(done, 200)))")
+
+    def ask(self, expression: str) -> Any:
+        """Value of a JavaScript expression in the page; the page's own policy does not bind the protocol."""
+        said = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in said, said
+        return said["result"].get("value")
+
+    def named(self, method: str) -> list[dict[str, Any]]:
+        return [event["params"] for event in self.events if event.get("method") == method]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    profile = tmp_path_factory.mktemp("chromium")
+    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0", f"--user-data-dir={profile}"]
+    process = subprocess.Popen([str(CHROMIUM), *quiet, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        said, deadline = profile / "DevToolsActivePort", time.monotonic() + 60
+        while not (said.is_file() and said.read_text().count("\n")):
+            assert process.poll() is None, "Chromium ended"
+            assert time.monotonic() < deadline, "Chromium did not open its port"
+            time.sleep(0.1)
+        port = said.read_text().split("\n")[0]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
+            (tab,) = (tab for tab in json.load(answer) if tab["type"] == "page")
+        with connect(tab["webSocketDebuggerUrl"], max_size=None) as socket:
+            yield Browser(socket)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    evidence, hostile = reported["evidence"], reported["HOSTILE"]
+    long = [f"{'a_label_without_a_blank' * 3}_{n}" for n in range(16)]
+    empty = {"champion": None, "challenger": None, "verdict": None, "steps": [], "stale": [], "age_seconds": None, "age": None}
+    made = {
+        "hostile": render(document(evidence(classes=(hostile, "a$b$c", "<img src=https://example.org/x>"), text=hostile))),
+        "wide": render(document(evidence(classes=long, rows=600, text="word" * 200))),
+        "many": render(document(evidence(classes=[f"class {n:03d}" for n in range(100)], rows=1000))),
+        "overview": render_overview({"at": "2026-01-01T00:00:00+00:00", "pipelines": {"a_rather_long_name_of_a_pipeline": empty}}),
+    }
+    for name, page in made.items():
+        (folder / f"{name}.html").write_text(page, encoding="utf8")
+    return {name: folder / f"{name}.html" for name in made}
+
+
+@pytest.mark.parametrize("name", ["hostile", "wide", "many", "overview"])
+def test_a_page_opens_without_an_error_a_request_or_a_sideways_scroll(browser: Browser, pages: dict[str, Path], name: str) -> None:
+    for width, theme in itertools.product(WIDTHS, ("light", "dark")):
+        browser.open(pages[name], width, theme)
+        requested = [event["request"]["url"] for event in browser.named("Network.requestWillBeSent")]
+        assert {url for url in requested if not url.startswith("data:")} == {pages[name].as_uri()}
+        assert browser.named("Runtime.exceptionThrown") == []
+        assert browser.named("Runtime.consoleAPICalled") == []
+        assert [event["entry"] for event in browser.named("Log.entryAdded")] == []
+        assert browser.ask("document.documentElement.scrollWidth") <= width, f"{name} scrolls sideways at {width} px"
+
+
+def test_plots_follow_light_and_dark(browser: Browser, pages: dict[str, Path]) -> None:
+    seen = {}
+    for theme in ("light", "dark"):
+        browser.open(pages["many"], 800, theme)
+        colours = "[...document.querySelectorAll('svg text')].map(t => getComputedStyle(t).fill)"
+        seen[theme] = browser.ask(f"[getComputedStyle(document.body).backgroundColor, ...new Set({colours})]")
+    assert not set(seen["light"]) & set(seen["dark"]), seen
+
+
+def test_text_of_a_plot_can_be_read_on_a_phone(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["hostile"], 400, "light")
+    heights = browser.ask("[...document.querySelectorAll('#models svg text')].map(t => t.getBoundingClientRect().height)")
+    assert len(heights) > 10
+    assert min(heights) >= 9

@@ -1,0 +1,99 @@
+"""The report of a real run: beside its evidence in MLflow, made anew by the command line, with a learning curve of labels."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from regraft.report.labels import label_curve
+
+
+@pytest.fixture(scope="module")
+def ran(tiny_template, tmp_path_factory):
+    """(root, result) after a first run; read only."""
+    root = shutil.copytree(tiny_template, tmp_path_factory.mktemp("reported") / "w")
+    path = root / "pipelines" / "tiny.yaml"
+    value = yaml.safe_load(path.read_text()) | {"gates": [{"metric": "macro_f1", "at_least": 0.01}]}
+    path.write_text(yaml.safe_dump(value, sort_keys=False))
+    done = regraft(root, "run", "tiny")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root, json.loads((root / "state" / "latest" / "tiny.json").read_text()), done.stdout
+
+
+def regraft(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, capture_output=True, text=True, check=False)
+
+
+def test_a_run_leaves_its_page_in_mlflow_and_names_it(ran):
+    root, result, said = ran
+    page = root / result["report"]
+    assert page == root / f"state/mlartifacts/tiny/{result['mlflow_run_id']}/artifacts/report.html"
+    assert f"report: {result['report']}" in said
+    text = page.read_text()
+    assert f"<title>PASS · {result['run']}</title>" in text
+    assert "held-out" in text, "the curves of this run are not on its page"
+    assert any(word in text for word in ("bloom", "pilot", "crust", "mulch")), "no text of a flipped row is on the page"
+    with sqlite3.connect(f"file:{root}/state/prefect/prefect.db?mode=ro", uri=True) as database:
+        ((summary,),) = database.execute("select data from artifact where key = 'verdict-tiny'").fetchall()
+    assert f"/runs/{result['mlflow_run_id']}/artifacts/report.html" in summary
+
+
+def test_the_command_line_makes_the_same_page_and_a_learning_curve(ran, tmp_path):
+    root, result, _ = ran
+    artifacts = root / "artifacts"
+    artifacts.rename(root / "away")  # readers of past runs find everything in MLflow
+    try:
+        plain = regraft(root, "report", "tiny", "--out", str(tmp_path / "plain.html"))
+        done = regraft(root, "report", result["run"], "--label-curve", "--json", "--out", str(tmp_path / "curve.html"))
+    finally:
+        (root / "away").rename(artifacts)
+    assert (plain.returncode, done.returncode) == (0, 0), plain.stderr + done.stderr
+    assert result["run"] in (tmp_path / "plain.html").read_text()
+    logged, _, _ = (root / result["report"]).read_text().partition("<h3>What happened to this model")
+    assert (tmp_path / "plain.html").read_text().startswith(logged.partition("</main>")[0].rstrip().removesuffix("</section>"))
+    document = json.loads(done.stdout)
+    assert (document["schema"], document["outcome"]) == (1, "pass")
+    assert document["label_curve"]["rows"][-1] == document["data"]["train"]
+    assert [entry["action"] for entry in document["history"]] == ["register", "promote"]
+    assert "Would more labels help?" in (tmp_path / "curve.html").read_text()
+
+
+def test_a_page_that_cannot_be_made_costs_no_run(ran, tmp_path):
+    root = shutil.copytree(ran[0], tmp_path / "w")
+    shutil.rmtree(root / ".regraft" / "reports")
+    (root / ".regraft" / "reports").write_text("a file where a folder is needed")
+    path = root / "pipelines" / "tiny.yaml"
+    path.write_text(path.read_text().replace("0.01", "0.02"))
+    done = regraft(root, "run", "tiny")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "warning: no report: " in " ".join((done.stdout + done.stderr).split())
+    latest = json.loads((root / "state" / "latest" / "tiny.json").read_text())
+    assert latest["report"] is None
+    assert "report:" not in done.stdout.replace("no report:", "")
+
+
+def test_more_labels_help_where_they_carry_news_and_not_where_they_do_not():
+    words = {"a": "seed soil rose bean spade", "b": "tide keel rope mast crane"}
+    rows = [
+        {"id": f"r{n:03d}", "label": "ab"[n % 2], "text": " ".join([words["ab"[n % 2]].split()[n % 5], "the", f"w{n}"])} for n in range(400)
+    ]
+    columns = {name: [row[name] for row in rows] for name in ("id", "text", "label")}
+    test = {name: values[200:] for name, values in columns.items()}
+    train = {name: values[:200] for name, values in columns.items()}
+
+    def curve(train):
+        options = {"metric": "accuracy", "seed": 17, "trained_on": 1000, "max_ngram": 1, "inverse_regularization": 10.0}
+        return label_curve(train, test, ["a", "b"], **options)
+
+    found = curve(train)
+    assert (found.rows[-1], found.kept, found.trained_on) == (200, 200, 1000)
+    assert found.points[0].value < 0.9 < found.points[-1].value, "five words a class are learned from more rows"
+    noise = curve({**train, "text": ["the same words everywhere"] * 200})
+    assert noise.lead.low <= 0 <= noise.lead.high

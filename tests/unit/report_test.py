@@ -1,0 +1,215 @@
+"""The numbers, words and page of a report, from evidence made of numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import runpy
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from regraft.config import GateOptions
+from regraft.gates.paired import Predictions, align
+from regraft.report import measure
+from regraft.report.document import as_json, document
+from regraft.report.flips import flips
+from regraft.report.page import render, render_overview
+
+reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))
+evidence, HOSTILE = reported["evidence"], reported["HOSTILE"]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return document(evidence())
+
+
+@pytest.fixture(scope="module")
+def page(plain):
+    return render(plain)
+
+
+# --- words -------------------------------------------------------------------------------------------------------
+
+FLOOR = (GateOptions(at_least=0.3),)
+WORSE = {"adapted": 0.5, "base": 0.5, "tfidf": 0.4, "champion": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("given", "outcome", "said"),
+    [
+        ({}, "pass", "The new model is better than the one in production and may replace it."),
+        ({"skill": {"adapted": 0.9, "base": 0.7, "tfidf": 0.5}}, "pass", "may go to production, where there is none yet"),
+        ({"skill": WORSE}, "fail", "must not go to production: it is worse than the one in production"),
+        (
+            {"skill": WORSE, "gates": FLOOR},
+            "pass",
+            "meets every requirement, but it is worse than the one in production, and no requirement",
+        ),
+        ({"gates": (GateOptions(at_least=0.99),)}, "fail", "it misses a requirement"),
+        ({"champion_problem": "it does not load"}, "inconclusive", "could not be compared with the one in production. The one in"),
+        ({"rows": 40}, "inconclusive", "40 test rows are too few to tell whether the new model is better than the one in production."),
+    ],
+)
+def test_the_first_sentence_says_what_was_decided(given, outcome, said):
+    report = document(evidence(**given))
+    assert (report.outcome, said in report.headline) == (outcome, True), report.headline
+
+
+def test_a_model_that_passed_below_the_baseline_is_flagged():
+    skill = {"adapted": 0.6, "base": 0.4, "tfidf": 0.95}
+    assert "loses to a plain word count (TF-IDF)" in document(evidence(skill=skill, gates=FLOOR)).cautions[0]
+    assert document(evidence()).cautions == ()
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+
+def test_the_page_and_the_verdict_never_disagree(plain):
+    leads = {e.against: e for e in plain.estimates if e.against and e.metric == "macro_f1"}
+    asked = [f for f in plain.verdict["findings"] if f["gate"] == "beats"]
+    assert {f["against"] for f in asked} == {"champion", "tfidf"}
+    for finding in asked:
+        found = leads[finding["against"]]
+        assert (found.value, found.low, found.high) == (finding["value"], finding["low"], finding["high"])
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"), [(0, 10, 0.0, 0.277533), (5, 10, 0.236593, 0.763407), (10, 10, 0.722467, 1.0), (0, 0, 0, 1)]
+)
+def test_the_interval_of_a_slice_is_wilson_s(hits, n, low, high):
+    assert measure.wilson(hits, n) == (low, high)  # statsmodels' proportion_confint(method="wilson")
+
+
+@pytest.fixture
+def few():
+    """Class a: 3 of 4 right; class b: 1 of 2 right; the earlier model 2 of 4 and 2 of 2."""
+    ids, labels = ("r1", "r2", "r3", "r4", "r5", "r6"), ("a", "a", "a", "a", "b", "b")
+    answers = {"adapted": "aaabba", "champion": "aabbbb"}
+    return align({model: Predictions(ids, labels, tuple(said)) for model, said in answers.items()})
+
+
+def test_a_class_is_measured_by_its_rows_and_the_worst_comes_first(few):
+    worst, best = measure.class_slices(few, "adapted", "champion")
+    assert (worst.value, worst.n, worst.accuracy, worst.before) == ("b", 2, 0.5, 1.0)
+    assert (best.value, best.n, best.accuracy, best.before) == ("a", 4, 0.75, 0.5)
+    assert (best.f1, worst.f1) == (0.75, 0.5)
+    assert best.f1_low < best.f1 < best.f1_high
+
+
+def test_a_value_with_few_rows_is_no_slice():
+    ids = [f"r{n:02d}" for n in range(31)]
+    paired = align({"adapted": Predictions(ids, ["a", *"b" * 30], "b" * 31)})
+    values = {row: "north" if n < 10 else "south" if n < 21 else "one" if n < 30 else "two" for n, row in enumerate(ids)}
+    found = measure.column_slices(paired, "adapted", None, "region", values)
+    assert [(part.value, part.n) for part in found] == [("north", 10), ("south", 11)]
+    assert measure.column_slices(paired, "adapted", None, "region", dict.fromkeys(ids, "all")) == []
+
+
+def test_flips_are_told_apart_with_their_text_the_surest_first(few):
+    answers = {
+        "adapted": {row: (said, sure) for row, said, sure in zip(few.ids, "aaabba", (0.5, 0.5, 0.6, 0.7, 0.8, 0.9), strict=True)},
+        "champion": {row: (said, 0.5) for row, said in zip(few.ids, "aabbbb", strict=True)},
+    }
+    found = flips(few, "adapted", "champion", answers, {"r6": "six", "r3": "three"})
+    assert (found.gained, found.lost, found.both_right, found.both_wrong) == (1, 1, 3, 1)
+    assert [(e.id, e.text, e.label, e.before, e.now) for e in found.worse] == [("r6", "six", "b", "b", "a")]
+    assert [(e.id, e.text, e.label, e.before, e.now) for e in found.better] == [("r3", "three", "a", "b", "a")]
+
+
+def test_the_confusion_counts_every_row_once_and_names_the_worst_mixups(few):
+    found = measure.confusion(("a", "a", "b", "b", "b"), ("a", "b", "a", "a", "b"), ("a", "b", "c"))
+    assert found.counts == ((1, 1, 0), (2, 1, 0), (0, 0, 0))
+    assert found.mixups == (("b", "a", 2, 3), ("a", "b", 1, 2))
+
+
+# --- the page ----------------------------------------------------------------------------------------------------
+
+
+class Seen(HTMLParser):
+    """Tags, attributes and texts of a page, read as a browser would."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_the_same_evidence_gives_the_same_bytes(plain, page):
+    assert render(document(evidence())) == page
+
+
+def test_a_page_needs_nothing_from_anywhere(page):
+    seen = Seen(page)
+    assert not {"script", "iframe", "object", "embed", "img"} & {tag for tag, _ in seen.tags}
+    links = {value for _, attributes in seen.tags for name, value in attributes.items() if name in ("href", "src", "xlink:href", "srcset")}
+    assert links
+    assert all(link.startswith(("#", "data:,")) for link in links)
+    assert not re.search(r"@import|url\((?!#)", page)
+
+
+def test_what_users_wrote_is_text_and_never_markup():
+    classes = (HOSTILE, "a$b_c$", "#000001 \" ' & <b>")
+    seen = Seen(render(document(evidence(classes=classes, text=HOSTILE))))
+    assert "script" not in {tag for tag, _ in seen.tags}
+    said = " ".join(seen.texts)
+    assert all(said.count(label) > 3 for label in classes), "a label was changed on its way to the page"
+    assert said.count(HOSTILE) > 20
+
+
+def test_plots_take_their_colours_from_the_page_and_share_no_ids(page):
+    colours = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]+)", page))
+    assert colours == set(), "a colour that does not follow light and dark"
+    assert set(re.findall(r"var\(--([a-z]+)\)", page)) <= set(re.findall(r"--([a-z-]+):", page))
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("classes", [2, 100, 200])
+def test_any_number_of_classes_makes_a_page(classes):
+    page = render(document(evidence(classes=[f"class number {n:03d}" for n in range(classes)], rows=500)))
+    assert "Most frequent mix-ups" in page
+    assert ("too many for a matrix" in page) == (classes > 150)
+    assert len(page) < 600_000
+
+
+def test_a_run_whose_candidate_answered_nonsense_still_has_a_page():
+    given = evidence()
+    table = given.tables["adapted"]
+    p = table.p.copy()
+    p[3] = float("nan")
+    broken = dataclasses.replace(table, p=p)
+    predictions = {**given.case.predictions, "adapted": broken.for_gates()}
+    from regraft.gates.policy import judge
+
+    case = dataclasses.replace(given.case, predictions=predictions)
+    report = document(dataclasses.replace(given, case=case, verdict=judge(case).document(), tables={**given.tables, "adapted": broken}))
+    assert "its training went wrong" in report.headline
+    assert report.confusion is None
+    assert "its training went wrong" in render(report)
+    json.dumps(as_json(report), allow_nan=False)
+
+
+def test_a_run_of_a_version_that_kept_less_still_has_a_page():
+    page = render(document(dataclasses.replace(evidence(), test=None, counts=None, curves={}, records={})))
+    assert "This run kept no texts" in page
+    assert "How training went" not in page
+
+
+def test_the_overview_has_a_row_for_a_pipeline_without_anything_and_for_one_that_is_broken():
+    empty = {"champion": None, "challenger": None, "verdict": None, "steps": [], "stale": [], "age_seconds": None, "age": None}
+    at = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
+    page = render_overview({"at": at, "pipelines": {"new": empty, "broken": {**empty, "error": "finetune.epochs: <unknown>"}}})
+    assert "none yet" in page
+    assert "finetune.epochs: &lt;unknown&gt;" in page
