@@ -19,13 +19,17 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2530; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.4rem } h2, h4, h5 { font-size: 1.1rem; margin: 1.6rem 0 .3rem } h6 { margin: .8rem 0 .2rem; font-size: .9rem }
 table { border-collapse: collapse; width: 100%; margin: .3rem 0 } th, td { text-align: left; vertical-align: top; padding: .3rem .6rem }
-td, th { border-bottom: 1px solid #d8dee6; overflow-wrap: anywhere } td table { width: auto; font-size: .9em }
+td, th { border-bottom: 1px solid #8884; overflow-wrap: anywhere }
+th { white-space: nowrap } th, td:last-child { overflow-wrap: break-word }
+td table { width: auto; font-size: .9em }
 .badge { background: #eef1f5; border-radius: 3px; padding: 0 .3em } .text-danger { color: #a8071a } .text-success { color: #1a7f37 }
 .fa-times::before { content: "✗" } .fa-check-circle::before { content: "✓" } ul { padding-left: 1.2rem }
-@media (prefers-color-scheme: dark) { body { background: #14181d; color: #dde3ea } .badge { background: #2a313a } }
+@media (prefers-color-scheme: dark) { body { background: #14181d; color: #dde3ea } .badge { background: #2a313a }
+  .text-danger { color: #ff9a91 } .text-success { color: #6fd39b } }
 """
 PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{style}</style></head>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{style}</style></head>
 <body><h1>{title}</h1>
 {body}
 </body></html>
