@@ -1,6 +1,6 @@
 """Seconds and peak memory of ``corpus`` and ``tokens`` on corpora of growing size: ``python benchmarks/corpus_scale.py``.
 
-    python benchmarks/corpus_scale.py                          # 60, 250 and 1000 MB; about 3 GB of disk below --folder
+    python benchmarks/corpus_scale.py                          # 60, 250 and 1000 MB; 5 GB of disk below --folder or TMPDIR
     python benchmarks/corpus_scale.py --sizes 15 30 60 --steps corpus
 
 Documents are made of sentences drawn with a seed from the demo's corpus (``data/demo``), 4 to 16 a document, so that
@@ -28,10 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from regraft import files
-from regraft.config import SplitOptions, TaskOptions
-from regraft.data.quarantine import usable_texts
-from regraft.data.reading import read_rows
-from regraft.data.sources import Source
+from regraft.config import SplitOptions
 from regraft.data.tables import write_table
 from regraft.step import evidence
 
@@ -95,9 +92,8 @@ def _documents(sentences: list[str]) -> Iterator[str]:
 
 def write_labelled(path: Path) -> None:
     """The demo's labelled texts as ``contract`` leaves them."""
-    task = TaskOptions()
-    rows = read_rows(Source("data.labelled", DEMO / "labelled", "labelled"), [task.id], [task.id, task.text])
-    texts = usable_texts(rows, task)
+    lines = [line for rows in (DEMO / "labelled").glob("*.jsonl") for line in rows.open(encoding="utf8")]
+    texts = sorted((row["id"], row["text"]) for row in map(json.loads, lines))
     write_table(path, {"id": [key for key, _ in texts], "text": [text for _, text in texts]})
 
 
