@@ -36,7 +36,7 @@ def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
 
     corpus = read_corpus(Source.of("data.corpus", inputs, config.corpus), config.text_column)
     texts, given = read_texts(inputs["texts"]), read_given(inputs["texts"])
-    dealt = deal(texts, corpus, config.split, config.seed, given)
+    dealt = deal(texts, corpus, config.split, config.seed, given, scratch=out.parent)
     write_documents(out / "documents.parquet", dealt.documents)
     write_table(out / "splits.parquet", {"id": dealt.splits.keys(), "split": dealt.splits.values()})
     dropped = {name: [getattr(item, name) for item in dealt.dropped] for name in ("id", "reason", "of")}

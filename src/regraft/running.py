@@ -10,11 +10,16 @@ import contextlib
 import json
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from regraft.errors import Interrupted
+
+T = TypeVar("T")
 
 STOP = threading.Event()
 """Set by a signal or by the end of the lifeline; long loops look at it after every optimizer step."""
@@ -70,3 +75,20 @@ def emit(event: str, **values: Any) -> None:
 def progress(done: int, total: int, unit: str, metrics: Mapping[str, float] | None = None) -> None:
     """``done`` of ``total`` units; ``metrics`` become points of the live curves at x = ``done``."""
     emit("progress", done=done, total=total, unit=unit, metrics=dict(metrics or {}))
+
+
+def watched(items: Iterable[T], unit: str, total: int = 0, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
+    """``items`` as they come; each counts ``size`` units of ``total`` in the progress reported twice a second (0: none is).
+
+    :raises Interrupted: STOP was set. For steps of minutes, which keep no checkpoint.
+    """
+    done, told = 0, time.monotonic()
+    for item in items:
+        yield item
+        done += size(item)
+        if STOP.is_set():
+            step, pipeline = current().step or "the step", current().pipeline or "PIPELINE"
+            raise Interrupted(f"{step} stopped after {done:,} {unit}; it starts again from its inputs", fix=f"regraft run {pipeline}")
+        if total and (time.monotonic() > told + 0.5 or done == total):
+            told = time.monotonic()
+            progress(done, total, unit)

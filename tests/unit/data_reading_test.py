@@ -153,7 +153,7 @@ def test_no_data_names_the_key_and_the_path(tmp_path, make):
     assert "data.labelled" in str(rejected(path))
     assert "nothing" in str(rejected(path))
     with pytest.raises(DataRejected, match=r"data\.corpus.*nothing"):
-        read_corpus(Source("data.corpus", path, "nothing"), "text")
+        list(read_corpus(Source("data.corpus", path, "nothing"), "text").documents)
 
 
 def test_paragraphs_lines_and_rows_are_documents(tmp_path):
@@ -161,6 +161,7 @@ def test_paragraphs_lines_and_rows_are_documents(tmp_path):
     write(tmp_path, "b.jsonl", json.dumps({"text": "three", "n": 1}) + '\n{"n": 2}\nnot json\n')
     write(tmp_path, "c.csv", 'text,n\n"four",1\n')
     corpus = read_corpus(Source("data.corpus", tmp_path, "c"), "text")
+    assert not corpus.unreadable, "nothing is read before it is asked for"
     assert [(d.where, d.text) for d in corpus.documents] == [
         ("c/a.txt:1", "one\nstill one"), ("c/a.txt:6", "two"), ("c/b.jsonl:1", "three"), ("c/c.csv:2", "four"),
     ]  # fmt: skip
@@ -170,7 +171,7 @@ def test_paragraphs_lines_and_rows_are_documents(tmp_path):
 def test_a_corpus_without_a_document_or_with_a_foreign_encoding_is_rejected(tmp_path):
     blank = write(tmp_path, "a.jsonl", '{"text": ""}\n')
     with pytest.raises(DataRejected, match="holds no document"):
-        read_corpus(Source("data.corpus", blank, "a.jsonl"), "text")
+        list(read_corpus(Source("data.corpus", blank, "a.jsonl"), "text").documents)
     latin = write(tmp_path, "b.txt", "déjà vu\n".encode("cp1252"))
     with pytest.raises(DataRejected, match=r"b.txt:1: not UTF-8: byte 1 is 0xe9"):
-        read_corpus(Source("data.corpus", latin, "b.txt"), "text")
+        list(read_corpus(Source("data.corpus", latin, "b.txt"), "text").documents)

@@ -5,28 +5,35 @@ nearly repeat a row that comes before them in that order; ids decide inside one 
 ordered by a hash of their text, so neither the order of files nor the corpus has any influence on the splits. A
 document in which a held-out text stands word for word is dropped as well: a model that was pretrained on the test rows
 is not tested by them. (Training texts may be read: that is task-adaptive pretraining, Gururangan et al. 2020, section 4.)
+
+The texts are on disk all the while (:mod:`regraft.data.distinct`): a corpus may be larger than memory.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from regraft.config import SplitOptions
-from regraft.data.dedup import find_contained, find_duplicates, normalise
-from regraft.data.documents import Corpus, Document
+from regraft.data.dedup import Twin, find_contained, find_duplicates, normalise
+from regraft.data.distinct import Distinct, find_distinct
+from regraft.data.documents import Corpus
 from regraft.data.sources import reject
 from regraft.data.split import PRIORITY, Split, split_of, uniform
+from regraft.data.spool import Spool
 from regraft.errors import Problem
-from regraft.files import sha256_text
+from regraft.running import watched
 
 HELDOUT = 0.02
 """Share of documents kept out of pretraining, for the curve of its loss."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """A text that went, and the one it repeats: ids of labelled rows, ``file:line`` of documents."""
 
@@ -36,20 +43,34 @@ class Dropped:
 
 
 @dataclass(frozen=True)
+class Documents:
+    """The documents that stay as (text, held out), in an order that is a hash of the text; read from disk when asked for."""
+
+    texts: Spool
+    numbers: Sequence[int]
+    heldout: Sequence[bool]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[tuple[str, bool]]:
+        return ((self.texts[number][1], held) for number, held in zip(self.numbers, self.heldout, strict=True))
+
+
+@dataclass(frozen=True)
 class Dealt:
     """What became of all texts."""
 
     splits: dict[str, Split]
     """id -> split of the labelled rows that stay, sorted by id."""
-    documents: list[tuple[str, bool]]
-    """(text, held out), in an order that is a hash of the text."""
+    documents: Documents
     dropped: list[Dropped]
 
     def counts(self) -> dict[str, int]:
         """How many texts went where."""
         splits = Counter(self.splits.values())
         reasons = Counter(item.reason for item in self.dropped)
-        heldout = sum(held for _, held in self.documents)
+        heldout = sum(self.documents.heldout)
         return {
             "documents": len(self.documents),
             "heldout": heldout,
@@ -77,45 +98,72 @@ def read_texts(path: Path) -> list[tuple[str, str]]:
 
 
 def deal(
-    texts: Sequence[tuple[str, str]], corpus: Corpus, options: SplitOptions, seed: int, given: Mapping[str, Split] | None = None
+    texts: Sequence[tuple[str, str]],
+    corpus: Corpus,
+    options: SplitOptions,
+    seed: int,
+    given: Mapping[str, Split] | None = None,
+    *,
+    scratch: Path | None = None,
 ) -> Dealt:
     """Deal the labelled ``texts`` (id, text) and the documents of ``corpus`` out; the result ignores the order of either.
 
-    ``given`` is ``{id: split}`` where the data says so itself; else ids are hashed.
+    ``given`` is ``{id: split}`` where the data says so itself; else ids are hashed. ``scratch`` is a folder on a disk with
+    room for twice the corpus and 512 bytes a document.
     """
-    rows = [(given[key] if given else split_of(seed, key, options.test, options.dev), key, normalise(text)) for key, text in texts]
+    rows = [(given[key] if given else split_of(seed, key, options.test, options.dev), key, text) for key, text in texts]
     rows.sort(key=lambda row: (PRIORITY.index(row[0]), row[1]))
-    documents = sorted(((normalise(document.text), document) for document in corpus.documents), key=_order)
-    names = [key for _, key, _ in rows] + [document.where for _, document in documents]
-    compared = [text for _, _, text in rows] + [text for text, _ in documents]
-    twins = find_duplicates(compared, options.near_duplicate, seed)
+    distinct = find_distinct([(key, text) for _, key, text in rows], corpus.documents, scratch or Path(tempfile.gettempdir()))
+    normalised = _Normalised(distinct.texts)
+    twins = find_duplicates(normalised, options.near_duplicate, seed, scratch)
+    stay = [number for number in range(distinct.rows, len(twins)) if twins[number] is None]
+    unseen = [(key, normalise(text)) for split, key, text in rows if split != "train"]
+    searched = (normalised[number] for number in watched(stay, "documents", len(stay)))
+    contained = find_contained(searched, [text for _, text in unseen])
 
     dropped = [Dropped(where, "unreadable", None) for where, _ in corpus.unreadable]
-    for position, twin in enumerate(twins):
-        if twin is not None:
-            kind = "labelled" if position < len(rows) else "exact" if twin.similarity == 1 else "near"
-            dropped.append(Dropped(names[position], kind, names[twin.index]))
-    kept = [position for position in range(len(rows), len(twins)) if twins[position] is None]
-    unseen = [position for position, row in enumerate(rows) if row[0] != "train"]
-    contained = find_contained([compared[position] for position in kept], [compared[position] for position in unseen])
-    dropped += [Dropped(names[kept[document]], "contains", names[unseen[text]]) for document, text in contained.items()]
-    stay = [documents[position - len(rows)][1].text for index, position in enumerate(kept) if index not in contained]
+    dropped += _repeating(distinct, twins)
+    dropped += [Dropped(distinct.texts[stay[document]][0], "contains", unseen[text][0]) for document, text in contained.items()]
+    stay = [number for index, number in enumerate(stay) if index not in contained]
     if not stay:
-        problem = Problem(message=f"all {len(documents)} documents repeat or contain labelled texts", rule="corpus.document")
+        problem = Problem(message=f"all {distinct.read} documents repeat or contain labelled texts", rule="corpus.document")
         reject("data.corpus holds nothing to learn from", [problem])
-    splits = {key: split for (split, key, _), twin in zip(rows, twins, strict=False) if twin is None}
-    return Dealt(dict(sorted(splits.items())), _hold_out(stay, seed), sorted(dropped, key=lambda item: (item.id, item.reason)))
+    gone = {item.id for item in dropped if item.reason == "labelled"}
+    splits = {key: split for split, key, _ in sorted(rows, key=lambda row: row[1]) if key not in gone}
+    documents = Documents(distinct.texts, stay, _hold_out((distinct.texts[number][1] for number in stay), seed))
+    return Dealt(splits, documents, sorted(dropped, key=lambda item: (item.id, item.reason)))
 
 
-def _order(pair: tuple[str, Document]) -> tuple[str, str, str]:
-    normalised, document = pair
-    return sha256_text(normalised), document.text, document.where
+class _Normalised(Sequence[str]):
+    """The texts of a spool as they are compared."""
+
+    def __init__(self, texts: Spool) -> None:
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, number: int) -> str:  # type: ignore[override]  # one at a time, no slices
+        return normalise(self._texts[number][1])
 
 
-def _hold_out(texts: Sequence[str], seed: int) -> list[tuple[str, bool]]:
+def _repeating(distinct: Distinct, twins: Sequence[Twin | None]) -> Iterator[Dropped]:
+    """The texts that repeat another; a copy of one of them repeats the same."""
+    names = distinct.texts
+    for number, twin in enumerate(twins):
+        if twin is not None:
+            yield Dropped(names[number][0], _reason(number < distinct.rows, twin), names[twin.index][0])
+    for copy in distinct.copies:
+        twin = twins[copy.of] or Twin(copy.of, 1.0)
+        yield Dropped(copy.name, _reason(copy.labelled, twin), names[twin.index][0])
+
+
+def _reason(labelled: bool, twin: Twin) -> str:
+    return "labelled" if labelled else "exact" if twin.similarity == 1 else "near"
+
+
+def _hold_out(texts: Iterable[str], seed: int) -> list[bool]:
     """Mark :data:`HELDOUT` of ``texts``, at least one where there are two, by a hash of the text."""
-    values = [uniform(seed, text) for text in texts]
-    smallest = min(values)
-    if len(texts) < 2:
-        return [(text, False) for text in texts]
-    return [(text, value < HELDOUT or value == smallest) for text, value in zip(texts, values, strict=True)]
+    values = np.fromiter((uniform(seed, text) for text in texts), np.float64)
+    marked: list[bool] = ((values < HELDOUT) | (values == values.min())).tolist()
+    return marked if len(marked) > 1 else [False]

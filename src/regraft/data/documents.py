@@ -1,12 +1,13 @@
 """The corpus: documents of unlabelled text.
 
 A ``.txt`` file is cut at blank lines, one paragraph a document; tables hold one document a row in the text column. A
-row that cannot be read is left out and counted: one bad line in millions is no reason to stop.
+row that cannot be read is left out and counted: one bad line in millions is no reason to stop. Nothing is held: a
+corpus may be larger than memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,31 +27,41 @@ class Document:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a corpus holds: its documents in the order of files and lines, and ``(where, reason)`` of the unreadable."""
+    """What a corpus holds."""
 
-    documents: list[Document]
+    documents: Iterable[Document]
+    """In the order of files and lines. They are read while they are asked for, once."""
     unreadable: list[tuple[str, str]]
+    """``(where, reason)`` of the rows left out, complete when the documents have been read."""
 
 
 def read_corpus(source: Source, column: str) -> Corpus:
-    """All documents of ``source``; :class:`DataRejected` when a file is unreadable or there is no document at all."""
+    """The documents of ``source``. The last one is followed by :class:`DataRejected` when a file is unreadable or there is none."""
+    unreadable: list[tuple[str, str]] = []
+    return Corpus(_documents(source, list_files(source, TEXTS), column, unreadable), unreadable)
+
+
+def _documents(source: Source, paths: list[tuple[Path, str]], column: str, unreadable: list[tuple[str, str]]) -> Iterator[Document]:
     problems: list[Problem] = []
-    found = Corpus([], [])
-    for path, shown in list_files(source, TEXTS):
-        if suffix_of(path) == ".txt":
-            found.documents.extend(read_paragraphs(path, shown, problems))
-            continue
-        for row in read_file(path, shown, (column,), (column,), problems):
-            text, where = row.values.get(column), f"{row.file}:{row.number}"
-            if text is not None:
-                found.documents.append(Document(where, text))
-            else:
-                found.unreadable.append((where, row.faults[0].reason if row.faults else f"{column} is missing"))
+    found = False
+    for path, shown in paths:
+        texts = read_paragraphs(path, shown, problems) if suffix_of(path) == ".txt" else _rows(path, shown, column, unreadable, problems)
+        for document in texts:
+            found = True
+            yield document
     reject_if(source, problems)
-    if not found.documents:
-        first = [Problem(message=reason, file=where, rule="corpus.document") for where, reason in found.unreadable]
+    if not found:
+        first = [Problem(message=reason, file=where, rule="corpus.document") for where, reason in unreadable]
         reject(f"{source.key}: {source.all_shown} holds no document", first or [Problem(message="no text", file=source.shown)])
-    return found
+
+
+def _rows(path: Path, shown: str, column: str, unreadable: list[tuple[str, str]], problems: list[Problem]) -> Iterator[Document]:
+    for row in read_file(path, shown, (column,), (column,), problems):
+        text, where = row.values.get(column), f"{row.file}:{row.number}"
+        if text is not None:
+            yield Document(where, text)
+        else:
+            unreadable.append((where, row.faults[0].reason if row.faults else f"{column} is missing"))
 
 
 def read_paragraphs(path: Path, shown: str, problems: list[Problem]) -> Iterator[Document]:

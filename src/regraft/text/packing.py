@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from regraft import files
 from regraft.errors import DataRejected
+from regraft.running import watched
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SCHEMA = 1
 SHARDS = ("train", "heldout")
-BATCH = 1_000  # documents: 8.9 MB/s, and a batch of the longest documents still fits into memory
+BATCH, BATCH_CHARS = 1_000, 2_000_000
+"""A batch of documents ends at the first of these: 8.9 MB/s, and about 30 bytes of memory a character."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,25 @@ class _Shard:
 
 
 def documents(parquet: Path) -> Iterator[tuple[list[str], list[bool]]]:
-    """``(text, heldout)`` columns of ``documents.parquet``, batch by batch."""
+    """``(text, heldout)`` columns of ``documents.parquet``, batch by batch; how far it is goes to :mod:`regraft.running`."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(parquet) as source:
-        for batch in source.iter_batches(batch_size=BATCH, columns=["text", "heldout"]):
-            yield batch.column("text").to_pylist(), batch.column("heldout").to_pylist()
+        batches = source.iter_batches(batch_size=BATCH, columns=["text", "heldout"])
+        for batch in watched(batches, "documents", source.metadata.num_rows, size=len):
+            texts, heldout = batch.column("text").to_pylist(), batch.column("heldout").to_pylist()
+            for part in _parts([len(text) for text in texts]):
+                yield texts[part], heldout[part]
+
+
+def _parts(sizes: list[int]) -> Iterator[slice]:
+    """Slices of ``sizes`` that end where their sum reaches :data:`BATCH_CHARS`."""
+    start, total = 0, 0
+    for end, size in enumerate(sizes, start=1):
+        total += size
+        if total >= BATCH_CHARS or end == len(sizes):
+            yield slice(start, end)
+            start, total = end, 0
 
 
 def pack(batches: Iterable[tuple[list[str], list[bool]]], tokenizer: Tokenizer, length: int, out: Path) -> dict[str, int]:
