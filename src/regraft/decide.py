@@ -109,6 +109,14 @@ def decide(
     return verdict
 
 
+def question(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, champion: Champion | None) -> tuple[str, dict[str, Any]]:
+    """(digest of the test rows, what :func:`decide` would ask them): a ledger's key for one decision."""
+    digests = files.read_json(scores_out / "digests.json")
+    policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
+    models = {model: digests[model] for model in MUST_BE_FINITE} | {"champion": champion.digest if champion else None}
+    return digests["rows"], {**policy.document(), "models": models}
+
+
 def rehear(evidence: Path) -> Hearing:
     """Decide again from the stored question and predictions; ``verdict.json`` is not read.
 

@@ -6,7 +6,7 @@ these rows would have shown (:mod:`regraft.gates.power`). Like a verdict it is t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from math import isnan
 from typing import Any
@@ -157,13 +157,17 @@ def _judged(result: SliceResult) -> Json:
     return {**{key: value for key, value in asdict(result).items() if key != "measured"}, **asdict(found)}
 
 
-def power_summary(document: Json, metrics: Sequence[str]) -> list[Json]:
-    """What a plan says of the test rows: each comparison in ``metrics``, and the range over the slices."""
-    kept = ("against", "metric", "detectable")
-    found = [{key: row[key] for key in kept} | {"rows": document["rows"]} for row in document["comparisons"] if row["metric"] in metrics]
+def power_summary(document: Json) -> list[Json]:
+    """What a plan says of the test rows: every comparison of accuracy and macro-F1, and the range over the slices of a column."""
+    rows, power = document["rows"], document["power"]
+    found = [
+        {"against": row["against"], "metric": row["metric"], "rows": rows, "power": power, "detectable": row["detectable"]}
+        for row in document["comparisons"]
+        if row["metric"] in ("macro_f1", "accuracy")
+    ]
     for column in sorted({row["column"] for row in document["slices"]}):
-        rows = [row for row in document["slices"] if row["column"] == column]
-        effects = [row["detectable"] for row in rows]
-        best_and_worst = {"least": min(effects), "most": max(effects)}
-        found.append({"against": rows[0]["against"], "metric": "accuracy", "slices": column, "count": len(rows), **best_and_worst})
+        parts = [row for row in document["slices"] if row["column"] == column]
+        effects = [row["detectable"] for row in parts]
+        of = {"against": parts[0]["against"], "metric": "accuracy", "rows": rows, "power": power, "detectable": min(effects)}
+        found.append({**of, "slices": column, "count": len(parts), "detectable_at_worst": max(effects)})
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from regraft.gates import power
 from regraft.gates.power import MOST_GROWTH
@@ -87,6 +88,8 @@ def flips(model: str, n: int, lost: int, found: Measured, outcome: Part) -> str:
 def holdout(decisions: int, budget: int) -> str:
     """How worn the test rows are."""
     taken = f"{decisions:,} different decisions have been taken on these test rows, this one included"
+    if decisions == 1:
+        taken = "this is the first decision on these test rows"
     if decisions <= budget:
         return f"{taken}; the budget is {budget:,}"
     return f"{taken}, and the budget is {budget:,}: what they say is no longer independent of the models they chose; label fresh test rows"
@@ -153,3 +156,17 @@ def slice_gate(results: Sequence[SliceResult], small: Sequence[Slice]) -> str:
 def too_small(small: Sequence[Slice]) -> str:
     rows = sum(s.n for s in small)
     return f"{len(small):,} with too few rows ({rows:,} in all) not judged"
+
+
+def power_lines(summary: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the last test rows can show, a line a model and a line a column of slices."""
+    whole = [row for row in summary if "slices" not in row]
+    for against in dict.fromkeys(row["against"] for row in whole):
+        rows = [row for row in whole if row["against"] == against]
+        effects = [f"{number(row['detectable'])} {METRICS[row['metric']]}" for row in rows if row["detectable"]]
+        said = " or ".join(effects) or "nothing: the two never disagree"
+        yield f"{rows[0]['rows']:,} rows against {MODELS[against]}: {said}"
+    for row in summary:
+        if "slices" in row:
+            span = f"{number(row['detectable'])} to {number(row['detectable_at_worst'])} {METRICS[row['metric']]}"
+            yield f"{row['count']} slice{'s' * (row['count'] != 1)} by {row['slices']} against {MODELS[row['against']]}: {span}"
