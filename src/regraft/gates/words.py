@@ -168,5 +168,6 @@ def power_lines(summary: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{rows[0]['rows']:,} rows against {MODELS[against]}: {said}"
     for row in summary:
         if "slices" in row:
-            span = f"{number(row['detectable'])} to {number(row['detectable_at_worst'])} {METRICS[row['metric']]}"
-            yield f"{row['count']} slice{'s' * (row['count'] != 1)} by {row['slices']} against {MODELS[row['against']]}: {span}"
+            span = " to ".join(dict.fromkeys((number(row["detectable"]), number(row["detectable_at_worst"]))))
+            slices = f"{row['count']} slice{'s' * (row['count'] != 1)} by {row['slices']}"
+            yield f"{slices} against {MODELS[row['against']]}: {span} {METRICS[row['metric']]}"
