@@ -164,7 +164,7 @@ def power_lines(summary: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for against in dict.fromkeys(row["against"] for row in whole):
         rows = [row for row in whole if row["against"] == against]
         effects = [f"{number(row['detectable'])} {METRICS[row['metric']]}" for row in rows if row["detectable"]]
-        said = " or ".join(effects) or "nothing: the two never disagree"
+        said = " or ".join(effects) or "not known, every resample gave the same difference"
         yield f"{rows[0]['rows']:,} rows against {MODELS[against]}: {said}"
     for row in summary:
         if "slices" in row:
