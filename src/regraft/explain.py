@@ -172,7 +172,9 @@ def _flips(paired: Paired, candidate: str) -> Iterator[Flips]:
 def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
     unanswered = set()
     for finding in verdict.findings:
-        if finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
+        if finding.gate == "holdout":
+            unanswered |= {f"fresh test rows: {finding.sentence}"} if finding.outcome == "inconclusive" else set()
+        elif finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
             yield _change(finding, finding.value, finding.low, finding.high, finding.threshold)
         elif finding.outcome == "inconclusive":
             unanswered.add(f"{_remedy(finding)}: {finding.sentence}")
@@ -183,8 +185,6 @@ def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
 
 def _remedy(finding: Finding) -> str:
     """What an open question without a number asks for."""
-    if finding.gate == "holdout":
-        return "fresh test rows"
     if finding.gate == "slices" and finding.metric:  # without one, the other model is what is missing
         return "more test rows"
     return "a champion that can be scored" if finding.against == "champion" else "another metric"

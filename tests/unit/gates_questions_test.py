@@ -145,6 +145,7 @@ def test_test_rows_that_have_decided_too_often_decide_no_more(decisions, outcome
     found = last(case(set(), None, GateOptions(holdout=Holdout(budget=3)), decisions=decisions))
     assert found.outcome == outcome
     assert found.sentence.endswith(says)
+    assert found.value == found.low == found.high == decisions
 
 
 def test_a_lower_log_loss_is_better_and_the_difference_is_above_zero():
@@ -216,3 +217,13 @@ def test_predictions_that_cannot_be_used_leave_empty_measurements():
     verdict, court = hear(broken)
     assert (verdict.outcome, court) == ("fail", None)
     assert measurements(broken, court)["metrics"] == {}
+
+
+@pytest.mark.parametrize(
+    "gate", [MARGIN, BY_REGION, FLIPS, GateOptions(holdout=Holdout(budget=3)), GateOptions(metric="pr_auc", beats="tfidf")]
+)
+def test_a_finding_with_a_value_has_an_interval_and_a_threshold(gate):
+    """Cards and reports print them together."""
+    found = last(case(rows(0, 40), rows(20, 60), gate, decisions=5))
+    assert None not in (found.value, found.low, found.high, found.threshold)
+    assert found.low <= found.value <= found.high

@@ -167,7 +167,9 @@ class Court:
         if taken is None:
             return words_only("holdout", None, None, self.n, "inconclusive", "decisions on these test rows were not counted.")
         outcome: Part = "pass" if taken <= budget else "inconclusive"
-        return Finding("holdout", None, None, float(taken), None, None, float(budget), self.n, outcome, f"{words.holdout(taken, budget)}.")
+        counted = float(taken)  # exact, so its interval is itself
+        said = f"{words.holdout(taken, budget)}."
+        return Finding("holdout", None, None, counted, counted, counted, float(budget), self.n, outcome, said)
 
     def _no_champion(self, gate: GateOptions) -> Finding:
         metric = gate.metric if _name(gate) in ("beats", "non_inferior_by") else None
