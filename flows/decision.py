@@ -17,15 +17,16 @@ from typing import Any
 
 from regraft import dvc, files, supervise
 from regraft.card import shelf
-from regraft.decide import decide
+from regraft.decide import decide, question
 from regraft.errors import EnvironmentFault, Interrupted
+from regraft.gates.measurements import power_summary
 from regraft.gates.verdict import Champion, Verdict
 from regraft.launch import Event, write_invocation
 from regraft.notify import document, notify
 from regraft.registry.projection import project
 from regraft.registry.promotion import champion, promote
 from regraft.registry.registration import model_folder, register
-from regraft.registry.store import FileJournal, rolled_back
+from regraft.registry.store import FileJournal, FileLedger, rolled_back
 from regraft.report.evidence import keep
 from regraft.report.make import log_page
 from regraft.repro import Outcome, Run
@@ -71,7 +72,10 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any]) -> De
     now = Champion(found["version"], found["digest"]) if found else None
     answers, problem = _champion_answers(run, tracker, scores, now) if now else (None, None)
     evidence = run.workspace.scratch / "evidence" / run.name
-    verdict = decide(run.pipeline, resolved["gates"], resolved["seed"], scores, now, answers, problem, evidence)
+    gates, seed = resolved["gates"], resolved["seed"]
+    rows, asked = question(gates, seed, scores, now)
+    decisions = FileLedger(run.workspace.state).record(rows, asked, pipeline=run.pipeline, run=run.name)
+    verdict = decide(run.pipeline, gates, seed, scores, now, answers, problem, evidence, decisions)
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
     return decision
@@ -250,6 +254,7 @@ def conclude(
         "champion": champion(tracker, run.pipeline),
         "policy_digest": verdict.policy_digest,
         "gates": list(resolved["gates"]),
+        "power": power_summary(files.read_json(decision.evidence / "measurements.json")),
         "seed": resolved["seed"],
         "scores": files.digest_of(scores.record["outputs"]),
         "journal_seq": head.seq if head else 0,

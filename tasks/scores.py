@@ -1,4 +1,4 @@
-"""``scores``: what adapted, base and tfidf say about every test row. All that a verdict rests on, and nothing else."""
+"""``scores``: what adapted, base and tfidf say about every test row, and what the rows are sliced by. All that a verdict rests on."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ class ScoresConfig(StepConfig):
 
 def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from regraft import files, running
+    from regraft.data.columns import other_columns
     from regraft.data.labelled import labelled_splits
     from regraft.data.tables import write_table
     from regraft.gates.metrics import scores
     from regraft.gates.paired import align
     from regraft.score import predictions
     from regraft.score.folder import HeldOut, score_folder
+    from regraft.score.slices import discover
     from regraft.score.tfidf import Tfidf
 
     table = labelled_splits(inputs["rows"], inputs["splits"])
@@ -42,6 +44,8 @@ def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     files.write_json(out / "labels.json", files.read_json(inputs["labels"]))
 
     baseline = Tfidf.load(inputs["tfidf"])
+    found = discover(rows.texts, table[table["split"] == "train"]["text"].tolist(), baseline)
+    write_table(out / "slices.parquet", {"id": rows.ids, **other_columns(inputs["rows"], rows.ids, taken=found), **found})
     made = {"tfidf": predictions.Table.of(rows.ids, rows.labels, baseline.predict(rows.texts), baseline.labels)}
     for done, name in enumerate(("adapted", "base"), start=2):
         made[name] = score_folder(inputs[name], rows)
@@ -56,4 +60,4 @@ def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
 
 MODELS = {"adapted": FINETUNE / "model", "base": FINETUNE_BASE / "model", "tfidf": TFIDF / "model"}
 ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}
-SCORES = Step(name="scores", config=ScoresConfig, run=_run, inputs={**MODELS, **ROWS}, version=1, gpu=True, cost=Cost(follows=("rows",)))
+SCORES = Step(name="scores", config=ScoresConfig, run=_run, inputs={**MODELS, **ROWS}, version=2, gpu=True, cost=Cost(follows=("rows",)))

@@ -1,28 +1,56 @@
 """The IO shell of a decision: gathers the evidence in one folder, and finds the same verdict in it years later.
 
-An evidence folder holds all that :func:`regraft.gates.policy.judge` reads, and what it said::
+An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and what it said::
 
-    predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   decision.json   verdict.json
+    predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
+    measurements.json   negative_flips.csv   verdict.json
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
-without it holds no decision. Nothing in it depends on when or where it was written.
+without it holds no decision. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
+slices, no measurements and no power; they are judged as they were then.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from regraft import files
-from regraft.config import GateOptions
-from regraft.errors import EnvironmentFault
-from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, judge
+from regraft.config import DISCOVERED_SLICES, GateOptions
+from regraft.data.tables import write_table
+from regraft.errors import ConfigError, EnvironmentFault
+from regraft.gates.court import Court
+from regraft.gates.measurements import measurements
+from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, hear
+from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows, Verdict, render
 from regraft.score import predictions
 from regraft.score.predictions import Table
 
-SCHEMA = 1
+SCHEMA = 2
+DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """A decision taken again from stored evidence."""
+
+    case: Case
+    verdict: Verdict
+    court: Court | None
+    """All that was compared; None where the predictions could not be used."""
+    measured: bool
+    """Whether the decision left measurements: those of schema 1 did not."""
+
+    def texts(self) -> dict[str, str]:
+        """``{file: its text}`` of everything that follows from the evidence."""
+        found = {"verdict.json": render(self.verdict)}
+        return {**found, "measurements.json": _measured(self.case, self.court)} if self.measured else found
 
 
 def decide(
@@ -34,18 +62,20 @@ def decide(
     champion_predictions: Path | None,
     champion_problem: str | None,
     evidence: Path,
+    decisions: int | None = None,
 ) -> Verdict:
     """Write the evidence of one decision and return its verdict; the same arguments leave the same bytes.
 
     :param scores_out: the ``out`` folder of the step ``scores``.
     :param champion_predictions: the champion's answers on the same rows; None without a champion or with a problem.
     :param champion_problem: why the champion could not be scored, in words for the verdict.
+    :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
     """
     sources = {model: scores_out / f"{model}.parquet" for model in MUST_BE_FINITE}
     if champion and champion_predictions:
         sources["champion"] = champion_predictions
-    (evidence / "verdict.json").unlink(missing_ok=True)
-    (evidence / "predictions" / "champion.parquet").unlink(missing_ok=True)
+    for name in DERIVED:
+        (evidence / name).unlink(missing_ok=True)
     for model, source in sources.items():
         files.write_bytes(_file(evidence, model), source.read_bytes())
     labels, digests = files.read_json(scores_out / "labels.json"), files.read_json(scores_out / "digests.json")
@@ -53,6 +83,7 @@ def decide(
 
     tables = {model: predictions.read(_file(evidence, model)) for model in sources}
     policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
+    slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -62,14 +93,28 @@ def decide(
         "champion_problem": _problem(champion, champion_problem, tables.get("champion"), labels),
         "rows": {"digest": digests["rows"], "n": len(tables["base"].ids)},
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
+        "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
+        "decisions": decisions,
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
-    verdict = judge(_case(decision, tables))
+    case = _case(decision, tables, slices)
+    verdict, court = hear(case)
+    files.write_text(evidence / "measurements.json", _measured(case, court))
+    if court and "champion" in court.paired.preds:
+        files.write_text(evidence / "negative_flips.csv", _flips(tables["champion"], tables[court.candidate]))
     files.write_text(evidence / "verdict.json", render(verdict))
     return verdict
+
+
+def question(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, champion: Champion | None) -> tuple[str, dict[str, Any]]:
+    """(digest of the test rows, what :func:`decide` would ask them): a ledger's key for one decision."""
+    digests = files.read_json(scores_out / "digests.json")
+    policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
+    models = {model: digests[model] for model in MUST_BE_FINITE} | {"champion": champion.digest if champion else None}
+    return digests["rows"], {**policy.document(), "models": models}
 
 
 def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
@@ -81,19 +126,70 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     if not path.is_file():
         raise EnvironmentFault(f"{path} is not there: no decision was written to {evidence}")
     decision = files.read_json(path)
-    tables = {}
-    for model, sha in decision["predictions"].items():
-        file = _file(evidence, model)
-        if not file.is_file() or files.sha256_file(file) != sha:
-            raise EnvironmentFault(f"{file} is {'changed' if file.is_file() else 'missing'} since the decision was taken on it")
-        tables[model] = predictions.read(file)
-    return _case(decision, tables), tables
+    tables = {model: predictions.read(_unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
+    slices = _read_slices(_unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
+    return _case(decision, tables, slices), tables
+
+
+def rehear(evidence: Path) -> Hearing:
+    """Decide again on the case of :func:`read_case`."""
+    case, _ = read_case(evidence)
+    measured = files.read_json(evidence / "decision.json")["schema"] > 1
+    return Hearing(case, *hear(case), measured=measured)
 
 
 def rejudge(evidence: Path) -> tuple[Case, Verdict]:
-    """Decide again on the case of :func:`read_case`."""
-    case, _ = read_case(evidence)
-    return case, judge(case)
+    """The case and the verdict of :func:`rehear`."""
+    found = rehear(evidence)
+    return found.case, found.verdict
+
+
+def _unchanged(path: Path, sha: str) -> Path:
+    if not path.is_file() or files.sha256_file(path) != sha:
+        raise EnvironmentFault(f"{path} is {'changed' if path.is_file() else 'missing'} since the decision was taken on it")
+    return path
+
+
+def _measured(case: Case, court: Court | None) -> str:
+    """The text of ``measurements.json``."""
+    return json.dumps(measurements(case, court), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _keep_slices(source: Path, target: Path, gates: Sequence[GateOptions]) -> SliceTable | None:
+    """Copy what gates slice by, and what was discovered, into the evidence; other columns of the data stay where they are."""
+    asked = {column for gate in gates for column in gate.slices or ()}
+    if not source.is_file():
+        if asked:
+            raise EnvironmentFault(
+                f"{source} is not there: the step 'scores' is of an older version, which knows no slices", fix="regraft dvc"
+            )
+        return None
+    table = _read_slices(source)
+    if absent := sorted(asked - set(table.columns)):
+        raise ConfigError(f"gates: the labelled rows have no column {absent[0]!r} to slice by; they have {', '.join(table.columns)}")
+    kept = {name: table.columns[name] for name in sorted({*asked, *DISCOVERED_SLICES} & set(table.columns))}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_table(target, {"id": table.ids, **kept})
+    return SliceTable(table.ids, kept)
+
+
+def _read_slices(path: Path) -> SliceTable:
+    import pyarrow.parquet as pq
+
+    columns = pq.read_table(path).to_pydict()
+    return SliceTable(columns.pop("id"), columns)
+
+
+def _flips(before: Table, now: Table) -> str:
+    """Rows that the champion gets right and the candidate wrong, by id, for a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "label", "champion", "candidate"))
+    was = dict(zip(before.ids, before.preds, strict=True))
+    for row, label, pred in zip(now.ids, now.labels, now.preds, strict=True):
+        if was[row] == label != pred:
+            writer.writerow((row, label, was[row], pred))
+    return text.getvalue()
 
 
 def rebuild(evidence: Path) -> str:
@@ -101,16 +197,18 @@ def rebuild(evidence: Path) -> str:
     return render(rejudge(evidence)[1])
 
 
-def _case(decision: Mapping[str, Any], tables: Mapping[str, Table]) -> Case:
+def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None) -> Case:
     gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
     return Case(
         pipeline=decision["pipeline"],
-        policy=Policy(gates, decision["seed"], decision["resamples"]),
+        policy=Policy(gates, decision["seed"], decision["resamples"], decision.get("power")),
         digests=decision["digests"],
         rows=Rows(**decision["rows"]),
         predictions={model: table.for_gates() for model, table in tables.items()},
         champion=Champion(**decision["champion"]) if decision["champion"] else None,
         champion_problem=decision["champion_problem"],
+        slices=slices,
+        decisions=decision.get("decisions"),
     )
 
 

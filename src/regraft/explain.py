@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.decide import rejudge
+from regraft.decide import Hearing, rehear
 from regraft.errors import EnvironmentFault
 from regraft.gates import words
+from regraft.gates.measurements import power_summary
 from regraft.gates.metrics import mcnemar, scores
 from regraft.gates.paired import Paired, align
 from regraft.gates.policy import Case
-from regraft.gates.verdict import Finding, Verdict, render, rounded
+from regraft.gates.verdict import Finding, Verdict, rounded
 
 SCHEMA = 1
 
@@ -56,31 +57,43 @@ class Story:
     """What would change the decision, a sentence for each question that counts."""
     seed: int
     resamples: int
+    measurements: dict[str, Any] | None
+    """The content of measurements.json, rebuilt byte for byte; None for a decision that left none."""
 
 
 def story(evidence: Path) -> Story:
     """The story of the decision in ``evidence``. EnvironmentFault when its verdict cannot be rebuilt byte for byte."""
-    case, verdict = rejudge(evidence)
-    path = evidence / "verdict.json"
-    if not path.is_file():
-        raise EnvironmentFault(f"{path} is not there: the decision was not finished", fix=f"regraft run {case.pipeline}")
-    stored, rebuilt = path.read_bytes(), render(verdict)
-    if stored != rebuilt.encode():
-        where = _difference(stored.decode(errors="replace"), rebuilt)
-        raise EnvironmentFault(f"{path} is not what its predictions say: {where}; one of the files was changed after the decision")
+    heard = rehear(evidence)
+    case, verdict = heard.case, heard.verdict
+    texts = _verified(heard, evidence)
     usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
     paired = align(usable) if usable else None
     return Story(
         schema=SCHEMA,
         pipeline=case.pipeline,
         outcome=verdict.outcome,
-        verdict=json.loads(rebuilt),
+        verdict=json.loads(texts["verdict.json"]),
         scores={model: {m: rounded(v) for m, v in scores(paired, model).items()} for model in paired.preds} if paired else {},
         flips=tuple(_flips(paired, verdict.candidate.name)) if paired else (),
         changes=tuple(_changes(case, verdict)),
         seed=case.policy.seed,
         resamples=case.policy.resamples,
+        measurements=json.loads(texts["measurements.json"]) if heard.measured else None,
     )
+
+
+def _verified(heard: Hearing, evidence: Path) -> dict[str, str]:
+    """``{file: text}`` of all that follows from the evidence, or an error that says where a stored file differs."""
+    texts = heard.texts()
+    for name, rebuilt in texts.items():
+        path = evidence / name
+        if not path.is_file():
+            raise EnvironmentFault(f"{path} is not there: the decision was not finished", fix=f"regraft run {heard.case.pipeline}")
+        stored = path.read_bytes()
+        if stored != rebuilt.encode():
+            where = _difference(stored.decode(errors="replace"), rebuilt)
+            raise EnvironmentFault(f"{path} is not what its predictions say: {where}; one of the files was changed after the decision")
+    return texts
 
 
 def lines(story: Story) -> Iterator[str]:
@@ -101,6 +114,8 @@ def lines(story: Story) -> Iterator[str]:
         turned = f"{flips.gained:,} rows wrong there are right here, {flips.lost:,} right there are wrong here"
         same = f"{flips.both_right:,} right in both, {flips.both_wrong:,} wrong in both"
         yield f"  against {words.MODELS[flips.against]}: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
+    if story.measurements:
+        yield from _measured(story.measurements)
     if story.changes:
         yield ""
         yield "What would change the decision:"
@@ -108,6 +123,29 @@ def lines(story: Story) -> Iterator[str]:
         yield f"  {change}"
     yield ""
     yield "The verdict was rebuilt from the stored predictions, byte for byte."
+
+
+def _measured(found: dict[str, Any]) -> Iterator[str]:
+    """Metrics with their intervals, slices, and what the rows can show."""
+    number = words.number
+    if metrics := found["metrics"].get(found["candidate"]):
+        yield ""
+        yield f"Measured of {words.MODELS[found['candidate']]} ({found['confidence'] * 100:g} % intervals):"
+        for name, value in metrics.items():
+            said = f"{number(value['value'])} ({number(value['low'])} to {number(value['high'])})" if value else "not defined on these rows"
+            yield f"  {words.METRICS[name]:<18} {said}"
+    if slices := found["slices"]:
+        yield ""
+        yield f"By slice, accuracy and how it differs from {words.MODELS[slices[0]['against']]}, each slice for itself:"
+    for row in slices:
+        gap, own = row["difference"], row["accuracy"]
+        said = f"{number(own['value'])} ({number(own['low'])} to {number(own['high'])})"
+        said += f", {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+        yield f"  {row['column']} = {row['value']} ({row['rows']:,} rows): {said}"
+    if summary := power_summary(found):
+        yield ""
+        yield f"True differences that these rows show with {found['power'] * 100:g} % power:"
+        yield from (f"  {line}" for line in words.power_lines(summary))
 
 
 def _difference(stored: str, rebuilt: str) -> str:
@@ -132,29 +170,49 @@ def _flips(paired: Paired, candidate: str) -> Iterator[Flips]:
 
 
 def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
-    unscored = set()
+    unanswered = set()
     for finding in verdict.findings:
-        if finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
+        if finding.gate == "holdout":
+            unanswered |= {f"fresh test rows: {finding.sentence}"} if finding.outcome == "inconclusive" else set()
+        elif finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
             yield _change(finding, finding.value, finding.low, finding.high, finding.threshold)
         elif finding.outcome == "inconclusive":
-            unscored.add(finding.sentence)
-    yield from (f"a champion that can be scored: {sentence}" for sentence in sorted(unscored))
+            unanswered.add(f"{_remedy(finding)}: {finding.sentence}")
+    yield from sorted(unanswered)
     if verdict.already_champion:
         yield "a new candidate: other data, base model or training options."
+
+
+def _remedy(finding: Finding) -> str:
+    """What an open question without a number asks for."""
+    if finding.gate == "slices" and finding.metric:  # without one, the other model is what is missing
+        return "more test rows"
+    return "a champion that can be scored" if finding.against == "champion" else "another metric"
 
 
 def _change(finding: Finding, value: float, low: float, high: float, threshold: float) -> str:
     """What it would take for one measured finding to come out otherwise."""
     number = words.number
+    if finding.gate == "negative_flips":
+        return _flips_change(finding.outcome, low, high, threshold)
     against = f"against {words.MODELS[finding.against]}" if finding.against else f"against the floor of {number(threshold)}"
-    what = f"{words.METRICS[finding.metric or 'macro_f1']} {against}"
+    part = " on the slice that decides" if finding.gate == "slices" else ""
+    what = f"{words.METRICS[finding.metric or 'macro_f1']} {against}{part}"
+    rise, up, down = ("improve", "better", "worse") if finding.metric in words.LOWER_IS_BETTER else ("rise", "higher", "lower")
     match finding.outcome:
         case "pass":
-            return f"{what}: passes with {number(low - threshold)} to spare; a score lower by more than that would leave it open."
+            return f"{what}: passes with {number(low - threshold)} to spare; a score {down} by more than that would leave it open."
         case "fail":
-            return f"{what}: the score would have to rise by more than {number(threshold - low)} for the interval to clear it."
+            return f"{what}: the score would have to {rise} by more than {number(threshold - low)} for the interval to clear it."
         case "inconclusive":
-            return f"{what}: with an interval {number(high - low)} wide, a score higher by more than {number(threshold - low)} would pass."
+            return f"{what}: with an interval {number(high - low)} wide, a score {up} by more than {number(threshold - low)} would pass."
         case _:
             chosen = "chosen because" if low > threshold else "not chosen because not"
             return f"{what}: adapted is {chosen} all of its interval lies above 0; it measured {number(value)}, low end {number(low)}."
+
+
+def _flips_change(outcome: str, low: float, high: float, budget: float) -> str:
+    if outcome == "pass":
+        return f"negative flips: within the budget with {words.percent(budget - high)} of the rows to spare."
+    interval = f"{words.percent(low)} to {words.percent(high)}"
+    return f"negative flips: the whole interval, now {interval}, would have to lie at or below {words.percent(budget)}."

@@ -163,12 +163,20 @@ def _problem(item: Any, shown: str, node: yaml.Node) -> Problem:
         message, rule = f"{key}: missing", "required"
     else:
         given = "" if not where or isinstance(item["input"], dict) else f", not {item['input']!r}".replace("not None", "not empty")
-        message = f"{key}: {reason(item)}{given}".removeprefix(": ")
+        message = f"{key}: {reason(item)}{given}{_guess(item)}".removeprefix(": ")
         rule = item["type"]
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
     row = line_of(node, where)
     fix = f"edit {shown}" + (f", line {row}" if row else "")
     return Problem(message=message, file=shown, row=row, column=key, value=value, rule=rule, fix=fix)
+
+
+def _guess(item: Any) -> str:
+    """The allowed value that a wrong one was probably meant to be, in words."""
+    if item["type"] != "literal_error" or not isinstance(item["input"], str):
+        return ""
+    near = difflib.get_close_matches(item["input"], re.findall("'([^']*)'", item["ctx"]["expected"]), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def reason(item: Any) -> str:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from regraft import dvc, files
-from regraft.config import listed
+from regraft.config import PipelineOptions, listed
 from regraft.data import precheck
 from regraft.errors import DataRejected, Problem
 from regraft.plan import Assessment
 from regraft.registry.store import FileJournal
-from regraft.resolve import keep_resolved, load_pipeline, resolve
+from regraft.resolve import faulty, keep_resolved, load_pipeline, resolve
 from regraft.workspace import Workspace
 
 
@@ -41,6 +41,7 @@ def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Pr
     require_data(workspace, pipeline, {"corpus": options.data.corpus, "labelled": options.data.labelled})
     values = resolve(workspace, pipeline, sets)
     precheck.look(workspace.root, values)
+    require_slices(workspace, pipeline, options)
     keep_resolved(workspace, values)
     dvc.write_generated(workspace)
     notes = [f"--set changed pipelines/resolved/{pipeline}.yaml only; `regraft dvc --check` fails until a run without it"] if sets else []
@@ -64,6 +65,14 @@ def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str | S
         raise DataRejected("; ".join(problem["message"] for problem in problems), fix=problems[0]["fix"], problems=problems)
 
 
+def require_slices(workspace: Workspace, pipeline: str, options: PipelineOptions) -> None:
+    """Every column that a gate slices by is in the labelled data, or a fault of the pipeline file."""
+    from regraft.data.columns import slice_problems
+
+    if problems := slice_problems(workspace.root, options, workspace.relative(workspace.pipeline_file(pipeline))):
+        raise faulty(problems)
+
+
 def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any], steps: Assessment) -> str | None:
     """Why a new verdict would be written, or None."""
     path = workspace.latest_file(pipeline)
@@ -76,6 +85,12 @@ def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any],
     if (head.seq if head else 0) != latest["journal_seq"]:
         return f"the champion changed since {latest['run']}"
     return None if steps.fresh else "if the scores come out different"
+
+
+def last_power(workspace: Workspace, pipeline: str) -> list[dict[str, Any]]:
+    """What the test rows of the last finished run can show; empty before the first."""
+    path = workspace.latest_file(pipeline)
+    return list(files.read_json(path).get("power", [])) if path.is_file() else []
 
 
 def nothing_to_do(workspace: Workspace, pipeline: str, values: dict[str, Any], steps: Assessment) -> dict[str, Any] | None:

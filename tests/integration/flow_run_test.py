@@ -75,6 +75,11 @@ def test_a_first_run_ends_with_a_champion_and_the_evidence_for_it(first: tuple[T
     assert status == "FINISHED"
     assert sorted(path.stem for path in (folder / "records").glob("*.json")) == sorted(STEPS)
     assert json.loads((folder / "evidence" / "verdict.json").read_text())["outcome"] == "pass"
+    assert json.loads((folder / "evidence" / "measurements.json").read_text())["decisions_on_these_rows"] == 1
+    assert (folder / "evidence" / "slices.parquet").is_file()
+    assert {row["slices"] for row in result["power"] if "slices" in row} == {"text_length", "text_oov", "text_script"}, (
+        "no cluster has 30 rows"
+    )
     curves = {key for (key,) in tiny.database("mlflow.db", "select key from metrics group by key having count(*) > 1")}
     assert any(key.startswith("pretrain/") for key in curves), curves
 

@@ -34,8 +34,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     home = tmp_path_factory.mktemp("inputs")
     ids, splits = [f"r{i:03d}" for i in range(90)], [("test", "train", "train")[(i // 3) % 3] for i in range(90)]
+    source = [("even", "odd")[i % 2] for i in range(90)]
     texts = [f"the {('array', 'frame', 'tensor')[i % 3]} of number {i}" for i in range(90)]
-    pq.write_table(pa.table({"id": ids, "text": texts, "label": [LABELS[i % 3] for i in range(90)]}), home / "rows.parquet")
+    pq.write_table(
+        pa.table({"id": ids, "text": texts, "label": [LABELS[i % 3] for i in range(90)], "source": source}), home / "rows.parquet"
+    )
     pq.write_table(pa.table({"id": ids, "split": splits}), home / "splits.parquet")
     files.write_json(home / "labels.json", LABELS)
     rows = {"rows": home / "rows.parquet", "labels": home / "labels.json", "splits": home / "splits.parquet"}
@@ -61,7 +64,8 @@ def run_scores(inputs: Mapping[str, Path], out: Path) -> Mapping[str, float]:
 def test_scoring_twice_leaves_the_same_bytes(inputs, scored, tmp_path):
     metrics = run_scores(inputs, tmp_path / "out")
     assert files.tree(tmp_path / "out") == files.tree(scored)
-    assert set(files.tree(scored)) == {"adapted.parquet", "base.parquet", "tfidf.parquet", "labels.json", "rows.parquet", "digests.json"}
+    models = {"adapted.parquet", "base.parquet", "tfidf.parquet"}
+    assert set(files.tree(scored)) == models | {"labels.json", "rows.parquet", "slices.parquet", "digests.json"}
     assert metrics["rows"] == 30
     assert metrics["tfidf_macro_f1"] == 1.0  # one word gives each label away
 
@@ -73,6 +77,16 @@ def test_scores_hold_the_test_rows_and_no_other(scored):
         table = predictions.read(scored / f"{model}.parquet")
         assert (list(table.ids), list(table.labels), list(table.classes)) == (list(rows.ids), list(rows.labels), LABELS)
     assert files.read_json(scored / "digests.json")["rows"] == rows.digest
+
+
+def test_test_rows_come_with_the_columns_of_the_data_and_the_slices_found_in_the_text(scored):
+    table = pq.read_table(scored / "slices.parquet").to_pydict()
+    assert list(table) == ["id", "label", "source", "text_length", "text_script", "text_oov", "text_cluster"]
+    assert table["id"] == list(HeldOut.read(scored / "rows.parquet").ids)
+    assert set(table["source"]) == {"odd", "even"}
+    assert set(table["text_length"]) == {"any length"}
+    assert set(table["text_script"]) == {"Latin"}
+    assert set(table["text_oov"]) == {"up to 25 %"}, "each row has a number of its own among its five words"
 
 
 def test_a_decision_is_taken_on_scores_and_rebuilt(inputs, scored, tmp_path):

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from regraft import explain, files
-from regraft.decide import decide, rebuild
-from regraft.errors import EnvironmentFault
+from regraft.data.tables import write_table
+from regraft.decide import decide, question, rebuild
+from regraft.errors import ConfigError, EnvironmentFault
 from regraft.gates.verdict import Champion
+from regraft.registry.store import FileLedger
 from regraft.score import predictions
 from regraft.score.predictions import Table, rows_digest
 from regraft.score.store import PredictionStore
@@ -71,6 +74,7 @@ def test_deciding_twice_leaves_the_same_bytes_and_no_stale_champion(scores, cham
         "predictions/tfidf.parquet",
         "labels.json",
         "decision.json",
+        "measurements.json",
         "verdict.json",
     }
 
@@ -98,6 +102,91 @@ def test_predictions_on_other_rows_leave_no_verdict(scores, tmp_path):
     with pytest.raises(EnvironmentFault, match=r"champion lack 60 of adapted's rows, the first is 'r060'"):
         decide("demo", GATES, 17, scores, OLD, tmp_path / "champion.parquet", None, tmp_path / "evidence")
     assert not (tmp_path / "evidence" / "verdict.json").exists()
+
+
+def sliced(scores: Path) -> None:
+    kinds = {"source": [f"s{i % 2}" for i in range(N)], "secret": [f"p{i}" for i in range(N)], "text_length": ["up to 8 words"] * N}
+    write_table(scores / "slices.parquet", {"id": IDS, **kinds})
+
+
+def test_slices_flips_and_measurements_lie_in_the_evidence_and_are_rebuilt(scores, champion, tmp_path):
+    sliced(scores)
+    gates = [*GATES, {"slices": ["source"], "non_inferior_by": 0.2}, {"negative_flips": {"max": 0.1}}, {"holdout": {"budget": 9}}]
+    verdict = decide("demo", gates, 17, scores, OLD, champion, None, tmp_path / "evidence", decisions=4)
+    shutil.rmtree(scores)
+    assert [f.outcome for f in verdict.findings[-3:]] == ["pass", "pass", "pass"]
+    kept = pq.read_table(tmp_path / "evidence" / "slices.parquet").column_names
+    assert kept == ["id", "source", "text_length"], "a column that no gate asks for stays with the data"
+    assert (tmp_path / "evidence" / "negative_flips.csv").read_text() == "id,label,champion,candidate\n"
+    story = explain.story(tmp_path / "evidence")
+    assert story.measurements["decisions_on_these_rows"] == 4
+    told = "\n".join(explain.lines(story))
+    assert "source = s0 (60 rows): 0.917 (" in told
+    assert "True differences that these rows show with 80 % power:" in told
+    assert "accuracy against the champion on the slice that decides: passes with" in told
+
+
+def test_the_rows_that_got_worse_are_listed(scores, champion, tmp_path):
+    better = table(80)
+    better = Table.of(IDS, TRUTH, np.roll(better.p, 5, axis=0)[:, [0, 1, 2]], LABELS)
+    predictions.write(champion, better)
+    decide("demo", GATES, 17, scores, OLD, champion, None, tmp_path / "evidence")
+    story = explain.story(tmp_path / "evidence")
+    (flips,) = (f for f in story.flips if f.against == "champion")
+    listed = (tmp_path / "evidence" / "negative_flips.csv").read_text().splitlines()[1:]
+    assert len(listed) == flips.lost
+    assert [line.split(",")[0] for line in listed][:10] == list(flips.lost_rows)
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "says"), [(None, EnvironmentFault, "knows no slices"), (["id"], ConfigError, "no column 'source'")]
+)
+def test_a_gate_on_slices_that_nobody_made_is_said(columns, error, says, scores, tmp_path):
+    if columns:
+        write_table(scores / "slices.parquet", {"id": IDS})
+    with pytest.raises(error, match=says):
+        decide("demo", [{"slices": ["source"], "non_inferior_by": 0.1}], 17, scores, None, None, None, tmp_path / "evidence")
+    assert not (tmp_path / "evidence" / "verdict.json").exists()
+
+
+@pytest.mark.parametrize("name", ["measurements.json", "slices.parquet"])
+def test_evidence_beside_the_verdict_that_was_touched_is_found_out(name, scores, tmp_path):
+    sliced(scores)
+    decide("demo", GATES, 17, scores, None, None, None, tmp_path / "evidence")
+    path = tmp_path / "evidence" / name
+    path.write_bytes(path.read_bytes().replace(b"0.9", b"0.8").replace(b"up to 8", b"up to 9"))
+    with pytest.raises(EnvironmentFault, match=f"{name} is (not what its predictions say: line|changed since the decision)"):
+        explain.story(tmp_path / "evidence")
+
+
+def test_a_decision_of_schema_1_is_judged_as_it_was_then(scores, champion, tmp_path):
+    """Before power, slices and measurements: its question has no such keys, its sentences no such words."""
+    evidence = tmp_path / "evidence"
+    decide("demo", GATES, 17, scores, OLD, champion, None, evidence)
+    decision = files.read_json(evidence / "decision.json")
+    files.write_json(
+        evidence / "decision.json", {k: v for k, v in decision.items() if k not in ("power", "slices", "decisions")} | {"schema": 1}
+    )
+    (evidence / "measurements.json").unlink()
+    files.write_text(evidence / "verdict.json", rebuild(evidence))
+    story = explain.story(evidence)
+    assert story.measurements is None
+    verdict = story.verdict
+    assert verdict["policy_digest"] == "0c07564ff75e26c8c8ca963cd78119e1aa3865576e2c2fd87a8d56feef588d09"  # what they had
+    assert not [f for f in verdict["findings"] if "power" in f["sentence"]]
+
+
+def test_the_same_question_wears_the_test_rows_once(scores, tmp_path):
+    ledger = FileLedger(tmp_path)
+    rows, asked = question(GATES, 17, scores, None)
+    assert rows == "e" * 64
+    for run, times in (("demo-1", 1), ("demo-2", 1)):
+        assert ledger.record(rows, asked, pipeline="demo", run=run) == times
+    for gates, seed, champion in ((GATES[:1], 17, None), (GATES, 18, None), (GATES, 17, OLD)):
+        ledger.record(rows, question(gates, seed, scores, champion)[1], pipeline="demo", run="demo-3")
+    assert (ledger.count(rows), ledger.count("f" * 64)) == (4, 0)
+    files.write_json(scores / "digests.json", {**files.read_json(scores / "digests.json"), "adapted": "9" * 64})
+    assert ledger.record(*question(GATES, 17, scores, None), pipeline="other", run="other-1") == 5
 
 
 def test_evidence_that_was_touched_is_found_out(scores, tmp_path):

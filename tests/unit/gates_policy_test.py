@@ -128,7 +128,8 @@ def test_a_floor_that_the_interval_touches_holds_and_a_difference_that_touches_z
 def test_sentences_are_for_people():
     found = finding(case(), "beats", "tfidf")
     low, high = words.number(found.low or 0), words.number(found.high or 0)
-    assert found.sentence == f"adapted scores 0.833 macro-F1 on 240 test rows, 0.333 above TF-IDF (95 % interval {low} to {high})."
+    interval = f"95 % interval {low} to {high}; detectable with 80 % power: 0.086"
+    assert found.sentence == f"adapted scores 0.833 macro-F1 on 240 test rows, 0.333 above TF-IDF ({interval})."
     accuracy = case(200, 170, 120, None, GateOptions(metric="accuracy", beats="tfidf"))
     assert "exact McNemar p = " in finding(accuracy, "beats", "tfidf").sentence
 

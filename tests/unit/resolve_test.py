@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from regraft.errors import ConfigError
 from regraft.resolve import load_pipeline, render, resolve, write_resolved
@@ -50,10 +51,25 @@ def test_five_lines_are_a_whole_pipeline(workspace):
         ("seed: -1\n", 6, "seed", "greater than or equal to 0, not -1"),
         ("split: {test: 0.7, dev: 0.3}\n", 6, "split", "split.test (0.7) + split.dev (0.3) leave no training rows"),
         ("task: {type: summarization}\n", 6, "task.type", "'text-classification', not 'summarization'"),
-        ("gates:\n- {metric: accuracy}\n", 7, "gates.0", "exactly one of `beats: champion|tfidf` and `at_least: 0.7`"),
+        ("gates:\n- {metric: accuracy}\n", 7, "gates.0", "exactly one of `beats`, `at_least`, `non_inferior_by`"),
         ("gates:\n- {at_least: 0.5, beats: tfidf}\n", 7, "gates.0", "exactly one of"),
         ("gates:\n- {at_least: 1.5}\n", 7, "gates.0.at_least", "less than or equal to 1"),
         ("gates:\n- {beats: tfidf, confidence: 1}\n", 7, "gates.0.confidence", "less than 1"),
+        ("gates:\n- {metric: macro_f2, beats: tfidf}\n", 7, "gates.0.metric", "did you mean macro_f1?"),
+        ("gates:\n- {negative_flip: {max: 0.1}}\n", 7, "gates.0.negative_flip", "did you mean negative_flips?"),
+        ("gates:\n- {negative_flips: {max: 0.1, mix: 1}}\n", 7, "gates.0.negative_flips.mix", "did you mean max?"),
+        ("gates:\n- {negative_flips: {max: 1.1}}\n", 7, "gates.0.negative_flips.max", "less than or equal to 1"),
+        ("gates:\n- {holdout: {budget: 0}}\n", 7, "gates.0.holdout.budget", "greater than or equal to 1"),
+        ("gates:\n- {holdout: {budget: 9}, metric: mcc}\n", 7, "gates.0", "`holdout` does not read `metric`"),
+        ("gates:\n- {beats: tfidf, against: champion}\n", 7, "gates.0", "`beats` does not read `against`"),
+        ("gates:\n- {beats: tfidf, slices: [source]}\n", 7, "gates.0", "`beats` does not read `slices`"),
+        ("gates:\n- {slices: [source]}\n", 7, "gates.0", "exactly one of"),
+        ("gates:\n- {slices: [], non_inferior_by: 0.1}\n", 7, "gates.0.slices", "at least 1 item"),
+        ("gates:\n- {slices: [a, a], non_inferior_by: 0.1}\n", 7, "gates.0", "stands twice in `slices`"),
+        ("gates:\n- {slices: [a], non_inferior_by: 0.1, metric: mcc}\n", 7, "gates.0", "slices are compared by accuracy, not mcc"),
+        ("gates:\n- {non_inferior_by: 0.1, min_rows: 20}\n", 7, "gates.0", "`min_rows` is about `slices`"),
+        ("gates:\n- {metric: log_loss, at_least: 0.5}\n", 7, "gates.0", "better when it is lower"),
+        ("gates:\n- {metric: accuracy, at_least: -0.5}\n", 7, "gates.0", "accuracy is never below 0"),
         ("pretrain: 3\n", 6, "pretrain", "not 3"),
     ],
 )
@@ -71,6 +87,23 @@ def test_all_faults_are_told_at_once(workspace):
         "version", "base_model", "data.labelled", "data.labeled", "sede", "finetune.epochs",
     }  # fmt: skip
     assert ": 6 faults" in str(error)
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {"metric": "log_loss", "beats": "champion", "confidence": 0.9},
+        {"metric": "mcc", "at_least": -0.1, "confidence": 0.95},
+        {"metric": "accuracy", "non_inferior_by": 0.0, "against": "tfidf", "confidence": 0.95},
+        {"slices": ["source", "text_oov"], "non_inferior_by": 0.02, "against": "champion", "min_rows": 30, "confidence": 0.95},
+        {"negative_flips": {"max": 0.02}, "confidence": 0.95},
+        {"holdout": {"budget": 20}},
+    ],
+)
+def test_a_gate_is_resolved_to_what_it_reads_and_loads_again(workspace, gate):
+    (found,) = load(workspace, HEAD + yaml.safe_dump({"gates": [gate]})).gates
+    assert found.model_dump(mode="json", exclude_none=True) == gate
+    assert type(found).model_validate(found.model_dump(mode="json", exclude_none=True)) == found
 
 
 @pytest.mark.parametrize(

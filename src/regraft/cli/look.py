@@ -28,20 +28,23 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     """Say which steps of PIPELINE would run, and why. Changes nothing."""
     from regraft import cost, dvc, standing
     from regraft.plan import assess
-    from regraft.resolve import resolve
+    from regraft.resolve import load_pipeline, resolve
     from regraft.workspace import Workspace
 
     workspace = Workspace.find()
     values = resolve(workspace, pipeline, set_ or ())
     standing.require_data(workspace, pipeline, values["data"])
+    standing.require_slices(workspace, pipeline, load_pipeline(workspace, pipeline, set_ or ()))
     dvc.ensure_repository(workspace)
     found = assess(workspace, pipeline, values)
     decision = standing.decision_due(workspace, pipeline, values, found)
+    power = standing.last_power(workspace, pipeline)
     costs = cost.estimate(workspace, pipeline, values, found)
     each = {step.name: step for step in costs.steps}
     if json:
         steps = [asdict(s) | {"cost": asdict(each[s.name]) if s.name in each else None} for s in found.steps]
-        console.print_json({"pipeline": pipeline, "steps": steps, "data": found.data, "decision": decision, "cost": costs.document()})
+        document = {"pipeline": pipeline, "steps": steps, "data": found.data, "decision": decision, "cost": costs.document()}
+        console.print_json({**document, "power": power})
         return
     known = ("tokens", "time", "disk") if costs.known else ()
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -55,6 +58,16 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     _total(costs)
     if found.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(found.data)}; `dvc add data` takes it in", soft_wrap=True)
+    if power:
+        _show_power(power)
+
+
+def _show_power(summary: list[dict[str, Any]]) -> None:
+    from regraft.gates.words import power_lines
+
+    console.out.print(f"\n[dim]The last run's test rows show a true difference with {summary[0]['power'] * 100:g} % power from[/]")
+    for line in power_lines(summary):
+        console.out.print(f"  {escape(line)}")
 
 
 def _cost(step: StepCost | None) -> tuple[str, str, str]:

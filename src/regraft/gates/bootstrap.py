@@ -17,14 +17,15 @@ classes of 50 rows and with 8 of 25, 92 % with 4 of 10, 90 % with 8 of 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
-from regraft.gates.metrics import Floats, accuracy, macro_f1
-from regraft.gates.paired import Ints, Paired
+from regraft.gates.counting import GroupSum
+from regraft.gates.metrics import COUNTED, Counts
+from regraft.gates.paired import Floats, Ints, Paired
+from regraft.gates.ranking import RANKED, Ranking
 
 RESAMPLES = 9_999
 """(RESAMPLES + 1) * 0.025 is whole, so the ends of a 95 % interval are two of the replicates."""
@@ -35,8 +36,41 @@ Replicates = Mapping[str, Mapping[str, Floats]]
 """metric -> model -> [resamples]; position r belongs to the same resample for every model."""
 
 
-def replicates(paired: Paired, *, seed: int, resamples: int = RESAMPLES) -> Replicates:
-    """Every metric of every model on ``resamples`` stratified resamples.
+def replicates(
+    paired: Paired, *, seed: int, resamples: int = RESAMPLES, metrics: Sequence[str] = ("macro_f1", "accuracy"), models: Sequence[str] = ()
+) -> Replicates:
+    """The ``metrics`` of all models, or of ``models``, on ``resamples`` stratified resamples.
+
+    The same resamples whatever is asked for. Metrics of probabilities take [block, n] counts a class and so K times
+    as long as those of answers: 10,000 resamples of 800 rows x 16 classes 0.4 s a model, of 10,000 x 100 about 22 s.
+    """
+    named = tuple(models) or tuple(paired.preds)
+    found: dict[str, dict[str, Floats]] = {metric: {model: np.empty(resamples) for model in named} for metric in metrics}
+    for wanted, values in (([m for m in metrics if m in COUNTED], _counted), ([m for m in metrics if m in RANKED], _ranked)):
+        for start, model, block in values(paired, named, wanted, seed, resamples) if wanted else ():
+            for metric in wanted:
+                found[metric][model][start : start + len(block[metric])] = block[metric]
+    return found
+
+
+Blocks = Iterator[tuple[int, str, Mapping[str, Floats]]]
+"""(first resample, model, metric -> [block])."""
+
+
+def _counted(paired: Paired, models: Sequence[str], metrics: Sequence[str], seed: int, resamples: int) -> Blocks:
+    for start, model, counts in class_counts(paired, models, seed=seed, resamples=resamples):
+        yield start, model, {metric: COUNTED[metric](counts) for metric in metrics}
+
+
+def _ranked(paired: Paired, models: Sequence[str], metrics: Sequence[str], seed: int, resamples: int) -> Blocks:
+    rankings = {model: Ranking(paired, model) for model in models}
+    for start, drawn in row_counts(paired, seed=seed, resamples=resamples):
+        for model, ranking in rankings.items():
+            yield start, model, ranking.values(drawn, metrics)
+
+
+def class_counts(paired: Paired, models: Sequence[str], *, seed: int, resamples: int) -> Iterator[tuple[int, str, Counts]]:
+    """Blocks (first resample, model, counts [block, K]).
 
     Rows that share their true class and every model's answer are interchangeable, so a resample is reduced to how
     often each such kind was drawn ([block, kinds]); per-class counts are sums over kinds, linear in their number.
@@ -44,18 +78,24 @@ def replicates(paired: Paired, *, seed: int, resamples: int = RESAMPLES) -> Repl
     classes = len(paired.classes)
     kind, example = _kinds(paired)
     truth = paired.truth[example]
-    answers = {model: pred[example] for model, pred in paired.preds.items()}
-    sums = {model: (_Sum(truth, pred == truth, classes), _Sum(pred, pred < classes, classes)) for model, pred in answers.items()}
-    found: dict[str, dict[str, Floats]] = {metric: {model: np.empty(resamples) for model in sums} for metric in ("macro_f1", "accuracy")}
+    answers = {model: paired.preds[model][example] for model in models}
+    sums = {m: (GroupSum(truth, pred == truth, classes), GroupSum(pred, pred < classes, classes)) for m, pred in answers.items()}
     for start, rows in _draws(paired, seed, resamples):
-        stop, kinds = start + len(rows), len(example)
-        cells = kind[rows] + kinds * np.arange(len(rows))[:, None]
-        counts = np.bincount(cells.ravel(), minlength=len(rows) * kinds).reshape(len(rows), kinds)
+        drawn = _times(kind[rows], len(example))
         for model, (hit, named) in sums.items():
-            hits = hit(counts)
-            found["macro_f1"][model][start:stop] = macro_f1(hits, named(counts), paired.sizes)
-            found["accuracy"][model][start:stop] = accuracy(hits, paired.sizes)
-    return found
+            yield start, model, Counts(hit(drawn), named(drawn), paired.sizes)
+
+
+def row_counts(paired: Paired, *, seed: int, resamples: int) -> Iterator[tuple[int, Ints]]:
+    """Blocks (first resample, [block, n] how often each row was drawn)."""
+    for start, rows in _draws(paired, seed, resamples):
+        yield start, _times(rows, len(paired.ids))
+
+
+def _times(cells: Ints, size: int) -> Ints:
+    """[block, n] numbers below ``size`` -> [block, size] how often each stands in its line."""
+    flat = cells + size * np.arange(len(cells))[:, None]
+    return np.bincount(flat.ravel(), minlength=len(cells) * size).reshape(len(cells), size)
 
 
 def interval(values: Floats, confidence: float) -> tuple[float, float]:
@@ -72,22 +112,6 @@ def _kinds(paired: Paired) -> tuple[Ints, Ints]:
         _, code = np.unique(code * (len(paired.classes) + 1) + pred, return_inverse=True)  # renumbered, so it cannot overflow
     _, example, kind = np.unique(code, return_index=True, return_inverse=True)
     return kind.astype(np.int64), example.astype(np.int64)
-
-
-class _Sum:
-    """Sums the chosen kinds by class: [block, kinds] -> [block, classes]."""
-
-    def __init__(self, group: Ints, chosen: NDArray[np.bool_], classes: int) -> None:
-        kinds = np.flatnonzero(chosen)
-        self.order = kinds[np.argsort(group[kinds], kind="stable")]
-        self.groups, self.starts = np.unique(group[self.order], return_index=True)
-        self.classes = classes
-
-    def __call__(self, counts: Ints) -> Ints:
-        total = np.zeros((len(counts), self.classes), dtype=np.int64)
-        if len(self.order):  # reduceat knows no empty segment: only classes that have a kind are summed
-            total[:, self.groups] = np.add.reduceat(counts[:, self.order], self.starts, axis=1)
-        return total
 
 
 def _draws(paired: Paired, seed: int, resamples: int) -> Iterator[tuple[int, Ints]]:

@@ -7,7 +7,7 @@ or on what the labels are called: shuffling a file or renaming every label chang
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from regraft.errors import EnvironmentFault
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Predictions:
     """Predicted labels."""
     unusable: tuple[str, ...] = ()
     """Ids of rows whose probabilities are not all finite."""
+    p: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """[n, columns] probabilities, where the model gave any."""
+    columns: Sequence[str] = ()
+    """The label of each column of ``p``."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Paired:
     """[n] class of each row, non-decreasing."""
     preds: Mapping[str, Ints]
     """Model -> [n] predicted class; K stands for any label that no row has."""
+    probabilities: Mapping[str, Floats] = field(default_factory=dict, compare=False, repr=False)
+    """Model -> [n, K] probability of each class, of models that gave probabilities; a class that a model lacks has 0."""
 
     @cached_property
     def sizes(self) -> Ints:
@@ -75,7 +82,20 @@ def align(predictions: Mapping[str, Predictions]) -> Paired:
         preds={
             model: np.array([classes.get(table[row][1], len(classes)) for row in ids], dtype=np.int64) for model, table in tables.items()
         },
+        probabilities={model: _probabilities(p, ids, tuple(classes)) for model, p in predictions.items() if p.p is not None},
     )
+
+
+def _probabilities(predictions: Predictions, ids: Sequence[str], classes: Sequence[str]) -> Floats:
+    """[n, K] in the order of ``ids`` and ``classes``."""
+    place = {row: position for position, row in enumerate(predictions.ids)}
+    column = {label: position for position, label in enumerate(predictions.columns)}
+    ordered = np.asarray(predictions.p, dtype=np.float64)[[place[row] for row in ids]]
+    found = np.zeros((len(ids), len(classes)))
+    for k, label in enumerate(classes):
+        if label in column:
+            found[:, k] = ordered[:, column[label]]
+    return found
 
 
 def _by_id(model: str, predictions: Predictions) -> dict[str, tuple[str, str]]:

@@ -51,6 +51,10 @@ class Measured:
     high: float
     threshold: float
     confidence: float
+    power: float | None = None
+    """None: nothing is said of power."""
+    detectable: float = 0.0
+    """The distance from the threshold that these rows would show with ``power``; 0: the rows do not tell."""
 
     def outcome(self, *, or_equal: bool = False) -> Outcome:
         """Pass when the whole interval lies above the threshold (``or_equal``: or touches it), fail when all of it lies below."""
@@ -64,7 +68,7 @@ class Finding:
     """One question. ``value``, ``low``, ``high`` and ``threshold`` are on the same scale: a score, or a difference of two."""
 
     gate: str
-    """at_least, beats, adaptation, identity or finite."""
+    """at_least, beats, non_inferior_by, slices, negative_flips, holdout, adaptation, identity or finite."""
     against: str | None
     """The model compared with: champion, tfidf or base."""
     metric: str | None
@@ -97,6 +101,11 @@ class Verdict:
     def document(self) -> dict[str, Any]:
         """The content of ``verdict.json``."""
         return {"schema": SCHEMA, **asdict(self)}
+
+
+def at_most(found: Measured) -> Outcome:
+    """Of a budget: pass when the whole interval lies at or below the threshold, fail when all of it lies above."""
+    return "pass" if found.high <= found.threshold else "fail" if found.low > found.threshold else "inconclusive"
 
 
 def conclude(findings: Iterable[Finding]) -> Outcome:

@@ -61,7 +61,7 @@ class Table:
     def for_gates(self) -> Predictions:
         """What the gates read: answers, and the rows whose probabilities are unusable."""
         bad = np.flatnonzero(~np.isfinite(self.p).all(axis=1))
-        return Predictions(self.ids, self.labels, self.preds, unusable=tuple(self.ids[i] for i in bad))
+        return Predictions(self.ids, self.labels, self.preds, tuple(self.ids[i] for i in bad), self.p, self.classes)
 
 
 def write(path: Path, table: Table, *, model: str | None = None, rows: str | None = None) -> None:

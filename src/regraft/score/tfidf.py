@@ -66,11 +66,15 @@ class Tfidf:
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Probabilities [texts, labels]."""
-        vectorizer = _vectorizer(max(term.count(" ") for term in self.vocabulary) + 1, self.vocabulary)
-        vectorizer.idf_ = self.idf
-        z = vectorizer.transform(texts) @ self.weight.T + self.bias
+        z = self.features(texts) @ self.weight.T + self.bias
         e = np.exp(z - z.max(axis=1, keepdims=True))
         return np.asarray(e / e.sum(axis=1, keepdims=True), dtype=np.float32)
+
+    def features(self, texts: Sequence[str]) -> Any:
+        """TF-IDF vectors: a sparse matrix [texts, terms] of unit length."""
+        vectorizer = _vectorizer(max(term.count(" ") for term in self.vocabulary) + 1, self.vocabulary)
+        vectorizer.idf_ = self.idf
+        return vectorizer.transform(texts)
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save

@@ -1,0 +1,68 @@
+"""The question of one decision: what is asked (:class:`Policy`), and of what (:class:`Case`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from regraft.config import GateOptions
+from regraft.gates.bootstrap import RESAMPLES
+from regraft.gates.paired import Predictions
+from regraft.gates.power import POWER
+from regraft.gates.slices import SliceTable
+from regraft.gates.verdict import Champion, Rows
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The gates and everything else that a verdict depends on besides the predictions."""
+
+    gates: tuple[GateOptions, ...]
+    seed: int
+    resamples: int = RESAMPLES
+    power: float | None = POWER
+    """Of the effects that a verdict calls detectable; None: it says nothing of power, as the first decisions did."""
+
+    def document(self) -> dict[str, Any]:
+        found = {
+            "gates": [gate.model_dump(mode="json", exclude_none=True) for gate in self.gates],
+            "seed": self.seed,
+            "resamples": self.resamples,
+        }
+        return found if self.power is None else {**found, "power": self.power}
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the canonical JSON of :meth:`document`."""
+        text = json.dumps(self.document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def adaptation(self) -> tuple[str, float]:
+        """(metric, confidence) of adapted against base: those of the first gate that holds a metric of all rows."""
+        of_all_rows = (g for g in self.gates if g.question in ("beats", "at_least", "non_inferior_by") and not g.slices)
+        first = next(of_all_rows, None)
+        return (first.metric, first.confidence) if first else ("macro_f1", 0.95)
+
+
+@dataclass(frozen=True)
+class Case:
+    """All the evidence of one decision."""
+
+    pipeline: str
+    policy: Policy
+    digests: Mapping[str, str]
+    """Of the two candidates: adapted, and base, which was fine-tuned without adaptation."""
+    rows: Rows
+    predictions: Mapping[str, Predictions]
+    """Of adapted, base, tfidf, and of the champion where it could be scored."""
+    champion: Champion | None = None
+    champion_problem: str | None = None
+    """Why the champion cannot be compared with: it does not load, its labels are others."""
+    slices: SliceTable | None = None
+    """What the test rows are sliced by."""
+    decisions: int | None = None
+    """How many different decisions were taken on these test rows, this one included; None: nobody counted."""

@@ -1,0 +1,226 @@
+"""One decision under way: the models lined up, resampled once, the candidate, and a finding for every gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import isnan, sqrt
+
+from regraft.config import GateOptions
+from regraft.gates import metrics, ranking, words
+from regraft.gates.bootstrap import interval, replicates
+from regraft.gates.case import Case
+from regraft.gates.metrics import COUNTED, mcnemar
+from regraft.gates.paired import Floats, Paired
+from regraft.gates.power import POWER, detectable
+from regraft.gates.proportions import wilson
+from regraft.gates.slices import Slice, SliceResult, compare, decisive, members, split_by_size
+from regraft.gates.verdict import Finding, Measured, Part, at_most, rounded
+
+REPORTED = 1_999
+"""Resamples of probability metrics that no gate asks for: they take K times as long as the others."""
+
+
+def words_only(gate: str, against: str | None, metric: str | None, n: int, outcome: Part, sentence: str) -> Finding:
+    """A finding without a number."""
+    return Finding(gate, against, metric, None, None, None, None, n, outcome, sentence)
+
+
+@dataclass
+class Court:
+    """Everything that is said about one candidate, from one set of resamples."""
+
+    case: Case
+    paired: Paired
+    problem: str | None = None
+    """Why the champion is not among the models, where there is one."""
+    candidate: str = "base"
+    judged: dict[int, tuple[list[SliceResult], list[Slice]]] = field(default_factory=dict)
+    """Number of a slice gate -> the slices it judged, and those too small for it."""
+    _resampled: dict[str, dict[str, Floats]] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        return len(self.paired.ids)
+
+    @cached_property
+    def scores(self) -> dict[str, dict[str, float]]:
+        """model -> metric -> value on all rows; NaN where rows of one class leave a metric undefined."""
+        of_answers = {model: metrics.scores(self.paired, model) for model in self.paired.preds}
+        return {
+            m: {**found, **(ranking.scores(self.paired, m) if m in self.paired.probabilities else {})} for m, found in of_answers.items()
+        }
+
+    def resampled(self, metric: str, *others: str) -> dict[str, Floats]:
+        """model -> [resamples] of ``metric``; ``others`` are computed on the way."""
+        wanted = [m for m in (metric, *others) if m not in self._resampled]
+        asked = {gate.metric for gate in self.case.policy.gates if "metric" in gate.model_dump()}
+        for reported in (False, True):
+            here = [m for m in wanted if (m not in COUNTED and m not in asked) is reported]
+            models = [m for m in self.paired.preds if all(x in COUNTED for x in here) or m in self.paired.probabilities]
+            most = min(REPORTED, self.case.policy.resamples) if reported else self.case.policy.resamples
+            if here:
+                found = replicates(self.paired, seed=self.case.policy.seed, resamples=most, metrics=here, models=models)
+                self._resampled.update({m: dict(found[m]) for m in here})
+        return self._resampled[metric]
+
+    def adaptation(self) -> Finding:
+        """Adapted against base: decides who the candidate is, and nothing else."""
+        metric, confidence = self.case.policy.adaptation
+        if undefined := self._undefined(metric, ("adapted", "base")):
+            return words_only("adaptation", "base", metric, self.n, "info", f"{undefined}, so base is the candidate.")
+        found = self.difference("adapted", "base", metric, confidence)
+        said = words.comparison("adapted", "base", metric, self.scores["adapted"][metric], self.n, found)
+        paid = found.outcome() == "pass"
+        end = f"adaptation {'paid' if paid else 'did not pay here'}, so {'adapted' if paid else 'base'} is the candidate"
+        return self._finding("adaptation", "base", metric, found, "info", f"{said}: {end}.")
+
+    def findings(self) -> Iterator[Finding]:
+        """The policy's gates, asked of the candidate."""
+        champion = self.case.champion
+        same = champion is not None and champion.digest == self.case.digests[self.candidate]
+        if same and champion:
+            said = f"{self.candidate} is already champion (version {champion.version}), byte for byte: there is nothing to register."
+            yield words_only("identity", "champion", None, self.n, "pass", said)
+        for position, gate in enumerate(self.case.policy.gates):
+            against = _opponent(gate)
+            if against == "champion" and same:
+                continue
+            if against == "champion" and "champion" not in self.paired.preds:
+                yield self._no_champion(gate)
+            elif undefined := self._undefined(gate.metric, (self.candidate, *([against] if against else []))):
+                yield words_only(_name(gate), against, gate.metric, self.n, "inconclusive", f"{undefined}.")
+            elif gate.slices:
+                yield self._slices(position, gate, gate.slices)
+            else:
+                answers: dict[str, Callable[[GateOptions], Finding]] = {
+                    "at_least": self._floor,
+                    "beats": self._beats,
+                    "non_inferior_by": self._non_inferior,
+                    "negative_flips": self._flips,
+                    "holdout": self._holdout,
+                }
+                yield answers[gate.question](gate)
+
+    def _floor(self, gate: GateOptions) -> Finding:
+        value, resampled = self.scores[self.candidate][gate.metric], self.resampled(gate.metric)[self.candidate]
+        held = self.measured(value, resampled, gate.at_least or 0.0, gate.confidence)
+        outcome = held.outcome(or_equal=True)
+        said = words.floor(self.candidate, gate.metric, self.n, held, outcome)
+        return self._finding("at_least", None, gate.metric, held, outcome, said)
+
+    def _beats(self, gate: GateOptions) -> Finding:
+        against = gate.beats or "champion"
+        found = self.difference(self.candidate, against, gate.metric, gate.confidence)
+        return self._finding("beats", against, gate.metric, found, found.outcome(), self._compared(against, gate.metric, found))
+
+    def _non_inferior(self, gate: GateOptions) -> Finding:
+        found = self.difference(self.candidate, gate.against, gate.metric, gate.confidence, -(gate.non_inferior_by or 0.0))
+        outcome = found.outcome()
+        said = f"{self._compared(gate.against, gate.metric, found)}, {words.margin(found, outcome)}"
+        return self._finding("non_inferior_by", gate.against, gate.metric, found, outcome, said)
+
+    def _compared(self, against: str, metric: str, found: Measured) -> str:
+        said = words.comparison(self.candidate, against, metric, self.scores[self.candidate][metric], self.n, found)
+        return f"{said}, exact McNemar p = {self._mcnemar(against):.2g}" if metric == "accuracy" else said
+
+    def _slices(self, position: int, gate: GateOptions, columns: Sequence[str]) -> Finding:
+        table = self.case.slices
+        found = list(members(self.paired, table, columns)) if table else []
+        large, small = split_by_size(found, gate.min_rows)
+        now, before = self.paired.right(self.candidate), self.paired.right(gate.against)
+        asked = {"margin": gate.non_inferior_by or 0.0, "confidence": gate.confidence, "power": self.case.policy.power or POWER}
+        results = compare(large, now, before, **asked)
+        self.judged[position] = (results, small)
+        if not results:
+            said = f"no slice by {', '.join(columns)} has {gate.min_rows} rows; {words.too_small(small)}."
+            return words_only("slices", gate.against, "accuracy", self.n, "inconclusive", said)
+        worst = decisive(results)  # fails if any fails, passes if all pass: its outcome is the gate's
+        said = f"{words.slice_result(self.candidate, gate.against, worst)}; {words.slice_gate(results, small)}."
+        values = worst.measured
+        return Finding(
+            "slices",
+            gate.against,
+            "accuracy",
+            values.value,
+            values.low,
+            values.high,
+            values.threshold,
+            worst.n,
+            worst.outcome,
+            said,
+        )
+
+    def _flips(self, gate: GateOptions) -> Finding:
+        lost, budget = self.flipped("champion")[1], gate.negative_flips.max if gate.negative_flips else 0.0
+        share, (low, high) = lost / self.n, wilson(lost, self.n, gate.confidence)
+        effect = detectable(sqrt(max(share, 1 / self.n) * (1 - share) / self.n), gate.confidence, self.case.policy.power or POWER)
+        shares = (rounded(share), rounded(low), rounded(high), rounded(budget))
+        found = Measured(*shares, gate.confidence, self.case.policy.power, rounded(effect))
+        outcome = at_most(found)
+        said = words.flips(self.candidate, self.n, lost, found, outcome)
+        return self._finding("negative_flips", "champion", None, found, outcome, said)
+
+    def _holdout(self, gate: GateOptions) -> Finding:
+        taken, budget = self.case.decisions, gate.holdout.budget if gate.holdout else 0
+        if taken is None:
+            return words_only("holdout", None, None, self.n, "inconclusive", "decisions on these test rows were not counted.")
+        outcome: Part = "pass" if taken <= budget else "inconclusive"
+        counted = float(taken)  # exact, so its interval is itself
+        said = f"{words.holdout(taken, budget)}."
+        return Finding("holdout", None, None, counted, counted, counted, float(budget), self.n, outcome, said)
+
+    def _no_champion(self, gate: GateOptions) -> Finding:
+        metric = gate.metric if _name(gate) in ("beats", "non_inferior_by") else None
+        if self.case.champion is None:
+            return words_only(_name(gate), "champion", metric, self.n, "info", "no champion yet: nothing to compare with.")
+        said = (
+            f"champion version {self.case.champion.version} cannot be compared with: {self.problem or 'it was not scored on these rows'}."
+        )
+        return words_only(_name(gate), "champion", metric, self.n, "inconclusive", said)
+
+    def flipped(self, against: str) -> tuple[int, int]:
+        """(rows right only with the candidate, rows right only with ``against``)."""
+        now, before = self.paired.right(self.candidate), self.paired.right(against)
+        return int((now & ~before).sum()), int((before & ~now).sum())
+
+    def _mcnemar(self, against: str) -> float:
+        return mcnemar(*self.flipped(against))
+
+    def _undefined(self, metric: str, models: Sequence[str]) -> str | None:
+        """Why ``metric`` says nothing of ``models``, or None."""
+        if not any(isnan(self.scores[model].get(metric, float("nan"))) for model in models):
+            return None
+        why = "all test rows have one label" if len(self.paired.classes) < 2 else "a model gave no probabilities"
+        return f"{words.METRICS[metric]} is not defined: {why}"
+
+    def difference(self, model: str, against: str, metric: str, confidence: float, threshold: float = 0.0) -> Measured:
+        """``model`` minus ``against``, or the other way round for a metric that is better when lower."""
+        sign = -1.0 if metric in words.LOWER_IS_BETTER else 1.0
+        resampled = self.resampled(metric)
+        moved = sign * (resampled[model] - resampled[against])
+        return self.measured(sign * (self.scores[model][metric] - self.scores[against][metric]), moved, threshold, confidence)
+
+    def measured(self, value: float, resampled: Floats, threshold: float, confidence: float) -> Measured:
+        """A number with the interval of its resamples."""
+        low, high = interval(resampled, confidence)
+        power = self.case.policy.power
+        effect = detectable(float(resampled.std()), confidence, power) if power is not None else 0.0
+        return Measured(rounded(value), rounded(low), rounded(high), rounded(threshold), confidence, power, rounded(effect))
+
+    def _finding(self, gate: str, against: str | None, metric: str | None, found: Measured, outcome: Part, sentence: str) -> Finding:
+        said = sentence.removesuffix(".")
+        said += f"; {words.undecided(self.n, found)}." if outcome == "inconclusive" else "."
+        return Finding(gate, against, metric, found.value, found.low, found.high, found.threshold, self.n, outcome, said)
+
+
+def _opponent(gate: GateOptions) -> str | None:
+    """The model that a gate compares with."""
+    if gate.question in ("at_least", "holdout"):
+        return None
+    return "champion" if gate.question == "negative_flips" else gate.beats or gate.against
+
+
+def _name(gate: GateOptions) -> str:
+    return "slices" if gate.slices else gate.question
