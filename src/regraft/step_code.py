@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ def reachable(start: Path, root: Path) -> set[Path]:
         if path in found:
             continue
         found.add(path)
-        waiting += [file for name in _imports(path, root) if name not in FRAME and (file := _file(name, root))]
+        wanted = _imports(path.read_text(encoding="utf8"), path, root)
+        waiting += [file for name in wanted if name not in FRAME and (file := _file(name, root))]
     return found
 
 
@@ -89,6 +91,7 @@ def code_hash(paths: Iterable[Path], root: Path) -> str:
     return files.sha256_text(files.canonical({_shown(path, root): said(path.read_text(encoding="utf8")) for path in paths}))
 
 
+@cache  # the steps share most of their modules: 0.5 s instead of 1.5 for all of them
 def said(source: str) -> Any:
     """The syntax tree of ``source`` without words, as nested lists; empty fields, which differ between Pythons, are left out."""
     return _plain(_Wordless().visit(ast.parse(source)))
@@ -134,10 +137,11 @@ def _for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def _imports(path: Path, root: Path) -> Iterator[str]:
-    """Dotted names of everything ``path`` imports and of the packages above, candidates that may not be modules included."""
-    tree = ast.parse(path.read_text(encoding="utf8"))
-    waiting: list[ast.AST] = [tree]
+@cache
+def _imports(source: str, path: Path, root: Path) -> frozenset[str]:
+    """Dotted names of everything ``source`` imports and of the packages above, candidates that may not be modules included."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(source)]
     while waiting:
         node = waiting.pop()
         if _for_types(node):
@@ -153,7 +157,8 @@ def _imports(path: Path, root: Path) -> Iterator[str]:
             continue
         for name in names:
             parts = name.split(".")
-            yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+            found.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
+    return frozenset(found)
 
 
 def _absolute(node: ast.ImportFrom, path: Path, root: Path) -> str:
