@@ -66,6 +66,7 @@ def corrupt_cache(toy: Any, name: str) -> str:
 
 def change_unseen(toy: Any, name: str) -> str:
     """Change an output so that DVC, which looks at size and time, does not see it."""
+    assert toy.start().end() == 0  # this copy of the workspace is new to DVC: it hashes once
     spoil(toy.root / HOME / name)
     return f"{HOME}/{name} was changed by hand"
 

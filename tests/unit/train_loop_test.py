@@ -11,6 +11,7 @@ from regraft.running import STOP, Running, running
 from regraft.train.checkpoint import Checkpoints
 from regraft.train.loop import Group, Phase, schedule, train
 from regraft.train.machine import Machine
+from regraft.train.trouble import Batches
 
 HEAD, ALL = 5, 9
 
@@ -156,3 +157,18 @@ def test_the_rate_rises_then_falls_to_nearly_nothing():
     assert rates[5:] == sorted(rates[5:], reverse=True)
     assert 0 < rates[-1] < 0.02
     assert schedule(0, 1) == 1.0
+
+
+def test_a_bad_batch_names_its_rows_and_the_rate_to_try(tmp_path):
+    def named(model, machine):
+        all_phase = phases(model, machine, nan_at=HEAD + 3)[1]
+        batches = Batches(
+            "finetune.batch_size", rows=lambda step: [f"row-{step}-{n}" for n in range(40)], length=int, largest=all_phase.loss
+        )
+        return [replace(all_phase, groups=[Group(list(model.parameters()), 3e-4, "finetune.learning_rate")], batches=batches)]
+
+    with running(Running(pipeline="p", checkpoints=tmp_path)), pytest.raises(ConfigError) as failed:
+        train("finetune", Toy(), named, seed=17, checkpoint_seconds=1e9)
+    assert "its batch: row-2-0, row-2-1, " in str(failed.value)
+    assert "row-2-31 and 8 more; " in str(failed.value)
+    assert failed.value.fix == "regraft run p --set finetune.learning_rate=0.0001"

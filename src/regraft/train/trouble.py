@@ -105,7 +105,7 @@ def out_of_memory(training: Training, phase: Phase, step: int, optimizer: torch.
     message = f"{training.name}: out of memory at a batch of {rows} x {length} tokens ({said})"
     if not fits:
         return EnvironmentFault(
-            f"{message}; not even one row fits beside the model and its optimizer",
+            f"{message}; tried here, not even one row fitted beside the model and its optimizer",
             fix="name a smaller base_model in the pipeline file, or run it on a machine with more memory",
         )
     return EnvironmentFault(f"{message}; {fits} rows of the longest were tried here and fit", fix=_run(f"{phase.batches.option}={fits}"))
