@@ -55,7 +55,8 @@ def label_curve(
 ) -> LabelCurve:
     """Refit the baseline on nested parts of ``train`` (text, label) and score each on ``test`` (id, text, label).
 
-    ``metric`` is one of :data:`regraft.gates.metrics.COUNTED`. Sizes whose rows hold fewer than two labels are left out; DataRejected when fewer than two sizes remain.
+    ``metric`` is one of :data:`regraft.gates.metrics.COUNTED`. Sizes whose rows hold fewer than two labels are left
+    out; DataRejected when fewer than two sizes remain.
     """
     from regraft.score.tfidf import Tfidf
 
