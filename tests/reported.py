@@ -8,6 +8,7 @@ import numpy as np
 
 from regraft.config import DEFAULT_GATES, GateOptions
 from regraft.gates.policy import Case, Policy, judge
+from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows
 from regraft.report.evidence import Evidence
 from regraft.score.predictions import Table
@@ -24,6 +25,7 @@ def evidence(
     skill: dict[str, float] | None = None,
     gates: tuple[GateOptions, ...] = DEFAULT_GATES,
     champion_problem: str | None = None,
+    decisions: int | None = None,
     text: str = "a text",
 ) -> Evidence:
     """A run with ``rows`` test rows, whose models are right with the given probabilities; without "champion" there is none."""
@@ -32,6 +34,7 @@ def evidence(
     truth = rng.integers(0, len(classes), rows)
     ids, labels = [f"r{n:05d}" for n in range(rows)], [classes[c] for c in truth]
     tables = {model: _answers(rng, ids, labels, truth, classes, skill[model]) for model in skill}
+    region = [f"region {n % 4}" for n in range(rows)]
     champion = Champion("3", "c" * 64) if "champion" in skill else None
     case = Case(
         pipeline="tiny",
@@ -41,6 +44,8 @@ def evidence(
         predictions={model: table.for_gates() for model, table in tables.items()},
         champion=champion,
         champion_problem=champion_problem,
+        slices=SliceTable(ids, {"region": region}),
+        decisions=decisions,
     )
     loss = [(step, 3.0 - step / 50) for step in range(1, 100)]
     return Evidence(
@@ -51,7 +56,7 @@ def evidence(
         records={step: record(step) for step in ("contract", "corpus", "pretrain", "finetune", "finetune_base", "tfidf", "scores")},
         curves={"pretrain": {"loss": loss, "heldout_loss": [(99, 1.1)]}, "finetune": {"loss": loss}, "finetune_base": {"loss": loss}},
         history=(),
-        test={"id": ids, "text": [f"{text} {row}" for row in ids], "label": labels, "region": [f"region {n % 4}" for n in range(rows)]},
+        test={"id": ids, "text": [f"{text} {row}" for row in ids], "label": labels, "region": region},
         train=None,
         counts={"by_rule": {"label.valid_values": 2}},
     )

@@ -52,6 +52,11 @@ WORSE = {"adapted": 0.5, "base": 0.5, "tfidf": 0.4, "champion": 0.9}
         ),
         ({"gates": (GateOptions(at_least=0.99),)}, "fail", "it misses a requirement"),
         ({"champion_problem": "it does not load"}, "inconclusive", "could not be compared with the one in production. The one in"),
+        ({"gates": (GateOptions(non_inferior_by=0.05),)}, "pass", "is not worse than the one in production, within the margin allowed"),
+        ({"skill": WORSE, "gates": (GateOptions(non_inferior_by=0.05),)}, "fail", "worse than the one in production by more than is"),
+        ({"skill": WORSE, "gates": (GateOptions(negative_flips={"max": 0.01}),)}, "fail", "too many rows wrong that the one in production"),
+        ({"gates": (GateOptions(non_inferior_by=0.0, slices=("region",)),), "rows": 200}, "inconclusive", "everywhere"),
+        ({"gates": (GateOptions(holdout={"budget": 1}),), "decisions": 2}, "inconclusive", "have decided too often to be believed"),
         ({"rows": 40}, "inconclusive", "40 test rows are too few to tell whether the new model is better than the one in production."),
     ],
 )
@@ -78,19 +83,29 @@ def test_the_page_and_the_verdict_never_disagree(plain):
         assert (found.value, found.low, found.high) == (finding["value"], finding["low"], finding["high"])
 
 
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"), [(0, 10, 0.0, 0.277533), (5, 10, 0.236593, 0.763407), (10, 10, 0.722467, 1.0), (0, 0, 0, 1)]
-)
-def test_the_interval_of_a_slice_is_wilson_s(hits, n, low, high):
-    assert measure.wilson(hits, n) == (low, high)  # statsmodels' proportion_confint(method="wilson")
-
-
 @pytest.fixture
 def few():
     """Class a: 3 of 4 right; class b: 1 of 2 right; the earlier model 2 of 4 and 2 of 2."""
     ids, labels = ("r1", "r2", "r3", "r4", "r5", "r6"), ("a", "a", "a", "a", "b", "b")
     answers = {"adapted": "aaabba", "champion": "aabbbb"}
     return align({model: Predictions(ids, labels, tuple(said)) for model, said in answers.items()})
+
+
+@pytest.mark.parametrize("metric", ["mcc", "log_loss"])
+def test_any_metric_that_a_gate_asks_for_is_shown_and_above_zero_is_better(metric):
+    report = document(evidence(gates=(GateOptions(metric=metric, beats="champion"),)))
+    (finding,) = (f for f in report.verdict["findings"] if f["gate"] == "beats")
+    (lead,) = (e for e in report.estimates if e.against == "champion" and e.metric == metric)
+    assert report.metrics == (metric,)
+    assert (lead.value, lead.low, lead.high) == (finding["value"], finding["low"], finding["high"])
+    assert metric.replace("_", " ").lower() in render(report).lower()
+
+
+def test_a_gate_about_a_part_of_the_rows_draws_no_line_among_those_about_all():
+    gates = (GateOptions(at_least=0.3), GateOptions(non_inferior_by=0.123, slices=("region",)), GateOptions(negative_flips={"max": 0.456}))
+    page = render(document(evidence(gates=gates)))
+    assert ">asked" not in page
+    assert ">floor 0.3<" in page
 
 
 def test_a_class_is_measured_by_its_rows_and_the_worst_comes_first(few):

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from regraft import files
-from regraft.gates.bootstrap import replicates
+from regraft.gates import words as gate_words
+from regraft.gates.court import Court
 from regraft.gates.paired import Paired, align
 from regraft.report import flips as flipping
 from regraft.report import measure, words
@@ -33,7 +34,7 @@ class Report:
     verdict: dict[str, Any]
     """The content of verdict.json."""
     metrics: tuple[str, ...]
-    """Those that a gate asked about, the first decides."""
+    """Those that gates asked about; the first one chose between adapted and base."""
     confidence: float
     """Coverage of the intervals in ``estimates``."""
     resamples: int
@@ -65,12 +66,12 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
     paired = _paired(evidence)
     candidate = verdict["candidate"]["name"]
     judged = paired is not None and candidate in paired.preds
-    metrics = _metrics(verdict)
+    metrics = _metrics(verdict, policy.adaptation[0])
     confidence = policy.adaptation[1]
     estimates: tuple[Estimate, ...] = ()
     if paired is not None:
-        resampled = replicates(paired, seed=policy.seed, resamples=policy.resamples)
-        estimates = tuple(measure.estimates(paired, resampled, candidate, confidence))
+        court = Court(evidence.case, paired, candidate=candidate)
+        estimates = tuple(measure.estimates(court, list(dict.fromkeys((*metrics, "accuracy"))), confidence))
     rivals = _rivals(verdict, paired) if paired is not None and judged else []
     table = evidence.tables[candidate]
     slices, small = _slices(evidence, paired, candidate, rivals) if paired is not None and judged else ({}, {})
@@ -110,9 +111,10 @@ def _paired(evidence: Evidence) -> Paired | None:
     return align(usable) if usable else None
 
 
-def _metrics(verdict: Mapping[str, Any]) -> tuple[str, ...]:
-    asked = [finding["metric"] for finding in verdict["findings"] if finding["metric"] in measure.METRICS]
-    return tuple(dict.fromkeys(asked)) or measure.METRICS[:1]
+def _metrics(verdict: Mapping[str, Any], first: str) -> tuple[str, ...]:
+    """What the gates about all test rows asked of, the first gate's first."""
+    asked = [f["metric"] for f in verdict["findings"] if f["gate"] in words.OF_ALL_ROWS and f["metric"] in gate_words.METRICS]
+    return tuple(dict.fromkeys((first, *asked)))
 
 
 def _rivals(verdict: Mapping[str, Any], paired: Paired) -> list[str]:

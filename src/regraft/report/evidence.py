@@ -3,7 +3,7 @@
 The evidence of a decision holds ids and answers, no texts; ``artifacts/`` has them, but only until the next run
 overwrites it. So :func:`keep` puts beside the predictions what a person needs to understand them later::
 
-    report/test.parquet    id, text, label and every other column of the test rows: flipped examples, slices
+    report/test.parquet    id, text, label, every other column and discovered slice of the test rows: flipped examples, slices
     report/train.parquet   id, text, label of at most TRAIN_ROWS training rows: the learning curve of labels
     report/counts.json     rows read, accepted and quarantined, by rule and label
 
@@ -69,15 +69,14 @@ def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
     out = {step: workspace.artifacts(pipeline, step) / "out" for step in ("contract", "corpus", "scores")}
     folder = evidence / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
+    test, slices = pq.read_table(out["scores"] / "rows.parquet"), pq.read_table(out["scores"] / "slices.parquet")
+    place = {row: position for position, row in enumerate(slices["id"].to_pylist())}
+    slices = slices.take([place[row] for row in test["id"].to_pylist()])
+    others = [name for name in slices.schema.names if name not in test.schema.names]
+    columns = {**test.to_pydict(), **{name: slices[name].to_pylist() for name in others}}
+    write_table(folder / "test.parquet", {name: _words(values) for name, values in columns.items()})
+
     rows = ds.dataset(out["contract"] / "rows.parquet")
-
-    test = pq.read_table(out["scores"] / "rows.parquet")
-    others = [name for name in rows.schema.names if name not in test.schema.names]
-    if others:
-        more = rows.to_table(columns=["id", *others], filter=pc.field("id").isin(test["id"]))
-        test = test.join(more, keys="id").sort_by("id")
-    write_table(folder / "test.parquet", {name: _words(test[name].to_pylist()) for name in test.schema.names})
-
     splits = pq.read_table(out["corpus"] / "splits.parquet", filters=[("split", "=", "train")])
     drawn = np.argsort(np.random.Philox(key=0).random_raw(len(splits)), kind="stable")[:TRAIN_ROWS]
     train = rows.to_table(columns=["id", "text", "label"], filter=pc.field("id").isin(splits["id"].take(np.sort(drawn)))).sort_by("id")

@@ -55,7 +55,8 @@ def label_curve(
 ) -> LabelCurve:
     """Refit the baseline on nested parts of ``train`` (text, label) and score each on ``test`` (id, text, label).
 
-    Sizes whose rows hold fewer than two labels are left out; DataRejected when fewer than two sizes remain.
+    ``metric`` is one of :data:`regraft.gates.metrics.COUNTED`. Sizes whose rows hold fewer than two labels are left
+    out; DataRejected when fewer than two sizes remain.
     """
     from regraft.score.tfidf import Tfidf
 
@@ -79,7 +80,7 @@ def label_curve(
     if len(predictions) < 2:
         raise DataRejected(f"{n} training rows are too few for a learning curve: fewer than two parts of them hold two labels")
     paired = align(predictions)
-    resampled = replicates(paired, seed=seed, resamples=RESAMPLES)[metric]
+    resampled = replicates(paired, seed=seed, resamples=RESAMPLES, metrics=[metric])[metric]
     value = {size: scores(paired, size)[metric] for size in predictions}
 
     def estimate(model: str, against: str | None = None) -> Estimate:

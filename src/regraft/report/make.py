@@ -6,6 +6,7 @@ from pathlib import Path
 
 from regraft import files
 from regraft.errors import ConfigError, EnvironmentFault
+from regraft.gates.metrics import COUNTED
 from regraft.report.document import Report, document
 from regraft.report.evidence import Evidence, gather
 from regraft.report.labels import LabelCurve, label_curve
@@ -55,7 +56,7 @@ def _label_curve(evidence: Evidence) -> LabelCurve:
         evidence.train,
         evidence.test,
         evidence.tables["tfidf"].classes,
-        metric=next((f["metric"] for f in evidence.verdict["findings"] if f["metric"]), "macro_f1"),
+        metric=asked if (asked := evidence.case.policy.adaptation[0]) in COUNTED else "macro_f1",
         seed=evidence.case.policy.seed,
         trained_on=int(record["metrics"]["rows"]),
         max_ngram=params["max_ngram"],

@@ -12,18 +12,20 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.gates.bootstrap import Replicates, interval
-from regraft.gates.metrics import scores
+from regraft.gates.court import Court
 from regraft.gates.paired import Paired
-from regraft.gates.verdict import rounded
+from regraft.gates.proportions import wilson
+from regraft.gates.verdict import Measured, rounded
 
+CONFIDENCE = 0.95
+"""Coverage of the interval of a slice."""
 MIN_ROWS = 10
 """A value of a column with fewer test rows is not a slice: its interval would span half the scale."""
-METRICS = ("macro_f1", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -69,30 +71,29 @@ class Confusion:
     """(truth, prediction, rows, rows of this truth), most rows first."""
 
 
-def estimates(paired: Paired, resampled: Replicates, candidate: str, confidence: float) -> Iterator[Estimate]:
-    """Every model's scores, the candidate's first, then the candidate's lead over every other one."""
-    order = sorted(paired.preds, key=(candidate, "champion", "adapted", "base", "tfidf").index)
-    values = {model: scores(paired, model) for model in order}
-    for metric in METRICS:
-        for model in order:
-            yield _estimate(model, None, metric, values[model][metric], interval(resampled[metric][model], confidence))
-        for other in order:
-            if candidate in paired.preds and other != candidate:
-                lead = resampled[metric][candidate] - resampled[metric][other]
-                yield _estimate(candidate, other, metric, values[candidate][metric] - values[other][metric], interval(lead, confidence))
+def estimates(court: Court, metrics: Sequence[str], confidence: float) -> Iterator[Estimate]:
+    """Every model's scores, the candidate's first, then the candidate's lead over every other one.
+
+    A lead above 0 is better for every metric. What a metric does not define for a model is left out.
+    """
+    candidate, scores = court.candidate, court.scores
+    order = sorted(court.paired.preds, key=(candidate, "champion", "adapted", "base", "tfidf").index)
+    for metric in metrics:
+        defined = [model for model in order if not isnan(scores[model].get(metric, float("nan")))]
+        for model in defined:
+            yield _estimate(model, None, metric, court.measured(scores[model][metric], court.resampled(metric)[model], 0.0, confidence))
+        for other in defined if candidate in defined else ():
+            if other != candidate:
+                yield _estimate(candidate, other, metric, court.difference(candidate, other, metric, confidence))
 
 
-def _estimate(model: str, against: str | None, metric: str, value: float, ends: tuple[float, float]) -> Estimate:
-    return Estimate(model, against, metric, rounded(value), rounded(ends[0]), rounded(ends[1]))
+def _estimate(model: str, against: str | None, metric: str, found: Measured) -> Estimate:
+    return Estimate(model, against, metric, found.value, found.low, found.high)
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % score interval of a proportion; (0, 1) of no rows."""
-    if n == 0:
-        return 0.0, 1.0
-    z = 1.959963984540054
-    centre, reach = hits + z * z / 2, z * np.sqrt(hits * (n - hits) / n + z * z / 4)
-    return rounded(max(0.0, float((centre - reach) / (n + z * z)))), rounded(min(1.0, float((centre + reach) / (n + z * z))))
+def _share(hits: int, n: int) -> tuple[float, float]:
+    low, high = wilson(hits, n, CONFIDENCE)
+    return rounded(low), rounded(high)
 
 
 def class_slices(paired: Paired, model: str, before: str | None) -> list[Slice]:
@@ -106,9 +107,9 @@ def class_slices(paired: Paired, model: str, before: str | None) -> list[Slice]:
     for index, label in enumerate(paired.classes):
         n, hit = int(paired.sizes[index]), int(hits[index])
         rows = n + int(named[index]) - hit
-        f1 = [rounded(2 * j / (1 + j)) for j in (hit / rows, *wilson(hit, rows))]
+        f1 = [rounded(2 * j / (1 + j)) for j in (hit / rows, *_share(hit, rows))]
         was = rounded(int(earlier[index]) / n) if earlier is not None else None
-        found.append(Slice("label", label, n, rounded(hit / n), *wilson(hit, n), was, *f1))
+        found.append(Slice("label", label, n, rounded(hit / n), *_share(hit, n), was, *f1))
     return _worst_first(found)
 
 
@@ -129,7 +130,7 @@ def column_slices(paired: Paired, model: str, before: str | None, column: str, v
         if n >= MIN_ROWS:
             hit = int(right[indices].sum())
             was = rounded(int(earlier[indices].sum()) / n) if earlier is not None else None
-            found.append(Slice(column, value, n, rounded(hit / n), *wilson(hit, n), was, None, None, None))
+            found.append(Slice(column, value, n, rounded(hit / n), *_share(hit, n), was, None, None, None))
     return _worst_first(found) if len(found) > 1 else []
 
 

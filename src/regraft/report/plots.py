@@ -118,7 +118,9 @@ def leads_plot(estimates: Sequence[Estimate], metric: str, thresholds: Mapping[s
         line = thresholds.get(e.against or "", 0.0)
         colour = PASS if e.low > line else FAIL if e.high < line else MUTED
         rows.append((f"over {SHORT[e.against or '']}", f"{e.value:+.3f}".replace("-", "\N{MINUS SIGN}"), colour, e))
-    asked = [(value, f"asked {value:.3g}", WARN) for value in sorted({t for t in thresholds.values() if t != 0})]
+    asked = [
+        (value, f"asked {value:.3g}".replace("-", "\N{MINUS SIGN}"), WARN) for value in sorted({t for t in thresholds.values() if t != 0})
+    ]
     title = f"Lead of the candidate in {METRICS[metric]}, with paired intervals"
     return _forest(f"leads-{metric}", title, rows, [(0.0, "no difference", MUTED), *asked])
 
@@ -134,9 +136,10 @@ def _forest(name: str, title: str, rows: Sequence[tuple[str, str, str, Estimate]
             axes.plot([row.value], [y], "o", color=colour, markersize=8)
             axes.annotate(value, (1, y), (10, 0), beside, offset, va="center", color=colour if colour != MUTED else INK)
             axes.annotate(label, (0, y), (-12, 0), beside, offset, va="center", ha="right", color=INK if colour != MUTED else MUTED)
+        sides = {min(x for x, *_ in lines): "right", max(x for x, *_ in lines): "left"} if len(lines) > 1 else {}
         for x, label, colour in lines:
             axes.axvline(x, color=colour, linewidth=1.2, linestyle=(0, (4, 3)))
-            axes.annotate(label, (x, 1), (0, 5), ("data", "axes fraction"), offset, ha="center", fontsize=11, color=MUTED)
+            axes.annotate(label, (x, 1), (0, 5), ("data", "axes fraction"), offset, ha=sides.get(x, "center"), fontsize=11, color=MUTED)
         ends = [*(row.low for *_, row in rows), *(row.high for *_, row in rows), *(x for x, *_ in lines)]
         pad = 0.06 * (max(ends) - min(ends) or 0.1)
         axes.set_xlim(min(ends) - pad, max(ends) + pad)

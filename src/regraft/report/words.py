@@ -5,25 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from regraft.gates import words
 from regraft.report.measure import Estimate
 
 NAMES = {"adapted": "Adapted model", "base": "Un-adapted base", "tfidf": "TF-IDF baseline", "champion": "Champion"}
 SHORT = {"adapted": "adapted", "base": "base", "tfidf": "TF-IDF", "champion": "champion"}
 MIDST = {"adapted": "adapted model", "base": "un-adapted base", "tfidf": "TF-IDF baseline", "champion": "champion"}
 """As NAMES, in the middle of a sentence."""
-METRICS = {"macro_f1": "Macro-F1", "accuracy": "Accuracy"}
+METRICS = {
+    name: said[0].upper() + said[1:] + (" (lower is better)" if name in words.LOWER_IS_BETTER else "")
+    for name, said in words.METRICS.items()
+}
+OF_ALL_ROWS = ("at_least", "beats", "non_inferior_by")
+"""Gates whose threshold is on the scale of a metric of all test rows."""
 SPOKEN = {"champion": "the one in production", "base": "the same model without adaptation", "tfidf": "a plain word count (TF-IDF)"}
 
 
 def headline(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
     """The verdict in one sentence; ``estimates`` tell what no gate asked."""
-    champion, findings = verdict["champion"], verdict["findings"]
-    asked = {finding["outcome"] for finding in findings if finding["against"] == "champion" and finding["value"] is not None}
+    champion = verdict["champion"]
+    passed = {f["gate"] for f in verdict["findings"] if f["against"] == "champion" and f["outcome"] == "pass"}
     match verdict["outcome"]:
         case "pass" if champion and champion["digest"] == verdict["candidate"]["digest"]:
             return "Nothing has to change: the best candidate is the model that is in production already."
-        case "pass" if champion and "pass" in asked:
+        case "pass" if champion and "beats" in passed:
             return "The new model is better than the one in production and may replace it."
+        case "pass" if champion and "non_inferior_by" in passed:
+            return "The new model is not worse than the one in production, within the margin allowed, and may replace it."
         case "pass" if champion and (lead := _leads(verdict, estimates).get("champion")) and lead.high < 0:
             return "The new model meets every requirement, but it is worse than the one in production, and no requirement asked."
         case "pass" if champion:
@@ -31,22 +39,40 @@ def headline(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         case "pass":
             return "The new model meets every requirement and may go to production, where there is none yet."
         case "fail":
-            return f"The new model must not go to production: {_why_not(findings)}."
-    stays = " The one in production stays." if champion else ""
-    if any(f["outcome"] == "inconclusive" and f["value"] is None for f in findings):
-        return f"No decision: the new model could not be compared with the one in production.{stays}"
-    better = "better than the one in production" if "inconclusive" in asked else "good enough"
-    return f"No decision: {verdict['rows']['n']:,} test rows are too few to tell whether the new model is {better}.{stays}"
+            return f"The new model must not go to production: {_why_not(verdict['findings'])}."
+    return f"No decision: {_why_open(verdict, estimates)}.{' The one in production stays.' if champion else ''}"
 
 
 def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
-    failed = [finding for finding in findings if finding["outcome"] == "fail"]
-    if any(finding["gate"] == "finite" for finding in failed):
-        return "its training went wrong, and its answers are not usable"
-    beaten = [SPOKEN[finding["against"]] for finding in failed if finding["gate"] == "beats" and finding["against"] in SPOKEN]
-    if beaten:
-        return f"it is worse than {' and '.join(dict.fromkeys(beaten))}"
-    return "it misses a requirement"
+    """The failed findings in plain words."""
+    reasons = []
+    for finding in (f for f in findings if f["outcome"] == "fail"):
+        other = SPOKEN.get(finding["against"], "")
+        reasons.append(
+            {
+                "finite": "its training went wrong, and its answers are not usable",
+                "beats": f"it is worse than {other}",
+                "non_inferior_by": f"it is worse than {other} by more than is allowed",
+                "slices": f"on a part of the rows it is worse than {other} by more than is allowed",
+                "negative_flips": f"it gets too many rows wrong that {other} gets right",
+            }.get(finding["gate"], "it misses a requirement")
+        )
+    return " and ".join(dict.fromkeys(reasons))
+
+
+def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
+    """What left the decision open; first what no number of rows would mend."""
+    unsettled = {(f["gate"], f["against"]) for f in verdict["findings"] if f["outcome"] == "inconclusive"}
+    if any(against == "champion" for _, against in unsettled) and "champion" not in {e.model for e in estimates}:
+        return "the new model could not be compared with the one in production"
+    if unsettled == {("holdout", None)}:
+        return "the test rows have decided too often to be believed; label fresh ones"
+    few = f"{verdict['rows']['n']:,} test rows are too few to tell whether the new model is"
+    if ("beats", "champion") in unsettled:
+        return f"{few} better than the one in production"
+    if any(against == "champion" for _, against in unsettled):
+        return f"{few} as good as the one in production{' everywhere' if ('slices', 'champion') in unsettled else ''}"
+    return f"{few} good enough"
 
 
 def support(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
@@ -73,9 +99,9 @@ def _leads(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> dict[st
 
 def cautions(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> Iterator[str]:
     """What somebody who only reads the headline would miss."""
-    asked = {(f["gate"], f["against"]) for f in verdict["findings"]}
+    asked = {f["against"] for f in verdict["findings"] if f["gate"] in OF_ALL_ROWS}
     baseline = _leads(verdict, estimates).get("tfidf")
-    if verdict["outcome"] == "pass" and baseline and baseline.low <= 0 and ("beats", "tfidf") not in asked:
+    if verdict["outcome"] == "pass" and baseline and baseline.low <= 0 and "tfidf" not in asked:
         how = "loses to" if baseline.high < 0 else "is not clearly better than"
         yield f"The candidate {how} a plain word count (TF-IDF), which costs seconds to train; no gate asked."
     if verdict["candidate"]["name"] == "base":
