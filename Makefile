@@ -2,6 +2,7 @@
 # make test       set up .venv and pass the unit and integration tests
 # make test-slow  the rest: kills, the wheel in a clean venv, pages in a browser
 # make check      linters, types, layers, generated files
+# make docs       write the reference anew and build the site into build/docs
 # make bench      measure; numbers go to stdout
 # make lock       resolve requirements.lock anew, keeping the pins that still fit
 # make clean      remove .venv and caches; artifacts/, state/ and data/ stay
@@ -24,7 +25,7 @@ WORKERS    ?= auto
 PYTEST     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check bench lock clean FORCE
+.PHONY: help install demo test test-slow check docs bench lock clean FORCE
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -65,6 +66,19 @@ check: $(INSTALLED)
 	@$(BIN)/lint-imports --config pyproject.toml
 	@$(BIN)/mypy
 	@$(BIN)/regraft dvc --check
+
+# An environment of its own: nothing of the site belongs into the one that trains.
+DOCS := $(shell sed -n 's/^docs = \[\(.*\)\]/\1/p' pyproject.toml | tr -d ',"')
+build/docsenv/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make docs needs Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear build/docsenv
+	@build/docsenv/bin/python -m pip install --quiet --disable-pip-version-check --no-input $(DOCS)
+	@touch $@
+
+docs: $(INSTALLED) build/docsenv/.installed
+	@$(BIN)/python docs/reference.py
+	@build/docsenv/bin/sphinx-build -q -W -b html docs build/docs
+	@echo "build/docs/index.html"
 
 bench: $(INSTALLED)
 	@for f in benchmarks/*.py; do echo "== $$f"; $(BIN)/python $$f || exit 1; done

@@ -50,11 +50,17 @@ app = typer.Typer(
 )
 
 
+def with_verbs() -> typer.Typer:
+    """The app with every verb; reading their signatures imports nothing heavy."""
+    from regraft.cli import card, champion, compare, keep, look, past, predict, report, run, tidy
+
+    if not app.registered_commands:
+        for module in (run, look, compare, past, report, champion, card, predict, keep, tidy):
+            module.add_to(app)
+    return app
+
+
 def main() -> None:
     """Entry point of ``regraft``."""
     environment.prepare()
-    from regraft.cli import card, champion, compare, keep, look, past, predict, report, run, tidy
-
-    for module in (run, look, compare, past, report, champion, card, predict, keep, tidy):
-        module.add_to(app)
-    app(prog_name="regraft")
+    with_verbs()(prog_name="regraft")

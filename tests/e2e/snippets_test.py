@@ -1,0 +1,95 @@
+"""Every command of README.md and docs/ runs, ends as it says and prints what is shown, in the order in which it stands there.
+
+README, the approver's and the data team's page share one workspace: a pipeline ``demo`` on the tiny data, with two champions
+behind it. The ML engineer's page starts with nothing but ``rows.csv`` and ``corpus.txt``. ``make`` is checked to have the target; what
+it prints is another workspace's.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from snippets import PAGES, Block, blocks, commands, missing
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+RUNNABLE = ("sh", "console", "python", "yaml", "json")
+SHARED = [page for page in PAGES if page.name != "ml-engineer.md"]
+ALONE = next(page for page in PAGES if page.name == "ml-engineer.md")
+
+
+def call(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """``text`` in a shell that finds this regraft, at the width of the documents."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "COLUMNS": "120"}
+    return subprocess.run(
+        ["bash", "-c", text], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+
+
+def follow(page: Path, folder: Path) -> None:
+    """Do what ``page`` says, from top to bottom."""
+    for block in blocks(page, *RUNNABLE):
+        if block.language in ("sh", "console"):
+            folder = type_in(block, folder)
+        elif block.language == "python":
+            files_in = folder / "snippet.py"
+            files_in.write_text(block.text)
+            done = call("python snippet.py", folder)
+            assert done.returncode == 0, f"{block}\n{done.stdout}"
+            files_in.unlink()
+        elif block.language == "json":
+            json.loads(block.text)
+        elif (first := block.text.splitlines()[0]).startswith("# pipelines/"):
+            (folder / first[2:]).write_text(block.text)
+
+
+def type_in(block: Block, folder: Path) -> Path:
+    """Run the commands of ``block``; returns the folder it ends in."""
+    for command in commands(block):
+        if command.text.startswith("cd "):
+            folder = folder / command.text[3:]
+            continue
+        if command.text.startswith("make "):
+            continue
+        done = call(command.text, folder)
+        assert done.returncode == command.code, f"{block}: {command.text}\n{done.stdout}"
+        assert missing(command.shown, done.stdout) == [], f"{block}: {command.text}\n{done.stdout}"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demo(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace whose pipeline ``demo`` has had two champions."""
+    root = shutil.copytree(tiny_template, tmp_path_factory.mktemp("docs") / "w")
+    pipeline = yaml.safe_load((root / "pipelines" / "tiny.yaml").read_text()) | {"gates": [{"at_least": 0.01}]}
+    for name in ("tiny.yaml", "resolved/tiny.yaml"):
+        (root / "pipelines" / name).unlink()
+    for epochs in (2, 3):
+        pipeline["finetune"]["epochs"] = epochs
+        (root / "pipelines" / "demo.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+        done = call("regraft dvc && regraft run demo", root)
+        assert done.returncode == 0, done.stdout
+    return root
+
+
+@pytest.mark.parametrize("page", SHARED, ids=lambda page: page.name)
+def test_a_page_does_what_it_says(page: Path, demo: Path):
+    follow(page, demo)
+
+
+def test_a_first_pipeline_takes_what_its_page_says(tiny_template: Path, tmp_path: Path):
+    with (tmp_path / "rows.csv").open("w", newline="") as handle:
+        rows = csv.DictWriter(handle, ["id", "text", "label"], lineterminator="\n")
+        rows.writeheader()
+        rows.writerows(map(json.loads, (tiny_template / "data" / "rows.jsonl").read_text().splitlines()))
+    documents = map(json.loads, (tiny_template / "data" / "corpus.jsonl").read_text().splitlines())
+    (tmp_path / "corpus.txt").write_text("\n\n".join(document["text"] for document in documents) + "\n")
+    follow(ALONE, tmp_path)

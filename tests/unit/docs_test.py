@@ -1,0 +1,113 @@
+"""README and docs/ say what is there: links, verbs, options, make targets and keys. What commands print is tests/e2e's to check."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import xml.etree.ElementTree as ElementTree
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from snippets import PAGES, ROOT, Block, blocks, missing
+from typer.main import get_command
+
+from regraft.cli import with_verbs
+from regraft.config import PipelineOptions
+from regraft.schema import schema
+
+EVERY = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs" / "decisions").glob("*.md")))
+LEAST = {"version": 1, "base_model": "models/tiny", "data": {"labelled": "rows.csv", "corpus": "texts"}}
+"""What a pipeline file needs besides the section that a snippet shows."""
+
+
+def ids(value: object) -> str:
+    return str(value.relative_to(ROOT)) if isinstance(value, Path) else str(value)
+
+
+def reference() -> Any:
+    spec = importlib.util.spec_from_file_location("docs_reference", ROOT / "docs" / "reference.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def verbs() -> dict[str, set[str]]:
+    """``{"card verify": {"--json", ...}}``."""
+
+    def of(path: str, group: Any) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {path: {"--help", "-h"}} if path else {}
+        for name, verb in group.commands.items():
+            full = f"{path} {name}".strip()
+            options = {option for parameter in verb.params for option in (*parameter.opts, *parameter.secondary_opts)}
+            found |= of(full, verb) if hasattr(verb, "commands") else {full: {o for o in options if o.startswith("-")} | {"--help", "-h"}}
+        return found
+
+    return of("", get_command(with_verbs()))
+
+
+def test_the_reference_is_what_the_code_says():
+    assert reference().stale() == [], "run `python docs/reference.py`"
+
+
+@pytest.mark.parametrize("page", EVERY, ids=ids)
+def test_every_verb_and_option_that_is_mentioned_exists(page):
+    code = re.findall(r"`([^`\n]+)`", page.read_text()) + [line for block in blocks(page, "sh", "console") for line in block.text.splitlines()]
+    faults = []
+    for text in code:
+        for called in re.findall(r"(?:^|[\s(])regraft ([a-z][^|>;#]*)", text):
+            typed = called.split()
+            verb = " ".join(typed[:2]) if " ".join(typed[:2]) in verbs() else typed[0]
+            unknown = {part.split("=")[0] for part in typed if part.startswith("--") and part != "--"} - verbs().get(verb, set())
+            faults += [f"regraft {called}"] if verb not in verbs() or unknown else []
+    assert faults == []
+
+
+@pytest.mark.parametrize("page", EVERY, ids=ids)
+def test_every_make_target_that_is_mentioned_exists(page):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|\$ |^)make ([a-z-]+)", page.read_text(), re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("page", EVERY, ids=ids)
+def test_every_link_leads_to_a_file(page):
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if not re.match(r"https?://|#", link)]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("block", [block for page in PAGES for block in blocks(page, "yaml")], ids=ids)
+def test_every_yaml_snippet_is_valid(block: Block):
+    value = yaml.safe_load(block.text)
+    if "apiVersion" in value:
+        jsonschema.validate(value, schema("contract"))
+        return
+    full = {**LEAST, **value}
+    jsonschema.validate(full, schema("pipeline"))
+    assert PipelineOptions.model_validate(full)
+
+
+def test_the_picture_is_well_formed_and_loads_nothing():
+    text = (ROOT / "docs" / "architecture.svg").read_text()
+    ElementTree.fromstring(text)
+    assert re.findall(r"(?:href|src)=|@import|url\((?!#)", text) == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ("demo-20261121T070241-4e6898", "own-20270101T000000-abcdef", True),
+        ("  contract         3.9 s", "  contract        29.0 s", True),
+        ("champion: version 1 (7c86f5944400)", "champion: version 2 (2f9fca6b437a)", True),
+        ("PASS", "FAIL", False),
+        ("champion: version 1 (7c86f5944400)", "champion: none", False),
+        ("networkx  0.94  Plot the graph", "no model is registered", False),
+    ],
+)
+def test_an_output_is_compared_without_what_differs_from_run_to_run(shown, printed, same):
+    assert (missing((shown,), f"before\n{printed}\nafter") == []) is same
