@@ -119,7 +119,7 @@ def need(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], step:
     return "how much the step needs is unknown" if found is None else f"the step needs about {limits.size(found)}"
 
 
-def require_room(cost: RunCost, workspace: Workspace, pipeline: str) -> None:
+def require_room(cost: RunCost, workspace: Workspace) -> None:
     """Refuse a run that the disk has no room for.
 
     :raises EnvironmentFault: naming the bytes needed and the bytes free.
@@ -130,7 +130,7 @@ def require_room(cost: RunCost, workspace: Workspace, pipeline: str) -> None:
     raise EnvironmentFault(
         f"the run needs about {limits.size(cost.disk_bytes)} of disk, {limits.size(cost.free_bytes)} are free at {workspace.root}; "
         f"most of it for '{largest.name}': {limits.size(largest.disk_bytes or 0)}",
-        fix=f"regraft plan {pipeline}",
+        fix="regraft gc",
     )
 
 

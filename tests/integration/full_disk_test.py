@@ -46,7 +46,7 @@ def test_a_run_that_does_not_fit_does_not_start_and_names_both_numbers(small: Pa
     assert found
     assert 1 < float(found[1]) < 2
     assert 400 < int(found[2]) <= 500
-    assert "next: regraft plan tiny" in done.stderr
+    assert "next: regraft gc" in done.stderr
     assert not (small / "artifacts").exists()
 
 

@@ -150,11 +150,11 @@ def test_a_run_needs_what_stays_and_the_checkpoints_of_one_step_at_a_time() -> N
 
 def test_a_run_is_refused_below_what_it_needs_and_not_at_it(tmp_path: Path) -> None:
     total = RunCost((step_cost(3_000_000, 1000),), 3_000_000)
-    require_room(total, Workspace(tmp_path), "p")
-    require_room(replace(total, steps=(step_cost(None, None),), free_bytes=0), Workspace(tmp_path), "p")
+    require_room(total, Workspace(tmp_path))
+    require_room(replace(total, steps=(step_cost(None, None),), free_bytes=0), Workspace(tmp_path))
     with pytest.raises(EnvironmentFault, match=r"needs about 3 MB of disk, 3 MB are free") as refused:
-        require_room(replace(total, free_bytes=2_999_999), Workspace(tmp_path), "p")
-    assert refused.value.exit_code == 8
+        require_room(replace(total, free_bytes=2_999_999), Workspace(tmp_path))
+    assert (refused.value.exit_code, refused.value.fix) == (8, "regraft gc")
 
 
 def test_the_parameters_of_a_model_are_counted_from_its_header(tiny: Workspace) -> None:

@@ -48,7 +48,7 @@ def run(
             live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
         stand = standing.nothing_to_do(workspace, pipeline, prepared.values, steps)
         if stand is None:
-            cost.require_room(cost.estimate(workspace, pipeline, prepared.values, steps), workspace, pipeline)
+            cost.require_room(cost.estimate(workspace, pipeline, prepared.values, steps), workspace)
         result: dict[str, Any] = stand or launch.launch(workspace, pipeline, allow_inexact=allow_inexact, on_event=live.show)
         live.conclude(result, standing=stand is not None)
     if json:
