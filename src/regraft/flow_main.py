@@ -45,7 +45,7 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
         ending.append(error.exit_code)
     except Exception as error:  # the border of the process: whatever it was has to reach a person
         traceback.print_exc()
-        fault = limits.explain(error, "the run", workspace.root, fix="regraft gc")
+        fault = limits.explain(error, "the run", workspace.root, fix=f"regraft run {run.pipeline}")
         message = f"internal error: {type(error).__name__}: {error}; log: {run.log}"
         internal: Event = {"error": "internal", "exit": 1, "message": message, "fix": None, "problems": []}
         emit({"event": "error", **(supervise.said_of(fault) if fault else internal)})

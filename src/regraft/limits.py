@@ -81,6 +81,7 @@ def explain(
 ) -> EnvironmentFault | None:
     """``error`` as a limit of the machine that ``doing`` met; None if it is none, or was told already.
 
+    :param fix: the command to type where memory ran out.
     :param need: tells what ``doing`` needs, as a part of a sentence; asked for when the disk is full.
     """
     if isinstance(error, RegraftError):
@@ -93,4 +94,4 @@ def explain(
     said = f"{doing}: {os.strerror(refused.errno)} ({refused.filename or where})"
     if refused.errno not in NO_ROOM:
         return EnvironmentFault(said, fix="regraft doctor")
-    return EnvironmentFault("; ".join(filter(None, [said, f"{size(free(where))} are free", need()])), fix=fix)
+    return EnvironmentFault("; ".join(filter(None, [said, f"{size(free(where))} are free", need()])), fix="regraft gc")

@@ -56,6 +56,7 @@ def test_a_step_that_fills_the_disk_says_so_and_leaves_no_output(small: Path) ->
     assert done.returncode == 8, done.stderr
     assert "step 'contract': No space left on device" in done.stderr
     assert "are free; how much the step needs is unknown" in done.stderr
+    assert "next: regraft gc" in done.stderr
     assert "Traceback" not in done.stderr
     home = small / "artifacts" / "tiny" / "contract"
     assert not (home / "record.json").exists()
