@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -162,6 +163,15 @@ def test_long_documents_are_tokenized_a_few_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(packing, "BATCH_CHARS", 10)
     batches = [list(map(len, texts)) for texts, _ in packing.documents(tmp_path / "d.parquet")]
     assert batches == [[5, 5], [30], [1, 1, 1, 9]]
+
+
+def test_of_the_documents_to_be_tokenized_one_row_group_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "GROUP_CHARS", 40_000)
+    tables.write_documents(tmp_path / "d.parquet", [(random.Random(n).randbytes(2_000).hex(), False) for n in range(500)])
+    monkeypatch.setattr(packing, "BATCH", 20)
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in packing.documents(tmp_path / "d.parquet")]
+    assert max(held) < 200_000 < (tmp_path / "d.parquet").stat().st_size / 4
 
 
 def test_a_signal_ends_the_step_between_two_documents_and_says_how_to_go_on(tmp_path):
