@@ -124,8 +124,8 @@ def _cell(text: str) -> str:
 
 
 def _verbs() -> Iterator[str]:
-    yield "# Command line: every verb\n\nAlso `python -m regraft`. "
-    yield "Verbs that read take `--json`: one document on stdout, everything else on stderr.\n\n"
+    yield "# Command line: every verb\n\nAlso `python -m regraft`. Verbs that read take `--json`: one document on stdout, "
+    yield "everything else on stderr.\n\n"
     yield "`regraft --install-completion` teaches the shell the verbs, pipelines and runs.\n\n"
     yield from _group("regraft", get_command(with_verbs()))
 
@@ -170,11 +170,9 @@ def _exit_codes() -> str:
     for code in sorted({kind.exit_code for kind in kinds}):
         words = [_flat(inspect.getdoc(kind) or "") for kind in kinds if kind.exit_code == code]
         lines.append(f"| {code} | {_cell(' '.join(['An internal error; its log is named.'] * (code == 1) + words))} |")
-    end = (
-        "A failed gate never exits 0. Every error names the thing, the reason and the next command to type; with `--json` it is a "
-        "document\n`{schema, exit, errors[{message, file, row, column, value, rule, fix}]}`.\n"
-    )
-    return "# Exit codes\n\n" + "\n".join(lines) + f"\n\n{end}"
+    end = "A failed gate never exits 0. Every error names the thing, the reason and the next command to type; with `--json` it is\n"
+    end += "a document `{schema, exit, errors[{message, file, row, column, value, rule, fix}]}`."
+    return "\n".join(["# Exit codes", "", *lines, "", end, ""])
 
 
 def stale() -> list[str]:

@@ -58,9 +58,8 @@ def test_the_reference_is_what_the_code_says():
 
 @pytest.mark.parametrize("page", EVERY, ids=ids)
 def test_every_verb_and_option_that_is_mentioned_exists(page):
-    code = re.findall(r"`([^`\n]+)`", page.read_text()) + [
-        line for block in blocks(page, "sh", "console") for line in block.text.splitlines()
-    ]
+    code = re.findall(r"`([^`\n]+)`", page.read_text())
+    code += [line for block in blocks(page, "sh", "console") for line in block.text.splitlines()]
     faults = []
     for text in code:
         for called in re.findall(r"(?:^|[\s(])regraft ([a-z][^|>;#]*)", text):
