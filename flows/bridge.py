@@ -6,22 +6,24 @@ function of its inputs and would fail again. What crosses a network (MLflow, the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from regraft.repro import Outcome, Run, run_step_with_dvc
+from regraft.repro import Outcome
 
 
-def step_task(run: Run, step: str, number: int) -> Task[[], State[Outcome]]:
-    """The task of ``step``, the ``number``-th of the run; one that DVC had already ends in the state ``Cached``."""
+def step_task(step: str, reproduce: Callable[[], Outcome]) -> Task[[], State[Outcome]]:
+    """The task that brings ``step`` up to date with ``reproduce``; what DVC had already ends in the state ``Cached``."""
 
-    def reproduce() -> State[Outcome]:
-        outcome = run_step_with_dvc(run, step, number)
+    def run() -> State[Outcome]:
+        outcome = reproduce()
         if not outcome.cached:
             return Completed(data=outcome, message=f"computed in {outcome.seconds:.1f} s")
         origin, mlflow_run = outcome.record.get("run") or "an earlier run", outcome.record.get("mlflow_run_id") or "unknown"
         return Completed(data=outcome, name="Cached", message=f"computed by {origin} (MLflow run {mlflow_run})")
 
-    return task(name=step, cache_policy=NO_CACHE, persist_result=False)(reproduce)
+    return task(name=step, cache_policy=NO_CACHE, persist_result=False)(run)

@@ -23,7 +23,7 @@ class Curves:
     """The points of one run that MLflow does not have yet."""
 
     def __init__(self, run: Run, tracker: Tracker) -> None:
-        self._run, self._tracker = run, tracker
+        self._run, self.tracker = run, tracker
         self.mlflow_run_id: str | None = None
         """Points wait until this is known."""
         self._points: dict[str, list[tuple[str, float, int]]] = {}
@@ -54,5 +54,5 @@ class Curves:
         """Send every point, or raise ``EnvironmentFault`` and keep those that were not sent."""
         while self._points and self.mlflow_run_id:
             step = next(iter(self._points))
-            self._tracker.log_points(self.mlflow_run_id, step, self._points[step])
+            self.tracker.log_points(self.mlflow_run_id, step, self._points[step])
             del self._points[step]

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from prefect import State, Task, flow, task
@@ -32,7 +33,7 @@ from regraft.config import listed
 from regraft.demo import verified
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.launch import Event
-from regraft.repro import Outcome, Run
+from regraft.repro import Ahead, Outcome, Run, run_step_with_dvc
 from regraft.resolve import read_resolved
 from regraft.running import STOP
 from regraft.step import Output
@@ -48,7 +49,8 @@ class Retraining:
     """One run under way; its result when it is over."""
 
     run: Run
-    tracker: Tracker
+    curves: Curves
+    ahead: Ahead
     result: Event | None = None
 
 
@@ -76,11 +78,11 @@ def retried(function: Callable[P, R], name: str) -> Task[P, R]:
     )(function)
 
 
-def retrain_once(run: Run, *, own_server: bool) -> Event:
-    """Run the flow for ``run`` and return its result; raises what a step or a store raised."""
-    current = Retraining(run, Tracker(run.workspace))
+def retrain_once(run: Run, curves: Curves, ahead: Ahead, *, own_server: bool) -> Event:
+    """Run the flow for ``run``, whose first step is under way, and return its result; raises what a step or a store raised."""
+    current = Retraining(run, curves, ahead)
     if own_server:  # it needs 3 s to answer: time enough to import MLflow
-        threading.Thread(target=_warm, args=(current.tracker,), name="mlflow", daemon=True).start()
+        threading.Thread(target=_warm, args=(curves.tracker,), name="mlflow", daemon=True).start()
     # Heartbeats tell a worker's death, and cost 1 s at the end of a flow; our own server dies with us.
     settings = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}) if own_server else contextlib.nullcontext()
     token = _current.set(current)
@@ -103,10 +105,11 @@ def retrain(pipeline: str) -> State[None]:
     """Bring one pipeline up to date, and promote what earned it."""
     supervise.stop_at_signals()  # Prefect has put its own SIGTERM handler in place
     current = _current.get()
-    with _tracked(current.run, current.tracker) as opened:
-        outcomes = bring_up_to_date(current.run, current.tracker, opened)
+    tracker = current.curves.tracker
+    with _tracked(current.run, tracker) as opened:
+        outcomes = bring_up_to_date(current, opened)
         current.run = replace(current.run, mlflow_run_id=opened())
-        current.result = settle(current.run, current.tracker, outcomes)
+        current.result = settle(current.run, tracker, outcomes)
     outcome = current.result["outcome"]
     return Completed(name="Completed" if outcome == "pass" else f"Gate{outcome.capitalize()}", message=current.result["sentence"])
 
@@ -150,10 +153,10 @@ def _tracked(run: Run, tracker: Tracker) -> Iterator[Callable[[], str]]:
             tracker.finish(opening.result(), status)
 
 
-def bring_up_to_date(run: Run, tracker: Tracker, opened: Callable[[], str]) -> dict[str, Outcome]:
+def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str, Outcome]:
     """Every step through DVC, in the order of the composition; what became of each."""
-    curves = Curves(run, tracker)
-    run = replace(run, emit=curves.hear, opening_mlflow=True)
+    curves = current.curves
+    run, tracker = replace(current.run, emit=curves.hear), curves.tracker
     outcomes: dict[str, Outcome] = {}
     states: dict[str, State[Any]] = {}
 
@@ -162,13 +165,14 @@ def bring_up_to_date(run: Run, tracker: Tracker, opened: Callable[[], str]) -> d
         tracker.log_record(run.mlflow_run_id, outcome.record)
         tracker.log_metrics(run.mlflow_run_id, outcome.step, outcome.record["metrics"])
 
-    for number, step in enumerate(run.workspace.steps, start=1):
+    for number, step in enumerate(run.workspace.steps_in(read_resolved(run.workspace, run.pipeline)), start=1):
         before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
         waits = [states[name] for name in states if name in before]
-        states[step.name] = step_task(run, step.name, number)(wait_for=waits, return_state=True)
+        reproduce = partial(run_step_with_dvc, run, step.name, number) if number > 1 else current.ahead.outcome
+        states[step.name] = step_task(step.name, reproduce)(wait_for=waits, return_state=True)
         outcomes[step.name] = states[step.name].result()
         curves.mlflow_run_id = opened()
-        run = replace(run, mlflow_run_id=curves.mlflow_run_id, opening_mlflow=False)
+        run = replace(run, mlflow_run_id=curves.mlflow_run_id)
         retried(record, f"record {step.name}")(outcomes[step.name])
     return outcomes
 

@@ -84,10 +84,10 @@ PREFECT_FLOW = """
 from prefect import flow
 from flows.bridge import step_task
 
-def retrain_once(run, *, own_server):
+def retrain_once(run, curves, ahead, *, own_server):
     @flow(name="toy", flow_run_name=run.name)
     def toy():
-        states.append(step_task(run, "count", 1)(return_state=True))
+        states.append(step_task("count", ahead.outcome)(return_state=True))
         states[0].result()
 
     states = []

@@ -65,17 +65,27 @@ def render_dvc(workspace: Workspace) -> str:
     """The text of dvc.yaml. A pipeline file with faults keeps the paths that dvc.yaml already has for it."""
     former = _foreach(workspace)
     items: dict[str, dict[str, str]] = {}
+    asked: dict[str, list[str]] = {step.name: [] for step in workspace.steps}
     for name in workspace.pipelines:
         try:
-            items[name] = _item(load_pipeline(workspace, name).data)
+            options = load_pipeline(workspace, name)
+            items[name] = _item(options.data)
+            has = [step.name for step in workspace.steps if step.asked(options)]
         except ConfigError:
-            if name in former:
-                items[name] = former[name]
+            has = [step for step, found in former.items() if name in found and step in asked]
+            if has:
+                items[name] = former[has[0]][name]
+        for step in has:
+            asked[step].append(name)
     # DVC fills in one path at a place, so every pipeline has as many places as the one with the most paths, and
     # repeats its first path there: for DVC that is no change, also not for its run cache.
     slots = {slot: slot.partition("_")[0] for item in items.values() for slot in item}
     items = {name: {slot: item.get(slot, item[first]) for slot, first in slots.items()} for name, item in items.items()}
-    stages = {step.name: {"foreach": items, "do": stage(step, items)} for step in workspace.steps} if items else {}
+    stages = {
+        step.name: {"foreach": {name: items[name] for name in asked[step.name]}, "do": stage(step, items)}
+        for step in workspace.steps
+        if asked[step.name]
+    }
     return HEADER + yaml.dump({"stages": stages}, Dumper=_Block, sort_keys=False, width=10_000, default_flow_style=False)
 
 
@@ -105,11 +115,11 @@ def write_generated(workspace: Workspace) -> None:
             files.write_text(path, text)
 
 
-def _foreach(workspace: Workspace) -> dict[str, dict[str, str]]:
+def _foreach(workspace: Workspace) -> dict[str, dict[str, dict[str, str]]]:
+    """step -> pipeline -> data paths, as dvc.yaml has them."""
     path = workspace.root / "dvc.yaml"
     written: dict[str, Any] = (yaml.safe_load(path.read_text(encoding="utf8")) or {}) if path.is_file() else {}
-    stages: list[dict[str, Any]] = list(written.get("stages", {}).values())
-    return dict(stages[0].get("foreach", {})) if stages else {}
+    return {step: stage.get("foreach", {}) for step, stage in written.get("stages", {}).items()}
 
 
 def out_of_step(workspace: Workspace) -> list[str]:
@@ -162,7 +172,7 @@ def ensure_repository(workspace: Workspace) -> None:
 def status(workspace: Workspace, addresses: Sequence[str]) -> dict[str, Any]:
     """What ``dvc status`` says of these stages, as far as dvc.yaml has them, and of data.dvc (0.4 s)."""
     declared = _foreach(workspace)
-    targets = [address for address in addresses if address.partition("@")[2] in declared]
+    targets = [address for address in addresses if address.partition("@")[2] in declared.get(address.partition("@")[0], {})]
     if (workspace.root / "data.dvc").is_file():
         targets.append("data.dvc")
     if not targets:

@@ -50,8 +50,9 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> 
     ``resolved`` as it would be written: reading a plan writes nothing, so a run at work is not disturbed.
     """
     locked = dvc.lock(workspace)
-    said = dvc.status(workspace, [address for step in workspace.steps if (address := f"{step.name}@{pipeline}") in locked])
-    return judge(workspace.steps, pipeline, resolved, locked, said)
+    steps = workspace.steps_in(resolved)
+    said = dvc.status(workspace, [address for step in steps if (address := f"{step.name}@{pipeline}") in locked])
+    return judge(steps, pipeline, resolved, locked, said)
 
 
 def judge(

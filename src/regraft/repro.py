@@ -10,8 +10,10 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +94,25 @@ def run_step_with_dvc(run: Run, step: str, number: int) -> Outcome:
     shutil.rmtree(run.workspace.checkpoints(run.pipeline, step, outcome.record["fingerprint"]), ignore_errors=True)
     run.emit(outcome.event)
     return outcome
+
+
+class Ahead:
+    """The first step of a run, begun in a thread while the flow still imports what is to look after it."""
+
+    def __init__(self, run: Run, step: str) -> None:
+        self._future: Future[Outcome] = Future()
+        # A daemon: if the import fails, the process ends, and the step with it.
+        threading.Thread(target=self._go, args=(run, step), name=step, daemon=True).start()
+
+    def _go(self, run: Run, step: str) -> None:
+        try:
+            self._future.set_result(run_step_with_dvc(run, step, 1))
+        except BaseException as error:  # whatever it was, it is raised where the outcome is asked for
+            self._future.set_exception(error)
+
+    def outcome(self) -> Outcome:
+        """What became of the step; waits for it, and raises what it raised."""
+        return self._future.result()
 
 
 def _outcome(run: Run, step: str, invocation: str, seconds: float) -> Outcome:

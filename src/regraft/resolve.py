@@ -240,7 +240,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         "data": options.data.model_dump(mode="json", include={"corpus", "labelled"}),
         "gates": [gate.model_dump(mode="json", exclude_none=True) for gate in options.gates],
         **options.model_dump(mode="json", include={"card", "notify"}, exclude_none=True),  # no step reads them
-        **{step.name: step.config.of(context).model_dump(mode="json") for step in workspace.steps},
+        **{step.name: step.config.of(context).model_dump(mode="json") for step in workspace.steps if step.asked(options)},
     }
 
 

@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from regraft import base_model, files
-from regraft.config import StepConfig
+from regraft.config import PipelineOptions, StepConfig
 from regraft.errors import ConfigError, EnvironmentFault, Interrupted
 from regraft.running import STOP, Running, emit, running
 from regraft.workspace import Workspace, git_state
@@ -75,6 +75,8 @@ class Step(Generic[C]):
     """The only way code enters a step's identity."""
     gpu: bool = False
     cost: Cost = Cost()
+    asked: Callable[[PipelineOptions], bool] = lambda _: True
+    """Whether a pipeline has the step at all: one that nothing in its file asks for has no section and no stage."""
 
     def __truediv__(self, path: str) -> Output:
         return Output(self.name, path)

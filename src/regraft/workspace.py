@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,6 +110,10 @@ class Workspace:
         if Path(pipelines.__file__ or "").resolve().parent != (self.root / "pipelines").resolve():
             raise ConfigError(f"the package 'pipelines' comes from {pipelines.__file__}, not from {self.root}")
         return tuple(pipelines.STEPS)
+
+    def steps_in(self, resolved: Mapping[str, Any]) -> tuple[Step[Any], ...]:
+        """The steps that a pipeline has, from the content of its resolved file."""
+        return tuple(step for step in self.steps if step.name in resolved)
 
     def step(self, name: str) -> Step[Any]:
         """The step called ``name``."""

@@ -16,8 +16,9 @@ QUIET = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "TOKENIZERS_PARALLELISM": "true",  # silences the fork warning; no step forks
     "GIT_PYTHON_REFRESH": "quiet",
-    # Threads that wait by spinning fight for cores: beside other work 2.5 times slower, on a quiet machine 3 % faster.
-    "OMP_WAIT_POLICY": "PASSIVE",
+    # Threads that spin while they wait fight for cores; those that sleep at once wake late. Microseconds of spinning
+    # (GNU OpenMP's default is 60 times as long) are as quick alone and half as slow beside other work: docs/log.md.
+    "GOMP_SPINCOUNT": "5000",
 }
 
 

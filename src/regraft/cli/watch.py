@@ -6,7 +6,7 @@ Without a terminal (a pipe, CI) it says a line for every step that begins or end
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from rich.console import Group, RenderableType
@@ -19,6 +19,7 @@ from rich.text import Text
 from regraft.cli.console import out
 from regraft.cli.live import COLOUR
 from regraft.events import RunSeen, StepSeen, Watch
+from regraft.resolve import read_resolved
 from regraft.workspace import Workspace
 
 SECONDS = 0.5
@@ -31,18 +32,24 @@ def watch(workspace: Workspace, pipelines: Sequence[str]) -> None:
     watches = {name: Watch(workspace, name) for name in pipelines}
     try:
         if out.is_terminal:
-            _draw(watches, [step.name for step in workspace.steps])
+            _draw(watches, {name: _order(workspace, name) for name in pipelines})
         else:
             _tell(watches)
     except KeyboardInterrupt:
         pass  # how a watch ends
 
 
-def _draw(watches: dict[str, Watch], order: Sequence[str]) -> None:
+def _order(workspace: Workspace, pipeline: str) -> list[str]:
+    """The pipeline's steps; all of them before its first run."""
+    known = workspace.resolved_file(pipeline).is_file()
+    return [step.name for step in (workspace.steps_in(read_resolved(workspace, pipeline)) if known else workspace.steps)]
+
+
+def _draw(watches: dict[str, Watch], orders: Mapping[str, Sequence[str]]) -> None:
     with Live(console=out, auto_refresh=False, transient=False) as live:
         while True:
             now = time.time()
-            parts = [part for name, each in watches.items() for part in _pipeline(name, each.look(), order, now)]
+            parts = [part for name, each in watches.items() for part in _pipeline(name, each.look(), orders[name], now)]
             live.update(Group(*parts, Text("Ctrl-C ends the watch, not the run", style="dim")), refresh=True)
             time.sleep(SECONDS)
 
