@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regraft import dvc, files
+from regraft import dvc, files, upgrade
 from regraft.config import PipelineOptions, listed
 from regraft.data import precheck
 from regraft.errors import DataRejected, Problem
@@ -45,6 +45,8 @@ def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Pr
     keep_resolved(workspace, values)
     dvc.write_generated(workspace)
     notes = [f"--set changed pipelines/resolved/{pipeline}.yaml only; `regraft dvc --check` fails until a run without it"] if sets else []
+    if old := upgrade.behind(workspace.root):
+        notes.append(f"{old}: `regraft init --upgrade .` brings it in step")
     return Prepared(values, tuple(notes))
 
 

@@ -90,7 +90,17 @@ def _stages(text: bytes) -> bytes:
     return (dvc.HEADER + yaml.safe_dump(value, sort_keys=False, width=10_000, default_flow_style=False)).encode()
 
 
-def _stamped(content: Mapping[str, bytes]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Stamp:
+    """What a workspace was in step with."""
+
+    version: str
+    """Of the library."""
+    files: dict[str, str]
+    """Path -> sha256 as the library wrote it."""
+
+
+def stamped(content: Mapping[str, bytes]) -> dict[str, str]:
     """sha256 of the files whose drift is worth knowing: the code and the servers' configuration."""
     return {
         path: hashlib.sha256(data).hexdigest()
@@ -109,7 +119,6 @@ def init(target: Path) -> list[str]:
     target = target.absolute()
     _refuse_occupied(target)
     content = template()
-    stamp = {"schema": STAMP_SCHEMA, "version": __version__, "files": _stamped(content)}
     try:
         # Inside an existing target: its parent may be read-only, or another file system.
         parent = target if target.exists() else target.parent
@@ -120,7 +129,7 @@ def init(target: Path) -> list[str]:
     try:
         for path, data in content.items():
             files.write_bytes(stage / path, data)
-        files.write_json(stage / STAMP, stamp)
+        write_stamp(stage, stamped(content))
         if not (target / ".git").exists():
             dvc.ensure_repository(Workspace(stage))
         _publish(stage, target)
@@ -195,7 +204,8 @@ def drift(root: Path) -> list[Drift]:
     """
     if root.resolve() == source():
         return []
-    now, was = _stamped(template()), _read_stamp(root)
+    stamp = read_stamp(root)
+    now, was = stamped(template()), stamp.files if stamp else None
     found = []
     for path in sorted(now.keys() | (was or {}).keys()):
         here = files.sha256_file(root / path) if (root / path).is_file() else None
@@ -211,11 +221,18 @@ def drift(root: Path) -> list[Drift]:
     return found
 
 
-def _read_stamp(root: Path) -> dict[str, str] | None:
+def write_stamp(root: Path, written: Mapping[str, str]) -> None:
+    """Note that ``root`` holds ``written`` of this version's template."""
+    files.write_json(root / STAMP, {"schema": STAMP_SCHEMA, "version": __version__, "files": dict(sorted(written.items()))})
+
+
+def read_stamp(root: Path) -> Stamp | None:
+    """The stamp of a workspace; None where there is none, as in this repository."""
     path = root / STAMP
     if not path.is_file():
         return None
     try:
-        return dict(files.read_json(path)["files"])
+        said = files.read_json(path)
+        return Stamp(str(said["version"]), dict(said["files"]))
     except (ValueError, KeyError, TypeError):
         raise ConfigError(f"{path} is damaged", fix=f"rm {STAMP}") from None

@@ -113,6 +113,16 @@ class Tracker:
                     database.relocate(path, self._artifacts)
         return MlflowClient(self.uri)
 
+    def relocate(self) -> str:
+        """Point the workspace's own database at artifacts that moved along with it; what was done, as a sentence."""
+        path = self.workspace.state / "mlflow.db"
+        if database.sqlite_path(self.uri) != path or not path.is_file():
+            return f"MLflow at {self.shown} is not this workspace's own database; nothing to relocate"
+        with lease(self.workspace.state, "mlflow"):
+            rows = database.relocate(path, self._artifacts)
+        where = f"{self.workspace.relative(path)} looks for artifacts in {self._artifacts}"
+        return f"{where}: {rows} paths rewritten" if rows else f"{where}, where they are; nothing to relocate"
+
     @property
     def _artifacts(self) -> Path:
         return self.workspace.state / "mlartifacts"

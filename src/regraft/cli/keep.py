@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,15 +23,38 @@ def add_to(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder; with --upgrade a workspace.")],
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Bring the files that you left alone to the installed version.")] = False,
+) -> None:
     """Write a workspace of your own: flows, steps, a demo pipeline and DVC."""
     from regraft import template
     from regraft.workspace import Workspace
 
+    if upgrade:
+        _upgrade(Workspace.find(folder))
+        return
     written = template.init(folder)
     workspace = Workspace(folder.resolve())
     console.out.print(f"{len(written)} files in {folder}; pipelines: {', '.join(workspace.pipelines)}")
     console.out.print(f"[dim]next:[/] cd {folder} && python -m regraft.demo data/demo && regraft run demo")
+
+
+def _upgrade(workspace: Workspace) -> None:
+    from regraft import __version__, launch
+    from regraft.upgrade import merges, upgrade
+
+    with ExitStack() as held:  # no run is at work on the files
+        for name in workspace.pipelines:
+            held.enter_context(launch.run_lock(workspace, name, wait=False))
+        found = upgrade(workspace.root)
+    for path in (*found.written, *found.removed):
+        console.out.print(f"  {'written' if path in found.written else 'removed'}  {escape(path)}")
+    for item, command in zip(found.left, merges(found), strict=True):
+        console.out.print(f"  [yellow]yours[/]    {escape(str(item))}\n           [dim]next:[/] {escape(command)}")
+    total = len(found.written) + len(found.removed)
+    console.out.print(f"{total} files brought from regraft {found.before} to {__version__}, {len(found.left)} left for you to merge")
+    console.out.print("[dim]next:[/] regraft dvc && regraft doctor")
 
 
 def dvc(
@@ -65,6 +89,7 @@ def dvc(
 
 def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Set corrupted outputs and cache objects aside first.")] = False,
+    relocate: Annotated[bool, typer.Option("--relocate", help="Point MLflow's artifact paths at the moved workspace first.")] = False,
     json: Json = False,
 ) -> None:
     """Examine the workspace, the libraries and the stores; exit 8 if something is broken."""
@@ -75,10 +100,10 @@ def doctor(
     try:
         workspace = Workspace.find()
     except ConfigError:
-        if repair:
+        if repair or relocate:
             raise
         workspace = None
-    repaired = _repair(workspace) if repair and workspace else []
+    repaired = [*(_repair(workspace) if repair and workspace else []), *(_relocate(workspace) if relocate and workspace else [])]
     if not json:
         for sentence in repaired:
             console.out.print(f"[yellow]repaired[/]  {escape(sentence)}")
@@ -96,9 +121,14 @@ def doctor(
     sys.exit(8 if bad else 0)
 
 
+def _relocate(workspace: Workspace) -> list[str]:
+    from regraft.tracking import Tracker
+
+    return [Tracker(workspace).relocate()]
+
+
 def _repair(workspace: Workspace) -> list[str]:
     """:func:`regraft.integrity.repair` while no run is at work, and none can start."""
-    from contextlib import ExitStack
 
     from regraft import integrity, launch
 

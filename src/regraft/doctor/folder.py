@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from regraft import dvc, integrity, standing
+from regraft import dvc, integrity, standing, upgrade
 from regraft import template as templates
 from regraft.doctor.check import Check, State, verdict
 from regraft.errors import RegraftError
@@ -107,7 +107,8 @@ def template(workspace: Workspace) -> Iterator[Check]:
     found = templates.drift(workspace.root)
     said = "; ".join(map(str, found))
     if any(item.by != "you" for item in found):
-        yield Check("template", "warn", said, "regraft init ../fresh && diff -ru ../fresh .")
+        fix = "regraft init --upgrade ." if (workspace.root / templates.STAMP).is_file() else "regraft init ../fresh && diff -ru ../fresh ."
+        yield Check("template", "warn", "; ".join(filter(None, [upgrade.behind(workspace.root), said])), fix)
     else:
         yield Check("template", "ok", said or "the workspace's code is the installed library's")
 

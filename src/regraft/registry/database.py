@@ -63,23 +63,27 @@ def _without_syncing(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode=MEMORY")
 
 
-def relocate(path: Path, artifacts: Path) -> int:
-    """Point a database whose artifacts moved along with it to ``artifacts``; returns the rows rewritten."""
+def moved_from(path: Path, artifacts: Path) -> str | None:
+    """The ``file://`` folder that the database looks for artifacts in, where that is not ``artifacts``."""
     with _connected(path) as database:
         row = database.execute("SELECT artifact_location FROM experiments WHERE name LIKE 'regraft/%' LIMIT 1").fetchone()
-        now = artifacts.as_uri()
-        before, found, _ = row[0].rpartition(f"/{artifacts.name}/") if row else ("", "", "")
-        old = before + found.rstrip("/")
-        if not found or not old.startswith("file://") or old == now:
-            return 0
-        rewritten = 0
-        with database:  # one transaction
-            for table, column in LOCATIONS:
-                rewritten += database.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
-                    (now, len(old) + 1, len(old) + 1, old + "/"),
-                ).rowcount
-        return rewritten
+    before, found, _ = row[0].rpartition(f"/{artifacts.name}/") if row else ("", "", "")
+    old = before + found.rstrip("/")
+    return old if found and old.startswith("file://") and old != artifacts.as_uri() else None
+
+
+def relocate(path: Path, artifacts: Path) -> int:
+    """Point a database whose artifacts moved along with it to ``artifacts``; returns the rows rewritten."""
+    old, now, rewritten = moved_from(path, artifacts), artifacts.as_uri(), 0
+    if old is None:
+        return 0
+    with _connected(path) as database, database:  # one transaction
+        for table, column in LOCATIONS:
+            rewritten += database.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                (now, len(old) + 1, len(old) + 1, old + "/"),
+            ).rowcount
+    return rewritten
 
 
 def read_aliases(path: Path, model: str) -> dict[str, str]:
