@@ -90,8 +90,7 @@ def _records(tracker: Tracker, run: TrackedRun) -> dict[str, dict[str, Any]]:
     with tracker.store() as client:
         if not client.list_artifacts(run.run_id, "records"):
             return {}
-        uri = client.get_run(run.run_id).info.artifact_uri
-    folder = tracker.fetch(f"{uri}/records", tracker.workspace.scratch / "downloads" / f"{run.name}-records")
+    folder = tracker.download(run, "records")
     return {path.stem: files.read_json(path) for path in sorted(folder.glob("*.json"))}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from regraft.card.facts import ByClass, Facts, flat, model_digest, wilson
+from regraft.card.facts import ByClass, Facts, flat, model_digest, share
 from regraft.card.render import Said, card, lines
 from regraft.card.verify import mismatches
 from regraft.gates.verdict import Measured
@@ -87,10 +87,10 @@ def test_a_card_without_records_and_words_says_what_it_does_not_know():
     ("hits", "n", "low", "high"), [(14, 15, 0.701835, 0.988133), (0, 10, 0.0, 0.277533), (10, 10, 0.722467, 1.0)]
 )  # closed form, z = 1.959964
 def test_shares_have_wilson_s_interval(hits, n, low, high):
-    found = wilson(hits, n)
+    found = share(hits, n)
     assert found is not None
     assert (found.low, found.high) == (pytest.approx(low, abs=1e-5), pytest.approx(high, abs=1e-5))
-    assert wilson(0, 0) is None
+    assert share(0, 0) is None
 
 
 def test_parameters_are_told_flat_and_named_things_by_their_names():

@@ -17,6 +17,7 @@ from regraft.gates.bootstrap import interval, replicates
 from regraft.gates.metrics import scores
 from regraft.gates.paired import Predictions, align
 from regraft.gates.policy import Case
+from regraft.gates.proportions import wilson
 from regraft.gates.verdict import Measured, render, rounded
 from regraft.registry.store import Entry
 
@@ -36,11 +37,11 @@ class ByClass:
 
     @property
     def precision(self) -> Measured | None:
-        return wilson(self.hits, self.named)
+        return share(self.hits, self.named)
 
     @property
     def recall(self) -> Measured | None:
-        return wilson(self.hits, self.rows)
+        return share(self.hits, self.rows)
 
     @property
     def f1(self) -> float:
@@ -125,14 +126,12 @@ def _by_class(predictions: Predictions, labels: Sequence[str]) -> Iterator[ByCla
         yield ByClass(label, rows[label], named[label], hits[label])
 
 
-def wilson(hits: int, n: int) -> Measured | None:
-    """A share and its score interval (Wilson 1927, "Probable Inference"), or None of nothing."""
-    from scipy.stats import binomtest
-
+def share(hits: int, n: int) -> Measured | None:
+    """A share and its score interval, or None of nothing."""
     if n == 0:
         return None
-    ends = binomtest(hits, n).proportion_ci(CONFIDENCE, method="wilson")
-    return Measured(rounded(hits / n), rounded(float(ends.low)), rounded(float(ends.high)), 0.0, CONFIDENCE)
+    low, high = wilson(hits, n, CONFIDENCE)
+    return Measured(rounded(hits / n), rounded(low), rounded(high), 0.0, CONFIDENCE)
 
 
 # --- lineage -----------------------------------------------------------------------------------------------------
