@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,7 @@ def test_a_missing_mlflow_is_seen_although_the_workspace_has_a_folder_of_that_na
 def test_a_python_outside_the_range_is_bad(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 10, 4))
     check = only(installation.python())
-    assert (check.state, check.message.startswith("3.10.4; regraft 0.1.0 needs ")) == ("bad", True)
+    assert (check.state, check.message.startswith(f"3.10.4; regraft {version('regraft')} needs ")) == ("bad", True)
 
 
 @pytest.mark.parametrize(("value", "state"), [("true", "ok"), ("1", "ok"), ("false", "warn")])
