@@ -17,5 +17,7 @@ html_theme = "furo"
 html_title = f"regraft {release}"
 html_show_copyright = False
 html_copy_source = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 pygments_style = "friendly"
 pygments_dark_style = "native"
