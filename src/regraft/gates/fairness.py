@@ -10,7 +10,7 @@ intervals hold together; then the largest gap lies between the largest low end a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
@@ -136,10 +136,8 @@ def _said(model: str, asked: Fairness, gap: Gap) -> str:
     """The two groups and the gap, without what follows for the gate."""
     held, rates = gap.measured, " and ".join(f"{words.number(group.rate)} on {group.name}" for group in (gap.above, gap.below))
     end = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}[gap.outcome]
-    said = (
-        f"{words.MODELS[model]} has {_called(asked)} {rates}, a gap of {words.number(held.value)} ({words.spread(held)}{words.shown(held)})"
-    )
-    return f"{said}, {end} the {words.number(held.threshold)} allowed"
+    said = f"{words.MODELS[model]} has {_called(asked)} {rates}, a gap of {words.number(held.value)}"
+    return f"{said} ({words.spread(held)}{words.shown(held)}), {end} the {words.number(held.threshold)} allowed"
 
 
 def _other(court: Court, asked: Fairness, gap: Gap) -> str:

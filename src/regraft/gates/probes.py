@@ -24,7 +24,7 @@ from regraft.config import PROBED, GateOptions
 from regraft.errors import EnvironmentFault
 from regraft.gates import words
 from regraft.gates.paired import Predictions
-from regraft.gates.power import POWER, detectable, more_rows
+from regraft.gates.power import POWER, detectable
 from regraft.gates.proportions import holm, quantile, tango_interval, two_sided, wilson
 from regraft.gates.verdict import Finding, Measured, Outcome, at_most, rounded
 
@@ -192,9 +192,8 @@ def _origin(probes: Probes, question: str, kind: str, candidate: str) -> str:
     """What was there before the adaptation, and what it added."""
     both, only_adapted, only_base = _together(probes, question, kind)
     if candidate == "adapted":
-        return (
-            f"{both:,} of these rows change with the un-adapted base too, {only_adapted:,} only since the adaptation, {only_base:,} no more"
-        )
+        added = f"{only_adapted:,} only since the adaptation"
+        return f"{both:,} of these rows change with the un-adapted base too, {added}, and {only_base:,} no longer do"
     return f"with adapted it is {both + only_adapted:,} rows, {both:,} of them the same"
 
 

@@ -39,9 +39,8 @@ def _place(workspace: Workspace, pipeline: str, named: str, key: str) -> Path:
     if path.is_file():
         return path
     shown = workspace.relative(workspace.pipeline_file(pipeline))
-    row = line_of(
-        read_yaml(workspace.pipeline_file(pipeline), shown)[1], [int(part) if part.isdigit() else part for part in key.split(".")]
-    )
+    node = read_yaml(workspace.pipeline_file(pipeline), shown)[1]
+    row = line_of(node, [int(part) if part.isdigit() else part for part in key.split(".")])
     here = [item.name for item in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, here, n=1)
     message = f"{key}: {named} is {'a folder' if path.is_dir() else 'not there'}"
