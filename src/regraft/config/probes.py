@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from math import prod
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from regraft.config.strict import Strict
 
@@ -75,14 +75,15 @@ class TemplateFile(Strict):
     tests: tuple[TemplateTest, ...] = Field(min_length=1)
     """Each with a name of its own."""
 
-    @model_validator(mode="after")
-    def _few_enough_and_told_apart(self) -> Self:
-        names = [test.name for test in self.tests]
+    @field_validator("tests")
+    @classmethod
+    def _few_enough_and_told_apart(cls, tests: tuple[TemplateTest, ...]) -> tuple[TemplateTest, ...]:
+        names = [test.name for test in tests]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"two tests are called {twice[0]!r}")
-        if (cases := sum(test.cases for test in self.tests)) > MOST_CASES:
+        if (cases := sum(test.cases for test in tests)) > MOST_CASES:
             raise ValueError(f"the tests make {cases:,} cases; {MOST_CASES:,} are the most")
-        return self
+        return tests
 
 
 class IdentityTerms(Strict):
@@ -94,9 +95,10 @@ class IdentityTerms(Strict):
     """Dimension -> group -> its words. The n-th word of a group is exchanged for the n-th of another; of a word that a group has
     twice, the first."""
 
-    @model_validator(mode="after")
-    def _groups_match(self) -> Self:
-        for dimension, groups in self.terms.items():
+    @field_validator("terms")
+    @classmethod
+    def _groups_match(cls, terms: dict[str, dict[str, tuple[Text, ...]]]) -> dict[str, dict[str, tuple[Text, ...]]]:
+        for dimension, groups in terms.items():
             sizes = {group: len(words) for group, words in groups.items()}
             if len(sizes) < 2:
                 raise ValueError(f"{dimension} has fewer than 2 groups, so nothing can be exchanged")
@@ -108,4 +110,4 @@ class IdentityTerms(Strict):
                 for word in words:
                     if seen.setdefault(word.lower(), group) != group:
                         raise ValueError(f"{dimension}: {word!r} stands in {seen[word.lower()]} and in {group}")
-        return self
+        return terms

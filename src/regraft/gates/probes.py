@@ -194,7 +194,7 @@ def _origin(probes: Probes, question: str, kind: str, candidate: str) -> str:
     if candidate == "adapted":
         added = f"{only_adapted:,} only since the adaptation"
         return f"{both:,} of these rows change with the un-adapted base too, {added}, and {only_base:,} no longer do"
-    return f"with adapted it is {both + only_adapted:,} rows, {both:,} of them the same"
+    return f"with adapted it is {both + only_adapted:,} rows" + (f", {both:,} of them the same" if both else "")
 
 
 def _together(probes: Probes, question: str, kind: str) -> tuple[int, int, int]:
