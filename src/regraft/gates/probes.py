@@ -79,14 +79,18 @@ class Probes:
 
     def failed(self, gate: str, model: str) -> dict[str, dict[str, bool]]:
         """Test -> row -> whether one of its variants got a wrong answer, by tests and rows as they were made."""
-        said, found = self.answers[model], dict[str, dict[str, bool]]()
+        found: dict[str, dict[str, bool]] = {}
         for i, named in enumerate(self.gates):
             if named == gate:
-                changed = said.preds[i] != said.before[i]
-                wrong = {"same": changed, "different": not changed, "label": said.preds[i] != self.labels[i]}[self.expects[i]]
                 rows = found.setdefault(self.kinds[i], {})
-                rows[self.ids[i]] = rows.get(self.ids[i], False) or wrong
+                rows[self.ids[i]] = rows.get(self.ids[i], False) or self.wrong(i, model)
         return found
+
+    def wrong(self, i: int, model: str) -> bool:
+        """Whether variant ``i`` got another answer than it should."""
+        said = self.answers[model]
+        changed = said.preds[i] != said.before[i]
+        return {"same": changed, "different": not changed, "label": said.preds[i] != self.labels[i]}[self.expects[i]]
 
     def unusable(self, gate: str, model: str) -> list[str]:
         """Rows with a variant whose probability is not finite, as a sentence names them."""
@@ -155,7 +159,7 @@ def _judged(court: Court, gate: GateOptions, budget: float, min_rows: int) -> Fi
         return _words_only(question, court.n, "inconclusive", f"{_too_few(question, failed, min_rows)}.")
     worst = settling(found)
     said = f"{_said(question, court.candidate, worst)}; {_origin(probes, question, worst.kind, court.candidate)}"
-    said += f"; {_family(found, small)}" if len(found) + len(small) > 1 else ""
+    said += f"; {_family(question, found, small)}" if len(found) + len(small) > 1 else ""
     said += f"; {words.undecided(worst.n, worst.measured)}" if worst.outcome == "inconclusive" else ""
     return _finding(question, worst.measured, worst.n, worst.outcome, f"{said}.")
 
@@ -207,12 +211,12 @@ def _together(probes: Probes, question: str, kind: str) -> tuple[int, int, int]:
     )
 
 
-def _family(found: Sequence[Rate], small: Mapping[str, int]) -> str:
+def _family(question: str, found: Sequence[Rate], small: Mapping[str, int]) -> str:
     parts = []
     for outcome, word in (("fail", "above"), ("inconclusive", "open"), ("pass", "within")):
         if names := [rate.kind for rate in found if rate.outcome == outcome]:
             parts.append(f"{len(names)} {word}" + (f" ({', '.join(names)})" if outcome != "pass" else ""))
-    said = f"of {len(found)} test{'s' * (len(found) != 1)} {', '.join(parts)}"
+    said = f"of {len(found)} {'test' if question == 'robustness' else 'dimension'}{'s' * (len(found) != 1)} {', '.join(parts)}"
     few = ", ".join(f"{kind} ({rows:,} rows)" for kind, rows in small.items())
     return f"{said}; too few rows for {few}" if small else said
 
