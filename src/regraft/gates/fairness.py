@@ -21,6 +21,7 @@ import numpy as np
 from regraft.config import Fairness, GateOptions
 from regraft.gates import words
 from regraft.gates.power import POWER, detectable
+from regraft.gates.probes import such_rows
 from regraft.gates.proportions import wilson
 from regraft.gates.slices import MISSING, members
 from regraft.gates.verdict import Finding, Measured, Outcome, at_most, rounded
@@ -116,7 +117,7 @@ def fairness(court: Court, gate: GateOptions) -> Finding:
     if small := [group for group in every if group.n < asked.min_rows]:
         said += f", {len(small)} with too few rows ({sum(group.n for group in small):,} in all) not judged"
     said += f"; {_other(court, asked, gap)}"
-    said += f"; {words.undecided(n, found)}" if gap.outcome == "inconclusive" else ""
+    said += f"; {such_rows(n, found)}" if gap.outcome == "inconclusive" else ""
     return Finding("fairness", None, None, found.value, found.low, found.high, found.threshold, n, gap.outcome, f"{said}.")
 
 

@@ -160,7 +160,7 @@ def _judged(court: Court, gate: GateOptions, budget: float, min_rows: int) -> Fi
     worst = settling(found)
     said = f"{_said(question, court.candidate, worst)}; {_origin(probes, question, worst.kind, court.candidate)}"
     said += f"; {_family(question, found, small)}" if len(found) + len(small) > 1 else ""
-    said += f"; {words.undecided(worst.n, worst.measured)}" if worst.outcome == "inconclusive" else ""
+    said += f"; {such_rows(worst.n, worst.measured)}" if worst.outcome == "inconclusive" else ""
     return _finding(question, worst.measured, worst.n, worst.outcome, f"{said}.")
 
 
@@ -181,6 +181,11 @@ def templates(court: Court, gate: GateOptions) -> Finding:
     told = [f"{kind} ({sum(failed[kind].values()):,} of {len(failed[kind]):,})" for kind in worst[: words.NAMED]]
     said += f"; {', '.join(told)}" + (f" and {len(worst) - len(told)} more tests" if len(worst) > len(told) else "") if told else ""
     return _finding("templates", found, n, outcome, f"{said}.")
+
+
+def such_rows(n: int, found: Measured) -> str:
+    """What an open question asks for: more rows of those that it is about, not of any."""
+    return words.undecided(n, found).replace("more test rows", "more such rows")
 
 
 def _said(question: str, model: str, rate: Rate) -> str:

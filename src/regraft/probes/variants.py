@@ -3,7 +3,7 @@
 - Invariance tests change a test row in a way that says nothing (Ribeiro et al. 2020, CheckList, section 2.2).
 - Counterfactuals exchange all identity terms of one dimension in a test row, each for the next group's word at the same
   place of the list; k groups make k - 1 rounds (Garg et al. 2019, section 3). Words are matched whole, in any capitals,
-  and keep theirs. Grammar is not looked at: "a Christian" becomes "a atheist".
+  and keep theirs. Grammar is not looked at: "a Christian" becomes "a Atheist".
 - Templates are filled with every combination of their slots' values.
 
 What is drawn is a function of seed, row id and test, so that another row in the data changes no variant.
