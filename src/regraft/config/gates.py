@@ -76,7 +76,7 @@ class Robustness(Strict):
 
     max_failure_rate: float = Field(gt=0, lt=1)
     """Share of the changed rows that get another answer; the whole interval of every test must lie at or below it."""
-    tests: tuple[Invariance, ...] = Field(("typos", "case", "punctuation", "whitespace", "length"), min_length=1)
+    tests: tuple[Invariance, ...] = ("typos", "case", "punctuation", "whitespace", "length")
     """`typos`: two neighbouring letters swapped; `case`: no capitals, or nothing else; `punctuation`: the last mark taken away or
     added; `whitespace`: a line break for a blank; `length`: one more sentence."""
     sentence: str = Field("Thank you.", min_length=1)
@@ -86,8 +86,8 @@ class Robustness(Strict):
 
     @model_validator(mode="after")
     def _each_test_once(self) -> Self:
-        if len(set(self.tests)) < len(self.tests):
-            raise ValueError("a test stands twice in `tests`")
+        if not self.tests or len(set(self.tests)) < len(self.tests):
+            raise ValueError("a test stands twice in `tests`" if self.tests else "`tests` is empty; take it out for all of them")
         return self
 
 
