@@ -73,9 +73,10 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any]) -> De
     answers, problem = _champion_answers(run, tracker, scores, now) if now else (None, None)
     evidence = run.workspace.scratch / "evidence" / run.name
     gates, seed = resolved["gates"], resolved["seed"]
+    probes = run.workspace.artifacts(run.pipeline, "probes") / "out"
     rows, asked = question(gates, seed, scores, now)
     decisions = FileLedger(run.workspace.state).record(rows, asked, pipeline=run.pipeline, run=run.name)
-    verdict = decide(run.pipeline, gates, seed, scores, now, answers, problem, evidence, decisions)
+    verdict = decide(run.pipeline, gates, seed, scores, now, answers, problem, evidence, decisions, probes)
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
     return decision

@@ -2,7 +2,7 @@
 
 An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and what it said::
 
-    predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
+    predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   probes.parquet   decision.json
     measurements.json   negative_flips.csv   verdict.json
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
@@ -13,6 +13,7 @@ slices, no measurements and no power; they are judged as they were then.
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -27,13 +28,15 @@ from regraft.errors import ConfigError, EnvironmentFault
 from regraft.gates.court import Court
 from regraft.gates.measurements import measurements
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, hear
+from regraft.gates.probes import Probes
 from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows, Verdict, render
+from regraft.probes import store as probes
 from regraft.score import predictions
 from regraft.score.predictions import Table
 
 SCHEMA = 2
-DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
+DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "probes.parquet", "predictions/champion.parquet")
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def decide(
     champion_problem: str | None,
     evidence: Path,
     decisions: int | None = None,
+    probes_out: Path | None = None,
 ) -> Verdict:
     """Write the evidence of one decision and return its verdict; the same arguments leave the same bytes.
 
@@ -70,6 +74,7 @@ def decide(
     :param champion_predictions: the champion's answers on the same rows; None without a champion or with a problem.
     :param champion_problem: why the champion could not be scored, in words for the verdict.
     :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
+    :param probes_out: the ``out`` folder of the step ``probes``, where a gate needs it.
     """
     sources = {model: scores_out / f"{model}.parquet" for model in MUST_BE_FINITE}
     if champion and champion_predictions:
@@ -84,6 +89,8 @@ def decide(
     tables = {model: predictions.read(_file(evidence, model)) for model in sources}
     policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
     slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
+    _require_labels(policy.gates, labels)
+    probed = probes.keep(probes_out, evidence, policy.gates)
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -95,12 +102,13 @@ def decide(
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
+        **({"probes": files.sha256_file(evidence / probes.NAME)} if probed else {}),
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
-    case = _case(decision, tables, slices)
+    case = _case(decision, tables, slices, probed)
     verdict, court = hear(case)
     files.write_text(evidence / "measurements.json", _measured(case, court))
     if court and "champion" in court.paired.preds:
@@ -128,7 +136,8 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     decision = files.read_json(path)
     tables = {model: predictions.read(_unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(_unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
-    return _case(decision, tables, slices), tables
+    probed = probes.read(_unchanged(evidence / probes.NAME, sha)) if (sha := decision.get("probes")) else None
+    return _case(decision, tables, slices, probed), tables
 
 
 def rehear(evidence: Path) -> Hearing:
@@ -157,7 +166,7 @@ def _measured(case: Case, court: Court | None) -> str:
 
 def _keep_slices(source: Path, target: Path, gates: Sequence[GateOptions]) -> SliceTable | None:
     """Copy what gates slice by, and what was discovered, into the evidence; other columns of the data stay where they are."""
-    asked = {column for gate in gates for column in gate.slices or ()}
+    asked = {column for gate in gates for column in gate.columns}
     if not source.is_file():
         if asked:
             raise EnvironmentFault(
@@ -171,6 +180,15 @@ def _keep_slices(source: Path, target: Path, gates: Sequence[GateOptions]) -> Sl
     target.parent.mkdir(parents=True, exist_ok=True)
     write_table(target, {"id": table.ids, **kept})
     return SliceTable(table.ids, kept)
+
+
+def _require_labels(gates: Sequence[GateOptions], labels: Sequence[str]) -> None:
+    """A rate is about a label that some row has; ConfigError where it is not."""
+    asked = [gate.fairness.label for gate in gates if gate.fairness and gate.fairness.label is not None]
+    if absent := [label for label in asked if label not in labels]:
+        near = difflib.get_close_matches(absent[0], labels, n=1)
+        guess = f"; did you mean {near[0]}?" if near else f"; they have {', '.join(labels)}"
+        raise ConfigError(f"gates: fairness.label: no labelled row has the label {absent[0]!r}{guess}")
 
 
 def _read_slices(path: Path) -> SliceTable:
@@ -197,9 +215,9 @@ def rebuild(evidence: Path) -> str:
     return render(rejudge(evidence)[1])
 
 
-def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None) -> Case:
+def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, probed: Probes | None) -> Case:
     gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
-    return Case(
+    case = Case(
         pipeline=decision["pipeline"],
         policy=Policy(gates, decision["seed"], decision["resamples"], decision.get("power")),
         digests=decision["digests"],
@@ -209,7 +227,11 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         champion_problem=decision["champion_problem"],
         slices=slices,
         decisions=decision.get("decisions"),
+        probes=probed,
     )
+    if probed:
+        probed.check(case.predictions)
+    return case
 
 
 def _file(evidence: Path, model: str) -> Path:

@@ -22,6 +22,14 @@ from regraft.gates.policy import Case
 from regraft.gates.verdict import Finding, Verdict, rounded
 
 SCHEMA = 1
+BUDGETS = {
+    "negative_flips": "negative flips",
+    "robustness": "robustness, on the test that decides",
+    "counterfactual": "counterfactual flips, in the dimension that decides",
+    "templates": "cases of the templates that come out wrong",
+    "fairness": "the largest gap between groups",
+}
+"""Gates whose interval has to lie below their threshold -> how a change of it begins."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +193,8 @@ def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
 
 def _remedy(finding: Finding) -> str:
     """What an open question without a number asks for."""
+    if finding.gate in BUDGETS and finding.against is None:
+        return "test rows that it can be asked of"
     if finding.gate == "slices" and finding.metric:  # without one, the other model is what is missing
         return "more test rows"
     return "a champion that can be scored" if finding.against == "champion" else "another metric"
@@ -193,8 +203,8 @@ def _remedy(finding: Finding) -> str:
 def _change(finding: Finding, value: float, low: float, high: float, threshold: float) -> str:
     """What it would take for one measured finding to come out otherwise."""
     number = words.number
-    if finding.gate == "negative_flips":
-        return _flips_change(finding.outcome, low, high, threshold)
+    if finding.gate in BUDGETS:
+        return _budget_change(BUDGETS[finding.gate], finding.outcome, low, high, threshold)
     against = f"against {words.MODELS[finding.against]}" if finding.against else f"against the floor of {number(threshold)}"
     part = " on the slice that decides" if finding.gate == "slices" else ""
     what = f"{words.METRICS[finding.metric or 'macro_f1']} {against}{part}"
@@ -211,8 +221,10 @@ def _change(finding: Finding, value: float, low: float, high: float, threshold: 
             return f"{what}: adapted is {chosen} all of its interval lies above 0; it measured {number(value)}, low end {number(low)}."
 
 
-def _flips_change(outcome: str, low: float, high: float, budget: float) -> str:
+def _budget_change(what: str, outcome: str, low: float, high: float, budget: float) -> str:
     if outcome == "pass":
-        return f"negative flips: within the budget with {words.percent(budget - high)} of the rows to spare."
+        return f"{what}: within the budget with {words.percent(budget - high)} to spare."
+    if low == high:
+        return f"{what}: {words.percent(low)} would have to lie at or below {words.percent(budget)}."
     interval = f"{words.percent(low)} to {words.percent(high)}"
-    return f"negative flips: the whole interval, now {interval}, would have to lie at or below {words.percent(budget)}."
+    return f"{what}: the whole interval, now {interval}, would have to lie at or below {words.percent(budget)}."

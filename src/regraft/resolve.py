@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from regraft import base_model, files
-from regraft.config import PipelineContext, PipelineOptions
+from regraft.config import PROBED, PipelineContext, PipelineOptions
 from regraft.data.sources import encoding_problem
 from regraft.errors import ConfigError, Problem
 from regraft.workspace import Workspace
@@ -110,7 +110,7 @@ def load_pipeline(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> 
     try:
         return PipelineOptions.model_validate(value)
     except ValidationError as error:
-        problems = [_blamed(_problem(item, shown, node), sets) for item in error.errors()]
+        problems = [_blamed(problem_of(item, shown, node), sets) for item in error.errors()]
     raise faulty(problems)
 
 
@@ -150,12 +150,12 @@ def _item(values: list[Any], index: str, key: str) -> Any:
     return values[int(index)]
 
 
-def _problem(item: Any, shown: str, node: yaml.Node) -> Problem:
+def problem_of(item: Any, shown: str, node: yaml.Node, model: type[BaseModel] = PipelineOptions) -> Problem:
     """One pydantic error in the words of someone who edits YAML."""
     where = list(item["loc"])
     key = ".".join(map(str, where))
     if item["type"] == "extra_forbidden":
-        known = _fields(PipelineOptions, where[:-1])
+        known = _fields(model, where[:-1])
         near = difflib.get_close_matches(str(where[-1]), known, n=1)
         message = f"{key}: unknown; " + (f"did you mean {near[0]}?" if near else f"here regraft reads {', '.join(known)}")
         rule = "known keys only"
@@ -232,7 +232,8 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         raise ConfigError(f"data.contract: {options.data.contract} is not there; create it or leave the key out")
     else:
         contract = default_contract(options.task)
-    context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract)
+    probes = _probe_files(workspace, name, options)
+    context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract, probes)
     return {
         "schema": RESOLVED_SCHEMA,
         "pipeline": name,
@@ -242,6 +243,14 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         **options.model_dump(mode="json", include={"card", "notify"}, exclude_none=True),  # no step reads them
         **{step.name: step.config.of(context).model_dump(mode="json") for step in workspace.steps if step.asked(options)},
     }
+
+
+def _probe_files(workspace: Workspace, name: str, options: PipelineOptions) -> dict[str, Any]:
+    if not any(gate.question in PROBED for gate in options.gates):
+        return {}
+    from regraft.probes.files import read_probe_files
+
+    return read_probe_files(workspace, name, options)
 
 
 def render(resolved: Mapping[str, Any]) -> str:

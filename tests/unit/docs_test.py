@@ -16,7 +16,7 @@ from snippets import PAGES, ROOT, Block, blocks, missing
 from typer.main import get_command
 
 from regraft.cli import with_verbs
-from regraft.config import PipelineOptions
+from regraft.config import PipelineOptions, TemplateFile
 from regraft.schema import schema
 
 EVERY = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs" / "decisions").glob("*.md")))
@@ -87,6 +87,9 @@ def test_every_yaml_snippet_is_valid(block: Block):
     value = yaml.safe_load(block.text)
     if "apiVersion" in value:
         jsonschema.validate(value, schema("contract"))
+        return
+    if "tests" in value:
+        assert TemplateFile.model_validate(value)
         return
     full = {**LEAST, **value}
     jsonschema.validate(full, schema("pipeline"))

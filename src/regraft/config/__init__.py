@@ -1,6 +1,18 @@
 """The options of a pipeline file: typed, defaulted, documented, and importable without torch."""
 
-from regraft.config.gates import DEFAULT_GATES, DISCOVERED_SLICES, GateOptions, Holdout, NegativeFlips
+from regraft.config.gates import (
+    DEFAULT_GATES,
+    DISCOVERED_SLICES,
+    PROBED,
+    Counterfactual,
+    Fairness,
+    GateOptions,
+    Holdout,
+    Invariance,
+    NegativeFlips,
+    Robustness,
+    Templates,
+)
 from regraft.config.pipeline import (
     HUB,
     CardOptions,
@@ -16,26 +28,37 @@ from regraft.config.pipeline import (
     TaskOptions,
     listed,
 )
+from regraft.config.probes import SLOT, IdentityTerms, TemplateFile, TemplateTest
 from regraft.config.strict import Strict
 
 __all__ = [
     "DEFAULT_GATES",
     "DISCOVERED_SLICES",
     "HUB",
+    "PROBED",
+    "SLOT",
     "CardOptions",
+    "Counterfactual",
     "DataOptions",
+    "Fairness",
     "FinetuneOptions",
     "GateOptions",
     "Holdout",
+    "IdentityTerms",
+    "Invariance",
     "NegativeFlips",
     "NotifyOptions",
     "Paths",
     "PipelineContext",
     "PipelineOptions",
     "PretrainOptions",
+    "Robustness",
     "SplitOptions",
     "StepConfig",
     "Strict",
     "TaskOptions",
+    "TemplateFile",
+    "TemplateTest",
+    "Templates",
     "listed",
 ]

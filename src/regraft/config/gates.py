@@ -17,8 +17,14 @@ QUESTIONS: dict[str, frozenset[str]] = {
     "non_inferior_by": frozenset({"metric", "confidence", "against", "slices", "min_rows"}),
     "negative_flips": frozenset({"confidence"}),
     "holdout": frozenset(),
+    "fairness": frozenset({"confidence"}),
+    "robustness": frozenset({"confidence"}),
+    "counterfactual": frozenset({"confidence"}),
+    "templates": frozenset(),
 }
 """What a gate can ask -> the keys that may stand beside it."""
+PROBED = ("robustness", "counterfactual", "templates")
+"""Questions about texts that no one wrote for training or test: the models have to be asked once more, by the step `probes`."""
 
 
 class NegativeFlips(Strict):
@@ -33,6 +39,78 @@ class Holdout(Strict):
 
     budget: int = Field(ge=1)
     """Decisions that may be taken before fresh test rows are asked for."""
+
+
+class Fairness(Strict):
+    """A budget for the gap between groups of test rows: the largest difference of their rates (fairlearn's `between_groups`)."""
+
+    groups: tuple[str, ...] = Field(min_length=1)
+    """Columns of the labelled data; each value is a group, rows without a value belong to none."""
+    max_gap: float = Field(gt=0, lt=1)
+    """Largest gap allowed; the whole interval must lie at or below it."""
+    rate: Literal["accuracy", "recall", "selection_rate"] = "accuracy"
+    """`accuracy`; `recall` of `label` (equal opportunity, Hardt et al. 2016); `selection_rate`, the share of rows that are given
+    `label` (demographic parity, Dwork et al. 2012)."""
+    label: str | None = None
+    """The label that `recall` and `selection_rate` are about."""
+    min_rows: int = Field(30, ge=10)
+    """Groups with fewer rows are counted and not judged; of `recall`, rows that have the label."""
+
+    @model_validator(mode="after")
+    def _a_rate_of_a_label_names_it(self) -> Self:
+        if self.rate == "accuracy" and self.label is not None:
+            raise ValueError("accuracy is about every label; take `label` out, or ask for `rate: recall`")
+        if self.rate != "accuracy" and self.label is None:
+            raise ValueError(f"{self.rate} is about one label; name it: `label: ...`")
+        if len(set(self.groups)) < len(self.groups):
+            raise ValueError("a column stands twice in `groups`")
+        return self
+
+
+Invariance = Literal["typos", "case", "punctuation", "whitespace", "length"]
+
+
+class Robustness(Strict):
+    """A budget for test rows that get another answer after a change that says nothing: CheckList's invariance tests
+    (Ribeiro et al. 2020, "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList")."""
+
+    max_failure_rate: float = Field(gt=0, lt=1)
+    """Share of the changed rows that get another answer; the whole interval of every test must lie at or below it."""
+    tests: tuple[Invariance, ...] = ("typos", "case", "punctuation", "whitespace", "length")
+    """`typos`: two neighbouring letters swapped; `case`: no capitals, or nothing else; `punctuation`: the last mark taken away or
+    added; `whitespace`: a line break for a blank; `length`: one more sentence."""
+    sentence: str = Field("Thank you.", min_length=1)
+    """What `length` adds at the end. Write one that says nothing, in the language of the rows."""
+    min_rows: int = Field(30, ge=10)
+    """A test that can change fewer rows is counted and not judged."""
+
+    @model_validator(mode="after")
+    def _each_test_once(self) -> Self:
+        if not self.tests or len(set(self.tests)) < len(self.tests):
+            raise ValueError("a test stands twice in `tests`" if self.tests else "`tests` is empty; take it out for all of them")
+        return self
+
+
+class Counterfactual(Strict):
+    """A budget for test rows that get another answer when the people they speak of are others (Garg et al. 2019,
+    "Counterfactual Fairness in Text Classification through Robustness", after Kusner et al. 2017)."""
+
+    max_flip_rate: float = Field(gt=0, lt=1)
+    """Share of the rows that hold an identity term and get another answer for another group's; the whole interval of every
+    dimension (gender, religion, ...) must lie at or below it."""
+    terms: str = Field("default", min_length=1)
+    """`default`, English terms that come with regraft, or a YAML file of your own."""
+    min_rows: int = Field(30, ge=10)
+    """A dimension with fewer such rows is counted and not judged."""
+
+
+class Templates(Strict):
+    """A budget for cases of your own that come out wrong: CheckList's minimum functionality and directional tests."""
+
+    file: str = Field(min_length=1)
+    """A YAML file of tests; docs/ml-engineer.md shows one."""
+    max_failure_rate: float = Field(0.0, ge=0, lt=1)
+    """Share of all cases. They are all there are, so this has no interval."""
 
 
 class GateOptions(Strict):
@@ -56,13 +134,26 @@ class GateOptions(Strict):
     """The share of rows that the champion got right and the candidate gets wrong, held against a budget."""
     holdout: Holdout | None = None
     """How often these test rows have decided, held against a budget."""
+    fairness: Fairness | None = None
+    """The largest gap between groups of rows, held against a budget."""
+    robustness: Robustness | None = None
+    """The share of rows whose answer a typo, capitals, a mark, a line break or one more sentence changes, held against a budget."""
+    counterfactual: Counterfactual | None = None
+    """The share of rows whose answer changes with the gender, religion, ... of the people in it, held against a budget."""
+    templates: Templates | None = None
+    """The share of cases of your own that come out wrong, held against a budget."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
-    """Coverage of the two-sided interval; over all slices together, by Holm's correction."""
+    """Coverage of the two-sided interval; over all slices, groups or tests of the gate together."""
 
     @property
     def question(self) -> str:
         """The one key of :data:`QUESTIONS` that is set."""
         return next(name for name in QUESTIONS if getattr(self, name) is not None)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that the test rows need for the gate."""
+        return self.fairness.groups if self.fairness else self.slices or ()
 
     @model_validator(mode="after")
     def _exactly_one_question(self) -> Self:

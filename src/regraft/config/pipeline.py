@@ -7,13 +7,13 @@ resolved file, so that a change under one key invalidates the steps that read it
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from regraft.config.gates import DEFAULT_GATES, GateOptions
+from regraft.config.gates import DEFAULT_GATES, PROBED, GateOptions
 from regraft.config.strict import Strict
 
 HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<inside>.+))?")
@@ -191,6 +191,14 @@ class PipelineOptions(Strict):
     seed: int = Field(17, ge=0, lt=2**31)
     """Everything random is a function of (seed, epoch, index)."""
 
+    @field_validator("gates")
+    @classmethod
+    def _rows_are_changed_in_one_way(cls, gates: tuple[GateOptions, ...]) -> tuple[GateOptions, ...]:
+        asked = [gate.question for gate in gates]
+        if twice := sorted({question for question in asked if question in PROBED and asked.count(question) > 1}):
+            raise ValueError(f"`{twice[0]}` stands there more than once; write one such gate with all its tests")
+        return gates
+
     @model_validator(mode="after")
     def _splits_are_given_or_dealt(self) -> Self:
         column = self.data.split
@@ -214,6 +222,8 @@ class PipelineContext:
     """Digest of the base model's files."""
     contract: dict[str, Any]
     """The parsed data contract."""
+    probes: Mapping[str, Any] = field(default_factory=dict)
+    """Question -> the content of the file that its gate names."""
 
 
 class StepConfig(Strict):

@@ -38,16 +38,17 @@ def slice_columns(names: Iterable[str], task: TaskOptions, taken: Iterable[str])
 
 def slice_problems(root: Path, options: PipelineOptions, shown: str) -> list[Problem]:
     """Columns that gates slice by and the labelled files do not have; ``shown`` is the pipeline file's path."""
-    if not any(gate.slices for gate in options.gates):
+    if not any(gate.columns for gate in options.gates):
         return []
     known = [*DISCOVERED_SLICES, *slice_columns(_columns(root, listed(options.data.labelled)), options.task, DISCOVERED_SLICES)]
     problems = []
     for position, gate in enumerate(options.gates):
-        for column in (name for name in gate.slices or () if name not in known):
+        key = f"gates.{position}.{'fairness.groups' if gate.fairness else 'slices'}"
+        for column in (name for name in gate.columns if name not in known):
             near = difflib.get_close_matches(column, known, n=1)
             guess = f"; did you mean {near[0]}?" if near else "."
-            message = f"gates.{position}.slices: the labelled rows have no column {column!r}{guess} Known: {', '.join(known)}"
-            where = {"file": shown, "column": f"gates.{position}.slices", "value": column}
+            message = f"{key}: the labelled rows have no column {column!r}{guess} Known: {', '.join(known)}"
+            where = {"file": shown, "column": key, "value": column}
             problems.append(Problem(message=message, rule="column exists", fix=f"edit {shown}", **where))
     return problems
 

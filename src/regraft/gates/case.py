@@ -12,6 +12,7 @@ from regraft.config import GateOptions
 from regraft.gates.bootstrap import RESAMPLES
 from regraft.gates.paired import Predictions
 from regraft.gates.power import POWER
+from regraft.gates.probes import Probes
 from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows
 
@@ -66,3 +67,5 @@ class Case:
     """What the test rows are sliced by."""
     decisions: int | None = None
     """How many different decisions were taken on these test rows, this one included; None: nobody counted."""
+    probes: Probes | None = None
+    """What adapted and base said of changed texts; None: nobody asked."""

@@ -15,6 +15,7 @@ from regraft.report import measure, words
 from regraft.report.evidence import Evidence
 from regraft.report.labels import LabelCurve
 from regraft.report.measure import Confusion, Estimate, Slice
+from regraft.report.probes import Probed, probed
 
 SCHEMA = 1
 DATA_COUNTS = {"contract": ("read", "accepted", "quarantined"), "corpus": ("train", "dev", "test", "documents", "heldout")}
@@ -52,6 +53,8 @@ class Report:
     """Column -> rows whose value has too few test rows to be a slice."""
     flips: tuple[flipping.Flips, ...]
     """Against the model that matters most first."""
+    probed: Probed | None
+    """Changed texts and groups, where a gate asked for them."""
     label_curve: LabelCurve | None
     data: dict[str, Any]
     steps: tuple[dict[str, Any], ...]
@@ -69,8 +72,8 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
     metrics = _metrics(verdict, policy.adaptation[0])
     confidence = policy.adaptation[1]
     estimates: tuple[Estimate, ...] = ()
-    if paired is not None:
-        court = Court(evidence.case, paired, candidate=candidate)
+    court = Court(evidence.case, paired, candidate=candidate) if paired is not None else None
+    if court:
         estimates = tuple(measure.estimates(court, list(dict.fromkeys((*metrics, "accuracy"))), confidence))
     rivals = _rivals(verdict, paired) if paired is not None and judged else []
     table = evidence.tables[candidate]
@@ -97,6 +100,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         slices=slices,
         small=small,
         flips=tuple(_flips(evidence, paired, candidate, rivals)) if paired is not None else (),
+        probed=probed(court, confidence, _texts(evidence)) if court and judged else None,
         label_curve=curve,
         data=_data(evidence),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
@@ -144,9 +148,14 @@ def _flips(evidence: Evidence, paired: Paired, candidate: str, rivals: Sequence[
         for model, table in evidence.tables.items()
         if model == candidate or model in rivals
     }
-    texts = dict(zip(evidence.test["id"], evidence.test["text"], strict=True)) if evidence.test else None
+    texts = _texts(evidence) or None
     for number, rival in enumerate(rivals):
         yield flipping.flips(paired, candidate, rival, answers, texts, most=20 if number == 0 else 0)
+
+
+def _texts(evidence: Evidence) -> dict[str, str]:
+    """Test row -> text; empty where the run kept none."""
+    return dict(zip(evidence.test["id"], evidence.test["text"], strict=True)) if evidence.test else {}
 
 
 def _data(evidence: Evidence) -> dict[str, Any]:

@@ -55,6 +55,10 @@ def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
                 "non_inferior_by": f"it is worse than {other} by more than is allowed",
                 "slices": f"on a part of the rows it is worse than {other} by more than is allowed",
                 "negative_flips": f"it gets too many rows wrong that {other} gets right",
+                "robustness": "its answers change too often with a typo, capitals or a mark",
+                "counterfactual": "its answers change too often with the people that a text speaks of",
+                "templates": "it gets cases wrong that it has to get right",
+                "fairness": "it serves one group of rows much worse than another",
             }.get(finding["gate"], "it misses a requirement")
         )
     return " and ".join(dict.fromkeys(reasons))

@@ -1,0 +1,166 @@
+"""How far apart a model's rates lie between groups of test rows.
+
+The gap is the largest difference of a rate between two groups of one column (fairlearn's ``MetricFrame.difference``,
+method "between_groups"): of accuracy, of one label's recall (equal opportunity, Hardt et al. 2016) or of its selection
+rate (demographic parity, Dwork et al. 2012). Two groups share no rows, so a difference has Newcombe's hybrid score
+interval (Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10), from
+Wilson's for each. All pairs of all columns of a gate are asked at (1 - confidence) / pairs (Bonferroni), so that their
+intervals hold together; then the largest gap lies between the largest low end and the largest high end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from regraft.config import Fairness, GateOptions
+from regraft.gates import words
+from regraft.gates.power import POWER, detectable
+from regraft.gates.probes import such_rows
+from regraft.gates.proportions import wilson
+from regraft.gates.slices import MISSING, members
+from regraft.gates.verdict import Finding, Measured, Outcome, at_most, rounded
+
+if TYPE_CHECKING:
+    from regraft.gates.court import Court
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows with one value of one column: of ``n`` that count for the rate, ``hits``."""
+
+    column: str
+    value: str
+    n: int
+    hits: int
+
+    @property
+    def rate(self) -> float:
+        return self.hits / self.n
+
+    @property
+    def name(self) -> str:
+        return f"{self.column} = {self.value} ({self.n:,} rows)"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The largest gap of a family of pairs: the group that is better off, the other one, and the gap."""
+
+    above: Group
+    below: Group
+    pairs: int
+    measured: Measured
+    outcome: Outcome
+
+
+def newcombe(one: Group, other: Group, confidence: float) -> tuple[float, float]:
+    """Interval of ``one.rate - other.rate``."""
+    (low, high), (low_other, high_other) = wilson(one.hits, one.n, confidence), wilson(other.hits, other.n, confidence)
+    difference = one.rate - other.rate
+    down = sqrt((one.rate - low) ** 2 + (high_other - other.rate) ** 2)
+    up = sqrt((high - one.rate) ** 2 + (other.rate - low_other) ** 2)
+    return difference - down, difference + up
+
+
+def groups(court: Court, model: str, asked: Fairness) -> list[Group]:
+    """Every group of every column, by column and value, of at least one row that counts; rows without a value are in none."""
+    table, paired = court.case.slices, court.paired
+    truth, said = paired.truth, paired.preds[model]
+    counted, hit = np.ones(len(truth), dtype=bool), said == truth
+    if asked.label is not None:
+        place = paired.classes.index(asked.label)
+        counted, hit = (truth == place, hit) if asked.rate == "recall" else (counted, said == place)
+    found = []
+    for part in members(paired, table, asked.groups) if table else ():
+        rows = part.rows & counted
+        if part.value != MISSING and rows.any():
+            found.append(Group(part.column, part.value, int(rows.sum()), int((rows & hit).sum())))
+    return found
+
+
+def largest_gap(found: Sequence[Group], max_gap: float, confidence: float) -> Gap | None:
+    """Over all pairs of groups of one column; None where no column has two groups."""
+    pairs = [(a, b) if a.rate >= b.rate else (b, a) for a, b in combinations(found, 2) if a.column == b.column]
+    if not pairs:
+        return None
+    each = 1 - (1 - confidence) / len(pairs)
+    ends = [newcombe(above, below, each) for above, below in pairs]
+    above, below = max(pairs, key=lambda pair: pair[0].rate - pair[1].rate)
+    error = sqrt(sum(max(g.hits, 1) / g.n * (1 - min(g.rate, 1 - 1 / g.n)) / g.n for g in (above, below)))
+    low, high = max(0.0, *(low for low, _ in ends)), max(high for _, high in ends)
+    effect = detectable(error, each)
+    asked = Measured(rounded(above.rate - below.rate), rounded(low), rounded(high), rounded(max_gap), confidence, POWER, rounded(effect))
+    return Gap(above, below, len(pairs), asked, at_most(asked))
+
+
+def fairness(court: Court, gate: GateOptions) -> Finding:
+    """The largest gap between groups, of the candidate."""
+    asked = gate.fairness
+    assert asked is not None
+    if _absent(court, asked):
+        return _open(court, f"no test row is labelled {asked.label!r}, so there is no {_called(asked)}")
+    every = groups(court, court.candidate, asked)
+    large = [group for group in every if group.n >= asked.min_rows]
+    gap = largest_gap(large, asked.max_gap, gate.confidence)
+    if gap is None:
+        told = ", ".join(group.name for group in every[: words.NAMED]) + (" and more" if len(every) > words.NAMED else "")
+        said = f"fewer than 2 groups of {' or '.join(asked.groups)} have {asked.min_rows} rows that count for {_called(asked)}"
+        return _open(court, f"{said}: {told or 'there is none'}")
+    n, found = gap.above.n + gap.below.n, gap.measured
+    said = f"{_said(court.candidate, asked, gap)}; the largest gap of {len(large)} groups"
+    if small := [group for group in every if group.n < asked.min_rows]:
+        said += f", {len(small)} with too few rows ({sum(group.n for group in small):,} in all) not judged"
+    said += f"; {_other(court, asked, gap)}"
+    said += f"; {such_rows(n, found)}" if gap.outcome == "inconclusive" else ""
+    return Finding("fairness", None, None, found.value, found.low, found.high, found.threshold, n, gap.outcome, f"{said}.")
+
+
+def _absent(court: Court, asked: Fairness) -> bool:
+    return asked.label is not None and asked.label not in court.paired.classes
+
+
+def _open(court: Court, said: str) -> Finding:
+    return Finding("fairness", None, None, None, None, None, None, court.n, "inconclusive", f"{said}.")
+
+
+def _called(asked: Fairness) -> str:
+    return asked.rate.replace("_", " ") + (f" of {asked.label}" if asked.label is not None else "")
+
+
+def _said(model: str, asked: Fairness, gap: Gap) -> str:
+    """The two groups and the gap, without what follows for the gate."""
+    held, rates = gap.measured, " and ".join(f"{words.number(group.rate)} on {group.name}" for group in (gap.above, gap.below))
+    end = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}[gap.outcome]
+    said = f"{words.MODELS[model]} has {_called(asked)} {rates}, a gap of {words.number(held.value)}"
+    return f"{said} ({words.spread(held)}{words.shown(held)}), {end} the {words.number(held.threshold)} allowed"
+
+
+def _other(court: Court, asked: Fairness, gap: Gap) -> str:
+    """The same two groups under the other of adapted and base: what the adaptation changed."""
+    other = "base" if court.candidate == "adapted" else "adapted"
+    found = {(group.column, group.value): group.rate for group in groups(court, other, asked)}
+    above, below = (found[group.column, group.value] for group in (gap.above, gap.below))
+    return f"with {words.MODELS[other]} these two are {words.number(above)} and {words.number(below)}"
+
+
+def measured(court: Court, confidence: float) -> dict[str, list[dict[str, Any]]]:
+    """Every group of every fairness gate under both models, each for itself; the key of measurements.json, if there is a gate."""
+    table = []
+    for number, gate in enumerate(court.case.policy.gates):
+        if gate.fairness is None or _absent(court, gate.fairness):
+            continue
+        by_model = {model: groups(court, model, gate.fairness) for model in ("adapted", "base")}
+        for parts in zip(*by_model.values(), strict=True):
+            row: dict[str, Any] = {"gate": number, "rate": _called(gate.fairness), "column": parts[0].column, "value": parts[0].value}
+            row |= {"rows": parts[0].n, "judged": parts[0].n >= gate.fairness.min_rows}
+            for model, group in zip(by_model, parts, strict=True):
+                low, high = wilson(group.hits, group.n, confidence)
+                row[model] = {"hits": group.hits, "value": rounded(group.rate), "low": rounded(low), "high": rounded(high)}
+            table.append(row)
+    return {"fairness": table} if any(gate.fairness for gate in court.case.policy.gates) else {}
