@@ -1,15 +1,18 @@
 """The composition every pipeline file instantiates, in the order the steps run.
 
 Contract -> corpus -> tokens -> pretrain -> finetune is the adapted model; finetune_base is the same run without the
-adaptation, and tfidf the baseline that both have to beat on the rows that ``scores`` predicts.
+adaptation, and tfidf the baseline that both have to beat on the rows that ``scores`` predicts. The last two are asked
+for by gates: overlap by ``on: clean``, suspects by ``negative_flips``.
 """
 
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.finetune import FINETUNE, FINETUNE_BASE
+from tasks.overlap import OVERLAP
 from tasks.pretrain import PRETRAIN
 from tasks.scores import SCORES
+from tasks.suspects import SUSPECTS
 from tasks.tfidf import TFIDF
 from tasks.tokens import TOKENS
 
-STEPS = (CONTRACT, CORPUS, TOKENS, PRETRAIN, FINETUNE, FINETUNE_BASE, TFIDF, SCORES)
+STEPS = (CONTRACT, CORPUS, TOKENS, PRETRAIN, FINETUNE, FINETUNE_BASE, TFIDF, SCORES, OVERLAP, SUSPECTS)

@@ -3,7 +3,7 @@
 An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and what it said::
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
-    measurements.json   negative_flips.csv   verdict.json
+    measurements.json   negative_flips.csv   verdict.json   [overlap.parquet   suspects.parquet]
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft import files
+from regraft import doubts, files
 from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
 from regraft.gates.court import Court
+from regraft.gates.doubts import Doubts, Suspect
 from regraft.gates.measurements import measurements
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, hear
 from regraft.gates.slices import SliceTable
@@ -33,7 +34,7 @@ from regraft.score import predictions
 from regraft.score.predictions import Table
 
 SCHEMA = 2
-DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
+DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet", *doubts.FILES)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def decide(
     tables = {model: predictions.read(_file(evidence, model)) for model in sources}
     policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
     slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
+    doubted = doubts.keep(scores_out.parents[1], evidence, policy.gates)
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -95,16 +97,17 @@ def decide(
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
+        **({"doubts": doubted} if doubted else {}),
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
-    case = _case(decision, tables, slices)
+    case = _case(decision, tables, slices, doubts.read(evidence, doubted, _unchanged))
     verdict, court = hear(case)
     files.write_text(evidence / "measurements.json", _measured(case, court))
     if court and "champion" in court.paired.preds:
-        files.write_text(evidence / "negative_flips.csv", _flips(tables["champion"], tables[court.candidate]))
+        files.write_text(evidence / "negative_flips.csv", _flips(tables["champion"], tables[court.candidate], case.doubts.suspects))
     files.write_text(evidence / "verdict.json", render(verdict))
     return verdict
 
@@ -128,7 +131,7 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     decision = files.read_json(path)
     tables = {model: predictions.read(_unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(_unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
-    return _case(decision, tables, slices), tables
+    return _case(decision, tables, slices, doubts.read(evidence, decision.get("doubts", {}), _unchanged)), tables
 
 
 def rehear(evidence: Path) -> Hearing:
@@ -180,15 +183,16 @@ def _read_slices(path: Path) -> SliceTable:
     return SliceTable(columns.pop("id"), columns)
 
 
-def _flips(before: Table, now: Table) -> str:
-    """Rows that the champion gets right and the candidate wrong, by id, for a spreadsheet."""
+def _flips(before: Table, now: Table, suspects: Mapping[str, Suspect] | None) -> str:
+    """Rows that the champion gets right and the candidate wrong, by id, for a spreadsheet; and whether the label is suspect."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("id", "label", "champion", "candidate"))
+    writer.writerow(("id", "label", "champion", "candidate", *(() if suspects is None else ("suspect", "suggested"))))
     was = dict(zip(before.ids, before.preds, strict=True))
     for row, label, pred in zip(now.ids, now.labels, now.preds, strict=True):
         if was[row] == label != pred:
-            writer.writerow((row, label, was[row], pred))
+            doubt = () if suspects is None else ("yes", suspects[row].suggested) if row in suspects else ("no", "")
+            writer.writerow((row, label, was[row], pred, *doubt))
     return text.getvalue()
 
 
@@ -197,7 +201,7 @@ def rebuild(evidence: Path) -> str:
     return render(rejudge(evidence)[1])
 
 
-def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None) -> Case:
+def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, doubted: Doubts) -> Case:
     gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
     return Case(
         pipeline=decision["pipeline"],
@@ -209,6 +213,7 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         champion_problem=decision["champion_problem"],
         slices=slices,
         decisions=decision.get("decisions"),
+        doubts=doubted,
     )
 
 

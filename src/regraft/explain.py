@@ -177,7 +177,8 @@ def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
         elif finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
             yield _change(finding, finding.value, finding.low, finding.high, finding.threshold)
         elif finding.outcome == "inconclusive":
-            unanswered.add(f"{_remedy(finding)}: {finding.sentence}")
+            few = finding.n < verdict.rows.n and finding.metric and finding.gate != "slices"
+            unanswered.add(f"{'more test rows without overlap' if few else _remedy(finding)}: {finding.sentence}")
     yield from sorted(unanswered)
     if verdict.already_champion:
         yield "a new candidate: other data, base model or training options."

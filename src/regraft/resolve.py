@@ -223,6 +223,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     from regraft.data.contract import default_contract, load_contract
 
     options = load_pipeline(workspace, name, sets)
+    _require_steps(workspace, name, options)
     folder = base_model.locate(options.base_model, workspace.root)
     base_model.check(options.base_model, folder)
     contract_file = workspace.root / (options.data.contract or f"pipelines/{name}.contract.yaml")
@@ -242,6 +243,21 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         **options.model_dump(mode="json", include={"card", "notify"}, exclude_none=True),  # no step reads them
         **{step.name: step.config.of(context).model_dump(mode="json") for step in workspace.steps if step.asked(options)},
     }
+
+
+def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) -> None:
+    """Every step whose evidence a gate needs is in the workspace, whose steps are the user's own."""
+    known = {step.name for step in workspace.steps}
+    path = workspace.pipeline_file(name)
+    problems = []
+    for position, gate in enumerate(options.gates):
+        if gate.needs and gate.needs not in known:
+            message = f"gates.{position}.on: clean needs the step {gate.needs!r}, which STEPS in pipelines/__init__.py does not have"
+            where = {"file": workspace.relative(path), "column": f"gates.{position}.on", "value": gate.on}
+            row = line_of(read_yaml(path, workspace.relative(path))[1], ["gates", position, "on"])
+            problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft doctor", **where))
+    if problems:
+        raise faulty(problems)
 
 
 def render(resolved: Mapping[str, Any]) -> str:

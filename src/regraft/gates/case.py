@@ -10,6 +10,7 @@ from typing import Any
 
 from regraft.config import GateOptions
 from regraft.gates.bootstrap import RESAMPLES
+from regraft.gates.doubts import NO_DOUBTS, Doubts
 from regraft.gates.paired import Predictions
 from regraft.gates.power import POWER
 from regraft.gates.slices import SliceTable
@@ -66,3 +67,5 @@ class Case:
     """What the test rows are sliced by."""
     decisions: int | None = None
     """How many different decisions were taken on these test rows, this one included; None: nobody counted."""
+    doubts: Doubts = NO_DOUBTS
+    """What speaks against single test rows, where somebody looked."""

@@ -1,0 +1,63 @@
+"""Flips on rows whose label is suspect, told apart from the others.
+
+A row on which the champion agreed with a wrong label and the candidate does not is counted as a negative flip, and may
+be an improvement. The budget holds all flips, because a suspicion is no proof; what is left without the suspect rows
+stands beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from regraft.gates import words
+from regraft.gates.proportions import wilson
+from regraft.gates.verdict import Finding, rounded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from regraft.gates.court import Court
+
+
+def apart(court: Court, found: Finding) -> Finding:
+    """A finding about negative flips, with those on suspect labels told apart where anybody looked for such labels."""
+    lost = _lost(court, "champion")
+    if court.case.doubts.suspects is None or not lost.any():
+        return found
+    count, suspect = int(lost.sum()), int((lost & _suspect(court)).sum())
+    said = f"none of the {count:,} has a suspect label"
+    if suspect:
+        left = f"{count - suspect:,} without suspect labels are {words.percent((count - suspect) / court.n)} of the test rows"
+        said = f"{suspect:,} of the {count:,} {'has' if suspect == 1 else 'have'} a suspect label, and the {left}"
+    return replace(found, sentence=f"{found.sentence.removesuffix('.')}; {said}.")
+
+
+def measured(court: Court, confidence: float) -> dict[str, Any]:
+    """For ``measurements.json``: the flips by whether the label is suspect; nothing where nobody looked."""
+    if court.case.doubts.suspects is None:
+        return {}
+    doubtful, flips = _suspect(court), {}
+    for against in (model for model in ("champion", "base", "tfidf") if model in court.paired.preds and model != court.candidate):
+        lost, gained = _lost(court, against), court.paired.right(court.candidate) & ~court.paired.right(against)
+        rest = int((lost & ~doubtful).sum())
+        low, high = wilson(rest, court.n, confidence)
+        flips[against] = {
+            "gained_on_suspects": int((gained & doubtful).sum()),
+            "lost_on_suspects": int((lost & doubtful).sum()),
+            "share_lost_elsewhere": {"value": rounded(rest / court.n), "low": rounded(low), "high": rounded(high)},
+        }
+    return {"suspects": {"test_rows": int(doubtful.sum()), "flips": flips}}
+
+
+def _lost(court: Court, against: str) -> NDArray[np.bool_]:
+    """[n] rows that only ``against`` gets right."""
+    return court.paired.right(against) & ~court.paired.right(court.candidate)
+
+
+def _suspect(court: Court) -> NDArray[np.bool_]:
+    """[n] rows whose label is suspect."""
+    known = court.case.doubts.suspects or {}
+    return np.array([row in known for row in court.paired.ids], dtype=np.bool_)
