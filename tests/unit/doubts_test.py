@@ -179,8 +179,8 @@ READ = range(120)
         # right about all that it has read, about half of the rest
         (FLOOR, set(range(120, 180)), set(), "fail", 0.5, "on all of them it is 0.750 (95 % interval"),
         (FLOOR, set(range(0, 60)), set(), "pass", 1.0, "on all of them it is 0.750"),
-        (BEATS, set(range(120, 150)), set(range(0, 60)), "fail", -0.25, "it is 0.125 more than the champion (95 % interval"),
-        (BEATS, set(range(0, 60)), set(range(120, 150)), "pass", 0.25, "it is 0.125 less than the champion"),
+        (BEATS, set(range(120, 150)), set(range(0, 60)), "fail", -0.25, "it is 0.125 above the champion (95 % interval"),
+        (BEATS, set(range(0, 60)), set(range(120, 150)), "pass", 0.25, "it is 0.125 below the champion"),
         (MARGIN, set(range(120, 150)), set(range(0, 60)), "fail", -0.25, ", which would have passed."),
         (MARGIN, set(range(0, 30)), set(), "pass", 0.0, ", which would have failed."),
         (LOSS, set(range(0, 60)), set(range(120, 150)), "pass", None, "worse than the champion"),

@@ -88,8 +88,8 @@ def _beside(court: Court, gate: GateOptions, decided: Finding, whole: Finding) -
         return f"{said}there is no number: {whole.sentence.removesuffix('.')}"
     value = words.number(whole.value)
     if whole.against:
-        sides = ("better", "worse") if gate.metric in words.LOWER_IS_BETTER else ("more", "less")
-        gap = f"{words.number(abs(whole.value))} {sides[whole.value < 0]} than"
+        sides = ("better than", "worse than") if gate.metric in words.LOWER_IS_BETTER else ("above", "below")
+        gap = f"{words.number(abs(whole.value))} {sides[whole.value < 0]}"
         value = f"{gap if whole.value else 'exactly as much as'} {words.MODELS[whole.against]}"
     interval = f"{gate.confidence * 100:.4g} % interval {words.number(whole.low)} to {words.number(whole.high)}"
     otherwise = f", which {PASSED[whole.outcome]}" if whole.outcome != decided.outcome else ""
