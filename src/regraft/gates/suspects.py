@@ -28,11 +28,17 @@ def apart(court: Court, found: Finding) -> Finding:
     if court.case.doubts.suspects is None or not lost.any():
         return found
     count, suspect = int(lost.sum()), int((lost & _suspect(court)).sum())
-    said = f"none of the {count:,} has a suspect label"
-    if suspect:
-        left = f"{count - suspect:,} without suspect labels are {words.percent((count - suspect) / court.n)} of the test rows"
-        said = f"{suspect:,} of the {count:,} {'has' if suspect == 1 else 'have'} a suspect label, and the {left}"
-    return replace(found, sentence=f"{found.sentence.removesuffix('.')}; {said}.")
+    return replace(found, sentence=f"{found.sentence.removesuffix('.')}; {_told(count, suspect, court.n)}.")
+
+
+def _told(lost: int, suspect: int, n: int) -> str:
+    """How many of the ``lost`` rows, at least one, are suspect, and what share of all ``n`` the others are."""
+    if lost == 1:
+        return f"its label is {'suspect' if suspect else 'not suspect'}"
+    if suspect in (0, lost):
+        return f"{'all' if suspect else 'none'} of the {lost:,} have a suspect label"
+    rest = words.percent((lost - suspect) / n)
+    return f"{suspect:,} of the {lost:,} {'has' if suspect == 1 else 'have'} a suspect label, the others are {rest} of the test rows"
 
 
 def measured(court: Court, confidence: float) -> dict[str, Any]:
