@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import runpy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -283,21 +284,25 @@ def test_measurements_have_both_numbers_only_where_somebody_looked():
 
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Path:
+    return make_artifacts(tmp_path)
+
+
+def make_artifacts(root: Path) -> Path:
     """What ``scores``, ``overlap`` and ``suspects`` leave: 30 of 240 rows overlap, two labels are suspect."""
     wrong = {"adapted": set(range(20)), "base": set(range(60)), "tfidf": set(range(120)), "champion": set(range(10, 60))}
     for model, rows in wrong.items():
         given = answers(rows)
-        predictions.write(tmp_path / "scores" / "out" / f"{model}.parquet", Table.of(IDS, TRUTH, given.p, LABELS))
-    files.write_json(tmp_path / "scores" / "out" / "labels.json", list(LABELS))
+        predictions.write(root / "scores" / "out" / f"{model}.parquet", Table.of(IDS, TRUTH, given.p, LABELS))
+    files.write_json(root / "scores" / "out" / "labels.json", list(LABELS))
     digests = {"adapted": "a" * 64, "base": "b" * 64, "tfidf": "d" * 64, "rows": "e" * 64}
-    files.write_json(tmp_path / "scores" / "out" / "digests.json", digests)
+    files.write_json(root / "scores" / "out" / "digests.json", digests)
     for step in ("overlap", "suspects"):
-        (tmp_path / step / "out").mkdir(parents=True)
-    doubts.write_overlap(tmp_path / "overlap" / "out" / doubts.OVERLAP, overlapping(range(30)).overlaps)
+        (root / step / "out").mkdir(parents=True)
+    doubts.write_overlap(root / "overlap" / "out" / doubts.OVERLAP, overlapping(range(30)).overlaps)
     rows = {"id": IDS, "split": ["test"] * 5 + ["train"] * (N - 5), "text": ["a text"] * N, "label": TRUTH}
     found = {3: Suspect("emu", 0.1, 0.8), 4: Suspect("cat", 0.2, 0.7), 50: Suspect("cat", 0.2, 0.7)}
-    doubts.write_suspects(tmp_path / "suspects" / "out" / doubts.SUSPECTS, rows, found)
-    return tmp_path
+    doubts.write_suspects(root / "suspects" / "out" / doubts.SUSPECTS, rows, found)
+    return root
 
 
 def take(artifacts: Path, *gates: GateOptions) -> Path:
@@ -306,35 +311,34 @@ def take(artifacts: Path, *gates: GateOptions) -> Path:
     return artifacts / "evidence"
 
 
-def test_a_decision_on_clean_rows_is_rebuilt_from_its_evidence_alone(artifacts):
-    evidence = take(artifacts, FLOOR, FLIPS)
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The evidence of a decision that asked for both; read only."""
+    return take(make_artifacts(tmp_path_factory.mktemp("decided")), FLOOR, FLIPS)
+
+
+def test_a_decision_on_clean_rows_is_rebuilt_from_its_evidence_alone(decided, tmp_path):
+    evidence = shutil.copytree(decided, tmp_path / "elsewhere")
     kept = files.read_json(evidence / "decision.json")["doubts"]
     assert kept == {name: files.sha256_file(evidence / name) for name in doubts.FILES}
-    for step in ("scores", "overlap", "suspects"):
-        (artifacts / step).rename(artifacts / f"gone-{step}")
-    assert rebuild(evidence) == (evidence / "verdict.json").read_text()
-    assert explain.story(evidence).measurements["overlap"]["clean"] == 210
+    assert explain.story(evidence).measurements["overlap"]["clean"] == 210, "verdict and measurements are rebuilt byte for byte"
     lines = (evidence / "negative_flips.csv").read_text().splitlines()
     assert lines[0] == "id,label,champion,candidate,suspect,suggested"
     assert lines[4:6] == ["r003,cat,cat,dog,yes,emu", "r004,dog,dog,emu,yes,cat"]
     assert lines[6] == "r005,emu,emu,cat,no,"
 
 
-def test_a_pipeline_that_does_not_ask_keeps_none_of_it(artifacts):
+def test_a_decision_that_does_not_ask_keeps_none_of_it_nor_what_another_left(artifacts, decided):
+    shutil.copytree(decided, artifacts / "evidence")
     evidence = take(artifacts, GateOptions(at_least=0.5))
     assert "doubts" not in files.read_json(evidence / "decision.json")
     assert not [name for name in doubts.FILES if (evidence / name).exists()]
     assert (evidence / "negative_flips.csv").read_text().splitlines()[0] == "id,label,champion,candidate"
 
 
-def test_evidence_of_another_decision_does_not_stay(artifacts):
-    take(artifacts, FLOOR, FLIPS)
-    assert not [name for name in doubts.FILES if (take(artifacts, GateOptions(at_least=0.5)) / name).exists()]
-
-
 @pytest.mark.parametrize("name", doubts.FILES)
-def test_a_file_that_was_touched_is_named(name, artifacts):
-    evidence = take(artifacts, FLOOR, FLIPS)
+def test_a_file_that_was_touched_is_named(name, decided, tmp_path):
+    evidence = shutil.copytree(decided, tmp_path / "touched")
     (evidence / name).write_bytes((evidence / name).read_bytes() + b" ")
     with pytest.raises(EnvironmentFault, match=f"{name} is changed since the decision"):
         rebuild(evidence)
@@ -368,7 +372,7 @@ def test_the_page_shows_the_rows_to_look_at():
     assert "7 of 300 test rows share long runs of words" in page
     assert "Labels to look at" in page
     assert reported["HOSTILE"] not in page
-    assert "Labels to look at" not in render(document(made)), "nothing is said where nobody looked"
+    assert document(made).doubts is None, "nothing is said where nobody looked"
 
 
 def test_a_verdict_without_clean_rows_says_what_is_missing():
