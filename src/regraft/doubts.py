@@ -39,7 +39,7 @@ def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> dict[
     if any(gate.on for gate in gates):
         source = artifacts / "overlap" / "out" / OVERLAP
         if not source.is_file():
-            raise EnvironmentFault(f"{source} is not there: the step 'overlap' never ran here", fix="regraft dvc")
+            raise EnvironmentFault(f"{source} is not there: the step 'overlap' never ran here", fix=f"regraft run {artifacts.name}")
         files.write_bytes(evidence / OVERLAP, source.read_bytes())
         kept[OVERLAP] = files.sha256_file(evidence / OVERLAP)
     source = artifacts / "suspects" / "out" / SUSPECTS

@@ -177,15 +177,16 @@ def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
         elif finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
             yield _change(finding, finding.value, finding.low, finding.high, finding.threshold)
         elif finding.outcome == "inconclusive":
-            few = finding.n < verdict.rows.n and finding.metric and finding.gate != "slices"
-            unanswered.add(f"{'more test rows without overlap' if few else _remedy(finding)}: {finding.sentence}")
+            unanswered.add(f"{_remedy(finding, verdict.rows.n)}: {finding.sentence}")
     yield from sorted(unanswered)
     if verdict.already_champion:
         yield "a new candidate: other data, base model or training options."
 
 
-def _remedy(finding: Finding) -> str:
-    """What an open question without a number asks for."""
+def _remedy(finding: Finding, rows: int) -> str:
+    """What an open question without a number asks for; there are ``rows`` test rows."""
+    if finding.n < rows:  # it was asked of clean rows
+        return "more test rows without overlap"
     if finding.gate == "slices" and finding.metric:  # without one, the other model is what is missing
         return "more test rows"
     return "a champion that can be scored" if finding.against == "champion" else "another metric"

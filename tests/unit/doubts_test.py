@@ -344,6 +344,12 @@ def test_a_file_that_was_touched_is_named(name, decided, tmp_path):
         rebuild(evidence)
 
 
+def test_a_decision_without_clean_rows_asks_for_other_test_rows(artifacts):
+    doubts.write_overlap(artifacts / "overlap" / "out" / doubts.OVERLAP, overlapping(range(N)).overlaps)
+    (change,) = (line for line in explain.story(take(artifacts, FLOOR)).changes if "clean" in line)
+    assert change.startswith("more test rows without overlap: only 0 of 240 test rows are clean")
+
+
 def test_a_gate_on_clean_rows_without_the_step_is_said_and_flips_without_it_are_judged(artifacts):
     for step in ("overlap", "suspects"):
         (artifacts / step / "out").rename(artifacts / f"gone-{step}")
