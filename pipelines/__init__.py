@@ -2,7 +2,7 @@
 
 Contract -> corpus -> tokens -> pretrain -> finetune is the adapted model; finetune_base is the same run without the
 adaptation, and tfidf the baseline that both have to beat on the rows that ``scores`` predicts. The last two are asked
-for by gates: overlap by ``on: clean``, suspects by ``negative_flips``.
+for by gates: overlap by ``rows: clean``, suspects by ``negative_flips``.
 """
 
 from tasks.contract import CONTRACT

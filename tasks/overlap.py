@@ -1,4 +1,4 @@
-"""``overlap``: which test rows share long runs of words with what was trained on. Only where a gate is ``on: clean``."""
+"""``overlap``: which test rows share long runs of words with what was trained on. Only where a gate is ``rows: clean``."""
 
 from __future__ import annotations
 

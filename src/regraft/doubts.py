@@ -36,7 +36,7 @@ def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> dict[
     :param artifacts: the folder with the outputs of the pipeline's steps.
     """
     kept = {}
-    if any(gate.on for gate in gates):
+    if any(gate.rows for gate in gates):
         source = artifacts / "overlap" / "out" / OVERLAP
         if not source.is_file():
             raise EnvironmentFault(f"{source} is not there: the step 'overlap' never ran here", fix=f"regraft run {artifacts.name}")

@@ -252,9 +252,9 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
     problems = []
     for position, gate in enumerate(options.gates):
         if gate.needs and gate.needs not in known:
-            message = f"gates.{position}.on: clean needs the step {gate.needs!r}, which STEPS in pipelines/__init__.py does not have"
-            where = {"file": workspace.relative(path), "column": f"gates.{position}.on", "value": gate.on}
-            row = line_of(read_yaml(path, workspace.relative(path))[1], ["gates", position, "on"])
+            message = f"gates.{position}.rows: clean needs the step {gate.needs!r}, which STEPS in pipelines/__init__.py does not have"
+            where = {"file": workspace.relative(path), "column": f"gates.{position}.rows", "value": gate.rows}
+            row = line_of(read_yaml(path, workspace.relative(path))[1], ["gates", position, "rows"])
             problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **where))
     if problems:
         raise faulty(problems)

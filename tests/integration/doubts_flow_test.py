@@ -15,7 +15,7 @@ import yaml
 from regraft import files
 from regraft.data.split import split_of
 
-CLEAN = {"metric": "accuracy", "at_least": 0.01, "on": "clean"}
+CLEAN = {"metric": "accuracy", "at_least": 0.01, "rows": "clean"}
 FLIPS = {"negative_flips": {"max": 1.0}}
 
 
@@ -78,10 +78,10 @@ def test_clean_rows_refuse_a_model_and_the_verdict_is_rebuilt(first, tmp_path):
 @pytest.mark.parametrize(
     ("gates", "steps", "says"),
     [
-        ([{**CLEAN, "on": "dirty"}], True, "gates.0.on: input should be 'clean', not 'dirty' (line"),
-        ([{"slices": ["label"], "non_inferior_by": 0.1, "on": "clean"}], True, "`on` and `slices` exclude each other"),
-        ([{**FLIPS, "on": "clean"}], True, "`negative_flips` does not read `on`; take it out"),
-        ([CLEAN], False, "gates.0.on: clean needs the step 'overlap', which STEPS in pipelines/__init__.py does not have (line"),
+        ([{**CLEAN, "rows": "dirty"}], True, "gates.0.rows: input should be 'clean', not 'dirty' (line"),
+        ([{"slices": ["label"], "non_inferior_by": 0.1, "rows": "clean"}], True, "`rows` and `slices` exclude each other"),
+        ([{**FLIPS, "rows": "clean"}], True, "`negative_flips` does not read `rows`; take it out"),
+        ([CLEAN], False, "gates.0.rows: clean needs the step 'overlap', which STEPS in pipelines/__init__.py does not have (line"),
     ],
 )
 def test_what_cannot_be_asked_is_a_fault_of_the_file(gates, steps, says, first, tmp_path):

@@ -143,10 +143,10 @@ N, LABELS = 240, ("cat", "dog", "emu")
 IDS = [f"r{i:03d}" for i in range(N)]
 TRUTH = [LABELS[i % 3] for i in range(N)]
 OLD = Champion("3", "digest-of-old")
-FLOOR = GateOptions(metric="accuracy", at_least=0.8, on="clean")
-BEATS = GateOptions(metric="accuracy", beats="champion", on="clean")
-MARGIN = GateOptions(metric="accuracy", non_inferior_by=0.05, on="clean")
-LOSS = GateOptions(metric="log_loss", beats="champion", on="clean")
+FLOOR = GateOptions(metric="accuracy", at_least=0.8, rows="clean")
+BEATS = GateOptions(metric="accuracy", beats="champion", rows="clean")
+MARGIN = GateOptions(metric="accuracy", non_inferior_by=0.05, rows="clean")
+LOSS = GateOptions(metric="log_loss", beats="champion", rows="clean")
 FLIPS = GateOptions(negative_flips=NegativeFlips(max=0.5))
 
 
@@ -201,14 +201,14 @@ def test_the_clean_rows_are_judged_as_if_there_were_no_others():
     rows = [i for i in range(N) if i not in READ]
     ids, truth = [IDS[i] for i in rows], [TRUTH[i] for i in rows]
     only = {m: Predictions(ids, truth, [p.preds[i] for i in rows], (), p.p[rows], LABELS) for m, p in whole.predictions.items()}
-    plain = replace(whole, predictions=only, rows=Rows("d", len(rows)), policy=Policy((BEATS.model_copy(update={"on": None}),), 17, 999))
+    plain = replace(whole, predictions=only, rows=Rows("d", len(rows)), policy=Policy((BEATS.model_copy(update={"rows": None}),), 17, 999))
     here, there = judge(whole).findings[-1], judge(plain).findings[-1]
     assert (here.value, here.low, here.high, here.n, here.outcome) == (there.value, there.low, there.high, there.n, there.outcome)
 
 
 def test_a_class_without_clean_rows_is_no_class_of_the_clean_ones():
     dirty = {i for i in range(N) if i % 3 == 0}
-    found = judge(case(set(), {1, 2}, GateOptions(at_least=0.9, on="clean"), doubted=overlapping(dirty))).findings[-1]
+    found = judge(case(set(), {1, 2}, GateOptions(at_least=0.9, rows="clean"), doubted=overlapping(dirty))).findings[-1]
     assert (found.outcome, found.value, found.n) == ("pass", 1.0, 160)
 
 
@@ -365,7 +365,7 @@ reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))
 
 
 def test_the_page_shows_the_rows_to_look_at():
-    made = reported["evidence"](gates=(GateOptions(at_least=0.3, on="clean"), FLIPS), text=reported["HOSTILE"])
+    made = reported["evidence"](gates=(GateOptions(at_least=0.3, rows="clean"), FLIPS), text=reported["HOSTILE"])
     ids = made.test["id"]
     overlaps = {row: Overlap("near" if n < 7 else None, "train", 0.8, "r9") for n, row in enumerate(ids)}
     columns = {"id": [ids[0], "other"], "split": ["test", "train"], "text": [reported["HOSTILE"], "a text"], "label": ["garden", "kitchen"]}
@@ -382,7 +382,7 @@ def test_the_page_shows_the_rows_to_look_at():
 
 
 def test_a_verdict_without_clean_rows_says_what_is_missing():
-    made = reported["evidence"](gates=(GateOptions(at_least=0.3, on="clean"),))
+    made = reported["evidence"](gates=(GateOptions(at_least=0.3, rows="clean"),))
     case = replace(made.case, doubts=Doubts({row: Overlap("exact", "train", 1.0, "r9") for row in made.test["id"]}))
     report = document(replace(made, case=case, verdict=judge(case).document()))
     assert "too few test rows are free of overlap with training texts" in report.headline

@@ -45,7 +45,7 @@ def on_clean_rows(court: Court) -> Court | None:
 
 
 def finding(court: Court, position: int, gate: GateOptions) -> Finding:
-    """The gate at ``position``, which is one ``on`` the clean rows, decided by them; the sentence names the number of all rows too."""
+    """The gate at ``position``, which asks of the clean rows, decided by them; the sentence names the number of all rows too."""
     against = None if gate.question == "at_least" else gate.beats or gate.against
     if court.case.doubts.overlaps is None:
         said = "nobody looked which test rows overlap with training texts, so none is known to be clean."
@@ -60,7 +60,7 @@ def finding(court: Court, position: int, gate: GateOptions) -> Finding:
 
 def _answer(court: Court, gate: GateOptions) -> Finding:
     """What ``court`` says to the question of ``gate``, of all rows that it has."""
-    policy = replace(court.case.policy, gates=(gate.model_copy(update={"on": None}),))
+    policy = replace(court.case.policy, gates=(gate.model_copy(update={"rows": None}),))
     return list(replace(court, case=replace(court.case, policy=policy)).findings())[-1]
 
 

@@ -100,7 +100,7 @@ class Court:
                 yield words_only(_name(gate), against, gate.metric, self.n, "inconclusive", f"{undefined}.")
             elif gate.slices:
                 yield self._slices(position, gate, gate.slices)
-            elif gate.on:
+            elif gate.rows:
                 yield clean.finding(self, position, gate)
             else:
                 answers: dict[str, Callable[[GateOptions], Finding]] = {
