@@ -1,17 +1,19 @@
 """The composition every pipeline file instantiates, in the order the steps run.
 
 Contract -> corpus -> tokens -> pretrain -> finetune is the adapted model; finetune_base is the same run without the
-adaptation, and tfidf the baseline that both have to beat on the rows that ``scores`` predicts. ``probes`` asks about
-changed rows, where a gate wants to know.
+adaptation, and tfidf the baseline that both have to beat on the rows that ``scores`` predicts. The last ones are asked
+for by gates: probes by changed texts, overlap by ``rows: clean``, suspects by ``negative_flips``.
 """
 
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.finetune import FINETUNE, FINETUNE_BASE
+from tasks.overlap import OVERLAP
 from tasks.pretrain import PRETRAIN
 from tasks.probes import PROBES
 from tasks.scores import SCORES
+from tasks.suspects import SUSPECTS
 from tasks.tfidf import TFIDF
 from tasks.tokens import TOKENS
 
-STEPS = (CONTRACT, CORPUS, TOKENS, PRETRAIN, FINETUNE, FINETUNE_BASE, TFIDF, SCORES, PROBES)
+STEPS = (CONTRACT, CORPUS, TOKENS, PRETRAIN, FINETUNE, FINETUNE_BASE, TFIDF, SCORES, PROBES, OVERLAP, SUSPECTS)

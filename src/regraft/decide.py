@@ -2,8 +2,8 @@
 
 An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and what it said::
 
-    predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   probes.parquet   decision.json
-    measurements.json   negative_flips.csv   verdict.json
+    predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
+    measurements.json   negative_flips.csv   verdict.json   [probes.parquet   overlap.parquet   suspects.parquet]
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft import files
+from regraft import doubts, files
 from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
 from regraft.gates.court import Court
+from regraft.gates.doubts import Doubts, Suspect
 from regraft.gates.measurements import measurements
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, hear
 from regraft.gates.probes import Probes
@@ -36,7 +37,10 @@ from regraft.score import predictions
 from regraft.score.predictions import Table
 
 SCHEMA = 2
-DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "probes.parquet", "predictions/champion.parquet")
+DERIVED = (
+    *("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet"),
+    *(probes.NAME, *doubts.FILES),
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def decide(
     slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
     _require_labels(policy.gates, labels)
     probed = probes.keep(probes_out, evidence, policy.gates)
+    doubted = doubts.keep(scores_out.parents[1], evidence, policy.gates)
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -103,16 +108,17 @@ def decide(
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
         **({"probes": files.sha256_file(evidence / probes.NAME)} if probed else {}),
+        **({"doubts": doubted} if doubted else {}),
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
-    case = _case(decision, tables, slices, probed)
+    case = _case(decision, tables, slices, probed, doubts.read(evidence, doubted, _unchanged))
     verdict, court = hear(case)
     files.write_text(evidence / "measurements.json", _measured(case, court))
     if court and "champion" in court.paired.preds:
-        files.write_text(evidence / "negative_flips.csv", _flips(tables["champion"], tables[court.candidate]))
+        files.write_text(evidence / "negative_flips.csv", _flips(tables["champion"], tables[court.candidate], case.doubts.suspects))
     files.write_text(evidence / "verdict.json", render(verdict))
     return verdict
 
@@ -137,7 +143,8 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     tables = {model: predictions.read(_unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(_unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
     probed = probes.read(_unchanged(evidence / probes.NAME, sha)) if (sha := decision.get("probes")) else None
-    return _case(decision, tables, slices, probed), tables
+    doubted = doubts.read(evidence, decision.get("doubts", {}), _unchanged)
+    return _case(decision, tables, slices, probed, doubted), tables
 
 
 def rehear(evidence: Path) -> Hearing:
@@ -198,15 +205,16 @@ def _read_slices(path: Path) -> SliceTable:
     return SliceTable(columns.pop("id"), columns)
 
 
-def _flips(before: Table, now: Table) -> str:
-    """Rows that the champion gets right and the candidate wrong, by id, for a spreadsheet."""
+def _flips(before: Table, now: Table, suspects: Mapping[str, Suspect] | None) -> str:
+    """Rows that the champion gets right and the candidate wrong, by id, for a spreadsheet; and whether the label is suspect."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("id", "label", "champion", "candidate"))
+    writer.writerow(("id", "label", "champion", "candidate", *(() if suspects is None else ("suspect", "suggested"))))
     was = dict(zip(before.ids, before.preds, strict=True))
     for row, label, pred in zip(now.ids, now.labels, now.preds, strict=True):
         if was[row] == label != pred:
-            writer.writerow((row, label, was[row], pred))
+            doubt = () if suspects is None else ("yes", suspects[row].suggested) if row in suspects else ("no", "")
+            writer.writerow((row, label, was[row], pred, *doubt))
     return text.getvalue()
 
 
@@ -215,7 +223,9 @@ def rebuild(evidence: Path) -> str:
     return render(rejudge(evidence)[1])
 
 
-def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, probed: Probes | None) -> Case:
+def _case(
+    decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, probed: Probes | None, doubted: Doubts
+) -> Case:
     gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
     case = Case(
         pipeline=decision["pipeline"],
@@ -228,6 +238,7 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         slices=slices,
         decisions=decision.get("decisions"),
         probes=probed,
+        doubts=doubted,
     )
     if probed:
         probed.check(case.predictions)

@@ -185,16 +185,18 @@ def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
         elif finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
             yield _change(finding, finding.value, finding.low, finding.high, finding.threshold)
         elif finding.outcome == "inconclusive":
-            unanswered.add(f"{_remedy(finding)}: {finding.sentence}")
+            unanswered.add(f"{_remedy(finding, verdict.rows.n)}: {finding.sentence}")
     yield from sorted(unanswered)
     if verdict.already_champion:
         yield "a new candidate: other data, base model or training options."
 
 
-def _remedy(finding: Finding) -> str:
-    """What an open question without a number asks for."""
+def _remedy(finding: Finding, rows: int) -> str:
+    """What an open question without a number asks for; there are ``rows`` test rows."""
     if finding.gate in BUDGETS and finding.against is None:
         return "test rows that it can be asked of"
+    if finding.n < rows:  # it was asked of clean rows
+        return "more test rows without overlap"
     if finding.gate == "slices" and finding.metric:  # without one, the other model is what is missing
         return "more test rows"
     return "a champion that can be scored" if finding.against == "champion" else "another metric"

@@ -223,6 +223,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     from regraft.data.contract import default_contract, load_contract
 
     options = load_pipeline(workspace, name, sets)
+    _require_steps(workspace, name, options)
     folder = base_model.locate(options.base_model, workspace.root)
     base_model.check(options.base_model, folder)
     contract_file = workspace.root / (options.data.contract or f"pipelines/{name}.contract.yaml")
@@ -251,6 +252,21 @@ def _probe_files(workspace: Workspace, name: str, options: PipelineOptions) -> d
     from regraft.probes.files import read_probe_files
 
     return read_probe_files(workspace, name, options)
+
+
+def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) -> None:
+    """Every step whose evidence a gate needs is in the workspace, whose steps are the user's own."""
+    known = {step.name for step in workspace.steps}
+    path = workspace.pipeline_file(name)
+    problems = []
+    for position, gate in enumerate(options.gates):
+        if gate.needs and gate.needs not in known:
+            message = f"gates.{position}.rows: clean needs the step {gate.needs!r}, which STEPS in pipelines/__init__.py does not have"
+            where = {"file": workspace.relative(path), "column": f"gates.{position}.rows", "value": gate.rows}
+            row = line_of(read_yaml(path, workspace.relative(path))[1], ["gates", position, "rows"])
+            problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **where))
+    if problems:
+        raise faulty(problems)
 
 
 def render(resolved: Mapping[str, Any]) -> str:

@@ -12,9 +12,9 @@ Metric = Literal["macro_f1", "accuracy", "micro_f1", "balanced_accuracy", "mcc",
 DISCOVERED_SLICES = ("text_length", "text_script", "text_oov", "text_cluster")
 """Slices that need no column: bands of length in words, writing system, bands of out-of-vocabulary share, clusters of topics."""
 QUESTIONS: dict[str, frozenset[str]] = {
-    "beats": frozenset({"metric", "confidence"}),
-    "at_least": frozenset({"metric", "confidence"}),
-    "non_inferior_by": frozenset({"metric", "confidence", "against", "slices", "min_rows"}),
+    "beats": frozenset({"metric", "confidence", "rows"}),
+    "at_least": frozenset({"metric", "confidence", "rows"}),
+    "non_inferior_by": frozenset({"metric", "confidence", "against", "slices", "min_rows", "rows"}),
     "negative_flips": frozenset({"confidence"}),
     "holdout": frozenset(),
     "fairness": frozenset({"confidence"}),
@@ -130,6 +130,8 @@ class GateOptions(Strict):
     """Ask it of every slice: columns of the labelled data, or text_length, text_script, text_oov, text_cluster."""
     min_rows: int = Field(30, ge=10)
     """Smaller slices are counted and not judged."""
+    rows: Literal["clean"] | None = None
+    """`clean`: only test rows that share no long run of words with training rows or corpus decide; all rows are shown beside them."""
     negative_flips: NegativeFlips | None = None
     """The share of rows that the champion got right and the candidate gets wrong, held against a budget."""
     holdout: Holdout | None = None
@@ -155,6 +157,11 @@ class GateOptions(Strict):
         """Columns that the test rows need for the gate."""
         return self.fairness.groups if self.fairness else self.slices or ()
 
+    @property
+    def needs(self) -> str | None:
+        """The step without which this gate cannot be judged, of those that only some pipelines have."""
+        return "overlap" if self.rows else None
+
     @model_validator(mode="after")
     def _exactly_one_question(self) -> Self:
         asked = [name for name in QUESTIONS if getattr(self, name) is not None]
@@ -176,6 +183,8 @@ class GateOptions(Strict):
             return self
         if "metric" in self.model_fields_set and self.metric != "accuracy":
             raise ValueError(f"slices are compared by accuracy, not {self.metric}: most classes have too few rows in a slice")
+        if self.rows:
+            raise ValueError("`rows` and `slices` exclude each other: the clean rows of a slice are too few; ask in two gates")
         if len(set(self.slices)) < len(self.slices):
             raise ValueError("a column stands twice in `slices`")
         return self

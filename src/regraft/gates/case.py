@@ -10,6 +10,7 @@ from typing import Any
 
 from regraft.config import GateOptions
 from regraft.gates.bootstrap import RESAMPLES
+from regraft.gates.doubts import NO_DOUBTS, Doubts
 from regraft.gates.paired import Predictions
 from regraft.gates.power import POWER
 from regraft.gates.probes import Probes
@@ -69,3 +70,5 @@ class Case:
     """How many different decisions were taken on these test rows, this one included; None: nobody counted."""
     probes: Probes | None = None
     """What adapted and base said of changed texts; None: nobody asked."""
+    doubts: Doubts = NO_DOUBTS
+    """What speaks against single test rows, where somebody looked."""

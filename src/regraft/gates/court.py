@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from math import isnan, sqrt
 
 from regraft.config import PROBED, GateOptions
-from regraft.gates import fairness, metrics, probes, ranking, words
+from regraft.gates import clean, fairness, metrics, probes, ranking, suspects, words
 from regraft.gates.bootstrap import interval, replicates
 from regraft.gates.case import Case
 from regraft.gates.metrics import COUNTED, mcnemar
@@ -38,6 +38,8 @@ class Court:
     candidate: str = "base"
     judged: dict[int, tuple[list[SliceResult], list[Slice]]] = field(default_factory=dict)
     """Number of a slice gate -> the slices it judged, and those too small for it."""
+    beside: dict[int, tuple[Finding, Finding]] = field(default_factory=dict)
+    """Number of a gate on clean rows -> what those say, and what all rows say."""
     _resampled: dict[str, dict[str, Floats]] = field(default_factory=dict)
 
     @property
@@ -51,6 +53,11 @@ class Court:
         return {
             m: {**found, **(ranking.scores(self.paired, m) if m in self.paired.probabilities else {})} for m, found in of_answers.items()
         }
+
+    @cached_property
+    def clean(self) -> Court | None:
+        """The same question of the clean rows alone; None where those are too few."""
+        return clean.on_clean_rows(self)
 
     def resampled(self, metric: str, *others: str) -> dict[str, Floats]:
         """model -> [resamples] of ``metric``; ``others`` are computed on the way."""
@@ -93,6 +100,8 @@ class Court:
                 yield words_only(_name(gate), against, gate.metric, self.n, "inconclusive", f"{undefined}.")
             elif gate.slices:
                 yield self._slices(position, gate, gate.slices)
+            elif gate.rows:
+                yield clean.finding(self, position, gate)
             else:
                 answers: dict[str, Callable[[GateOptions], Finding]] = {
                     "at_least": self._floor,
@@ -164,7 +173,7 @@ class Court:
         found = Measured(*shares, gate.confidence, self.case.policy.power, rounded(effect))
         outcome = at_most(found)
         said = words.flips(self.candidate, self.n, lost, found, outcome)
-        return self._finding("negative_flips", "champion", None, found, outcome, said)
+        return suspects.apart(self, self._finding("negative_flips", "champion", None, found, outcome, said))
 
     def _holdout(self, gate: GateOptions) -> Finding:
         taken, budget = self.case.decisions, gate.holdout.budget if gate.holdout else 0

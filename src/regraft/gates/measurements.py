@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.gates import fairness, probes
+from regraft.gates import clean, fairness, probes, suspects
 from regraft.gates.bootstrap import class_counts, interval, row_counts
 from regraft.gates.case import Case
 from regraft.gates.court import REPORTED, Court
@@ -51,6 +51,8 @@ def measurements(case: Case, court: Court | None) -> Json:
         "slice_gates": [_slice_gate(court, number) for number in sorted(court.judged)],
         **fairness.measured(court, confidence),
         **probes.measured(court, confidence),
+        **clean.measured(court),
+        **suspects.measured(court, confidence),
     }
 
 

@@ -12,6 +12,7 @@ from regraft.gates.court import Court
 from regraft.gates.paired import Paired, align
 from regraft.report import flips as flipping
 from regraft.report import measure, words
+from regraft.report.doubts import RowDoubts, row_doubts
 from regraft.report.evidence import Evidence
 from regraft.report.labels import LabelCurve
 from regraft.report.measure import Confusion, Estimate, Slice
@@ -56,6 +57,8 @@ class Report:
     probed: Probed | None
     """Changed texts and groups, where a gate asked for them."""
     label_curve: LabelCurve | None
+    doubts: RowDoubts | None
+    """What speaks against single rows, where a gate asked."""
     data: dict[str, Any]
     steps: tuple[dict[str, Any], ...]
     """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost."""
@@ -102,6 +105,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         flips=tuple(_flips(evidence, paired, candidate, rivals)) if paired is not None else (),
         probed=probed(court, confidence, _texts(evidence)) if court and judged else None,
         label_curve=curve,
+        doubts=row_doubts(evidence, court if judged else None, confidence),
         data=_data(evidence),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
         history=tuple({"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason} for e in evidence.history),

@@ -6,9 +6,10 @@ overwrites it. So :func:`keep` puts beside the predictions what a person needs t
     report/test.parquet    id, text, label, every other column and discovered slice of the test rows: flipped examples, slices
     report/train.parquet   id, text, label of at most TRAIN_ROWS training rows: the learning curve of labels
     report/counts.json     rows read, accepted and quarantined, by rule and label
+    report/suspects.parquet   the rows with the most suspect labels, where a gate asked for them
 
 The test rows are those of the predictions beside them, so the copy is of the same order of size; of the training
-rows a bounded sample goes along, because nothing but the curve asks for them. All three are the same bytes for the
+rows a bounded sample goes along, because nothing but the curve asks for them. All are the same bytes for the
 same rows.
 """
 
@@ -23,9 +24,11 @@ import numpy as np
 
 from regraft import files
 from regraft.decide import read_case
+from regraft.doubts import SUSPECTS
 from regraft.errors import EnvironmentFault
 from regraft.gates.policy import Case
 from regraft.registry.store import Entry, FileJournal
+from regraft.report.doubts import keep_texts
 from regraft.score.predictions import Table
 from regraft.tracking import EVIDENCE, TrackedRun, Tracker
 from regraft.workspace import Workspace
@@ -56,6 +59,7 @@ class Evidence:
     """id, text, label, ...; None for a run of a version that did not keep them. Likewise the next two."""
     train: Columns | None
     counts: dict[str, Any] | None
+    suspects: Columns | None = None
 
 
 def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
@@ -82,6 +86,7 @@ def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
     train = rows.to_table(columns=["id", "text", "label"], filter=pc.field("id").isin(splits["id"].take(np.sort(drawn)))).sort_by("id")
     write_table(folder / "train.parquet", train.to_pydict())
     files.write_json(folder / "counts.json", files.read_json(out["contract"] / "counts.json"))
+    keep_texts(workspace.artifacts(pipeline, "scores").parent, evidence)
 
 
 def gather(tracker: Tracker, name: str) -> Evidence:
@@ -108,6 +113,7 @@ def gather(tracker: Tracker, name: str) -> Evidence:
         test=_columns(kept / "test.parquet"),
         train=_columns(kept / "train.parquet"),
         counts=files.read_json(kept / "counts.json") if (kept / "counts.json").is_file() else None,
+        suspects=_columns(kept / SUSPECTS),
     )
 
 

@@ -71,6 +71,8 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         return "the new model could not be compared with the one in production"
     if unsettled == {("holdout", None)}:
         return "the test rows have decided too often to be believed; label fresh ones"
+    if any(f["n"] < verdict["rows"]["n"] and f["value"] is None and f["gate"] in OF_ALL_ROWS for f in verdict["findings"]):
+        return "too few test rows are free of overlap with training texts to tell anything"
     few = f"{verdict['rows']['n']:,} test rows are too few to tell whether the new model is"
     if ("beats", "champion") in unsettled:
         return f"{few} better than the one in production"

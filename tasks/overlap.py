@@ -1,0 +1,47 @@
+"""``overlap``: which test rows share long runs of words with what was trained on. Only where a gate is ``rows: clean``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from regraft.config import PipelineContext, StepConfig
+from regraft.step import Metrics, Step
+from tasks.contract import CONTRACT
+from tasks.corpus import CORPUS
+
+
+class OverlapConfig(StepConfig):
+    """What counts as overlap is the same for every pipeline, so that clean means the same."""
+
+    @classmethod
+    def of(cls, context: PipelineContext) -> Self:
+        return cls()
+
+
+def _run(config: OverlapConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
+    from regraft.data.labelled import labelled_splits
+    from regraft.data.overlap import Finder, read_trained_on, worst
+    from regraft.doubts import OVERLAP as FILE
+    from regraft.doubts import write_overlap
+
+    table = labelled_splits(inputs["rows"], inputs["splits"])
+    test, train = (table[table["split"] == split] for split in ("test", "train"))
+    find = Finder(test["text"].tolist())
+    found = worst(find("train", zip(train["id"], train["text"], strict=True)), find("corpus", read_trained_on(inputs["documents"])))
+    write_overlap(out / FILE, dict(zip(test["id"], found, strict=True)))
+    kinds = [(item.kind, item.source) for item in found]
+    counts = {f"{kind}_{source}": kinds.count((kind, source)) for source in ("train", "corpus") for kind in ("exact", "near")}
+    return {"rows": len(kinds), "clean": len(kinds) - sum(counts.values()), **counts}
+
+
+ROWS = {"rows": CONTRACT / "rows.parquet", "splits": CORPUS / "splits.parquet", "documents": CORPUS / "documents.parquet"}
+OVERLAP = Step(
+    name="overlap",
+    config=OverlapConfig,
+    run=_run,
+    inputs=ROWS,
+    version=1,
+    asked=lambda options: any(gate.needs == "overlap" for gate in options.gates),
+)

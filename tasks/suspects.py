@@ -1,0 +1,51 @@
+"""``suspects``: labels that are probably wrong, of all labelled rows. Only where a gate counts negative flips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field
+
+from regraft.config import PipelineContext, StepConfig
+from regraft.step import Metrics, Step
+from tasks.contract import CONTRACT
+from tasks.corpus import CORPUS
+
+
+class SuspectsConfig(StepConfig):
+    """The models that judge are trained like the baseline."""
+
+    seed: int
+    max_ngram: int = Field(2, ge=1, le=5)
+    """Longest run of words that is a feature."""
+    inverse_regularization: float = Field(10.0, gt=0)
+    """scikit-learn's C: larger fits the training rows more closely."""
+
+    @classmethod
+    def of(cls, context: PipelineContext) -> Self:
+        return cls(seed=context.options.seed)
+
+
+def _run(config: SuspectsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
+    from regraft.data.labelled import labelled_splits
+    from regraft.doubts import SUSPECTS as FILE
+    from regraft.doubts import write_suspects
+    from regraft.score.suspects import Baseline, find_suspects
+
+    rows = labelled_splits(inputs["rows"], inputs["splits"])
+    baseline = Baseline(config.max_ngram, config.inverse_regularization)
+    found, judged = find_suspects(rows["id"].tolist(), rows["text"].tolist(), rows["label"].tolist(), baseline, config.seed)
+    write_suspects(out / FILE, {name: rows[name].tolist() for name in ("id", "split", "text", "label")}, found)
+    return {"judged": judged, "suspects": len(found), "in_test": sum(rows["split"][row] == "test" for row in found)}
+
+
+SUSPECTS = Step(
+    name="suspects",
+    config=SuspectsConfig,
+    run=_run,
+    inputs={"rows": CONTRACT / "rows.parquet", "splits": CORPUS / "splits.parquet"},
+    version=1,
+    asked=lambda options: any(gate.negative_flips for gate in options.gates),
+)
