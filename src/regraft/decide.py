@@ -3,7 +3,7 @@
 An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and what it said::
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
-    measurements.json   negative_flips.csv   verdict.json
+    measurements.json   negative_flips.csv   verdict.json   [seeds/{adapted,base}.{2,3...}.parquet]
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
@@ -26,10 +26,12 @@ from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
 from regraft.gates.court import Court
 from regraft.gates.measurements import measurements
+from regraft.gates.paired import Predictions
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, hear
 from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows, Verdict, render
 from regraft.score import predictions
+from regraft.score import seeds as further
 from regraft.score.predictions import Table
 
 SCHEMA = 2
@@ -63,6 +65,7 @@ def decide(
     champion_problem: str | None,
     evidence: Path,
     decisions: int | None = None,
+    seeds_out: Path | None = None,
 ) -> Verdict:
     """Write the evidence of one decision and return its verdict; the same arguments leave the same bytes.
 
@@ -70,6 +73,7 @@ def decide(
     :param champion_predictions: the champion's answers on the same rows; None without a champion or with a problem.
     :param champion_problem: why the champion could not be scored, in words for the verdict.
     :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
+    :param seeds_out: the ``out`` folder of the step ``seeds``, for a policy that asks for seeds.
     """
     sources = {model: scores_out / f"{model}.parquet" for model in MUST_BE_FINITE}
     if champion and champion_predictions:
@@ -84,6 +88,7 @@ def decide(
     tables = {model: predictions.read(_file(evidence, model)) for model in sources}
     policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
     slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
+    hashes = further.keep(seeds_out, evidence, policy.gates, digests["rows"])
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -95,12 +100,13 @@ def decide(
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
+        **({"seeds": hashes} if hashes else {}),
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
-    case = _case(decision, tables, slices)
+    case = _case(decision, tables, slices, further.read(evidence, hashes))
     verdict, court = hear(case)
     files.write_text(evidence / "measurements.json", _measured(case, court))
     if court and "champion" in court.paired.preds:
@@ -128,7 +134,7 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     decision = files.read_json(path)
     tables = {model: predictions.read(_unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(_unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
-    return _case(decision, tables, slices), tables
+    return _case(decision, tables, slices, further.read(evidence, decision.get("seeds"))), tables
 
 
 def rehear(evidence: Path) -> Hearing:
@@ -197,7 +203,12 @@ def rebuild(evidence: Path) -> str:
     return render(rejudge(evidence)[1])
 
 
-def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None) -> Case:
+def _case(
+    decision: Mapping[str, Any],
+    tables: Mapping[str, Table],
+    slices: SliceTable | None,
+    seeds: Mapping[str, Sequence[Predictions]] | None,
+) -> Case:
     gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
     return Case(
         pipeline=decision["pipeline"],
@@ -209,6 +220,7 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         champion_problem=decision["champion_problem"],
         slices=slices,
         decisions=decision.get("decisions"),
+        seeds=seeds,
     )
 
 

@@ -1,6 +1,6 @@
 """The options of a pipeline file: typed, defaulted, documented, and importable without torch."""
 
-from regraft.config.gates import DEFAULT_GATES, DISCOVERED_SLICES, GateOptions, Holdout, NegativeFlips
+from regraft.config.gates import DEFAULT_GATES, DISCOVERED_SLICES, GateOptions, Holdout, NegativeFlips, seeds_of
 from regraft.config.pipeline import (
     HUB,
     CardOptions,
@@ -38,4 +38,5 @@ __all__ = [
     "Strict",
     "TaskOptions",
     "listed",
+    "seeds_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -17,6 +18,7 @@ QUESTIONS: dict[str, frozenset[str]] = {
     "non_inferior_by": frozenset({"metric", "confidence", "against", "slices", "min_rows"}),
     "negative_flips": frozenset({"confidence"}),
     "holdout": frozenset(),
+    "seeds": frozenset(),
 }
 """What a gate can ask -> the keys that may stand beside it."""
 
@@ -56,6 +58,9 @@ class GateOptions(Strict):
     """The share of rows that the champion got right and the candidate gets wrong, held against a budget."""
     holdout: Holdout | None = None
     """How often these test rows have decided, held against a budget."""
+    seeds: int | None = Field(None, ge=3, le=50)
+    """Fine-tune adapted and base so many times, each time with another seed, and judge the mean: every interval of a metric then
+    holds the noise of the seeds too. At most one such line; it fails nothing by itself."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
     """Coverage of the two-sided interval; over all slices together, by Holm's correction."""
 
@@ -95,6 +100,11 @@ class GateOptions(Strict):
         read = QUESTIONS[self.question] | set(QUESTIONS)
         read -= {"metric"} if self.slices else {"min_rows"}
         return {key: value for key, value in handler(self).items() if key in read}
+
+
+def seeds_of(gates: Sequence[GateOptions]) -> int | None:
+    """How many seeds the gates ask for; None: one, and nothing is said of seeds."""
+    return next((gate.seeds for gate in gates if gate.seeds is not None), None)
 
 
 DEFAULT_GATES = (

@@ -191,6 +191,15 @@ class PipelineOptions(Strict):
     seed: int = Field(17, ge=0, lt=2**31)
     """Everything random is a function of (seed, epoch, index)."""
 
+    @field_validator("gates")
+    @classmethod
+    def _seeds_are_asked_for_once(cls, gates: tuple[GateOptions, ...]) -> tuple[GateOptions, ...]:
+        asked = [gate.seeds for gate in gates if gate.seeds is not None]
+        if len(asked) > 1:
+            said = " and ".join(f"`seeds: {seeds}`" for seeds in asked)
+            raise ValueError(f"{said} stand there; the number of seeds is one for the whole pipeline, so keep one of the lines")
+        return gates
+
     @model_validator(mode="after")
     def _splits_are_given_or_dealt(self) -> Self:
         column = self.data.split

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,3 +66,5 @@ class Case:
     """What the test rows are sliced by."""
     decisions: int | None = None
     """How many different decisions were taken on these test rows, this one included; None: nobody counted."""
+    seeds: Mapping[str, Sequence[Predictions]] | None = None
+    """What adapted and base say under seeds 2, 3 ... k; None: there is one seed."""
