@@ -19,7 +19,7 @@ counts in both draws, which errs towards wide intervals (Owen 2007, "The pigeonh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import cos, floor, isnan, pi, sin, sqrt
@@ -76,9 +76,9 @@ class Repeats:
 
     @classmethod
     def of(cls, case: Case, models: Sequence[str]) -> Repeats | None:
-        """Of the ``models`` that can be compared; None where nobody asked for seeds, or they were not trained."""
+        """Of the ``models`` that can be compared; None where nobody asked for seeds, they were not trained or cannot be used."""
         count = seeds_of(case.policy.gates)
-        if count is None or case.seeds is None:
+        if count is None or case.seeds is None or not set(SEEDED) <= set(models) or not_finite(case):
             return None
         found = {one(model, 1) if model in SEEDED else model: case.predictions[model] for model in models}
         found |= {one(model, n): table for model in SEEDED for n, table in enumerate(case.seeds[model], start=2)}
@@ -224,28 +224,29 @@ def finding(model: str, metric: str, n: int, found: Measured, row_error: float, 
     said += f"{words.number(each[0])}. Standard deviation by seed {words.number(spread)}, by test rows {words.number(row_error)}"
     if others:
         said += f"; {' and '.join(words.MODELS[other] for other in others)} {'have' if len(others) > 1 else 'has'} one seed"
-    return Finding("seeds", None, metric, found.value, found.low, found.high, found.threshold, n, "info", f"{said}.")
+    said += ". Slices and negative flips are about the registered model alone."
+    return Finding("seeds", None, metric, found.value, found.low, found.high, found.threshold, n, "info", said)
 
 
-def document(court: Court) -> dict[str, Any] | None:
-    """Every metric by seed, of both models and of the candidate against every other; None where there is one seed."""
+def document(court: Court, metrics: Collection[str] = ()) -> dict[str, Any] | None:
+    """Every metric, or ``metrics``, by seed: of both models, and of the candidate against every other; None where there is one seed."""
     repeats = court.repeats
     if repeats is None:
         return None
     others = [model for model in ("champion", "base", "tfidf") if model in court.paired.preds and model != court.candidate]
     return {
         "number": repeats.count,
-        "scores": [row for model in SEEDED for row in _by_seed(court, model, None)],
-        "differences": [row for against in others for row in _by_seed(court, court.candidate, against)],
+        "scores": [row for model in SEEDED for row in _by_seed(court, model, None, metrics)],
+        "differences": [row for against in others for row in _by_seed(court, court.candidate, against, metrics)],
     }
 
 
-def _by_seed(court: Court, model: str, against: str | None) -> Iterator[dict[str, Any]]:
+def _by_seed(court: Court, model: str, against: str | None, metrics: Collection[str]) -> Iterator[dict[str, Any]]:
     """``each``: for each seed, the registered model's first; ``deviation``: of those; ``row_error``: of the first, by rows alone.
 
     Differences above 0 are better for every metric.
     """
-    for metric in court.scores[model]:
+    for metric in metrics or court.scores[model]:
         if any(isnan(court.scores[name].get(metric, float("nan"))) for name in (model, against or model)):
             continue
         sign = -1.0 if against and metric in words.LOWER_IS_BETTER else 1.0

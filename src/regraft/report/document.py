@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from regraft import files
+from regraft.gates import seeds
 from regraft.gates import words as gate_words
 from regraft.gates.court import Court
 from regraft.gates.paired import Paired, align
@@ -53,6 +54,8 @@ class Report:
     flips: tuple[flipping.Flips, ...]
     """Against the model that matters most first."""
     label_curve: LabelCurve | None
+    seeds: dict[str, Any] | None
+    """Every metric by seed (:func:`regraft.gates.seeds.document`), where a gate asked for several."""
     data: dict[str, Any]
     steps: tuple[dict[str, Any], ...]
     """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost."""
@@ -69,8 +72,10 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
     metrics = _metrics(verdict, policy.adaptation[0])
     confidence = policy.adaptation[1]
     estimates: tuple[Estimate, ...] = ()
+    by_seed: dict[str, Any] | None = None
     if paired is not None:
         court = Court(evidence.case, paired, candidate=candidate)
+        by_seed = seeds.document(court, metrics)
         estimates = tuple(measure.estimates(court, list(dict.fromkeys((*metrics, "accuracy"))), confidence))
     rivals = _rivals(verdict, paired) if paired is not None and judged else []
     table = evidence.tables[candidate]
@@ -98,6 +103,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         small=small,
         flips=tuple(_flips(evidence, paired, candidate, rivals)) if paired is not None else (),
         label_curve=curve,
+        seeds=by_seed,
         data=_data(evidence),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
         history=tuple({"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason} for e in evidence.history),

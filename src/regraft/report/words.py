@@ -67,7 +67,8 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         return "the new model could not be compared with the one in production"
     if unsettled == {("holdout", None)}:
         return "the test rows have decided too often to be believed; label fresh ones"
-    few = f"{verdict['rows']['n']:,} test rows are too few to tell whether the new model is"
+    seeds = " and the seeds asked for" if any(f["gate"] == "seeds" for f in verdict["findings"]) else ""
+    few = f"{verdict['rows']['n']:,} test rows{seeds} are too few to tell whether the new model is"
     if ("beats", "champion") in unsettled:
         return f"{few} better than the one in production"
     if any(against == "champion" for _, against in unsettled):
