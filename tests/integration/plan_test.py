@@ -64,8 +64,8 @@ def edit(path: str, change: Callable[[str], str]) -> Callable[[Workspace], None]
 
 
 def test_the_steps_come_in_the_order_they_run(tiny):
-    assert [step.name for step in tiny.steps] == ALL
-    for number, step in enumerate(tiny.steps):
+    assert [step.name for step in tiny.steps_in(resolve(tiny, "tiny"))] == ALL
+    for number, step in enumerate(tiny.steps_in(resolve(tiny, "tiny"))):
         before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
         assert before <= set(ALL[:number]), step.name
 
@@ -131,7 +131,7 @@ def test_a_changed_key_names_the_steps_that_read_it(fresh):
         "data.corpus=data/rows.jsonl": {"corpus": "corpus: data/corpus.jsonl -> data/rows.jsonl"},
         "gates=[{beats: tfidf}]": {},
     }.items():
-        assert whys(judge(fresh.steps, "tiny", resolve(fresh, "tiny", [assignment]), locked, said)) == certain
+        assert whys(judge(fresh.steps_in(resolve(fresh, "tiny")), "tiny", resolve(fresh, "tiny", [assignment]), locked, said)) == certain
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "tokenizer_config.json", "config.json"])
@@ -140,14 +140,14 @@ def test_a_changed_file_of_the_base_model_is_a_changed_input(fresh, name):
     path.write_bytes(path.read_bytes()[:-1] + b"\x01" if name == "model.safetensors" else path.read_bytes() + b"\n")
     locked, said = dvc.lock(fresh), {}
     why = "the files of the base model models/tiny changed"
-    found = judge(fresh.steps, "tiny", resolve(fresh, "tiny"), locked, said)
+    found = judge(fresh.steps_in(resolve(fresh, "tiny")), "tiny", resolve(fresh, "tiny"), locked, said)
     assert whys(found) == {"tokens": why, "pretrain": why, "finetune_base": why}
 
 
 def test_a_new_version_of_a_step_is_a_reason(fresh):
     locked = dict(dvc.lock(fresh))
     locked["tokens@tiny"] = {**locked["tokens@tiny"], "cmd": "regraft step tokens --pipeline tiny --step-version 0"}
-    found = judge(fresh.steps, "tiny", resolve(fresh, "tiny"), locked, {})
+    found = judge(fresh.steps_in(resolve(fresh, "tiny")), "tiny", resolve(fresh, "tiny"), locked, {})
     assert whys(found) == {"tokens": "the step's code has a new version"}
     assert perhaps(found) == ["pretrain", "finetune", "scores"]
 
@@ -177,7 +177,7 @@ def test_a_verdict_is_due_when_what_it_rests_on_changed(fresh):
         (["finetune.epochs=3"], "if the scores come out different"),
     ):
         values = resolve(fresh, "tiny", sets)
-        steps = judge(fresh.steps, "tiny", values, locked, said)
+        steps = judge(fresh.steps_in(resolve(fresh, "tiny")), "tiny", values, locked, said)
         assert standing.decision_due(fresh, "tiny", values, steps) == due
         assert (standing.nothing_to_do(fresh, "tiny", values, steps) is not None) == (due is None)
 

@@ -61,7 +61,7 @@ def costs(workspace: Workspace, *names: str, sets: tuple[str, ...] = ()) -> dict
 
 
 def test_without_records_times_are_unknown_and_said_to_be(tiny: Workspace, model: int) -> None:
-    found = costs(tiny, *(step.name for step in tiny.steps))
+    found = costs(tiny, *(step.name for step in tiny.steps_in(resolve(tiny, "tiny"))))
     assert {step.minutes for step in found.values()} == {None}
     assert found["contract"].disk_bytes is None
     assert found["contract"].based_on == "time unknown: no earlier run of it; disk unknown"
