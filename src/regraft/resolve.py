@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from regraft import base_model, files
-from regraft.config import PipelineContext, PipelineOptions
+from regraft.config import PipelineContext, PipelineOptions, seeds_of
 from regraft.data.sources import encoding_problem
 from regraft.errors import ConfigError, Problem
 from regraft.workspace import Workspace
@@ -163,7 +163,11 @@ def _problem(item: Any, shown: str, node: yaml.Node) -> Problem:
         message, rule = f"{key}: missing", "required"
     else:
         parts = item["input"] if isinstance(item["input"], list) else [item["input"]]
-        given = "" if not where or any(isinstance(part, dict) for part in parts) else f", not {item['input']!r}".replace("not None", "not empty")
+        given = (
+            ""
+            if not where or any(isinstance(part, dict) for part in parts)
+            else f", not {item['input']!r}".replace("not None", "not empty")
+        )
         message = f"{key}: {reason(item)}{given}{_guess(item)}".removeprefix(": ")
         rule = item["type"]
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
@@ -224,6 +228,10 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     from regraft.data.contract import default_contract, load_contract
 
     options = load_pipeline(workspace, name, sets)
+    if seeds_of(options.gates) and "seeds" not in {step.name for step in workspace.steps}:
+        raise ConfigError(
+            "gates: `seeds` needs the step 'seeds', which this workspace's pipelines/ does not have", fix="regraft init --upgrade ."
+        )
     folder = base_model.locate(options.base_model, workspace.root)
     base_model.check(options.base_model, folder)
     contract_file = workspace.root / (options.data.contract or f"pipelines/{name}.contract.yaml")

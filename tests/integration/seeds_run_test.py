@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,15 @@ def test_seeds_twice_is_a_fault_with_its_line(tiny: Workspace) -> None:
     files.write_text(path, path.read_text() + "gates:\n- {seeds: 3}\n- {seeds: 5}\n")
     with pytest.raises(ConfigError, match=r"gates: `seeds: 3` and `seeds: 5` stand there; .*keep one of the lines \(line \d+\)$"):
         load_pipeline(tiny, "tiny")
+
+
+def test_a_workspace_without_the_step_is_told_so_before_anything_runs(tiny: Workspace, cli: Callable[..., Any]) -> None:
+    path = tiny.root / "pipelines" / "__init__.py"
+    path.write_text(path.read_text().replace(", SEEDS)", ")"))
+    files.write_text(tiny.root / "pipelines" / "tiny.yaml", tiny.pipeline_file("tiny").read_text() + "gates: [{seeds: 3}]\n")
+    said = cli("plan", "tiny")
+    assert said.code == 2
+    assert "`seeds` needs the step 'seeds'" in said.err
 
 
 def test_the_spread_over_seeds_decides_a_run_both_ways(tiny_template: Path, tmp_path: Path) -> None:
