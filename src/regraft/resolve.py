@@ -163,11 +163,8 @@ def _problem(item: Any, shown: str, node: yaml.Node) -> Problem:
         message, rule = f"{key}: missing", "required"
     else:
         parts = item["input"] if isinstance(item["input"], list) else [item["input"]]
-        given = (
-            ""
-            if not where or any(isinstance(part, dict) for part in parts)
-            else f", not {item['input']!r}".replace("not None", "not empty")
-        )
+        nested = any(isinstance(part, dict) for part in parts)  # of the user's file, but in the words of Python
+        given = "" if not where or nested else f", not {item['input']!r}".replace("not None", "not empty")
         message = f"{key}: {reason(item)}{given}{_guess(item)}".removeprefix(": ")
         rule = item["type"]
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
