@@ -76,7 +76,8 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any]) -> De
     probes = run.workspace.artifacts(run.pipeline, "probes") / "out"
     rows, asked = question(gates, seed, scores, now)
     decisions = FileLedger(run.workspace.state).record(rows, asked, pipeline=run.pipeline, run=run.name)
-    verdict = decide(run.pipeline, gates, seed, scores, now, answers, problem, evidence, decisions, probes)
+    seeds = run.workspace.artifacts(run.pipeline, "seeds") / "out"
+    verdict = decide(run.pipeline, gates, seed, scores, now, answers, problem, evidence, decisions, probes_out=probes, seeds_out=seeds)
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
     return decision

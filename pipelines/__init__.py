@@ -2,7 +2,8 @@
 
 Contract -> corpus -> tokens -> pretrain -> finetune is the adapted model; finetune_base is the same run without the
 adaptation, and tfidf the baseline that both have to beat on the rows that ``scores`` predicts. The last ones are asked
-for by gates: probes by changed texts, overlap by ``rows: clean``, suspects by ``negative_flips``.
+for by gates: probes by changed texts, overlap by ``rows: clean``, suspects by ``negative_flips``, and seeds, which fine-tunes
+both again under other seeds.
 """
 
 from tasks.contract import CONTRACT
@@ -12,8 +13,9 @@ from tasks.overlap import OVERLAP
 from tasks.pretrain import PRETRAIN
 from tasks.probes import PROBES
 from tasks.scores import SCORES
+from tasks.seeds import SEEDS
 from tasks.suspects import SUSPECTS
 from tasks.tfidf import TFIDF
 from tasks.tokens import TOKENS
 
-STEPS = (CONTRACT, CORPUS, TOKENS, PRETRAIN, FINETUNE, FINETUNE_BASE, TFIDF, SCORES, PROBES, OVERLAP, SUSPECTS)
+STEPS = (CONTRACT, CORPUS, TOKENS, PRETRAIN, FINETUNE, FINETUNE_BASE, TFIDF, SCORES, PROBES, OVERLAP, SUSPECTS, SEEDS)

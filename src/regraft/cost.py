@@ -9,7 +9,7 @@ inputs will be is taken from the files as they are now and, where the step befor
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -171,6 +171,8 @@ class _Estimator:
 
     def cost(self, step: Step[Any]) -> StepCost:
         """The estimate for ``step``."""
+        if step.cost.repeats:
+            return self.repeated(step, *step.cost.repeats)
         reference = self.reference(step)
         tokens = self.tokens(step, reference)
         work = tokens if step.cost.tokens else self.read(step, reference)
@@ -182,6 +184,17 @@ class _Estimator:
         room = None if out is None or kept is None else kept + (CHECKPOINTS * STATES * out if step.cost.trains else 0)
         minutes = None if scaled is None else round(scaled[0] / 60, 3)
         return StepCost(step.name, None if tokens is None else round(tokens), minutes, room, kept, self.words(step, scaled, room))
+
+    def repeated(self, step: Step[Any], other: str, times: Callable[[Any], int]) -> StepCost:
+        """The estimate for a step that does ``other`` several times, one after the other."""
+        count = times(step.config.model_validate(self.resolved[step.name]))
+        once, reference = self.cost(self.workspace.step(other)), self.reference(step)
+        kept = COPIES * reference.out if reference else 0  # predictions: kilobytes, beside checkpoints of megabytes
+        room = None if self.model is None else kept + (CHECKPOINTS * STATES + 1) * self.model
+        tokens = None if once.tokens is None else count * once.tokens
+        minutes = None if once.minutes is None else round(count * once.minutes, 3)
+        said = f"{count} times {other}: {once.based_on.partition('; ')[0]}; disk for the checkpoints of one training at a time"
+        return StepCost(step.name, tokens, minutes, room, kept, said)
 
     def tokens(self, step: Step[Any], reference: Past | None) -> float | None:
         """Tokens that ``step`` will train on."""

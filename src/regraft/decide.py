@@ -4,6 +4,7 @@ An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and w
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
     measurements.json   negative_flips.csv   verdict.json   [probes.parquet   overlap.parquet   suspects.parquet]
+    [seeds/{adapted,base}.{2,3...}.parquet]
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
@@ -26,14 +27,14 @@ from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
 from regraft.gates.court import Court
-from regraft.gates.doubts import Doubts, Suspect
+from regraft.gates.doubts import Suspect
 from regraft.gates.measurements import measurements
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, hear
-from regraft.gates.probes import Probes
 from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows, Verdict, render
 from regraft.probes import store as probes
 from regraft.score import predictions
+from regraft.score import seeds as further
 from regraft.score.predictions import Table
 
 SCHEMA = 2
@@ -71,6 +72,7 @@ def decide(
     evidence: Path,
     decisions: int | None = None,
     probes_out: Path | None = None,
+    seeds_out: Path | None = None,
 ) -> Verdict:
     """Write the evidence of one decision and return its verdict; the same arguments leave the same bytes.
 
@@ -79,6 +81,7 @@ def decide(
     :param champion_problem: why the champion could not be scored, in words for the verdict.
     :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
     :param probes_out: the ``out`` folder of the step ``probes``, where a gate needs it.
+    :param seeds_out: the ``out`` folder of the step ``seeds``, for a policy that asks for seeds.
     """
     sources = {model: scores_out / f"{model}.parquet" for model in MUST_BE_FINITE}
     if champion and champion_predictions:
@@ -96,6 +99,7 @@ def decide(
     _require_labels(policy.gates, labels)
     probed = probes.keep(probes_out, evidence, policy.gates)
     doubted = doubts.keep(scores_out.parents[1], evidence, policy.gates)
+    hashes = further.keep(seeds_out, evidence, policy.gates, digests["rows"])
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -109,12 +113,14 @@ def decide(
         "decisions": decisions,
         **({"probes": files.sha256_file(evidence / probes.NAME)} if probed else {}),
         **({"doubts": doubted} if doubted else {}),
+        **({"seeds": hashes} if hashes else {}),
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
-    case = _case(decision, tables, slices, probed, doubts.read(evidence, doubted, _unchanged))
+    found = {"probes": probed, "doubts": doubts.read(evidence, doubted, _unchanged), "seeds": further.read(evidence, hashes)}
+    case = _case(decision, tables, slices, found)
     verdict, court = hear(case)
     files.write_text(evidence / "measurements.json", _measured(case, court))
     if court and "champion" in court.paired.preds:
@@ -142,9 +148,12 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     decision = files.read_json(path)
     tables = {model: predictions.read(_unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(_unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
-    probed = probes.read(_unchanged(evidence / probes.NAME, sha)) if (sha := decision.get("probes")) else None
-    doubted = doubts.read(evidence, decision.get("doubts", {}), _unchanged)
-    return _case(decision, tables, slices, probed, doubted), tables
+    found = {
+        "probes": probes.read(_unchanged(evidence / probes.NAME, sha)) if (sha := decision.get("probes")) else None,
+        "doubts": doubts.read(evidence, decision.get("doubts", {}), _unchanged),
+        "seeds": further.read(evidence, decision.get("seeds")),
+    }
+    return _case(decision, tables, slices, found), tables
 
 
 def rehear(evidence: Path) -> Hearing:
@@ -223,9 +232,7 @@ def rebuild(evidence: Path) -> str:
     return render(rejudge(evidence)[1])
 
 
-def _case(
-    decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, probed: Probes | None, doubted: Doubts
-) -> Case:
+def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, found: Mapping[str, Any]) -> Case:
     gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
     case = Case(
         pipeline=decision["pipeline"],
@@ -237,11 +244,10 @@ def _case(
         champion_problem=decision["champion_problem"],
         slices=slices,
         decisions=decision.get("decisions"),
-        probes=probed,
-        doubts=doubted,
+        **found,
     )
-    if probed:
-        probed.check(case.predictions)
+    if case.probes:
+        case.probes.check(case.predictions)
     return case
 
 

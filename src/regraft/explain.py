@@ -180,6 +180,8 @@ def _flips(paired: Paired, candidate: str) -> Iterator[Flips]:
 def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
     unanswered = set()
     for finding in verdict.findings:
+        if finding.gate == "seeds":  # it decides nothing
+            continue
         if finding.gate == "holdout":
             unanswered |= {f"fresh test rows: {finding.sentence}"} if finding.outcome == "inconclusive" else set()
         elif finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:

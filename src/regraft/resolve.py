@@ -162,7 +162,9 @@ def problem_of(item: Any, shown: str, node: yaml.Node, model: type[BaseModel] = 
     elif item["type"] == "missing":
         message, rule = f"{key}: missing", "required"
     else:
-        given = "" if not where or isinstance(item["input"], dict) else f", not {item['input']!r}".replace("not None", "not empty")
+        parts = item["input"] if isinstance(item["input"], list) else [item["input"]]
+        nested = any(isinstance(part, dict) for part in parts)  # of the user's file, but in the words of Python
+        given = "" if not where or nested else f", not {item['input']!r}".replace("not None", "not empty")
         message = f"{key}: {reason(item)}{given}{_guess(item)}".removeprefix(": ")
         rule = item["type"]
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
@@ -261,9 +263,10 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
     problems = []
     for position, gate in enumerate(options.gates):
         if gate.needs and gate.needs not in known:
-            message = f"gates.{position}.rows: clean needs the step {gate.needs!r}, which STEPS in pipelines/__init__.py does not have"
-            where = {"file": workspace.relative(path), "column": f"gates.{position}.rows", "value": gate.rows}
-            row = line_of(read_yaml(path, workspace.relative(path))[1], ["gates", position, "rows"])
+            key = "rows" if gate.rows else gate.question
+            message = f"gates.{position}.{key} needs the step {gate.needs!r}, which STEPS in pipelines/__init__.py does not have"
+            where = {"file": workspace.relative(path), "column": f"gates.{position}.{key}", "value": gate.rows}
+            row = line_of(read_yaml(path, workspace.relative(path))[1], ["gates", position, key])
             problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **where))
     if problems:
         raise faulty(problems)

@@ -39,6 +39,9 @@ class Running:
     """Print progress events on stdout."""
     facts: dict[str, Any] = field(default_factory=dict)
     """device, threads, precision, exact: measured by the step, written into its record."""
+    part: int = 0
+    """Of a step that does the same work several times: how often it is done."""
+    parts: int = 1
 
 
 _current: ContextVar[Running | None] = ContextVar("regraft_running", default=None)
@@ -74,7 +77,8 @@ def emit(event: str, **values: Any) -> None:
 
 def progress(done: int, total: int, unit: str, metrics: Mapping[str, float] | None = None) -> None:
     """``done`` of ``total`` units; ``metrics`` become points of the live curves at x = ``done``."""
-    emit("progress", done=done, total=total, unit=unit, metrics=dict(metrics or {}))
+    context = current()
+    emit("progress", done=context.part * total + done, total=context.parts * total, unit=unit, metrics=dict(metrics or {}))
 
 
 def watched(items: Iterable[T], unit: str, total: int = 0, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:

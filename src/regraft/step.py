@@ -59,6 +59,8 @@ class Cost:
     then grows with them. None as a result: it takes an earlier run to tell."""
     trains: bool = False
     """It writes a model and keeps checkpoints on the way."""
+    repeats: tuple[str, Callable[[Any], int]] | None = None
+    """(another step that trains, config -> how many times): it does the work of that step so often, and keeps none of the models."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,7 @@ def costs(workspace: Workspace, *names: str, sets: tuple[str, ...] = ()) -> dict
 
 
 def test_without_records_times_are_unknown_and_said_to_be(tiny: Workspace, model: int) -> None:
-    found = costs(tiny, *(step.name for step in tiny.steps))
+    found = costs(tiny, *(step.name for step in tiny.steps_in(resolve(tiny, "tiny"))))
     assert {step.minutes for step in found.values()} == {None}
     assert found["contract"].disk_bytes is None
     assert found["contract"].based_on == "time unknown: no earlier run of it; disk unknown"
@@ -177,3 +177,14 @@ def test_two_kept_checkpoints_and_one_being_written_is_what_the_trainer_does() -
     from regraft.train import checkpoint
 
     assert cost.CHECKPOINTS == checkpoint.KEPT + 1
+
+
+def test_further_seeds_cost_as_many_fine_tunings_and_keep_no_model(tiny: Workspace, model: int) -> None:
+    remember(tiny, "finetune", model)
+    path = tiny.root / "pipelines" / "tiny.yaml"
+    files.write_text(path, path.read_text() + "gates: [{seeds: 4}]\n")
+    found = costs(tiny, "seeds", sets=("finetune.epochs=4",))["seeds"]
+    assert found.tokens == 2000 * 2 * 6, "twice the epochs; three further seeds of two models"
+    assert found.minutes == pytest.approx(2 * 6)
+    assert (found.disk_bytes, found.kept_bytes) == (pytest.approx(10 * model, rel=0.1), 0)
+    assert found.based_on == "6 times finetune: time by tokens, from tiny-1; disk for the checkpoints of one training at a time"

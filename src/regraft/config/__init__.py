@@ -12,6 +12,7 @@ from regraft.config.gates import (
     NegativeFlips,
     Robustness,
     Templates,
+    seeds_of,
 )
 from regraft.config.pipeline import (
     HUB,
@@ -61,4 +62,5 @@ __all__ = [
     "TemplateTest",
     "Templates",
     "listed",
+    "seeds_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -21,6 +22,7 @@ QUESTIONS: dict[str, frozenset[str]] = {
     "robustness": frozenset({"confidence"}),
     "counterfactual": frozenset({"confidence"}),
     "templates": frozenset(),
+    "seeds": frozenset(),
 }
 """What a gate can ask -> the keys that may stand beside it."""
 PROBED = ("robustness", "counterfactual", "templates")
@@ -144,6 +146,9 @@ class GateOptions(Strict):
     """The share of rows whose answer changes with the gender, religion, ... of the people in it, held against a budget."""
     templates: Templates | None = None
     """The share of cases of your own that come out wrong, held against a budget."""
+    seeds: int | None = Field(None, ge=3, le=50)
+    """Fine-tune adapted and base so many times, each time with another seed, and judge the mean: every interval of a metric then
+    holds the noise of the seeds too. At most one such line; it fails nothing by itself."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
     """Coverage of the two-sided interval; over all slices, groups or tests of the gate together."""
 
@@ -160,7 +165,9 @@ class GateOptions(Strict):
     @property
     def needs(self) -> str | None:
         """The step without which this gate cannot be judged, of those that only some pipelines have."""
-        return "overlap" if self.rows else None
+        if self.rows:
+            return "overlap"
+        return "probes" if self.question in PROBED else "seeds" if self.seeds else None
 
     @model_validator(mode="after")
     def _exactly_one_question(self) -> Self:
@@ -195,6 +202,11 @@ class GateOptions(Strict):
         read = QUESTIONS[self.question] | set(QUESTIONS)
         read -= {"metric"} if self.slices else {"min_rows"}
         return {key: value for key, value in handler(self).items() if key in read}
+
+
+def seeds_of(gates: Sequence[GateOptions]) -> int | None:
+    """How many seeds the gates ask for; None: one, and nothing is said of seeds."""
+    return next((gate.seeds for gate in gates if gate.seeds is not None), None)
 
 
 DEFAULT_GATES = (

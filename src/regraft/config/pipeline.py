@@ -193,10 +193,14 @@ class PipelineOptions(Strict):
 
     @field_validator("gates")
     @classmethod
-    def _rows_are_changed_in_one_way(cls, gates: tuple[GateOptions, ...]) -> tuple[GateOptions, ...]:
+    def _some_are_asked_once(cls, gates: tuple[GateOptions, ...]) -> tuple[GateOptions, ...]:
         asked = [gate.question for gate in gates]
         if twice := sorted({question for question in asked if question in PROBED and asked.count(question) > 1}):
             raise ValueError(f"`{twice[0]}` stands there more than once; write one such gate with all its tests")
+        several = [gate.seeds for gate in gates if gate.seeds is not None]
+        if len(several) > 1:
+            said = " and ".join(f"`seeds: {seeds}`" for seeds in several)
+            raise ValueError(f"{said} stand there; the number of seeds is one for the whole pipeline, so keep one of the lines")
         return gates
 
     @model_validator(mode="after")

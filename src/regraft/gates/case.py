@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,3 +72,5 @@ class Case:
     """What adapted and base said of changed texts; None: nobody asked."""
     doubts: Doubts = NO_DOUBTS
     """What speaks against single test rows, where somebody looked."""
+    seeds: Mapping[str, Sequence[Predictions]] | None = None
+    """What adapted and base say under seeds 2, 3 ... k; None: there is one seed."""

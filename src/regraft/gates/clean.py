@@ -41,7 +41,9 @@ def on_clean_rows(court: Court) -> Court | None:
     if len(rows) < MIN_ROWS:
         return None
     kept = {model: _only(court.case.predictions[model], rows) for model in court.paired.preds}
-    return replace(court, paired=align(kept), judged={}, _resampled={})
+    seeds = court.case.seeds and {model: [_only(table, rows) for table in tables] for model, tables in court.case.seeds.items()}
+    case = replace(court.case, predictions={**court.case.predictions, **kept}, seeds=seeds)
+    return replace(court, case=case, paired=align(kept), judged={}, _resampled={})
 
 
 def finding(court: Court, position: int, gate: GateOptions) -> Finding:
@@ -60,7 +62,8 @@ def finding(court: Court, position: int, gate: GateOptions) -> Finding:
 
 def _answer(court: Court, gate: GateOptions) -> Finding:
     """What ``court`` says to the question of ``gate``, of all rows that it has."""
-    policy = replace(court.case.policy, gates=(gate.model_copy(update={"rows": None}),))
+    seeds = [line for line in court.case.policy.gates if line.seeds]
+    policy = replace(court.case.policy, gates=(*seeds, gate.model_copy(update={"rows": None})))
     return list(replace(court, case=replace(court.case, policy=policy)).findings())[-1]
 
 

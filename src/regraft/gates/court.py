@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import isnan, sqrt
 
+import numpy as np
+
 from regraft.config import PROBED, GateOptions
-from regraft.gates import clean, fairness, metrics, probes, ranking, suspects, words
+from regraft.gates import clean, fairness, metrics, probes, ranking, seeds, suspects, words
 from regraft.gates.bootstrap import interval, replicates
 from regraft.gates.case import Case
 from regraft.gates.metrics import COUNTED, mcnemar
@@ -47,12 +49,21 @@ class Court:
         return len(self.paired.ids)
 
     @cached_property
+    def repeats(self) -> seeds.Repeats | None:
+        """The models of all seeds, where there are several."""
+        return seeds.Repeats.of(self.case, tuple(self.paired.preds))
+
+    @cached_property
+    def single(self) -> dict[str, dict[str, float]]:
+        """model of one seed -> metric -> value on all rows; NaN where rows of one class leave a metric undefined."""
+        paired = self.repeats.paired if self.repeats else self.paired
+        of_answers = {model: metrics.scores(paired, model) for model in paired.preds}
+        return {m: {**found, **(ranking.scores(paired, m) if m in paired.probabilities else {})} for m, found in of_answers.items()}
+
+    @cached_property
     def scores(self) -> dict[str, dict[str, float]]:
-        """model -> metric -> value on all rows; NaN where rows of one class leave a metric undefined."""
-        of_answers = {model: metrics.scores(self.paired, model) for model in self.paired.preds}
-        return {
-            m: {**found, **(ranking.scores(self.paired, m) if m in self.paired.probabilities else {})} for m, found in of_answers.items()
-        }
+        """model -> metric -> value, as :attr:`single`; the mean over the seeds where there are several."""
+        return self.repeats.means(self.single) if self.repeats else self.single
 
     @cached_property
     def clean(self) -> Court | None:
@@ -65,11 +76,12 @@ class Court:
         asked = {gate.metric for gate in self.case.policy.gates if "metric" in gate.model_dump()}
         for reported in (False, True):
             here = [m for m in wanted if (m not in COUNTED and m not in asked) is reported]
-            models = [m for m in self.paired.preds if all(x in COUNTED for x in here) or m in self.paired.probabilities]
+            paired = self.repeats.paired if self.repeats else self.paired
+            models = [m for m in paired.preds if all(x in COUNTED for x in here) or m in paired.probabilities]
             most = min(REPORTED, self.case.policy.resamples) if reported else self.case.policy.resamples
             if here:
-                found = replicates(self.paired, seed=self.case.policy.seed, resamples=most, metrics=here, models=models)
-                self._resampled.update({m: dict(found[m]) for m in here})
+                found = replicates(paired, seed=self.case.policy.seed, resamples=most, metrics=here, models=models)
+                self._resampled.update({m: {**found[m], **(self.repeats.drawn(found[m]) if self.repeats else {})} for m in here})
         return self._resampled[metric]
 
     def adaptation(self) -> Finding:
@@ -113,12 +125,12 @@ class Court:
                     "robustness": partial(probes.robustness, self),
                     "counterfactual": partial(probes.counterfactual, self),
                     "templates": partial(probes.templates, self),
+                    "seeds": self._seeds,
                 }
                 yield answers[gate.question](gate)
 
     def _floor(self, gate: GateOptions) -> Finding:
-        value, resampled = self.scores[self.candidate][gate.metric], self.resampled(gate.metric)[self.candidate]
-        held = self.measured(value, resampled, gate.at_least or 0.0, gate.confidence)
+        held = self.score(self.candidate, gate.metric, gate.confidence, gate.at_least or 0.0)
         outcome = held.outcome(or_equal=True)
         said = words.floor(self.candidate, gate.metric, self.n, held, outcome)
         return self._finding("at_least", None, gate.metric, held, outcome, said)
@@ -136,7 +148,8 @@ class Court:
 
     def _compared(self, against: str, metric: str, found: Measured) -> str:
         said = words.comparison(self.candidate, against, metric, self.scores[self.candidate][metric], self.n, found)
-        return f"{said}, exact McNemar p = {self._mcnemar(against):.2g}" if metric == "accuracy" else said
+        of_one = " of the first seed" if self.repeats else ""
+        return f"{said}, exact McNemar p{of_one} = {self._mcnemar(against):.2g}" if metric == "accuracy" else said
 
     def _slices(self, position: int, gate: GateOptions, columns: Sequence[str]) -> Finding:
         table = self.case.slices
@@ -184,6 +197,15 @@ class Court:
         said = f"{words.holdout(taken, budget)}."
         return Finding("holdout", None, None, counted, counted, counted, float(budget), self.n, outcome, said)
 
+    def _seeds(self, _: GateOptions) -> Finding:
+        metric, confidence = self.case.policy.adaptation
+        if undefined := self._undefined(metric, (self.candidate,)):
+            return words_only("seeds", None, metric, self.n, "info", f"{undefined}.")
+        first = seeds.one(self.candidate, 1) if self.repeats else self.candidate
+        found = self.score(self.candidate, metric, confidence, self.single[first][metric])
+        others = [model for model in ("champion", "tfidf") if model in self.paired.preds]
+        return seeds.finding(self.candidate, metric, self.n, found, float(self.resampled(metric)[first].std()), others)
+
     def _no_champion(self, gate: GateOptions) -> Finding:
         metric = gate.metric if _name(gate) in ("beats", "non_inferior_by") else None
         if self.case.champion is None:
@@ -213,24 +235,38 @@ class Court:
         sign = -1.0 if metric in words.LOWER_IS_BETTER else 1.0
         resampled = self.resampled(metric)
         moved = sign * (resampled[model] - resampled[against])
-        return self.measured(sign * (self.scores[model][metric] - self.scores[against][metric]), moved, threshold, confidence)
+        each = sign * (self.by_seed(model, metric) - self.by_seed(against, metric))
+        return self.measured(sign * (self.scores[model][metric] - self.scores[against][metric]), moved, each, threshold, confidence)
 
-    def measured(self, value: float, resampled: Floats, threshold: float, confidence: float) -> Measured:
-        """A number with the interval of its resamples."""
-        low, high = interval(resampled, confidence)
+    def score(self, model: str, metric: str, confidence: float, threshold: float = 0.0) -> Measured:
+        """``metric`` of ``model`` itself."""
+        value, resampled = self.scores[model][metric], self.resampled(metric)[model]
+        return seeds.within_range(self.measured(value, resampled, self.by_seed(model, metric), threshold, confidence), metric)
+
+    def by_seed(self, model: str, metric: str) -> Floats:
+        """[k] scores of ``model`` under each seed; [1] where there is one."""
+        names = self.repeats.models(model) if self.repeats else [model]
+        return np.array([self.single[name][metric] for name in names])
+
+    def measured(self, value: float, resampled: Floats, each: Floats, threshold: float, confidence: float) -> Measured:
+        """A number with the interval of its resamples; ``each`` is the number for each seed."""
         power = self.case.policy.power
+        if len(each) > 1:
+            return seeds.measured(value, resampled, each, threshold, confidence, power)
+        low, high = interval(resampled, confidence)
         effect = detectable(float(resampled.std()), confidence, power) if power is not None else 0.0
         return Measured(rounded(value), rounded(low), rounded(high), rounded(threshold), confidence, power, rounded(effect))
 
     def _finding(self, gate: str, against: str | None, metric: str | None, found: Measured, outcome: Part, sentence: str) -> Finding:
         said = sentence.removesuffix(".")
-        said += f"; {words.undecided(self.n, found)}." if outcome == "inconclusive" else "."
+        said += seeds.one_by_one(found)
+        said += f"; {seeds.undecided(self.n, found)}." if outcome == "inconclusive" else "."
         return Finding(gate, against, metric, found.value, found.low, found.high, found.threshold, self.n, outcome, said)
 
 
 def _opponent(gate: GateOptions) -> str | None:
     """The model that a gate compares with."""
-    if gate.question in ("at_least", "holdout", "fairness", *PROBED):
+    if gate.question in ("at_least", "holdout", "seeds", "fairness", *PROBED):
         return None
     return "champion" if gate.question == "negative_flips" else gate.beats or gate.against
 

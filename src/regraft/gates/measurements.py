@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.gates import clean, fairness, probes, suspects
+from regraft.gates import clean, fairness, probes, seeds, suspects
 from regraft.gates.bootstrap import class_counts, interval, row_counts
 from regraft.gates.case import Case
 from regraft.gates.court import REPORTED, Court
@@ -53,6 +53,7 @@ def measurements(case: Case, court: Court | None) -> Json:
         **probes.measured(court, confidence),
         **clean.measured(court),
         **suspects.measured(court, confidence),
+        **({"seeds": seeds.document(court)} if court.repeats else {}),
     }
 
 
@@ -63,7 +64,11 @@ def _number(value: float, low: float, high: float) -> Json:
 def _metrics(court: Court, model: str, confidence: float) -> Iterator[tuple[str, Json | None]]:
     """Every metric; None where it is not defined."""
     for metric, value in court.scores[model].items():
-        yield metric, None if isnan(value) else _number(value, *interval(court.resampled(metric)[model], confidence))
+        if isnan(value):
+            yield metric, None
+        else:
+            found = court.score(model, metric, confidence)
+            yield metric, _number(found.value, found.low, found.high)
 
 
 def _comparisons(court: Court, against: str, confidence: float) -> Iterator[Json]:
@@ -72,8 +77,7 @@ def _comparisons(court: Court, against: str, confidence: float) -> Iterator[Json
         if isnan(court.scores[court.candidate][metric]) or isnan(court.scores[against].get(metric, float("nan"))):
             continue
         found = court.difference(court.candidate, against, metric, confidence)
-        effect = detectable(float((court.resampled(metric)[court.candidate] - court.resampled(metric)[against]).std()), confidence)
-        yield {"against": against, "metric": metric, **_number(found.value, found.low, found.high), "detectable": rounded(effect) or None}
+        yield {"against": against, "metric": metric, **_number(found.value, found.low, found.high), "detectable": found.detectable or None}
 
 
 def _flips(court: Court, against: str, confidence: float) -> Json:

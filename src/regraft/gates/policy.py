@@ -12,13 +12,14 @@ finding each (:mod:`regraft.gates.court`):
 - ``holdout``: the test rows must not have decided more often than they may;
 - ``fairness``, ``robustness``, ``counterfactual``, ``templates``: what differs between groups of rows, and what changes with
   a text that says the same, must lie within a budget (:mod:`regraft.gates.fairness`, :mod:`regraft.gates.probes`).
+- ``seeds``: asks nothing itself, and makes every metric above the mean of several seeds (:mod:`regraft.gates.seeds`).
 
 One set of resamples serves every model and gate, so the findings of one verdict never contradict one another.
 """
 
 from __future__ import annotations
 
-from regraft.gates import words
+from regraft.gates import seeds, words
 from regraft.gates.case import Case, Policy
 from regraft.gates.court import Court, words_only
 from regraft.gates.paired import align
@@ -35,7 +36,7 @@ def judge(case: Case) -> Verdict:
 
 def hear(case: Case) -> tuple[Verdict, Court | None]:
     """:func:`judge`, and the court with all that was compared; None where the predictions cannot be used."""
-    broken = [_not_finite(model, case) for model in MUST_BE_FINITE if case.predictions[model].unusable]
+    broken = [_not_finite(model, case) for model in MUST_BE_FINITE if case.predictions[model].unusable] + seeds.not_finite(case)
     if broken:
         return _verdict(case, "adapted" if case.predictions["adapted"].unusable else "base", broken), None
     problem, usable = case.champion_problem, dict(case.predictions)

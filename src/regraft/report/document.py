@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from regraft import files
+from regraft.gates import seeds
 from regraft.gates import words as gate_words
 from regraft.gates.court import Court
 from regraft.gates.paired import Paired, align
@@ -59,6 +60,8 @@ class Report:
     label_curve: LabelCurve | None
     doubts: RowDoubts | None
     """What speaks against single rows, where a gate asked."""
+    seeds: dict[str, Any] | None
+    """Every metric by seed (:func:`regraft.gates.seeds.document`), where a gate asked for several."""
     data: dict[str, Any]
     steps: tuple[dict[str, Any], ...]
     """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost."""
@@ -106,6 +109,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         probed=probed(court, confidence, _texts(evidence)) if court and judged else None,
         label_curve=curve,
         doubts=row_doubts(evidence, court if judged else None, confidence),
+        seeds=seeds.document(court, metrics) if court else None,
         data=_data(evidence),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
         history=tuple({"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason} for e in evidence.history),

@@ -81,7 +81,7 @@ def estimates(court: Court, metrics: Sequence[str], confidence: float) -> Iterat
     for metric in metrics:
         defined = [model for model in order if not isnan(scores[model].get(metric, float("nan")))]
         for model in defined:
-            yield _estimate(model, None, metric, court.measured(scores[model][metric], court.resampled(metric)[model], 0.0, confidence))
+            yield _estimate(model, None, metric, court.score(model, metric, confidence))
         for other in defined if candidate in defined else ():
             if other != candidate:
                 yield _estimate(candidate, other, metric, court.difference(candidate, other, metric, confidence))

@@ -73,7 +73,8 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         return "the test rows have decided too often to be believed; label fresh ones"
     if any(f["n"] < verdict["rows"]["n"] and f["value"] is None and f["gate"] in OF_ALL_ROWS for f in verdict["findings"]):
         return "too few test rows are free of overlap with training texts to tell anything"
-    few = f"{verdict['rows']['n']:,} test rows are too few to tell whether the new model is"
+    seeds = " and the seeds asked for" if any(f["gate"] == "seeds" for f in verdict["findings"]) else ""
+    few = f"{verdict['rows']['n']:,} test rows{seeds} are too few to tell whether the new model is"
     if ("beats", "champion") in unsettled:
         return f"{few} better than the one in production"
     if any(against == "champion" for _, against in unsettled):

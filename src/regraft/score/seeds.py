@@ -1,0 +1,64 @@
+"""Predictions under further seeds as evidence: where they lie, kept beside a decision, read again years later.
+
+The step ``seeds`` leaves ``<model>.<number>.parquet`` for adapted and base and the numbers 2, 3 ... k, and
+``digests.json``. The evidence of a decision holds the same files in its folder ``seeds/``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from regraft import files
+from regraft.config import GateOptions, seeds_of
+from regraft.errors import EnvironmentFault
+from regraft.gates.paired import Predictions
+from regraft.gates.seeds import SEEDED
+from regraft.score import predictions
+
+FOLDER = "seeds"
+Hashes = Mapping[str, Sequence[str]]
+"""model -> sha256 of its file for each of the numbers 2, 3 ... k."""
+
+
+def file_name(model: str, number: int) -> str:
+    return f"{model}.{number}.parquet"
+
+
+def keep(seeds_out: Path | None, evidence: Path, gates: Sequence[GateOptions], rows: str) -> dict[str, list[str]] | None:
+    """Copy what the step ``seeds`` left into the evidence, if a gate asks for seeds; the hashes of the files.
+
+    ``rows``: digest of the test rows that are decided on. EnvironmentFault when the predictions are not there, are
+    fewer than asked for, or about other rows.
+    """
+    shutil.rmtree(evidence / FOLDER, ignore_errors=True)
+    count = seeds_of(gates)
+    if count is None:
+        return None
+    said = seeds_out / "digests.json" if seeds_out else None
+    if seeds_out is None or said is None or not said.is_file():
+        raise EnvironmentFault(f"a gate asks for {count} seeds and {seeds_out or 'the step seeds'} holds no predictions", fix="regraft dvc")
+    if (found := files.read_json(said)) != {"rows": rows, "seeds": count}:
+        raise EnvironmentFault(f"{said} is about {found['seeds']} seeds and rows {found['rows'][:12]}, not {count} and {rows[:12]}")
+    hashes: dict[str, list[str]] = {model: [] for model in SEEDED}
+    for model in SEEDED:
+        for number in range(2, count + 1):
+            target = evidence / FOLDER / file_name(model, number)
+            files.write_bytes(target, (seeds_out / target.name).read_bytes())
+            hashes[model].append(files.sha256_file(target))
+    return hashes
+
+
+def read(evidence: Path, hashes: Hashes | None) -> dict[str, tuple[Predictions, ...]] | None:
+    """What :func:`keep` copied. EnvironmentFault when a file is missing or is not the one that was decided on."""
+    if hashes is None:
+        return None
+    found: dict[str, tuple[Predictions, ...]] = {}
+    for model, listed in hashes.items():
+        paths = [evidence / FOLDER / file_name(model, number) for number in range(2, len(listed) + 2)]
+        for path, sha in zip(paths, listed, strict=True):
+            if not path.is_file() or files.sha256_file(path) != sha:
+                raise EnvironmentFault(f"{path} is {'changed' if path.is_file() else 'missing'} since the decision was taken on it")
+        found[model] = tuple(predictions.read(path).for_gates() for path in paths)
+    return found

@@ -1,0 +1,74 @@
+"""``seeds``: adapted and base fine-tuned again under other seeds, for pipelines with a gate ``seeds``. It keeps their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field
+
+from regraft.config import PipelineContext, seeds_of
+from regraft.step import Cost, Metrics, Step
+from tasks.contract import CONTRACT
+from tasks.corpus import CORPUS
+from tasks.finetune import FinetuneBaseConfig
+from tasks.pretrain import PRETRAIN
+
+
+class SeedsConfig(FinetuneBaseConfig):
+    """As the two fine-tunings, and how often."""
+
+    seeds: int = Field(ge=2)
+    """Models of each, the one that the step of its own trains included."""
+
+    @classmethod
+    def of(cls, context: PipelineContext) -> Self:
+        shared = FinetuneBaseConfig.of(context).model_dump()
+        return cls.model_validate({**shared, "seeds": seeds_of(context.options.gates)})
+
+    @property
+    def trainings(self) -> int:
+        return 2 * (self.seeds - 1)
+
+
+def _run(config: SeedsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
+    from regraft import files
+    from regraft.base_model import locate
+    from regraft.data.labelled import labelled_splits
+    from regraft.gates.metrics import scores
+    from regraft.gates.paired import align
+    from regraft.score import predictions
+    from regraft.score.folder import HeldOut
+    from regraft.score.seeds import file_name
+    from regraft.train.classify import finetune
+    from regraft.train.seeds import repeat
+
+    table, labels = labelled_splits(inputs["rows"], inputs["splits"]), files.read_json(inputs["labels"])
+    test = table[table["split"] == "test"].sort_values("id")
+    rows = HeldOut(test["id"].tolist(), test["text"].tolist(), test["label"].tolist())
+
+    def train(encoder: Path, name: str, seed: int, folder: Path) -> Mapping[str, float]:
+        return finetune(encoder, table, labels, config.finetune, name=name, text_column=config.text_column, seed=seed, out=folder)
+
+    encoders = {"adapted": inputs["encoder"], "base": locate(config.base_model, Path.cwd())}
+    done = repeat(train, encoders, config.seeds, rows, seed=config.seed, scratch=out.parent)
+    for one in done:
+        predictions.write(out / file_name(one.model, one.number), one.answers)
+    files.write_json(out / "digests.json", {"rows": rows.digest, "seeds": config.seeds})
+    paired = align({f"{one.model}_{one.number}_macro_f1": one.answers.for_gates() for one in done})
+    by_seed = {name: scores(paired, name)["macro_f1"] for name in paired.preds}
+    return {"trainings": len(done), "tokens": sum(one.tokens for one in done), **by_seed}
+
+
+ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}
+SEEDS = Step(
+    name="seeds",
+    config=SeedsConfig,
+    run=_run,
+    inputs={"encoder": PRETRAIN / "model", **ROWS},
+    version=1,
+    gpu=True,
+    cost=Cost(repeats=("finetune", lambda config: config.trainings)),
+    asked=lambda options: seeds_of(options.gates) is not None,
+)

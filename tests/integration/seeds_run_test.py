@@ -1,0 +1,141 @@
+"""A pipeline with a gate ``seeds``: the step itself, cut and continued, and a run through the command line that it decides both ways."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from regraft import files, running
+from regraft.config import FinetuneOptions
+from regraft.errors import ConfigError, EnvironmentFault, Interrupted
+from regraft.resolve import load_pipeline
+from regraft.score import predictions
+from regraft.score.folder import HeldOut
+from regraft.train import classify
+from regraft.train.seeds import repeat
+from regraft.workspace import Workspace
+
+OPTIONS = FinetuneOptions(epochs=2, batch_size=16, max_length=16, checkpoint_seconds=1e9)
+SEEDS = {"seeds": 3}
+
+
+def fine_tune(root: Path, home: Path | None, cut: int = 0) -> dict[str, str]:
+    """Two further seeds of two models on the tiny rows; the sha256 of every answer. ``cut``: stop before so many batches."""
+    rows = pd.read_json(root / "data" / "rows.jsonl", lines=True)
+    rows["split"] = ["test" if number % 4 == 0 else "train" for number in range(len(rows))]
+    test = rows[rows["split"] == "test"].sort_values("id")
+    labels, held = sorted(set(rows["label"])), HeldOut(list(test["id"]), list(test["text"]), list(test["label"]))
+    seen = 0
+
+    def train(encoder: Path, name: str, seed: int, folder: Path) -> dict[str, float]:
+        return classify.finetune(encoder, rows, labels, OPTIONS, name=name, text_column="text", seed=seed, out=folder)
+
+    whole = classify.Rows.batch
+
+    def batch(self: classify.Rows, step: int) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen == cut:
+            running.STOP.set()
+        return whole(self, step)
+
+    scratch = root / "scratch"
+    scratch.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch, running.running(running.Running(pipeline="tiny", step="seeds", checkpoints=home)):
+        patch.setattr(classify.Rows, "batch", batch)
+        try:
+            encoders = {"adapted": root / "models" / "tiny", "base": root / "models" / "tiny"}
+            done = repeat(train, encoders, 3, held, seed=17, scratch=scratch)
+        finally:
+            running.STOP.clear()
+        facts = running.current().facts
+    assert list(scratch.iterdir()) == [], "no model is left"
+    for one in done:
+        predictions.write(root / "answers" / f"{one.model}.{one.number}", one.answers)
+    assert facts["exact"] is True
+    return {**files.tree(root / "answers"), "batches": str(seen)}
+
+
+def test_cut_in_the_middle_of_a_later_training_it_goes_on_there_and_ends_with_the_same_bytes(tiny: Workspace, tmp_path: Path) -> None:
+    whole = fine_tune(tiny.root, None)
+    assert whole["adapted.2"] == whole["base.2"] != whole["adapted.3"], "one encoder: what differs follows from the number"
+    home, batches = tmp_path / "checkpoints", int(whole["batches"])
+    with pytest.raises(Interrupted, match="seeds/adapted-3 stopped at step"):
+        fine_tune(tiny.root, home, cut=batches // 2 + 2)
+    assert sorted(path.name for path in home.iterdir() if path.is_dir()) == ["adapted-2", "adapted-3", "base-2"]
+    assert not list((home / "adapted-2").glob("[0-9]*")), "checkpoints of a finished training take up room"
+    again = fine_tune(tiny.root, home)
+    assert int(again.pop("batches")) == batches - (batches // 2 + 2), "no batch twice"
+    assert again == {name: sha for name, sha in whole.items() if name != "batches"}
+    damaged = home / "base-3" / "answers.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert {**again, "batches": str(batches // 4)} == fine_tune(tiny.root, home), "an answer that is not whole is made again, alone"
+
+
+def test_parts_from_another_kind_of_machine_are_not_put_together(tiny: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from regraft.train import machine
+
+    home = tmp_path / "checkpoints"
+    with pytest.raises(Interrupted):
+        fine_tune(tiny.root, home, cut=14)
+    here = machine.Machine.here()
+    monkeypatch.setattr(machine.Machine, "here", lambda: replace(here, capability="another processor"))
+    with pytest.raises(EnvironmentFault, match="cannot be continued to the same bits on this machine: capability"):
+        fine_tune(tiny.root, home)
+
+
+def test_seeds_twice_is_a_fault_with_its_line(tiny: Workspace) -> None:
+    path = tiny.root / "pipelines" / "tiny.yaml"
+    files.write_text(path, path.read_text() + "gates:\n- {seeds: 3}\n- {seeds: 5}\n")
+    with pytest.raises(ConfigError, match=r"gates: `seeds: 3` and `seeds: 5` stand there; .*keep one of the lines \(line \d+\)$"):
+        load_pipeline(tiny, "tiny")
+
+
+def test_a_workspace_without_the_step_is_told_so_before_anything_runs(tiny: Workspace, cli: Callable[..., Any]) -> None:
+    path = tiny.root / "pipelines" / "__init__.py"
+    path.write_text(path.read_text().replace(", SEEDS)", ")"))
+    files.write_text(tiny.root / "pipelines" / "tiny.yaml", tiny.pipeline_file("tiny").read_text() + "gates: [{seeds: 3}]\n")
+    said = cli("plan", "tiny")
+    assert said.code == 2
+    assert ".seeds needs the step 'seeds'" in said.err
+
+
+@pytest.mark.timeout(900)  # three whole runs; a minute on two idle cores
+def test_the_spread_over_seeds_decides_a_run_both_ways(tiny_template: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(tiny_template, tmp_path / "w")
+    record = root / "artifacts" / "tiny" / "seeds" / "record.json"
+
+    def regraft(*argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, capture_output=True, text=True, check=False)
+
+    def run(*gates: dict[str, Any]) -> int:
+        path = root / "pipelines" / "tiny.yaml"
+        files.write_text(path, yaml.safe_dump({**yaml.safe_load(path.read_text()), "gates": list(gates)}, sort_keys=False))
+        return regraft("run", "tiny", "--json").returncode
+
+    assert run({"metric": "accuracy", "at_least": 0.0}, SEEDS) == 0
+    told = json.loads(regraft("explain", "tiny", "--json").stdout)
+    found = {finding["gate"]: finding for finding in told["verdict"]["findings"]}
+    spread = found["at_least"]
+    assert spread["low"] < spread["value"] < spread["high"]
+    assert found["seeds"]["threshold"] == told["scores"][told["verdict"]["candidate"]["name"]]["accuracy"], "the registered model's own"
+    (page,) = (root / "state" / "mlartifacts").rglob("report.html")
+    assert "What the seed does" in page.read_text()
+    assert files.read_json(record)["metrics"]["trainings"] == 4
+    computed = files.read_json(record)["invocation"]
+
+    assert run({"metric": "accuracy", "at_least": spread["value"]}, SEEDS) == 5, "the interval lies on both sides"
+    assert files.read_json(record)["invocation"] == computed, "another floor trains nothing"
+
+    assert run({"metric": "accuracy", "at_least": 0.0}) == 0
+    assert "seeds" not in (root / "dvc.yaml").read_text(), "nobody asks for the step any more"
