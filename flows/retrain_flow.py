@@ -180,7 +180,10 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
 def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
     """Decide, and do what follows from the outcome."""
     resolved = read_resolved(run.workspace, run.pipeline)
-    decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(after.take_decision)(run, tracker, resolved)
+    cost = None
+    if any("cost" in gate for gate in resolved["gates"]):
+        cost = task(name="measure serving", cache_policy=NO_CACHE, persist_result=False)(after.measure_serving)(run, resolved)
+    decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(after.take_decision)(run, tracker, resolved, cost)
     published = retried(after.publish, "publish")(run, tracker, decision)
     create_markdown_artifact(published.summary, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
     exit_code, sentence = after.EXITS[decision.verdict.outcome], decision.sentence

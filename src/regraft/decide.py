@@ -3,7 +3,7 @@
 An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and what it said::
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
-    measurements.json   negative_flips.csv   verdict.json
+    measurements.json   negative_flips.csv   [calibration.json   cost.json]   verdict.json
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
@@ -20,20 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft import files
+from regraft import files, served_evidence
 from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
 from regraft.gates.court import Court
 from regraft.gates.measurements import measurements
-from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, hear
+from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, hear
 from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows, Verdict, render
 from regraft.score import predictions
 from regraft.score.predictions import Table
 
 SCHEMA = 2
-DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
+DERIVED = (*served_evidence.FILES, "verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def decide(
     champion_problem: str | None,
     evidence: Path,
     decisions: int | None = None,
+    cost: Path | None = None,
 ) -> Verdict:
     """Write the evidence of one decision and return its verdict; the same arguments leave the same bytes.
 
@@ -70,6 +71,7 @@ def decide(
     :param champion_predictions: the champion's answers on the same rows; None without a champion or with a problem.
     :param champion_problem: why the champion could not be scored, in words for the verdict.
     :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
+    :param cost: what serving the candidate takes (:mod:`regraft.score.serving`); None where no gate asks.
     """
     sources = {model: scores_out / f"{model}.parquet" for model in MUST_BE_FINITE}
     if champion and champion_predictions:
@@ -84,6 +86,7 @@ def decide(
     tables = {model: predictions.read(_file(evidence, model)) for model in sources}
     policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
     slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
+    served = served_evidence.keep(evidence, policy.gates, scores_out, cost)
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -95,18 +98,27 @@ def decide(
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
+        **({"served": served} if served else {}),
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
-    case = _case(decision, tables, slices)
+    case = _case(decision, tables, slices, served_evidence.read(evidence, served))
     verdict, court = hear(case)
     files.write_text(evidence / "measurements.json", _measured(case, court))
     if court and "champion" in court.paired.preds:
         files.write_text(evidence / "negative_flips.csv", _flips(tables["champion"], tables[court.candidate]))
     files.write_text(evidence / "verdict.json", render(verdict))
     return verdict
+
+
+def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -> str | None:
+    """Who the candidate of :func:`decide` is going to be, adapted or base, for what is measured of it alone; None: nobody."""
+    digests = files.read_json(scores_out / "digests.json")
+    answers = {model: predictions.read(scores_out / f"{model}.parquet").for_gates() for model in MUST_BE_FINITE}
+    policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
+    return choose(Case("", policy, digests, Rows(digests["rows"], len(answers["base"].ids)), answers))
 
 
 def question(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, champion: Champion | None) -> tuple[str, dict[str, Any]]:
@@ -128,7 +140,7 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     decision = files.read_json(path)
     tables = {model: predictions.read(_unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(_unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
-    return _case(decision, tables, slices), tables
+    return _case(decision, tables, slices, served_evidence.read(evidence, decision.get("served", {}))), tables
 
 
 def rehear(evidence: Path) -> Hearing:
@@ -197,7 +209,7 @@ def rebuild(evidence: Path) -> str:
     return render(rejudge(evidence)[1])
 
 
-def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None) -> Case:
+def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, served: Mapping[str, Any]) -> Case:
     gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
     return Case(
         pipeline=decision["pipeline"],
@@ -209,6 +221,7 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         champion_problem=decision["champion_problem"],
         slices=slices,
         decisions=decision.get("decisions"),
+        **served,
     )
 
 

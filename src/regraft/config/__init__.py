@@ -1,8 +1,9 @@
 """The options of a pipeline file: typed, defaulted, documented, and importable without torch."""
 
-from regraft.config.gates import DEFAULT_GATES, DISCOVERED_SLICES, GateOptions, Holdout, NegativeFlips
+from regraft.config.gates import DEFAULT_GATES, DISCOVERED_SLICES, Calibration, GateOptions, Holdout, NegativeFlips, ServingCost
 from regraft.config.pipeline import (
     HUB,
+    AbstainOptions,
     CardOptions,
     DataOptions,
     FinetuneOptions,
@@ -22,6 +23,8 @@ __all__ = [
     "DEFAULT_GATES",
     "DISCOVERED_SLICES",
     "HUB",
+    "AbstainOptions",
+    "Calibration",
     "CardOptions",
     "DataOptions",
     "FinetuneOptions",
@@ -33,6 +36,7 @@ __all__ = [
     "PipelineContext",
     "PipelineOptions",
     "PretrainOptions",
+    "ServingCost",
     "SplitOptions",
     "StepConfig",
     "Strict",

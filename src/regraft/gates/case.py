@@ -66,3 +66,7 @@ class Case:
     """What the test rows are sliced by."""
     decisions: int | None = None
     """How many different decisions were taken on these test rows, this one included; None: nobody counted."""
+    calibration: Mapping[str, Any] | None = None
+    """Candidate -> what its model folder says of its calibration; None where nothing asks."""
+    cost: Mapping[str, Any] | None = None
+    """What serving the candidate takes, as :mod:`regraft.score.serving` measured it, or why it could not; None where no gate asks."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from math import isnan, sqrt
 
 from regraft.config import GateOptions
-from regraft.gates import metrics, ranking, words
+from regraft.gates import calibration, cost, metrics, ranking, words
 from regraft.gates.bootstrap import interval, replicates
 from regraft.gates.case import Case
 from regraft.gates.metrics import COUNTED, mcnemar
@@ -100,6 +100,8 @@ class Court:
                     "non_inferior_by": self._non_inferior,
                     "negative_flips": self._flips,
                     "holdout": self._holdout,
+                    "calibration": partial(calibration.judge, self),
+                    "cost": partial(cost.judge, self),
                 }
                 yield answers[gate.question](gate)
 
@@ -217,7 +219,7 @@ class Court:
 
 def _opponent(gate: GateOptions) -> str | None:
     """The model that a gate compares with."""
-    if gate.question in ("at_least", "holdout"):
+    if gate.question in ("at_least", "holdout", "calibration", "cost"):
         return None
     return "champion" if gate.question == "negative_flips" else gate.beats or gate.against
 

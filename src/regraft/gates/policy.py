@@ -9,7 +9,9 @@ finding each (:mod:`regraft.gates.court`):
   champion to beat; a champion that cannot be scored leaves the question open;
 - ``non_inferior_by``: the same against minus a margin; with ``slices`` on every slice (:mod:`regraft.gates.slices`);
 - ``negative_flips``: the interval of the share of rows that got worse must lie within a budget;
-- ``holdout``: the test rows must not have decided more often than they may.
+- ``holdout``: the test rows must not have decided more often than they may;
+- ``calibration``: probabilities must be as right as they say (:mod:`regraft.gates.calibration`);
+- ``cost``: serving must take no more than it may (:mod:`regraft.gates.cost`).
 
 One set of resamples serves every model and gate, so the findings of one verdict never contradict one another.
 """
@@ -22,7 +24,7 @@ from regraft.gates.court import Court, words_only
 from regraft.gates.paired import align
 from regraft.gates.verdict import Finding, Model, Verdict, conclude
 
-__all__ = ["MUST_BE_FINITE", "Case", "Policy", "hear", "judge"]
+__all__ = ["MUST_BE_FINITE", "Case", "Policy", "choose", "hear", "judge"]
 MUST_BE_FINITE = ("adapted", "base", "tfidf")
 
 
@@ -43,8 +45,19 @@ def hear(case: Case) -> tuple[Verdict, Court | None]:
         usable.pop("champion", None)
     court = Court(case, align(usable), problem)
     adaptation = court.adaptation()
-    court.candidate = "adapted" if (adaptation.low or 0.0) > 0 else "base"
+    court.candidate = _elected(adaptation)
     return _verdict(case, court.candidate, [adaptation, *court.findings()]), court
+
+
+def choose(case: Case) -> str | None:
+    """The candidate that :func:`hear` would judge; None where the predictions cannot be used."""
+    if any(case.predictions[model].unusable for model in MUST_BE_FINITE):
+        return None
+    return _elected(Court(case, align({model: case.predictions[model] for model in ("adapted", "base")})).adaptation())
+
+
+def _elected(adaptation: Finding) -> str:
+    return "adapted" if (adaptation.low or 0.0) > 0 else "base"
 
 
 def _verdict(case: Case, candidate: str, findings: list[Finding]) -> Verdict:

@@ -55,6 +55,8 @@ def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
                 "non_inferior_by": f"it is worse than {other} by more than is allowed",
                 "slices": f"on a part of the rows it is worse than {other} by more than is allowed",
                 "negative_flips": f"it gets too many rows wrong that {other} gets right",
+                "calibration": "its probabilities are not as right as they say, or it abstains too often",
+                "cost": "serving it takes more than it may",
             }.get(finding["gate"], "it misses a requirement")
         )
     return " and ".join(dict.fromkeys(reasons))
@@ -67,6 +69,8 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         return "the new model could not be compared with the one in production"
     if unsettled == {("holdout", None)}:
         return "the test rows have decided too often to be believed; label fresh ones"
+    if unsettled == {("cost", None)}:
+        return "what serving the new model takes is not known well enough"
     few = f"{verdict['rows']['n']:,} test rows are too few to tell whether the new model is"
     if ("beats", "champion") in unsettled:
         return f"{few} better than the one in production"
