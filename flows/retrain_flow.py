@@ -31,6 +31,7 @@ from flows.curves import Curves
 from regraft import files, supervise
 from regraft.config import listed
 from regraft.demo import verified
+from regraft.energy import spent
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.launch import Event
 from regraft.repro import Ahead, Outcome, Run, run_step_with_dvc
@@ -163,7 +164,7 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
     def record(outcome: Outcome) -> None:
         curves.flush()
         tracker.log_record(run.mlflow_run_id, outcome.record)
-        tracker.log_metrics(run.mlflow_run_id, outcome.step, outcome.record["metrics"])
+        tracker.log_metrics(run.mlflow_run_id, outcome.step, {**outcome.record["metrics"], **spent(outcome.record)})
 
     for number, step in enumerate(run.workspace.steps_in(read_resolved(run.workspace, run.pipeline)), start=1):
         before = {source.step for source in step.inputs.values() if isinstance(source, Output)}

@@ -59,8 +59,17 @@ def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     rows = labelled_splits(inputs["rows"], inputs["splits"])
     name = "finetune_base" if base else "finetune"
     labels = read_json(inputs["labels"])
-    served = {"text_column": config.text_column, "precision": config.abstain.precision if config.abstain else None}
-    return finetune(source, rows, labels, config.finetune, name=name, seed=config.seed, out=out / "model", **served)
+    return finetune(
+        source,
+        rows,
+        labels,
+        config.finetune,
+        name=name,
+        text_column=config.text_column,
+        seed=config.seed,
+        out=out / "model",
+        precision=config.abstain.precision if config.abstain else None,
+    )
 
 
 def _tokens(config: FinetuneConfig, before: FinetuneConfig | None, metrics: Metrics) -> float | None:

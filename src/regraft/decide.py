@@ -33,7 +33,8 @@ from regraft.score import predictions
 from regraft.score.predictions import Table
 
 SCHEMA = 2
-DERIVED = (*served_evidence.FILES, "verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
+DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
+DERIVED += served_evidence.FILES
 
 
 @dataclass(frozen=True)

@@ -82,16 +82,15 @@ def sure(court: Court, model: str) -> Sure | None:
     of_truth = np.where(known, p[np.arange(len(p)), truth], 0.0)
     right = np.array([said.labels[i] == said.preds[i] for i in order], dtype=np.float64)
     best = p.max(axis=1)
-    return Sure(best, right, (p**2).sum(axis=1) - 2 * of_truth + 1, equal_mass(best, court.paired.ids))
+    return Sure(best, right, (p**2).sum(axis=1) - 2 * of_truth + 1, equal_mass(best))
 
 
-def equal_mass(p: Floats, ids: Sequence[str]) -> Ints:
-    """[n] bin of each row: sizes differ by one at most, and rows that are equally sure are told apart by id alone."""
+def equal_mass(p: Floats) -> Ints:
+    """[n] bin of each row, of equally many rows; rows that are equally sure share a bin, so ties can leave fewer or uneven ones."""
     n = len(p)
     count = min(MOST_BINS, max(FEWEST_BINS, n // ROWS_A_BIN), n)
-    found = np.empty(n, dtype=np.int64)
-    found[np.lexsort((np.array(ids), p))] = np.arange(n) * count // n
-    return found
+    cuts = np.sort(p)[np.arange(1, count) * n // count]
+    return np.unique(np.searchsorted(cuts, p, side="right"), return_inverse=True)[1].astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from regraft import files
+from regraft.gates import calibration, cost
 from regraft.gates import words as gate_words
 from regraft.gates.court import Court
 from regraft.gates.paired import Paired, align
@@ -53,6 +54,10 @@ class Report:
     flips: tuple[flipping.Flips, ...]
     """Against the model that matters most first."""
     label_curve: LabelCurve | None
+    calibration: dict[str, Any] | None
+    """The reliability table and what abstaining does, as in measurements.json; None where neither a gate nor `abstain` asks."""
+    serving: dict[str, Any] | None
+    """What serving the candidate takes, as in measurements.json; None where it was not measured."""
     data: dict[str, Any]
     steps: tuple[dict[str, Any], ...]
     """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost."""
@@ -69,9 +74,11 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
     metrics = _metrics(verdict, policy.adaptation[0])
     confidence = policy.adaptation[1]
     estimates: tuple[Estimate, ...] = ()
+    measured: dict[str, Any] = {}
     if paired is not None:
         court = Court(evidence.case, paired, candidate=candidate)
         estimates = tuple(measure.estimates(court, list(dict.fromkeys((*metrics, "accuracy"))), confidence))
+        measured = {**calibration.measurements(court), **cost.measurements(court)} if judged else {}
     rivals = _rivals(verdict, paired) if paired is not None and judged else []
     table = evidence.tables[candidate]
     slices, small = _slices(evidence, paired, candidate, rivals) if paired is not None and judged else ({}, {})
@@ -98,6 +105,8 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         small=small,
         flips=tuple(_flips(evidence, paired, candidate, rivals)) if paired is not None else (),
         label_curve=curve,
+        calibration=measured.get("calibration"),
+        serving=measured.get("cost"),
         data=_data(evidence),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
         history=tuple({"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason} for e in evidence.history),
@@ -163,7 +172,20 @@ def _data(evidence: Evidence) -> dict[str, Any]:
 
 
 def _step(record: Mapping[str, Any], run: str) -> dict[str, Any]:
-    kept = ("step", "step_version", "fingerprint", "started", "seconds", "peak_mb", "device", "threads", "precision", "exact", "git")
+    kept = (
+        "step",
+        "step_version",
+        "fingerprint",
+        "started",
+        "seconds",
+        "peak_mb",
+        "device",
+        "threads",
+        "precision",
+        "exact",
+        "git",
+        "energy",
+    )
     return {
         **{key: record.get(key) for key in kept},
         "computed": record["run"] == run,

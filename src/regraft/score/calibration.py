@@ -7,14 +7,13 @@ by a positive number keeps their order (Guo et al. 2017, "On Calibration of Mode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import exp, log
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from regraft import files
 from regraft.gates.proportions import wilson
@@ -72,7 +71,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     return dict(files.read_json(folder / FILE)) if (folder / FILE).is_file() else None
 
 
-def calibrate(logits: Floats, truth: Sequence[int], precision: float | None) -> Calibration:
+def calibrate(logits: Floats, truth: ArrayLike, precision: float | None) -> Calibration:
     """From dev rows: ``logits`` [n, classes] and the class of each; n may be 0.
 
     :param precision: the share of right answers that the threshold has to hold; None: the model never abstains.
@@ -83,8 +82,8 @@ def calibrate(logits: Floats, truth: Sequence[int], precision: float | None) -> 
     temperature = fit(logits, classes)
     p = softmax(logits, temperature)
     abstain = None if precision is None else threshold(p.max(axis=1), p.argmax(axis=1) == classes, precision)
-    losses = (round(loss(logits, classes, t), 6) for t in (1.0, temperature))
-    return Calibration(temperature, len(classes), *losses, abstain)
+    before, after = (round(loss(logits, classes, t), 6) for t in (1.0, temperature))
+    return Calibration(temperature, len(classes), before, after, abstain)
 
 
 def fit(logits: Floats, truth: NDArray[np.int64]) -> float:

@@ -111,7 +111,7 @@ def finetune(
 
     :param rows: columns id, text, label, split; ``train`` is trained on, ``dev`` calibrated and measured on, ``test`` not looked at.
     :param precision: the share of right answers below which the model abstains (:mod:`regraft.score.calibration`); None: it never does.
-    :returns: rows, tokens and steps trained, the temperature, and ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` where there are dev rows.
+    :returns: rows, tokens and steps trained, the temperature, and ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` of dev rows.
     :raises DataRejected: there is no training row, or no dev row for a model that is to abstain.
     :raises ConfigError: the encoder has fewer positions than ``options.max_length``.
     """
