@@ -33,8 +33,14 @@ from regraft.score import predictions
 from regraft.score.predictions import Table
 
 SCHEMA = 2
-DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
-DERIVED += served_evidence.FILES
+DERIVED = (
+    "verdict.json",
+    "measurements.json",
+    "negative_flips.csv",
+    "slices.parquet",
+    "predictions/champion.parquet",
+    *served_evidence.FILES,
+)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def test_what_was_measured_is_in_the_evidence_and_tells_the_story(passed: tuple[
 
 
 def test_the_report_shows_it_and_what_training_took(passed: tuple[Path, dict[str, Any]]) -> None:
-    root, result = passed
+    root, _ = passed
     assert regraft(root, "report", "tiny", "--out", "page.html").returncode == 0
     page = (root / "page.html").read_text()
     assert "Can its probabilities be trusted?" in page
@@ -74,10 +74,13 @@ def test_the_served_model_says_when_it_abstains(passed: tuple[Path, dict[str, An
     root, _ = passed
     texts = ["seed soil rose bean", "of", "tide keel rope mast"]
     answers = json.loads(regraft(root, "predict", "tiny", *texts, "--json").stdout)["answers"]
-    code = (
-        "import json, sys, mlflow; mlflow.set_tracking_uri('sqlite:///state/mlflow.db'); m = mlflow.pyfunc.load_model('models:/tiny/1');"
-        "print(m.metadata.signature.outputs.input_names(), file=sys.stderr); print(m.predict(json.loads(sys.argv[1])).to_json(orient='records'))"
-    )
+    code = """
+import json, sys, mlflow
+mlflow.set_tracking_uri("sqlite:///state/mlflow.db")
+model = mlflow.pyfunc.load_model("models:/tiny/1")
+print(model.metadata.signature.outputs.input_names(), file=sys.stderr)
+print(model.predict(json.loads(sys.argv[1])).to_json(orient="records"))
+"""
     done = subprocess.run([sys.executable, "-c", code, json.dumps(texts)], cwd=root, capture_output=True, text=True, check=False)
     assert "['label', 'score', 'abstains']" in done.stderr, done.stderr
     served = json.loads(done.stdout)
