@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from regraft.config import AbstainOptions, FinetuneOptions, PipelineContext, StepConfig
 from regraft.step import Cost, Metrics, Step
@@ -22,17 +22,12 @@ class FinetuneConfig(StepConfig):
     text_column: str
     """What the text is called where the model is served."""
     seed: int
-    abstain: AbstainOptions | None = None
+    abstain: AbstainOptions | None = Field(None, exclude_if=lambda abstain: abstain is None)
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options = context.options
         return cls(finetune=options.finetune, text_column=options.task.text, seed=options.seed, abstain=options.abstain)
-
-    @model_serializer(mode="wrap")
-    def _only_what_is_asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A pipeline that never abstains has no key that says so: its section is what it was before there was one."""
-        return {key: value for key, value in handler(self).items() if key != "abstain" or value is not None}
 
 
 class FinetuneBaseConfig(FinetuneConfig):
