@@ -52,7 +52,8 @@ def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
         running.progress(done, 3, "models")
     for name, answers in made.items():
         predictions.write(out / f"{name}.parquet", answers)
-    if any(said := {name: calibration.read(inputs[name]) for name in ("adapted", "base")}.values()):
+    said = {name: calibration.read(inputs[name]) for name in ("adapted", "base")}
+    if any(said.values()):  # of models that were never calibrated nothing is said
         files.write_json(out / calibration.FILE, said)
     digests = {name: files.digest(inputs[name]) for name in made}
     files.write_json(out / "digests.json", {**digests, "rows": rows.digest})

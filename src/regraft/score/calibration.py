@@ -21,7 +21,7 @@ from regraft.gates.proportions import wilson
 FILE = "calibration.json"
 SCHEMA = 1
 BOUNDS = (0.01, 100.0)
-"""Of the temperature. :func:`fit` stays well inside them; they bound the search, not the result."""
+"""Of the temperature. A model that tells dev rows no better than chance ends at the upper one: all labels are equally likely."""
 CONFIDENCE = 0.9
 """Two-sided, so that the lower end of a share holds with 95 %."""
 NEVER = 2.0
