@@ -251,7 +251,7 @@ def reliability_plot(table: Mapping[str, Any]) -> str:
     """Share of right answers by probability, a dot a bin with its interval; on the diagonal both are the same."""
     height, said = 250, list[str]()
     with _figure("reliability", "Reliability diagram", WIDTH, height, said) as figure:
-        axes = _margins(figure, WIDTH, height, 46, 20, 14, 44)
+        axes = _margins(figure, WIDTH, height, 58, 20, 14, 44)
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
         for row in table["bins"]:
             right = row["right"]
