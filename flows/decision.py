@@ -17,7 +17,7 @@ from typing import Any
 
 from regraft import dvc, files, supervise
 from regraft.card import shelf
-from regraft.decide import decide, question
+from regraft.decide import candidate, decide, question
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.gates.measurements import power_summary
 from regraft.gates.verdict import Champion, Verdict
@@ -31,6 +31,7 @@ from regraft.report.evidence import keep
 from regraft.report.make import log_page
 from regraft.repro import Outcome, Run
 from regraft.running import STOP
+from regraft.score.serving import ServingStore
 from regraft.score.store import PredictionStore
 from regraft.tracking import Tracker
 
@@ -63,8 +64,36 @@ class Decision:
         return {"event": "verdict", "outcome": self.verdict.outcome, "sentence": self.sentence, "findings": findings}
 
 
-def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any]) -> Decision:
-    """Judge the candidates against today's champion. A champion that cannot be scored is a reason, not an error."""
+def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
+    """What serving the candidate takes on this machine, measured only if nobody ever did; or why it could not be, as a file too.
+
+    For pipelines with a `cost` gate alone. None where there is no candidate, because its predictions cannot be used.
+    """
+    scores = run.workspace.artifacts(run.pipeline, "scores") / "out"
+    seeds = run.workspace.artifacts(run.pipeline, "seeds") / "out"
+    if (name := candidate(resolved["gates"], resolved["seed"], scores, seeds)) is None:
+        return None
+    store, model = ServingStore(run.workspace.state / "serving"), files.read_json(scores / "digests.json")[name]
+    if kept := store.get(model):
+        return kept
+    texts = run.workspace.scratch / "evidence" / f"{run.name}.texts.json"
+    files.write_json(texts, _texts(run))
+    folder = run.workspace.artifacts(run.pipeline, MODEL_STEP[name]) / "out" / "model"
+    made = texts.with_name(f"{run.name}.serving.json")
+    try:
+        _spawned(run, "serving", "regraft.score.serving", folder, texts, made)
+    except EnvironmentFault as fault:
+        files.write_json(made, {"problem": str(fault).replace(f"{run.workspace.root}/", "")})
+        return made
+    files.write_bytes(store.path(model), made.read_bytes())
+    return store.path(model)
+
+
+def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], cost: Path | None = None) -> Decision:
+    """Judge the candidates against today's champion. A champion that cannot be scored is a reason, not an error.
+
+    :param cost: what :func:`measure_serving` found.
+    """
     for sentence in project(tracker, run.pipeline):
         run.emit({"event": "warning", "message": sentence})
     scores = run.workspace.artifacts(run.pipeline, "scores") / "out"
@@ -77,7 +106,8 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any]) -> De
     rows, asked = question(gates, seed, scores, now)
     decisions = FileLedger(run.workspace.state).record(rows, asked, pipeline=run.pipeline, run=run.name)
     seeds = run.workspace.artifacts(run.pipeline, "seeds") / "out"
-    verdict = decide(run.pipeline, gates, seed, scores, now, answers, problem, evidence, decisions, probes_out=probes, seeds_out=seeds)
+    beside = {"cost": cost, "probes_out": probes, "seeds_out": seeds}
+    verdict = decide(run.pipeline, gates, seed, scores, now, answers, problem, evidence, decisions, **beside)
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
     return decision
@@ -99,21 +129,29 @@ def _champion_answers(run: Run, tracker: Tracker, scores: Path, now: Champion) -
 
 
 def _score(run: Run, folder: Path, rows: Path) -> Path:
-    """Score ``folder`` in a process of its own, so that this one never loads torch."""
+    """The predictions of the model in ``folder``."""
     out = run.workspace.scratch / "evidence" / f"{run.name}.champion.parquet"
+    _spawned(run, "champion", "regraft.score", folder, rows, out)
+    return out
+
+
+def _spawned(run: Run, what: str, module: str, folder: Path, source: Path, out: Path) -> None:
+    """``python -m MODULE FOLDER SOURCE OUT``: a model runs in a process of its own, so that this one never loads torch.
+
+    EnvironmentFault with the last thing it said where it fails.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
-    invocation = f"{run.name}-champion"
+    invocation = f"{run.name}-{what}"
     write_invocation(run.workspace, run.pipeline, run.name, invocation, allow_inexact=run.allow_inexact)
     env = {**dvc.environment(), "REGRAFT_WORKSPACE": str(run.workspace.root), "REGRAFT_INVOCATION": invocation}
     said: list[str] = []
-    argv = supervise.module("regraft.score", str(folder), str(rows), str(out))
+    argv = supervise.module(module, str(folder), str(source), str(out))
     code = supervise.spawn(argv, cwd=run.workspace.root, env=env, log=sys.stderr.fileno()).finish(said.append)
     sys.stderr.writelines(f"{line}\n" for line in said)
     if STOP.is_set():
-        raise Interrupted("stopped while the champion was scored", fix=f"regraft run {run.pipeline}")
+        raise Interrupted(f"stopped while {module} ran the model in {run.workspace.relative(folder)}", fix=f"regraft run {run.pipeline}")
     if code:
-        raise EnvironmentFault(said[-1] if said else f"scoring it ended with exit {code}")
-    return out
+        raise EnvironmentFault(said[-1] if said else f"{module} ended with exit {code}")
 
 
 @dataclass(frozen=True)
@@ -200,7 +238,7 @@ def register_candidate(run: Run, tracker: Tracker, decision: Decision, outcomes:
         model_dir=model,
         digest=verdict.candidate.digest,
         verdict=verdict.document(),
-        input_example=_examples(run),
+        input_example=_texts(run)[:EXAMPLES],
         data_hashes={name: said["hash"] for name, said in inputs if not said["path"].startswith("artifacts/")},
         git_sha=outcomes["scores"].record["git"]["sha"],
     )
@@ -211,11 +249,12 @@ def write_card(run: Run, tracker: Tracker, resolved: Mapping[str, Any], version:
     shelf.write(tracker, run.pipeline, version, resolved.get("card"))
 
 
-def _examples(run: Run) -> list[str]:
+def _texts(run: Run) -> list[str]:
+    """Of the test rows, in the order of their ids."""
     import pyarrow.parquet as pq
 
     rows = run.workspace.artifacts(run.pipeline, "scores") / "out" / "rows.parquet"
-    return [str(text) for text in pq.read_table(rows, columns=["text"])["text"][:EXAMPLES].to_pylist()]
+    return [str(text) for text in pq.read_table(rows, columns=["text"])["text"].to_pylist()]
 
 
 def promote_version(run: Run, tracker: Tracker, decision: Decision, version: str) -> str:

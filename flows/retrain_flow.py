@@ -31,6 +31,7 @@ from flows.curves import Curves
 from regraft import files, supervise
 from regraft.config import listed
 from regraft.demo import verified
+from regraft.energy import spent
 from regraft.errors import EnvironmentFault, Interrupted
 from regraft.launch import Event
 from regraft.repro import Ahead, Outcome, Run, run_step_with_dvc
@@ -163,7 +164,7 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
     def record(outcome: Outcome) -> None:
         curves.flush()
         tracker.log_record(run.mlflow_run_id, outcome.record)
-        tracker.log_metrics(run.mlflow_run_id, outcome.step, outcome.record["metrics"])
+        tracker.log_metrics(run.mlflow_run_id, outcome.step, {**outcome.record["metrics"], **spent(outcome.record)})
 
     for number, step in enumerate(run.workspace.steps_in(read_resolved(run.workspace, run.pipeline)), start=1):
         before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
@@ -180,7 +181,10 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
 def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
     """Decide, and do what follows from the outcome."""
     resolved = read_resolved(run.workspace, run.pipeline)
-    decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(after.take_decision)(run, tracker, resolved)
+    cost = None
+    if any("cost" in gate for gate in resolved["gates"]):
+        cost = task(name="measure serving", cache_policy=NO_CACHE, persist_result=False)(after.measure_serving)(run, resolved)
+    decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(after.take_decision)(run, tracker, resolved, cost)
     published = retried(after.publish, "publish")(run, tracker, decision)
     create_markdown_artifact(published.summary, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
     exit_code, sentence = after.EXITS[decision.verdict.outcome], decision.sentence

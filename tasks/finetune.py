@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config import FinetuneOptions, PipelineContext, StepConfig
+from pydantic import Field
+
+from regraft.config import AbstainOptions, FinetuneOptions, PipelineContext, StepConfig
 from regraft.step import Cost, Metrics, Step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
@@ -20,11 +22,12 @@ class FinetuneConfig(StepConfig):
     text_column: str
     """What the text is called where the model is served."""
     seed: int
+    abstain: AbstainOptions | None = Field(None, exclude_if=lambda abstain: abstain is None)
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options = context.options
-        return cls(finetune=options.finetune, text_column=options.task.text, seed=options.seed)
+        return cls(finetune=options.finetune, text_column=options.task.text, seed=options.seed, abstain=options.abstain)
 
 
 class FinetuneBaseConfig(FinetuneConfig):
@@ -51,7 +54,17 @@ def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     rows = labelled_splits(inputs["rows"], inputs["splits"])
     name = "finetune_base" if base else "finetune"
     labels = read_json(inputs["labels"])
-    return finetune(source, rows, labels, config.finetune, name=name, text_column=config.text_column, seed=config.seed, out=out / "model")
+    return finetune(
+        source,
+        rows,
+        labels,
+        config.finetune,
+        name=name,
+        text_column=config.text_column,
+        seed=config.seed,
+        out=out / "model",
+        precision=config.abstain.precision if config.abstain else None,
+    )
 
 
 def _tokens(config: FinetuneConfig, before: FinetuneConfig | None, metrics: Metrics) -> float | None:
@@ -61,5 +74,5 @@ def _tokens(config: FinetuneConfig, before: FinetuneConfig | None, metrics: Metr
 COST = Cost(follows=("rows",), tokens=_tokens, trains=True)
 ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}
 ENCODER = {"encoder": PRETRAIN / "model"}
-FINETUNE = Step(name="finetune", config=FinetuneConfig, run=_run, inputs={**ENCODER, **ROWS}, version=1, gpu=True, cost=COST)
-FINETUNE_BASE = Step(name="finetune_base", config=FinetuneBaseConfig, run=_run, inputs=ROWS, version=1, gpu=True, cost=COST)
+FINETUNE = Step(name="finetune", config=FinetuneConfig, run=_run, inputs={**ENCODER, **ROWS}, version=2, gpu=True, cost=COST)
+FINETUNE_BASE = Step(name="finetune_base", config=FinetuneBaseConfig, run=_run, inputs=ROWS, version=2, gpu=True, cost=COST)

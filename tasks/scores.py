@@ -32,7 +32,7 @@ def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     from regraft.data.tables import write_table
     from regraft.gates.metrics import scores
     from regraft.gates.paired import align
-    from regraft.score import predictions
+    from regraft.score import calibration, predictions
     from regraft.score.folder import HeldOut, score_folder
     from regraft.score.slices import discover
     from regraft.score.tfidf import Tfidf
@@ -52,6 +52,9 @@ def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
         running.progress(done, 3, "models")
     for name, answers in made.items():
         predictions.write(out / f"{name}.parquet", answers)
+    said = {name: calibration.read(inputs[name]) for name in ("adapted", "base")}
+    if any(said.values()):  # of models that were never calibrated nothing is said
+        files.write_json(out / calibration.FILE, said)
     digests = {name: files.digest(inputs[name]) for name in made}
     files.write_json(out / "digests.json", {**digests, "rows": rows.digest})
     paired = align({name: answers.for_gates() for name, answers in made.items()})

@@ -4,7 +4,7 @@ An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and w
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
     measurements.json   negative_flips.csv   verdict.json   [probes.parquet   overlap.parquet   suspects.parquet]
-    [seeds/{adapted,base}.{2,3...}.parquet]
+    [seeds/{adapted,base}.{2,3...}.parquet   calibration.json   cost.json]
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft import doubts, files
+from regraft import doubts, files, served_evidence
 from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
 from regraft.gates.court import Court
 from regraft.gates.doubts import Suspect
 from regraft.gates.measurements import measurements
-from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, hear
+from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, hear
 from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows, Verdict, render
 from regraft.probes import store as probes
@@ -40,7 +40,7 @@ from regraft.score.predictions import Table
 SCHEMA = 2
 DERIVED = (
     *("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet"),
-    *(probes.NAME, *doubts.FILES),
+    *(probes.NAME, *doubts.FILES, *served_evidence.FILES),
 )
 
 
@@ -73,6 +73,7 @@ def decide(
     decisions: int | None = None,
     probes_out: Path | None = None,
     seeds_out: Path | None = None,
+    cost: Path | None = None,
 ) -> Verdict:
     """Write the evidence of one decision and return its verdict; the same arguments leave the same bytes.
 
@@ -82,6 +83,7 @@ def decide(
     :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
     :param probes_out: the ``out`` folder of the step ``probes``, where a gate needs it.
     :param seeds_out: the ``out`` folder of the step ``seeds``, for a policy that asks for seeds.
+    :param cost: what serving the candidate takes (:mod:`regraft.score.serving`); None where no gate asks.
     """
     sources = {model: scores_out / f"{model}.parquet" for model in MUST_BE_FINITE}
     if champion and champion_predictions:
@@ -100,6 +102,7 @@ def decide(
     probed = probes.keep(probes_out, evidence, policy.gates)
     doubted = doubts.keep(scores_out.parents[1], evidence, policy.gates)
     hashes = further.keep(seeds_out, evidence, policy.gates, digests["rows"])
+    served = served_evidence.keep(evidence, policy.gates, scores_out, cost)
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -114,19 +117,29 @@ def decide(
         **({"probes": files.sha256_file(evidence / probes.NAME)} if probed else {}),
         **({"doubts": doubted} if doubted else {}),
         **({"seeds": hashes} if hashes else {}),
+        **({"served": served} if served else {}),
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
     found = {"probes": probed, "doubts": doubts.read(evidence, doubted, _unchanged), "seeds": further.read(evidence, hashes)}
-    case = _case(decision, tables, slices, found)
+    case = _case(decision, tables, slices, {**found, **served_evidence.read(evidence, served)})
     verdict, court = hear(case)
     files.write_text(evidence / "measurements.json", _measured(case, court))
     if court and "champion" in court.paired.preds:
         files.write_text(evidence / "negative_flips.csv", _flips(tables["champion"], tables[court.candidate], case.doubts.suspects))
     files.write_text(evidence / "verdict.json", render(verdict))
     return verdict
+
+
+def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, seeds_out: Path | None = None) -> str | None:
+    """Who the candidate of :func:`decide` is going to be, adapted or base, for what is measured of it alone; None: nobody."""
+    digests = files.read_json(scores_out / "digests.json")
+    answers = {model: predictions.read(scores_out / f"{model}.parquet").for_gates() for model in MUST_BE_FINITE}
+    policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
+    rows = Rows(digests["rows"], len(answers["base"].ids))
+    return choose(Case("", policy, digests, rows, answers, seeds=further.of_step(seeds_out, policy.gates)))
 
 
 def question(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, champion: Champion | None) -> tuple[str, dict[str, Any]]:
@@ -152,6 +165,7 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
         "probes": probes.read(_unchanged(evidence / probes.NAME, sha)) if (sha := decision.get("probes")) else None,
         "doubts": doubts.read(evidence, decision.get("doubts", {}), _unchanged),
         "seeds": further.read(evidence, decision.get("seeds")),
+        **served_evidence.read(evidence, decision.get("served", {})),
     }
     return _case(decision, tables, slices, found), tables
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from regraft.decide import Hearing, rehear
 from regraft.errors import EnvironmentFault
-from regraft.gates import words
+from regraft.gates import budgets, words
 from regraft.gates.measurements import power_summary
 from regraft.gates.metrics import mcnemar, scores
 from regraft.gates.paired import Paired, align
@@ -201,12 +201,16 @@ def _remedy(finding: Finding, rows: int) -> str:
         return "more test rows without overlap"
     if finding.gate == "slices" and finding.metric:  # without one, the other model is what is missing
         return "more test rows"
+    if finding.gate in ("calibration", "cost"):
+        return "the candidate measured"
     return "a champion that can be scored" if finding.against == "champion" else "another metric"
 
 
 def _change(finding: Finding, value: float, low: float, high: float, threshold: float) -> str:
     """What it would take for one measured finding to come out otherwise."""
     number = words.number
+    if finding.gate in ("calibration", "cost"):
+        return budgets.change(finding)
     if finding.gate in BUDGETS:
         return _budget_change(BUDGETS[finding.gate], finding.outcome, low, high, threshold)
     against = f"against {words.MODELS[finding.against]}" if finding.against else f"against the floor of {number(threshold)}"

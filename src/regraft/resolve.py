@@ -162,9 +162,9 @@ def problem_of(item: Any, shown: str, node: yaml.Node, model: type[BaseModel] = 
     elif item["type"] == "missing":
         message, rule = f"{key}: missing", "required"
     else:
-        parts = item["input"] if isinstance(item["input"], list) else [item["input"]]
-        nested = any(isinstance(part, dict) for part in parts)  # of the user's file, but in the words of Python
-        given = "" if not where or nested else f", not {item['input']!r}".replace("not None", "not empty")
+        parts = item["input"] if isinstance(item["input"], list | tuple) else [item["input"]]
+        told = not where or any(isinstance(part, dict | BaseModel) for part in parts)  # a mapping would be repeated as Python has it
+        given = "" if told else f", not {item['input']!r}".replace("not None", "not empty")
         message = f"{key}: {reason(item)}{given}{_guess(item)}".removeprefix(": ")
         rule = item["type"]
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None

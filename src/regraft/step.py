@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from regraft import base_model, files
+from regraft import base_model, energy, files
 from regraft.config import PipelineOptions, StepConfig
 from regraft.errors import ConfigError, EnvironmentFault, Interrupted
 from regraft.running import STOP, Running, emit, running
@@ -163,12 +163,13 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     shutil.rmtree(partial, ignore_errors=True)
     for name in ("out", "evidence"):
         (partial / name).mkdir(parents=True)
-    started, clock = datetime.now(UTC), time.perf_counter()
+    started, clock, processor = datetime.now(UTC), time.perf_counter(), time.process_time()
     with running(context):
         emit("start")
         metrics = dict(step.run(config, inputs, partial / "out"))
     # Of a training that was cut, the time before the cut as well: `regraft plan` learns from it.
-    seconds = round(time.perf_counter() - clock + context.facts.get("earlier_seconds", 0.0), 3)
+    here, earlier = time.perf_counter() - clock, context.facts.get("earlier_seconds", 0.0)
+    seconds, cpu_seconds = round(here + earlier, 3), (time.process_time() - processor) * (1 + earlier / here)
     if changed := [name for name, item in found.items() if item.hash() != hashes[name]]:
         raise EnvironmentFault(
             f"step '{step.name}': {', '.join(changed)} changed while the step was reading it; nothing was kept",
@@ -188,6 +189,7 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
         "metrics": metrics,
         "started": started.isoformat(timespec="seconds"),
         "seconds": seconds,
+        "energy": energy.estimate(cpu_seconds, seconds, context.facts.get("device", "cpu")),
         **_circumstances(workspace, context),
     }
     files.sync_tree(partial)

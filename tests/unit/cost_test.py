@@ -44,7 +44,7 @@ def remember(workspace: Workspace, step: str, model: int, *, pipeline: str = "ti
     home = f"artifacts/{pipeline}/{step}"
     outs = [{"path": f"{home}/out", "md5": "0.dir", "size": model}, {"path": f"{home}/record.json", "md5": md5, "size": 1}]
     deps = [{"path": item["path"], "size": SIZES[name]} for name, item in inputs.items()]
-    entry = {"cmd": f"regraft step {step} --pipeline {pipeline} --step-version 1", "deps": deps, "outs": outs}
+    entry = {"cmd": f"regraft step {step} --pipeline {pipeline} --step-version {workspace.step(step).version}", "deps": deps, "outs": outs}
     if lock:
         path = workspace.root / "dvc.lock"
         stages = yaml.safe_load(path.read_text())["stages"] if path.is_file() else {}

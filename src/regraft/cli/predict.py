@@ -31,7 +31,8 @@ def predict(
     """Ask the champion of PIPELINE, or another version, for the label of each TEXT.
 
     The model is the registered one, its bytes verified against the journal before it is loaded. Of a file the column is read that the
-    model was trained on. Write -- before texts that start with a dash.
+    model was trained on. Write -- before texts that start with a dash. Where the pipeline file has `abstain`, answers
+    below the threshold say so, with the best guess beside.
     """
     from regraft import asking
     from regraft.registry.registration import model_folder
@@ -48,6 +49,8 @@ def predict(
         answers = answer(folder, [item.text for item in asked], lambda done: progress.update(bar, completed=done))
     if json:
         rows = [{**asdict(item), **asdict(said)} for item, said in zip(asked, answers, strict=True)]
+        if all(said.abstains is None for said in answers):  # of a model that never abstains nothing is said of it
+            rows = [{key: value for key, value in row.items() if key != "abstains"} for row in rows]
         console.print_json({"pipeline": pipeline, **model, "answers": rows})
         return
     console.out.print(f"[dim]{pipeline} version {model['version']} ({model['digest'][:12]})[/]")
@@ -56,7 +59,8 @@ def predict(
     table.add_column("p", justify="right", no_wrap=True)
     table.add_column("text", no_wrap=True, overflow="ellipsis")
     for item, said in zip(asked, answers, strict=True):
-        table.add_row(escape(said.label), f"{said.p:.2f}", escape(" ".join(item.text.split())))
+        label = f"[dim]abstains: {escape(said.label)}?[/]" if said.abstains else escape(said.label)
+        table.add_row(label, f"{said.p:.2f}", escape(" ".join(item.text.split())))
     console.out.print(table)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from regraft.config.strict import Strict
 
+Model = TypeVar("Model", bound=Strict)
 Metric = Literal["macro_f1", "accuracy", "micro_f1", "balanced_accuracy", "mcc", "roc_auc", "pr_auc", "log_loss"]
 DISCOVERED_SLICES = ("text_length", "text_script", "text_oov", "text_cluster")
 """Slices that need no column: bands of length in words, writing system, bands of out-of-vocabulary share, clusters of topics."""
@@ -23,6 +24,8 @@ QUESTIONS: dict[str, frozenset[str]] = {
     "counterfactual": frozenset({"confidence"}),
     "templates": frozenset(),
     "seeds": frozenset(),
+    "calibration": frozenset({"confidence"}),
+    "cost": frozenset({"confidence"}),
 }
 """What a gate can ask -> the keys that may stand beside it."""
 PROBED = ("robustness", "counterfactual", "templates")
@@ -115,6 +118,48 @@ class Templates(Strict):
     """Share of all cases. They are all there are, so this has no interval."""
 
 
+class Calibration(Strict):
+    """Budgets for how far probabilities are from how often they are right; at least one."""
+
+    max_ece: float | None = Field(None, gt=0, le=1)
+    """Expected calibration error: the mean gap between probability and share of right answers, over bins of equally many rows."""
+    max_brier: float | None = Field(None, gt=0, le=2)
+    """Brier score: mean over rows of the sum over classes of (probability - truth) squared. 0 is perfect, 2 the worst."""
+    min_coverage: float | None = Field(None, gt=0, le=1)
+    """Share of the test rows that the model has to answer; with `abstain` only."""
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Self:
+        return _at_least_one(self)
+
+
+class ServingCost(Strict):
+    """Budgets for what serving the candidate takes, measured once per model and kind of machine; at least one."""
+
+    p50_ms_batch_1: float | None = Field(None, gt=0)
+    """Median milliseconds for one text."""
+    p95_ms_batch_1: float | None = Field(None, gt=0)
+    """Milliseconds that 95 of 100 single texts stay within."""
+    p50_ms_batch_32: float | None = Field(None, gt=0)
+    """Median milliseconds for 32 texts at once."""
+    p95_ms_batch_32: float | None = Field(None, gt=0)
+    """Milliseconds that 95 of 100 batches of 32 texts stay within."""
+    peak_mb: float | None = Field(None, gt=0)
+    """Most memory of the process that loads the model and answers, in MB of 10^6 bytes; on a GPU, of its memory as well."""
+    size_mb: float | None = Field(None, gt=0)
+    """Size of the model's files, in MB of 10^6 bytes."""
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Self:
+        return _at_least_one(self)
+
+
+def _at_least_one(budgets: Model) -> Model:
+    if not budgets.model_fields_set or all(value is None for _, value in budgets):
+        raise ValueError(f"write at least one of {', '.join(f'`{name}`' for name in type(budgets).model_fields)}")
+    return budgets
+
+
 class GateOptions(Strict):
     """One gate: exactly one question, and the keys that belong to it."""
 
@@ -149,6 +194,10 @@ class GateOptions(Strict):
     seeds: int | None = Field(None, ge=3, le=50)
     """Fine-tune adapted and base so many times, each time with another seed, and judge the mean: every interval of a metric then
     holds the noise of the seeds too. At most one such line; it fails nothing by itself."""
+    calibration: Calibration | None = None
+    """How far the candidate's probabilities can be trusted."""
+    cost: ServingCost | None = None
+    """What serving the candidate takes."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
     """Coverage of the two-sided interval; over all slices, groups or tests of the gate together."""
 
@@ -180,6 +229,8 @@ class GateOptions(Strict):
             raise ValueError("log_loss is better when it is lower, so `at_least` is no floor; use `beats` or `non_inferior_by`")
         if self.at_least is not None and self.at_least < 0 and self.metric != "mcc":
             raise ValueError(f"{self.metric} is never below 0, so at_least: {self.at_least:g} asks nothing")
+        if self.cost is not None and self.confidence > 0.99:
+            raise ValueError("`cost` times a model often enough for a confidence of 0.99, not more")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from regraft.config.gates import DEFAULT_GATES, PROBED, GateOptions
 from regraft.config.strict import Strict
@@ -133,6 +133,13 @@ class FinetuneOptions(Strict):
     """Most seconds of work a crash may cost."""
 
 
+class AbstainOptions(Strict):
+    """When the model says that it does not know: the answer stays, and is marked."""
+
+    precision: float = Field(gt=0, lt=1)
+    """Share of the given answers that should be right. The threshold that the dev rows show it for travels with the model."""
+
+
 class CardOptions(Strict):
     """What only people can say about a model; it goes into the model card of every version registered from now on."""
 
@@ -182,7 +189,9 @@ class PipelineOptions(Strict):
     split: SplitOptions = SplitOptions()
     pretrain: PretrainOptions = PretrainOptions()
     finetune: FinetuneOptions = FinetuneOptions()
-    gates: tuple[GateOptions, ...] = DEFAULT_GATES
+    abstain: AbstainOptions | None = None
+    """Below which probability the model abstains; needs a gate with `min_coverage`. A change fine-tunes again."""
+    gates: tuple[GateOptions, ...] = Field(DEFAULT_GATES, validate_default=True)
     """All of them must pass. The adapted and the un-adapted model are always compared; that needs no gate."""
     card: CardOptions | None = None
     """What the model card says in people's words."""
@@ -201,6 +210,20 @@ class PipelineOptions(Strict):
         if len(several) > 1:
             said = " and ".join(f"`seeds: {seeds}`" for seeds in several)
             raise ValueError(f"{said} stand there; the number of seeds is one for the whole pipeline, so keep one of the lines")
+        return gates
+
+    @field_validator("gates")
+    @classmethod
+    def _abstaining_is_held_to_a_coverage(cls, gates: tuple[GateOptions, ...], info: ValidationInfo) -> tuple[GateOptions, ...]:
+        covered = any(gate.calibration and gate.calibration.min_coverage for gate in gates)
+        abstains = info.data.get("abstain", covered)  # absent where it is at fault itself
+        if abstains and not covered:
+            raise ValueError(
+                "with `abstain` a model that answers nothing would pass; add `- {calibration: {min_coverage: 0.5}}`, "
+                "or another share of the rows that have to be answered"
+            )
+        if covered and not abstains:
+            raise ValueError("`min_coverage` is about `abstain`, which is not there; add `abstain: {precision: 0.9}`, or take it out")
         return gates
 
     @model_validator(mode="after")

@@ -74,3 +74,7 @@ class Case:
     """What speaks against single test rows, where somebody looked."""
     seeds: Mapping[str, Sequence[Predictions]] | None = None
     """What adapted and base say under seeds 2, 3 ... k; None: there is one seed."""
+    calibration: Mapping[str, Any] | None = None
+    """Candidate -> what its model folder says of its calibration; None where nothing asks."""
+    cost: Mapping[str, Any] | None = None
+    """What serving the candidate takes, as :mod:`regraft.score.serving` measured it, or why it could not; None where no gate asks."""

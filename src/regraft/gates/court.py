@@ -10,7 +10,7 @@ from math import isnan, sqrt
 import numpy as np
 
 from regraft.config import PROBED, GateOptions
-from regraft.gates import clean, fairness, metrics, probes, ranking, seeds, suspects, words
+from regraft.gates import calibration, clean, cost, fairness, metrics, probes, ranking, seeds, suspects, words
 from regraft.gates.bootstrap import interval, replicates
 from regraft.gates.case import Case
 from regraft.gates.metrics import COUNTED, mcnemar
@@ -126,6 +126,8 @@ class Court:
                     "counterfactual": partial(probes.counterfactual, self),
                     "templates": partial(probes.templates, self),
                     "seeds": self._seeds,
+                    "calibration": partial(calibration.judge, self),
+                    "cost": partial(cost.judge, self),
                 }
                 yield answers[gate.question](gate)
 
@@ -266,7 +268,7 @@ class Court:
 
 def _opponent(gate: GateOptions) -> str | None:
     """The model that a gate compares with."""
-    if gate.question in ("at_least", "holdout", "seeds", "fairness", *PROBED):
+    if gate.question in ("at_least", "holdout", "seeds", "calibration", "cost", "fairness", *PROBED):
         return None
     return "champion" if gate.question == "negative_flips" else gate.beats or gate.against
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.gates import clean, fairness, probes, seeds, suspects
+from regraft.gates import calibration, clean, cost, fairness, probes, seeds, suspects
 from regraft.gates.bootstrap import class_counts, interval, row_counts
 from regraft.gates.case import Case
 from regraft.gates.court import REPORTED, Court
@@ -54,6 +54,8 @@ def measurements(case: Case, court: Court | None) -> Json:
         **clean.measured(court),
         **suspects.measured(court, confidence),
         **({"seeds": seeds.document(court)} if court.repeats else {}),
+        **calibration.measurements(court),
+        **cost.measurements(court),
     }
 
 

@@ -11,7 +11,9 @@ finding each (:mod:`regraft.gates.court`):
 - ``negative_flips``: the interval of the share of rows that got worse must lie within a budget;
 - ``holdout``: the test rows must not have decided more often than they may;
 - ``fairness``, ``robustness``, ``counterfactual``, ``templates``: what differs between groups of rows, and what changes with
-  a text that says the same, must lie within a budget (:mod:`regraft.gates.fairness`, :mod:`regraft.gates.probes`).
+  a text that says the same, must lie within a budget (:mod:`regraft.gates.fairness`, :mod:`regraft.gates.probes`);
+- ``calibration``: probabilities must be as right as they say (:mod:`regraft.gates.calibration`);
+- ``cost``: serving must take no more than it may (:mod:`regraft.gates.cost`);
 - ``seeds``: asks nothing itself, and makes every metric above the mean of several seeds (:mod:`regraft.gates.seeds`).
 
 One set of resamples serves every model and gate, so the findings of one verdict never contradict one another.
@@ -25,7 +27,7 @@ from regraft.gates.court import Court, words_only
 from regraft.gates.paired import align
 from regraft.gates.verdict import Finding, Model, Verdict, conclude
 
-__all__ = ["MUST_BE_FINITE", "Case", "Policy", "hear", "judge"]
+__all__ = ["MUST_BE_FINITE", "Case", "Policy", "choose", "hear", "judge"]
 MUST_BE_FINITE = ("adapted", "base", "tfidf")
 
 
@@ -46,8 +48,19 @@ def hear(case: Case) -> tuple[Verdict, Court | None]:
         usable.pop("champion", None)
     court = Court(case, align(usable), problem)
     adaptation = court.adaptation()
-    court.candidate = "adapted" if (adaptation.low or 0.0) > 0 else "base"
+    court.candidate = _elected(adaptation)
     return _verdict(case, court.candidate, [adaptation, *court.findings()]), court
+
+
+def choose(case: Case) -> str | None:
+    """The candidate that :func:`hear` would judge; None where the predictions cannot be used."""
+    if any(case.predictions[model].unusable for model in MUST_BE_FINITE) or seeds.not_finite(case):
+        return None
+    return _elected(Court(case, align({model: case.predictions[model] for model in ("adapted", "base")})).adaptation())
+
+
+def _elected(adaptation: Finding) -> str:
+    return "adapted" if (adaptation.low or 0.0) > 0 else "base"
 
 
 def _verdict(case: Case, candidate: str, findings: list[Finding]) -> Verdict:

@@ -16,6 +16,7 @@ import yaml
 
 from regraft import files
 from regraft.errors import ConfigError, EnvironmentFault, Problem
+from regraft.score import calibration
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -50,11 +51,15 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def save(model: Model, folder: Path, input_example: Sequence[str], path: Path) -> None:
-    """Write the served model to ``path``. The signature's input is unnamed, because a named one refuses a plain list."""
+    """Write the served model to ``path``. The signature's input is unnamed, because a named one refuses a plain list.
+
+    Only a model that may abstain has a third output; callers of the others see what they always saw.
+    """
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
+    abstains = [ColSpec("boolean", "abstains")] if "abstain" in (calibration.read(folder) or {}) else []
     mlflow.pyfunc.save_model(
         path=str(path),
         mlflow_model=model,
@@ -62,7 +67,7 @@ def save(model: Model, folder: Path, input_example: Sequence[str], path: Path) -
         artifacts={"model": str(folder), "loader": str(LOADER)},
         signature=ModelSignature(
             inputs=Schema([ColSpec("string")]),
-            outputs=Schema([ColSpec("string", "label"), ColSpec("double", "score")]),
+            outputs=Schema([ColSpec("string", "label"), ColSpec("double", "score"), *abstains]),
             params=ParamSchema([ParamSpec("probabilities", DataType.boolean, False)]),
         ),
         input_example=list(input_example),

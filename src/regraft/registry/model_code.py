@@ -6,7 +6,8 @@ measured before the promotion and what answers after it are the same code. Needs
 safetensors.
 
 In: strings, as a list or as a frame of one column. Out: a frame with one row a text: ``label`` and ``score``, its
-probability; with ``params={"probabilities": True}`` also ``probabilities``, a dict of every label's.
+probability; with ``params={"probabilities": True}`` also ``probabilities``, a dict of every label's. A model that was told to
+abstain says so in ``abstains``, a boolean; ``label`` is then its best guess.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class ServedClassifier(PythonModel):
             "label": [classifier.labels[i] for i in best],
             "score": [float(row[i]) for row, i in zip(p, best, strict=True)],
         }
+        if (abstains := classifier.abstains(p)) is not None:
+            answer["abstains"] = abstains.tolist()
         if params and params.get("probabilities"):
             answer["probabilities"] = [dict(zip(classifier.labels, map(float, row), strict=True)) for row in p]
         return pd.DataFrame(answer)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from regraft import files
-from regraft.gates import seeds
+from regraft.gates import calibration, cost, seeds
 from regraft.gates import words as gate_words
 from regraft.gates.court import Court
 from regraft.gates.paired import Paired, align
@@ -62,6 +62,10 @@ class Report:
     """What speaks against single rows, where a gate asked."""
     seeds: dict[str, Any] | None
     """Every metric by seed (:func:`regraft.gates.seeds.document`), where a gate asked for several."""
+    calibration: dict[str, Any] | None
+    """The reliability table and what abstaining does, as in measurements.json; None where neither a gate nor `abstain` asks."""
+    serving: dict[str, Any] | None
+    """What serving the candidate takes, as in measurements.json; None where it was not measured."""
     data: dict[str, Any]
     steps: tuple[dict[str, Any], ...]
     """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost."""
@@ -78,9 +82,11 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
     metrics = _metrics(verdict, policy.adaptation[0])
     confidence = policy.adaptation[1]
     estimates: tuple[Estimate, ...] = ()
+    measured: dict[str, Any] = {}
     court = Court(evidence.case, paired, candidate=candidate) if paired is not None else None
     if court:
         estimates = tuple(measure.estimates(court, list(dict.fromkeys((*metrics, "accuracy"))), confidence))
+        measured = {**calibration.measurements(court), **cost.measurements(court)} if judged else {}
     rivals = _rivals(verdict, paired) if paired is not None and judged else []
     table = evidence.tables[candidate]
     slices, small = _slices(evidence, paired, candidate, rivals) if paired is not None and judged else ({}, {})
@@ -110,6 +116,8 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         label_curve=curve,
         doubts=row_doubts(evidence, court if judged else None, confidence),
         seeds=seeds.document(court, metrics) if court else None,
+        calibration=measured.get("calibration"),
+        serving=measured.get("cost"),
         data=_data(evidence),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
         history=tuple({"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason} for e in evidence.history),
@@ -180,7 +188,20 @@ def _data(evidence: Evidence) -> dict[str, Any]:
 
 
 def _step(record: Mapping[str, Any], run: str) -> dict[str, Any]:
-    kept = ("step", "step_version", "fingerprint", "started", "seconds", "peak_mb", "device", "threads", "precision", "exact", "git")
+    kept = (
+        "step",
+        "step_version",
+        "fingerprint",
+        "started",
+        "seconds",
+        "peak_mb",
+        "device",
+        "threads",
+        "precision",
+        "exact",
+        "git",
+        "energy",
+    )
     return {
         **{key: record.get(key) for key in kept},
         "computed": record["run"] == run,

@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 
+from regraft.gates.cost import milliseconds
 from regraft.report import plots, words
 from regraft.report.document import Report
 from regraft.report.fleet import stale
@@ -38,6 +39,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "count": lambda value: f"{value:,}",
         "score": lambda value: f"{value:.3f}",
+        "ms": milliseconds,
         "percent": lambda value: f"{100 * value:.0f}\N{NO-BREAK SPACE}%",
         "at": lambda value: f"{100 * value:.2f}%",
         "short": lambda value: value[:12],
@@ -72,6 +74,8 @@ def _plots(report: Report) -> dict[str, Any]:
     found["losses"] = _losses(report)
     if report.confusion and len(report.confusion.labels) <= plots.MOST_CLASSES:
         found["confusion"] = plots.confusion_plot(report.confusion)
+    if report.calibration:
+        found["reliability"] = plots.reliability_plot(report.calibration)
     if report.label_curve:
         found["labels"] = plots.label_curve_plot(report.label_curve)
     return found

@@ -59,6 +59,8 @@ def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
                 "counterfactual": "its answers change too often with the people that a text speaks of",
                 "templates": "it gets cases wrong that it has to get right",
                 "fairness": "it serves one group of rows much worse than another",
+                "calibration": "its probabilities are not as right as they say, or it abstains too often",
+                "cost": "serving it takes more than it may",
             }.get(finding["gate"], "it misses a requirement")
         )
     return " and ".join(dict.fromkeys(reasons))
@@ -73,6 +75,8 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         return "the test rows have decided too often to be believed; label fresh ones"
     if any(f["n"] < verdict["rows"]["n"] and f["value"] is None and f["gate"] in OF_ALL_ROWS for f in verdict["findings"]):
         return "too few test rows are free of overlap with training texts to tell anything"
+    if unsettled == {("cost", None)}:
+        return "what serving the new model takes is not known well enough"
     seeds = " and the seeds asked for" if any(f["gate"] == "seeds" for f in verdict["findings"]) else ""
     few = f"{verdict['rows']['n']:,} test rows{seeds} are too few to tell whether the new model is"
     if ("beats", "champion") in unsettled:

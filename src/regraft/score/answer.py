@@ -26,6 +26,8 @@ class Answer:
     """Probability of ``label``."""
     probabilities: dict[str, float]
     """label -> probability, in the order of the model's labels."""
+    abstains: bool | None = None
+    """Whether ``label`` is no more than a guess; None of a model that never abstains."""
 
 
 def text_column(folder: Path) -> str:
@@ -51,9 +53,10 @@ def answer(folder: Path, texts: Sequence[str], on_progress: Callable[[int], None
         model = classifier.load(folder, machine.device)
         for start in range(0, len(texts), BATCH):
             p = model.predict(texts[start : start + BATCH])
-            for row in p.tolist():
+            unsure = model.abstains(p)
+            for row, abstains in zip(p.tolist(), unsure.tolist() if unsure is not None else [None] * len(p), strict=True):
                 best = max(range(len(row)), key=row.__getitem__)
-                found.append(Answer(model.labels[best], row[best], dict(zip(model.labels, row, strict=True))))
+                found.append(Answer(model.labels[best], row[best], dict(zip(model.labels, row, strict=True)), abstains))
             if on_progress:
                 on_progress(len(found))
     except Exception as fault:  # transformers, safetensors and json raise what they like about a damaged folder

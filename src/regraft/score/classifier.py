@@ -2,7 +2,9 @@
 
 The file travels with the registered model, so that what is measured before a promotion and what serves after it
 are the same code. The folder holds what ``AutoModelForSequenceClassification`` and ``AutoTokenizer`` load, and
-``labels.json`` (the classes in the order of the outputs) and ``serving.json`` (``max_length``, ``text_column``).
+``labels.json`` (the classes in the order of the outputs) and ``serving.json`` (``max_length``, ``text_column``). Where it
+holds ``calibration.json`` too, logits are divided by its ``temperature``, and answers whose probability is below its
+``abstain.below`` are marked.
 """
 
 from __future__ import annotations
@@ -27,9 +29,20 @@ class Classifier:
     labels: tuple[str, ...]
     max_length: int
     text_column: str
+    temperature: float = 1.0
+    abstain_below: float | None = None
+    """None: the model never abstains."""
 
     def predict(self, texts: Sequence[str], batch_size: int = 64) -> NDArray[np.float32]:
-        """Probabilities ``[len(texts), len(labels)]``, rows summing to 1.
+        """Probabilities ``[len(texts), len(labels)]``, rows summing to 1."""
+        return torch.softmax(torch.from_numpy(self.logits(texts, batch_size)) / self.temperature, dim=-1).numpy()
+
+    def abstains(self, p: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+        """[rows] of :meth:`predict` that the model had rather not answer; None for one that never abstains."""
+        return None if self.abstain_below is None else p.max(axis=1, initial=0.0).astype(np.float64) < self.abstain_below
+
+    def logits(self, texts: Sequence[str], batch_size: int = 64) -> NDArray[np.float32]:
+        """What the model gives each label ``[len(texts), len(labels)]``, before the temperature.
 
         Batches are made by length, and equal lengths by content, so that the order of ``texts`` changes nothing.
         """
@@ -44,8 +57,7 @@ class Classifier:
             for start in range(0, len(rows), batch_size):
                 chosen = by_length[start : start + batch_size]
                 batch = self.tokenizer.pad({"input_ids": [rows[i] for i in chosen]}, return_tensors="pt").to(self.model.device)
-                logits = self.model(**batch).logits.float()
-                result[chosen] = torch.softmax(logits, dim=-1).cpu().numpy()
+                result[chosen] = self.model(**batch).logits.float().cpu().numpy()
         return result
 
 
@@ -60,4 +72,7 @@ def load(folder: str | Path, device: str = "cpu") -> Classifier:
     labels = json.loads((folder / "labels.json").read_text(encoding="utf8"))
     model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return Classifier(model.eval().to(device), tokenizer, tuple(labels), serving["max_length"], serving["text_column"])
+    path = folder / "calibration.json"
+    found = json.loads(path.read_text(encoding="utf8")) if path.is_file() else {}
+    calibrated = {"temperature": found.get("temperature", 1.0), "abstain_below": found.get("abstain", {}).get("below")}
+    return Classifier(model.eval().to(device), tokenizer, tuple(labels), serving["max_length"], serving["text_column"], **calibrated)

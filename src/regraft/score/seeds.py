@@ -50,6 +50,15 @@ def keep(seeds_out: Path | None, evidence: Path, gates: Sequence[GateOptions], r
     return hashes
 
 
+def of_step(seeds_out: Path | None, gates: Sequence[GateOptions]) -> dict[str, tuple[Predictions, ...]] | None:
+    """The predictions as the step ``seeds`` left them; None where no gate asks for seeds."""
+    count = seeds_of(gates)
+    if count is None or seeds_out is None:
+        return None
+    numbers = range(2, count + 1)
+    return {model: tuple(predictions.read(seeds_out / file_name(model, n)).for_gates() for n in numbers) for model in SEEDED}
+
+
 def read(evidence: Path, hashes: Hashes | None) -> dict[str, tuple[Predictions, ...]] | None:
     """What :func:`keep` copied. EnvironmentFault when a file is missing or is not the one that was decided on."""
     if hashes is None:

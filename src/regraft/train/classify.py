@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from regraft import files
 from regraft.config import FinetuneOptions
 from regraft.errors import DataRejected
-from regraft.score import classifier
+from regraft.score import calibration, classifier
 from regraft.text.masking import order, seed_of, words
 from regraft.train import encoder
 from regraft.train.loop import Group, Phase, train
@@ -96,13 +96,23 @@ class Rows:
 
 
 def finetune(
-    source: Path, rows: pd.DataFrame, labels: Sequence[str], options: FinetuneOptions, *, name: str, text_column: str, seed: int, out: Path
+    source: Path,
+    rows: pd.DataFrame,
+    labels: Sequence[str],
+    options: FinetuneOptions,
+    *,
+    name: str,
+    text_column: str,
+    seed: int,
+    out: Path,
+    precision: float | None = None,
 ) -> dict[str, float]:
     """Train a classifier on the encoder in ``source`` and write a folder that plain transformers can load to ``out``.
 
-    :param rows: columns id, text, label, split; ``train`` is trained on, ``dev`` measured, ``test`` not looked at.
-    :returns: rows, tokens and steps trained, and ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` where there are dev rows.
-    :raises DataRejected: there is no training row.
+    :param rows: columns id, text, label, split; ``train`` is trained on, ``dev`` calibrated and measured on, ``test`` not looked at.
+    :param precision: the share of right answers below which the model abstains (:mod:`regraft.score.calibration`); None: it never does.
+    :returns: rows, tokens and steps trained, the temperature, and ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` of dev rows.
+    :raises DataRejected: there is no training row, or no dev row for a model that is to abstain.
     :raises ConfigError: the encoder has fewer positions than ``options.max_length``.
     """
     from transformers import AutoModelForSequenceClassification
@@ -110,6 +120,9 @@ def finetune(
     training = rows[rows["split"] == "train"]
     if training.empty:
         raise DataRejected("no labelled row is left for training", fix="add rows to data.labelled, or lower split.test and split.dev")
+    dev = rows[rows["split"] == "dev"]
+    if precision is not None and dev.empty:
+        raise DataRejected("no dev row is left to choose the threshold of `abstain` on", fix="add dev rows, or take `abstain` out")
     encoder.check_length(source, options.max_length, "finetune.max_length")
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     model, _ = encoder.load(AutoModelForSequenceClassification, source, num_labels=len(labels), **names)
@@ -119,7 +132,7 @@ def finetune(
     encoder.save(model, source, out)
     files.write_json(out / "labels.json", list(labels))
     files.write_json(out / "serving.json", {"schema": SERVING_SCHEMA, "text_column": text_column, "max_length": options.max_length})
-    measured = measure(out, rows[rows["split"] == "dev"], labels)
+    measured = calibrated(out, dev, labels, precision)
     tokens = sum(map(len, data.ids)) * options.epochs
     return {"rows": len(training), "tokens": tokens, "steps": data.steps * options.epochs, **measured}
 
@@ -172,19 +185,25 @@ def phases(model: PreTrainedModel, machine: Machine, *, rows: Rows, options: Fin
     return [Phase("all", rows.steps * options.epochs, lambda step: loss(rows.batch(step)), groups, batches=batches)]
 
 
-def measure(folder: Path, rows: pd.DataFrame, labels: Sequence[str]) -> dict[str, float]:
-    """Macro-F1, accuracy and mean loss of the saved classifier on ``rows``, through the code that will serve it."""
-    if rows.empty:
-        return {}
+def calibrated(folder: Path, rows: pd.DataFrame, labels: Sequence[str], precision: float | None) -> dict[str, float]:
+    """Calibrate the saved classifier on ``rows``, through the code that will serve it, and measure it there.
+
+    :returns: temperature, and macro-F1, accuracy and mean loss as it is served, where there are rows.
+    """
     from sklearn.metrics import f1_score
 
     number = {label: i for i, label in enumerate(labels)}
-    truth = np.asarray([number[label] for label in rows["label"]])
-    p = classifier.load(folder).predict(rows["text"].tolist())
-    chosen = p.argmax(axis=1)
+    truth = np.asarray([number[label] for label in rows["label"]], dtype=np.int64)
+    logits = classifier.load(folder).logits(rows["text"].tolist())
+    found = calibration.calibrate(logits.astype(np.float64), truth, precision)
+    found.write(folder)
+    if found.dev_loss is None:
+        return found.metrics()
+    chosen = logits.argmax(axis=1)
     return {
+        **found.metrics(),
         "dev_rows": len(rows),
         "dev_macro_f1": float(f1_score(truth, chosen, average="macro")),
         "dev_accuracy": float((chosen == truth).mean()),
-        "dev_loss": float(-np.log(np.clip(p[np.arange(len(p)), truth], 1e-12, None)).mean()),
+        "dev_loss": found.dev_loss,
     }

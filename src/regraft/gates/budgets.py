@@ -1,0 +1,61 @@
+"""Gates that hold several numbers against a budget each: one finding, about the number that settles it.
+
+As with slices, the gate fails if any of its numbers fails and passes if all of them pass; the sentence names them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from regraft.gates.verdict import Finding, Measured, Part, at_most
+
+WORST_FIRST: tuple[Part, ...] = ("fail", "inconclusive", "pass")
+
+
+@dataclass(frozen=True)
+class Held:
+    """One number and what became of it."""
+
+    metric: str
+    measured: Measured
+    n: int
+    """Rows, timings or files that it rests on."""
+    said: str
+    """The number and its interval in words."""
+    floor: bool = False
+    """The number has to reach its threshold; otherwise it must not exceed it."""
+    open_end: str = ""
+    """What an open question asks for."""
+
+    @property
+    def outcome(self) -> Part:
+        return self.measured.outcome(or_equal=True) if self.floor else at_most(self.measured)
+
+    def sentence(self, threshold: str) -> str:
+        """``said``, and on which side of its threshold it lies."""
+        good, bad = ("not below", "below") if self.floor else ("within", "above")
+        side = {"pass": good, "fail": bad, "inconclusive": "on both sides of"}[self.outcome]
+        end = f"; {self.open_end}" if self.outcome == "inconclusive" and self.open_end else ""
+        return f"{self.said}, {side} the {'least asked' if self.floor else 'budget'} of {threshold}{end}"
+
+
+def finding(gate: str, opening: str, parts: Sequence[tuple[Held, str]]) -> Finding:
+    """The finding of a gate; ``parts`` are (number, its threshold in words), at least one, the first of equals settles it."""
+    worst = min((held for held, _ in parts), key=lambda held: WORST_FIRST.index(held.outcome))
+    found = worst.measured
+    sentence = f"{opening}{'; '.join(held.sentence(threshold) for held, threshold in parts)}."
+    return Finding(gate, None, worst.metric, found.value, found.low, found.high, found.threshold, worst.n, worst.outcome, sentence)
+
+
+def change(finding: Finding) -> str:
+    """What would change the decision, for ``explain``."""
+    from regraft.gates.words import number
+
+    low, high, threshold = finding.low or 0.0, finding.high or 0.0, finding.threshold or 0.0
+    floor = finding.metric == "coverage"
+    what = f"{finding.gate} ({finding.metric})"
+    if finding.outcome == "pass":
+        return f"{what}: passes with {number(low - threshold if floor else threshold - high)} to spare."
+    side = "at or above" if floor else "at or below"
+    return f"{what}: the whole interval, now {number(low)} to {number(high)}, would have to lie {side} {number(threshold)}."

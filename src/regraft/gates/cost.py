@@ -1,0 +1,117 @@
+"""What serving a model takes, held against budgets: time, memory, disk. Pure: it reads a measurement that was stored.
+
+A quantile of a latency has an interval by order statistics: of n timings the number below the true q-quantile is
+binomial (n, q), whatever the distribution, so two of the sorted timings enclose it with the asked confidence (David &
+Nagaraja 2003, "Order Statistics", section 7.1). The timings are taken to be independent; a machine that is busy now and
+then widens the interval, and a machine that was busy all the time is told by ``load``. Memory and disk are counted
+once, so their intervals are the numbers themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, exp, lgamma, log
+from typing import TYPE_CHECKING, Any
+
+from regraft.config import GateOptions
+from regraft.gates import words
+from regraft.gates.budgets import Held, finding
+from regraft.gates.verdict import Finding, Measured, rounded
+
+if TYPE_CHECKING:
+    from regraft.gates.court import Court
+
+QUANTILES = {"p50": 0.5, "p95": 0.95}
+BATCHES = (1, 32)
+MB = 1_000_000
+CONFIDENCE = 0.95
+"""Of what is reported beside the gate's own."""
+
+
+def ranks(n: int, q: float, confidence: float) -> tuple[int, int]:
+    """Ranks (from 1) of the two of ``n`` sorted timings that enclose the q-quantile; 0 or n + 1: there are too few timings.
+
+    The outer mass of the binomial is at most half of 1 - confidence at either end.
+    """
+    half, below = (1 - confidence) / 2, 0.0
+    low, high = 0, n + 1
+    for k in range(n):
+        ways = lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+        below += exp(ways + k * log(q) + (n - k) * log(1 - q))  # the probability that at most k timings lie below the quantile
+        if below <= half:
+            low = k + 1
+        if below >= 1 - half:
+            high = k + 1
+            break
+    return low, high
+
+
+def quantile(timings: Sequence[float], q: float, confidence: float, budget: float = 0.0) -> Measured:
+    """The ceil(q n)-th of the sorted timings, and its interval. ValueError with too few timings for one."""
+    ordered, n = sorted(timings), len(timings)
+    low, high = ranks(n, q, confidence)
+    if low < 1 or high > n:
+        raise ValueError(f"{n} timings enclose no {q:g}-quantile with confidence {confidence:g}")
+    value, least, most = (rounded(ordered[rank - 1]) for rank in (ceil(q * n), low, high))
+    return Measured(value, least, most, rounded(budget), confidence)
+
+
+def judge(court: Court, gate: GateOptions) -> Finding:
+    """The finding of a ``cost`` gate; open where serving was not measured."""
+    found, digest = court.case.cost, court.case.digests[court.candidate]
+    if found is None or gate.cost is None:
+        return _open("what serving takes was not measured.")
+    if problem := found.get("problem"):
+        return _open(f"what serving takes could not be measured: {problem}.")
+    if found["model"] != digest:
+        return _open(f"what was measured is another model ({found['model'][:12]}) than the candidate ({digest[:12]}).")
+    machine = found["machine"]
+    opening = f"serving {words.MODELS[court.candidate]} on {machine['device']} ({machine['capability']}, {_threads(machine)}): "
+    budgets = {name: value for name, value in gate.cost if value is not None}
+    return finding("cost", opening, [_held(name, value, found, gate.confidence) for name, value in budgets.items()])
+
+
+def _threads(machine: Mapping[str, Any]) -> str:
+    return f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}"
+
+
+def _open(said: str) -> Finding:
+    return Finding("cost", None, None, None, None, None, None, 0, "inconclusive", said)
+
+
+def _held(name: str, budget: float, found: Mapping[str, Any], confidence: float) -> tuple[Held, str]:
+    """One number of the gate, and its budget in words."""
+    if name in ("peak_mb", "size_mb"):
+        counted = rounded(found[name.replace("_mb", "_bytes")] / MB)
+        what = "the process takes" if name == "peak_mb" else "the files take"
+        measured = Measured(counted, counted, counted, rounded(budget), confidence)
+        return Held(name, measured, 1, f"{what} {counted:,.1f} MB"), f"{budget:,g} MB"
+    which, _, batch = name.partition("_ms_batch_")
+    timings = found["milliseconds"][batch]
+    measured = quantile(timings, QUANTILES[which], confidence, budget)
+    said = f"{which} of {'one text' if batch == '1' else f'{batch} texts'} is {milliseconds(measured.value)} ms "
+    said += f"({confidence * 100:.4g} % interval {milliseconds(measured.low)} to {milliseconds(measured.high)}, {len(timings):,} timings)"
+    return Held(name, measured, len(timings), said), f"{budget:g} ms"
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def measurements(court: Court | None) -> dict[str, Any]:
+    """``{"cost": ...}`` for ``measurements.json``; nothing where nothing was measured."""
+    found = court.case.cost if court else None
+    if not found or "problem" in found:
+        return {}
+    latency = list(_latency(found["milliseconds"]))
+    sizes = {name: rounded(found[f"{name}_bytes"] / MB) for name in ("peak", "size")}
+    kept = {key: found[key] for key in ("model", "machine", "load")}
+    return {"cost": {**kept, "peak_mb": sizes["peak"], "size_mb": sizes["size"], "confidence": CONFIDENCE, "latency_ms": latency}}
+
+
+def _latency(milliseconds: Mapping[str, Sequence[float]]) -> Iterator[dict[str, Any]]:
+    for batch in BATCHES:
+        timings = milliseconds[str(batch)]
+        quantiles = {name: quantile(timings, q, CONFIDENCE) for name, q in QUANTILES.items()}
+        numbers = {name: {"value": found.value, "low": found.low, "high": found.high} for name, found in quantiles.items()}
+        yield {"batch": batch, "timings": len(timings), **numbers}
