@@ -3,7 +3,7 @@
 An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and what it said::
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
-    measurements.json   negative_flips.csv   verdict.json
+    general.parquet (where a gate asks what was forgotten)   measurements.json   negative_flips.csv   verdict.json
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
@@ -24,16 +24,17 @@ from regraft import files
 from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
+from regraft.gates.case import GeneralLosses
 from regraft.gates.court import Court
 from regraft.gates.measurements import measurements
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, hear
 from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows, Verdict, render
-from regraft.score import predictions
+from regraft.score import general_losses, predictions
 from regraft.score.predictions import Table
 
 SCHEMA = 2
-DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
+DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "general.parquet", "predictions/champion.parquet")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def decide(
     tables = {model: predictions.read(_file(evidence, model)) for model in sources}
     policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
     slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
+    general = general_losses.keep(scores_out, evidence, policy.gates)
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -95,12 +97,13 @@ def decide(
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
+        **({"general": files.sha256_file(evidence / general_losses.FILE)} if general else {}),
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
-    case = _case(decision, tables, slices)
+    case = _case(decision, tables, slices, general)
     verdict, court = hear(case)
     files.write_text(evidence / "measurements.json", _measured(case, court))
     if court and "champion" in court.paired.preds:
@@ -128,7 +131,8 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     decision = files.read_json(path)
     tables = {model: predictions.read(_unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(_unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
-    return _case(decision, tables, slices), tables
+    general = general_losses.read(_unchanged(evidence / general_losses.FILE, sha)) if (sha := decision.get("general")) else None
+    return _case(decision, tables, slices, general), tables
 
 
 def rehear(evidence: Path) -> Hearing:
@@ -197,7 +201,9 @@ def rebuild(evidence: Path) -> str:
     return render(rejudge(evidence)[1])
 
 
-def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None) -> Case:
+def _case(
+    decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, general: GeneralLosses | None
+) -> Case:
     gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
     return Case(
         pipeline=decision["pipeline"],
@@ -209,6 +215,7 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         champion_problem=decision["champion_problem"],
         slices=slices,
         decisions=decision.get("decisions"),
+        general=general,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from regraft.decide import Hearing, rehear
 from regraft.errors import EnvironmentFault
-from regraft.gates import words
+from regraft.gates import forgetting, words
 from regraft.gates.measurements import power_summary
 from regraft.gates.metrics import mcnemar, scores
 from regraft.gates.paired import Paired, align
@@ -185,6 +185,8 @@ def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
 
 def _remedy(finding: Finding) -> str:
     """What an open question without a number asks for."""
+    if finding.gate == "forgetting":
+        return "a run of the step `forgetting`"
     if finding.gate == "slices" and finding.metric:  # without one, the other model is what is missing
         return "more test rows"
     return "a champion that can be scored" if finding.against == "champion" else "another metric"
@@ -193,6 +195,8 @@ def _remedy(finding: Finding) -> str:
 def _change(finding: Finding, value: float, low: float, high: float, threshold: float) -> str:
     """What it would take for one measured finding to come out otherwise."""
     number = words.number
+    if finding.gate == "forgetting":
+        return forgetting.change(finding)
     if finding.gate == "negative_flips":
         return _flips_change(finding.outcome, low, high, threshold)
     against = f"against {words.MODELS[finding.against]}" if finding.against else f"against the floor of {number(threshold)}"

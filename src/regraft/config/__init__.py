@@ -1,11 +1,12 @@
 """The options of a pipeline file: typed, defaulted, documented, and importable without torch."""
 
-from regraft.config.gates import DEFAULT_GATES, DISCOVERED_SLICES, GateOptions, Holdout, NegativeFlips
+from regraft.config.gates import DEFAULT_GATES, DISCOVERED_SLICES, Forgetting, GateOptions, Holdout, NegativeFlips
 from regraft.config.pipeline import (
     HUB,
     CardOptions,
     DataOptions,
     FinetuneOptions,
+    GeneralText,
     NotifyOptions,
     Paths,
     PipelineContext,
@@ -25,7 +26,9 @@ __all__ = [
     "CardOptions",
     "DataOptions",
     "FinetuneOptions",
+    "Forgetting",
     "GateOptions",
+    "GeneralText",
     "Holdout",
     "NegativeFlips",
     "NotifyOptions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from regraft.config.strict import Strict
 
@@ -17,6 +17,7 @@ QUESTIONS: dict[str, frozenset[str]] = {
     "non_inferior_by": frozenset({"metric", "confidence", "against", "slices", "min_rows"}),
     "negative_flips": frozenset({"confidence"}),
     "holdout": frozenset(),
+    "forgetting": frozenset({"confidence"}),
 }
 """What a gate can ask -> the keys that may stand beside it."""
 
@@ -33,6 +34,25 @@ class Holdout(Strict):
 
     budget: int = Field(ge=1)
     """Decisions that may be taken before fresh test rows are asked for."""
+
+
+class Forgetting(Strict):
+    """A budget for what a model loses of general language while it learns a domain and a task."""
+
+    max_loss_increase: float = Field(ge=0)
+    """Nats a masked token of general text may cost the candidate's encoder more than the base model as it came; the whole
+    interval must lie at or below it. Adaptation stops where it would spend more."""
+    text: str | None = Field(None, min_length=1)
+    """General text: a file or folder, read like `data.corpus`; by default the docstrings of Python's standard library."""
+    sequences: int = Field(128, ge=16)
+    """Held-out sequences that are measured; more make the interval narrower."""
+
+    @field_validator("text")
+    @classmethod
+    def _is_local(cls, text: str | None) -> str | None:
+        if text is not None and text.startswith("hub:"):
+            raise ValueError("general text is a file or folder of the workspace; fetch the data set and name where it lies")
+        return text
 
 
 class GateOptions(Strict):
@@ -56,6 +76,8 @@ class GateOptions(Strict):
     """The share of rows that the champion got right and the candidate gets wrong, held against a budget."""
     holdout: Holdout | None = None
     """How often these test rows have decided, held against a budget."""
+    forgetting: Forgetting | None = None
+    """What general text costs the candidate more than the base model as it came, held against a budget."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
     """Coverage of the two-sided interval; over all slices together, by Holm's correction."""
 

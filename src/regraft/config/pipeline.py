@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from regraft.config.gates import DEFAULT_GATES, GateOptions
+from regraft.config.gates import DEFAULT_GATES, Forgetting, GateOptions
 from regraft.config.strict import Strict
 
 HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<inside>.+))?")
@@ -191,6 +191,18 @@ class PipelineOptions(Strict):
     seed: int = Field(17, ge=0, lt=2**31)
     """Everything random is a function of (seed, epoch, index)."""
 
+    @field_validator("gates")
+    @classmethod
+    def _one_budget_for_forgetting(cls, gates: tuple[GateOptions, ...]) -> tuple[GateOptions, ...]:
+        if sum(gate.forgetting is not None for gate in gates) > 1:
+            raise ValueError("`forgetting` stands there more than once; adaptation can keep to one budget only")
+        return gates
+
+    @property
+    def forgetting(self) -> Forgetting | None:
+        """What the gate `forgetting` asks, where there is one."""
+        return next((gate.forgetting for gate in self.gates if gate.forgetting is not None), None)
+
     @model_validator(mode="after")
     def _splits_are_given_or_dealt(self) -> Self:
         column = self.data.split
@@ -204,6 +216,17 @@ class PipelineOptions(Strict):
         return self
 
 
+class GeneralText(Strict):
+    """Text of no domain, as a part of a step's section. Python's own docstrings are no more identity than other library versions."""
+
+    text: str | None
+    """A file or folder; None: the docstrings of Python's standard library."""
+    digest: str | None
+    """Of its bytes."""
+    column: str
+    """Of tables, the column that holds the text."""
+
+
 @dataclass(frozen=True)
 class PipelineContext:
     """A pipeline file after its paths were read: what step sections are made of."""
@@ -214,6 +237,14 @@ class PipelineContext:
     """Digest of the base model's files."""
     contract: dict[str, Any]
     """The parsed data contract."""
+    general_digest: str | None = None
+    """Digest of the general text that the gate `forgetting` names."""
+
+    @property
+    def general_text(self) -> GeneralText:
+        """What the gate `forgetting` measures on."""
+        asked = self.options.forgetting
+        return GeneralText(text=asked.text if asked else None, digest=self.general_digest, column=self.options.task.text)
 
 
 class StepConfig(Strict):

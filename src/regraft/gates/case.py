@@ -10,7 +10,7 @@ from typing import Any
 
 from regraft.config import GateOptions
 from regraft.gates.bootstrap import RESAMPLES
-from regraft.gates.paired import Predictions
+from regraft.gates.paired import Floats, Ints, Predictions
 from regraft.gates.power import POWER
 from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows
@@ -49,6 +49,16 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class GeneralLosses:
+    """What guessing the masked tokens of held-out general text cost, a sequence at a time."""
+
+    masked: Ints
+    """[sequences] masked tokens, at least one each."""
+    nats: Mapping[str, Floats]
+    """Stage of :data:`regraft.gates.forgetting.STAGES` -> [sequences] nats, summed over the masked tokens."""
+
+
+@dataclass(frozen=True)
 class Case:
     """All the evidence of one decision."""
 
@@ -66,3 +76,5 @@ class Case:
     """What the test rows are sliced by."""
     decisions: int | None = None
     """How many different decisions were taken on these test rows, this one included; None: nobody counted."""
+    general: GeneralLosses | None = None
+    """Measured where a gate asks what was forgotten."""

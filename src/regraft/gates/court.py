@@ -8,7 +8,7 @@ from functools import cached_property
 from math import isnan, sqrt
 
 from regraft.config import GateOptions
-from regraft.gates import metrics, ranking, words
+from regraft.gates import forgetting, metrics, ranking, words
 from regraft.gates.bootstrap import interval, replicates
 from regraft.gates.case import Case
 from regraft.gates.metrics import COUNTED, mcnemar
@@ -89,7 +89,7 @@ class Court:
                 continue
             if against == "champion" and "champion" not in self.paired.preds:
                 yield self._no_champion(gate)
-            elif undefined := self._undefined(gate.metric, (self.candidate, *([against] if against else []))):
+            elif gate.forgetting is None and (undefined := self._undefined(gate.metric, (self.candidate, *([against] if against else [])))):
                 yield words_only(_name(gate), against, gate.metric, self.n, "inconclusive", f"{undefined}.")
             elif gate.slices:
                 yield self._slices(position, gate, gate.slices)
@@ -100,6 +100,7 @@ class Court:
                     "non_inferior_by": self._non_inferior,
                     "negative_flips": self._flips,
                     "holdout": self._holdout,
+                    "forgetting": lambda asked: forgetting.finding(asked, self.case, self.candidate),
                 }
                 yield answers[gate.question](gate)
 
@@ -217,7 +218,7 @@ class Court:
 
 def _opponent(gate: GateOptions) -> str | None:
     """The model that a gate compares with."""
-    if gate.question in ("at_least", "holdout"):
+    if gate.question in ("at_least", "holdout", "forgetting"):
         return None
     return "champion" if gate.question == "negative_flips" else gate.beats or gate.against
 

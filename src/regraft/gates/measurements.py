@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.gates import forgetting
 from regraft.gates.bootstrap import class_counts, interval, row_counts
 from regraft.gates.case import Case
 from regraft.gates.court import REPORTED, Court
@@ -48,6 +49,7 @@ def measurements(case: Case, court: Court | None) -> Json:
         "flips": {against: _flips(court, against, confidence) for against in others},
         "slices": _slices(court, others[0], confidence) if others else [],
         "slice_gates": [_slice_gate(court, number) for number in sorted(court.judged)],
+        **forgetting.measured(case),
     }
 
 

@@ -9,7 +9,8 @@ finding each (:mod:`regraft.gates.court`):
   champion to beat; a champion that cannot be scored leaves the question open;
 - ``non_inferior_by``: the same against minus a margin; with ``slices`` on every slice (:mod:`regraft.gates.slices`);
 - ``negative_flips``: the interval of the share of rows that got worse must lie within a budget;
-- ``holdout``: the test rows must not have decided more often than they may.
+- ``holdout``: the test rows must not have decided more often than they may;
+- ``forgetting``: the interval of what general text costs more than it did must lie within a budget (:mod:`regraft.gates.forgetting`).
 
 One set of resamples serves every model and gate, so the findings of one verdict never contradict one another.
 """

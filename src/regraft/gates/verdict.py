@@ -68,7 +68,7 @@ class Finding:
     """One question. ``value``, ``low``, ``high`` and ``threshold`` are on the same scale: a score, or a difference of two."""
 
     gate: str
-    """at_least, beats, non_inferior_by, slices, negative_flips, holdout, adaptation, identity or finite."""
+    """at_least, beats, non_inferior_by, slices, negative_flips, holdout, forgetting, adaptation, identity or finite."""
     against: str | None
     """The model compared with: champion, tfidf or base."""
     metric: str | None

@@ -54,6 +54,7 @@ def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
                 "beats": f"it is worse than {other}",
                 "non_inferior_by": f"it is worse than {other} by more than is allowed",
                 "slices": f"on a part of the rows it is worse than {other} by more than is allowed",
+                "forgetting": "it lost more of its general language than is allowed",
                 "negative_flips": f"it gets too many rows wrong that {other} gets right",
             }.get(finding["gate"], "it misses a requirement")
         )
@@ -67,6 +68,8 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         return "the new model could not be compared with the one in production"
     if unsettled == {("holdout", None)}:
         return "the test rows have decided too often to be believed; label fresh ones"
+    if unsettled == {("forgetting", None)}:
+        return "the general text measured on is too little to tell what the new model has forgotten"
     few = f"{verdict['rows']['n']:,} test rows are too few to tell whether the new model is"
     if ("beats", "champion") in unsettled:
         return f"{few} better than the one in production"
