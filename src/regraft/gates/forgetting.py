@@ -42,17 +42,17 @@ class Bill:
 
     losses: GeneralLosses
     resampled: Mapping[str, Floats]
-    """Stage -> [resamples] nats a masked token; position r belongs to the same sequences for every stage."""
+    """Stage whose losses are finite -> [resamples] nats a masked token; position r belongs to the same sequences for each."""
 
     @classmethod
     def of(cls, losses: GeneralLosses, seed: int, resamples: int) -> Bill:
         n = len(losses.masked)
         one_class = Paired(tuple(map(str, range(n))), ("general",), np.zeros(n, dtype=np.int64), {})
-        found: dict[str, list[Floats]] = {stage: [] for stage in losses.nats}
+        found: dict[str, list[Floats]] = {stage: [] for stage, nats in losses.nats.items() if np.isfinite(nats).all()}
         for _, drawn in row_counts(one_class, seed=seed, resamples=resamples):
-            for stage, nats in losses.nats.items():
+            for stage, parts in found.items():
                 # Not a matrix product: BLAS adds in another order on every processor.
-                found[stage].append((drawn * nats).sum(axis=1) / (drawn * losses.masked).sum(axis=1))
+                parts.append((drawn * losses.nats[stage]).sum(axis=1) / (drawn * losses.masked).sum(axis=1))
         return cls(losses, {stage: np.concatenate(parts) for stage, parts in found.items()})
 
     def loss(self, stage: str) -> float:
@@ -134,18 +134,20 @@ def measured(case: Case) -> dict[str, Any]:
     gate = next((gate for gate in case.policy.gates if gate.forgetting is not None), None)
     if gate is None or gate.forgetting is None or case.general is None:
         return {}
-    stages: list[dict[str, Any]] = []
     bill = Bill.of(case.general, case.policy.seed, case.policy.resamples)
-    for stage in STAGES:
-        row: dict[str, Any] = {"stage": stage, "loss": None, "increase": None, "detectable": None}
-        if np.isfinite(case.general.nats[stage]).all() and np.isfinite(case.general.nats[CAME]).all():
-            low, high = interval(bill.resampled[stage], gate.confidence)
-            row["loss"] = {"value": rounded(bill.loss(stage)), "low": rounded(low), "high": rounded(high)}
-            found = bill.increase(stage, gate.forgetting.max_loss_increase, gate.confidence, POWER)
-            if stage != CAME:
-                row["increase"] = {"value": found.value, "low": found.low, "high": found.high}
-                row["detectable"] = found.detectable
-        stages.append(row)
+    stages = [_stage(bill, stage, gate.forgetting.max_loss_increase, gate.confidence) for stage in STAGES]
     sizes = {"sequences": len(case.general.masked), "masked_tokens": int(case.general.masked.sum())}
     budget = {"max_loss_increase": gate.forgetting.max_loss_increase, "confidence": gate.confidence}
     return {"forgetting": {"text": named(gate.forgetting), **sizes, **budget, "stages": stages}}
+
+
+def _stage(bill: Bill, stage: str, budget: float, confidence: float) -> dict[str, Any]:
+    """One stage in full; None for what its losses, or those of the base model, leave undefined."""
+    row: dict[str, Any] = {"stage": stage, "loss": None, "increase": None, "detectable": None}
+    if stage in bill.resampled:
+        low, high = interval(bill.resampled[stage], confidence)
+        row["loss"] = {"value": rounded(bill.loss(stage)), "low": rounded(low), "high": rounded(high)}
+    if stage != CAME and {stage, CAME} <= bill.resampled.keys():
+        found = bill.increase(stage, budget, confidence, POWER)
+        row |= {"increase": {"value": found.value, "low": found.low, "high": found.high}, "detectable": found.detectable}
+    return row
