@@ -201,9 +201,7 @@ def rebuild(evidence: Path) -> str:
     return render(rejudge(evidence)[1])
 
 
-def _case(
-    decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, general: GeneralLosses | None
-) -> Case:
+def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, general: GeneralLosses | None) -> Case:
     gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
     return Case(
         pipeline=decision["pipeline"],

@@ -196,7 +196,7 @@ def _change(finding: Finding, value: float, low: float, high: float, threshold: 
     """What it would take for one measured finding to come out otherwise."""
     number = words.number
     if finding.gate == "forgetting":
-        return forgetting.change(finding)
+        return forgetting.change(finding.outcome, low, high, threshold)
     if finding.gate == "negative_flips":
         return _flips_change(finding.outcome, low, high, threshold)
     against = f"against {words.MODELS[finding.against]}" if finding.against else f"against the floor of {number(threshold)}"

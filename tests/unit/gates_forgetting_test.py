@@ -99,7 +99,9 @@ def test_the_interval_is_scipys_paired_bootstrap_of_the_same_ratio():
         return (now.sum(axis=axis) - came.sum(axis=axis)) / masked.sum(axis=axis)
 
     data = (general.masked, general.nats["came"], general.nats["finetune"])
-    theirs = scipy.stats.bootstrap(data, rise, paired=True, vectorized=True, method="percentile", n_resamples=9_999, rng=np.random.default_rng(1))
+    theirs = scipy.stats.bootstrap(
+        data, rise, paired=True, vectorized=True, method="percentile", n_resamples=9_999, rng=np.random.default_rng(1)
+    )
     assert increase.value == pytest.approx(rise(*data), abs=1e-6)
     assert (increase.low, increase.high) == pytest.approx(tuple(theirs.confidence_interval), abs=2e-3)
     assert increase.detectable == pytest.approx((1.959964 + 0.841621) * theirs.standard_error, rel=0.05)

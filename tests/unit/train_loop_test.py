@@ -99,7 +99,9 @@ def test_saving_at_every_step_changes_no_bit(tmp_path):
     assert fit(tmp_path, seconds=0)[0] == fit()[0]
 
 
-@pytest.mark.parametrize(("refuse_at", "kept", "looks"), [(1, 0, [0, 3]), (6, 3, [0, 3, 6]), (ALL, 6, [0, 3, 6, 9]), (99, ALL, [0, 3, 6, 9])])
+@pytest.mark.parametrize(
+    ("refuse_at", "kept", "looks"), [(1, 0, [0, 3]), (6, 3, [0, 3, 6]), (ALL, 6, [0, 3, 6, 9]), (99, ALL, [0, 3, 6, 9])]
+)
 def test_a_watch_ends_a_phase_with_the_weights_of_its_last_allowed_look(refuse_at, kept, looks):
     weights, notes, _ = fit(refuse_at=refuse_at)
     assert notes.keys() == {"before", *(f"seen at {step}" for step in looks)}

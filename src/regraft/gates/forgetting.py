@@ -102,7 +102,9 @@ def _sentence(asked: Forgetting, bill: Bill, candidate: str, found: Measured, ou
     stages = PATHS[candidate]
     costs = ", ".join(f"{words.number(bill.loss(stage))} {SAID[stage]}" for stage in stages)
     size = f"{bill.losses.masked.sum():,} masked tokens in {len(bill.losses.masked):,} held-out sequences"
-    side = f"{words.number(abs(found.value))} {'more' if found.value > 0 else 'less'} than at first" if found.value else "the same as at first"
+    side = (
+        f"{words.number(abs(found.value))} {'more' if found.value > 0 else 'less'} than at first" if found.value else "the same as at first"
+    )
     end = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}[outcome]
     said = f"guessing a masked token of {named(asked)} costs, in nats, {costs}: {side} ({words.spread(found)}{words.shown(found)}; {size})"
     said += f", {end} the budget of {words.number(found.threshold)}"
@@ -120,13 +122,12 @@ def named(asked: Forgetting) -> str:
     return f"the general text in {asked.text}" if asked.text else "general technical English (the docstrings of Python's standard library)"
 
 
-def change(found: Finding) -> str:
-    """What it would take for the finding to come out otherwise."""
-    assert found.low is not None and found.high is not None and found.threshold is not None
-    if found.outcome == "pass":
-        return f"forgetting: within the budget with {words.number(found.threshold - found.high)} nats to spare."
-    interval = f"{words.number(found.low)} to {words.number(found.high)}"
-    return f"forgetting: the whole interval, now {interval}, would have to lie at or below {words.number(found.threshold)} nats."
+def change(outcome: str, low: float, high: float, budget: float) -> str:
+    """What it would take for a finding with a number to come out otherwise."""
+    if outcome == "pass":
+        return f"forgetting: within the budget with {words.number(budget - high)} nats to spare."
+    interval = f"{words.number(low)} to {words.number(high)}"
+    return f"forgetting: the whole interval, now {interval}, would have to lie at or below {words.number(budget)} nats."
 
 
 def measured(case: Case) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -45,7 +44,7 @@ Ints = NDArray[np.int64]
 def pack_general(text: GeneralText, base: Path, length: int, folder: Path) -> dict[str, Packed]:
     """The general text as token sequences below ``folder``, memory-mapped: ``train`` to warm up on, ``heldout`` to measure on.
 
-    :raises DataRejected: a file cannot be read, or a shard has no whole sequence.
+    :raises DataRejected: a file cannot be read, or a shard has no whole sequence, or no word that the tokenizer knows.
     """
     try:
         pack(general_documents(text.text, text.digest, text.column), encoder.backend(base), length, folder)
@@ -60,6 +59,9 @@ def pack_general(text: GeneralText, base: Path, length: int, folder: Path) -> di
             f"{length} tokens to warm up on and one to measure on",
             fix="add text to it",
         )
+    special = encoder.tokenizer(base).all_special_ids
+    if any(np.isin(shard.ids, special).all() for shard in shards.values()):  # its loss would be one over no token
+        raise DataRejected(UNKNOWN_TEXT)
     return shards
 
 
@@ -75,9 +77,8 @@ def measure(
         shards = pack_general(text, base, options.sequence_length, Path(folder))
         measured = {name: _measured(name, source, base, shards, options, sequences, seed) for name, source in stages.items()}
     masked = next(iter(measured.values()))[0]
-    if not masked.any():
+    if not (there := masked > 0).any():
         raise DataRejected(UNKNOWN_TEXT)
-    there = masked > 0
     return masked[there], {name: nats[there] for name, (_, nats) in measured.items()}
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 HELDOUT_SEQUENCES = 128  # 16k tokens: 2 s on 2 cores
 LOOKS = 8
-LOOK_SEQUENCES = 32  # a fixed mask each, so that looks differ by the weights alone; 0.5 s on 2 cores
+LOOK_SEQUENCES = 32  # each with its fixed mask, so that looks differ by the weights alone
 UNKNOWN_TEXT = "gates.forgetting: the base model's tokenizer knows no word of the general text held out, so no loss can be measured on it"
 FREQUENCY_SEQUENCES = 8_192  # 1M tokens: 0.1 s
 
@@ -131,9 +131,7 @@ class Budget:
         return Watch(math.ceil(steps / LOOKS), allows)
 
 
-def pretrain(
-    base: Path, tokens: Path, options: PretrainOptions, seed: int, out: Path, budget: Budget | None = None
-) -> dict[str, float]:
+def pretrain(base: Path, tokens: Path, options: PretrainOptions, seed: int, out: Path, budget: Budget | None = None) -> dict[str, float]:
     """Adapt the encoder in ``base`` to the packed ``tokens`` and write encoder, head and tokenizer to ``out``.
 
     Returns ``steps``, ``tokens`` and, where documents were held out, their loss in nats a masked token before and after.
