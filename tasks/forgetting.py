@@ -29,9 +29,9 @@ class ForgettingConfig(StepConfig):
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options, asked = context.options, context.options.forgetting
+        assert asked is not None  # or the pipeline would not have this step
         base = {"base_model": options.base_model, "base_digest": context.base_digest}
-        sequences = asked.sequences if asked else 0
-        return cls(**base, general=context.general_text, sequences=sequences, pretrain=options.pretrain, seed=options.seed)
+        return cls(**base, general=context.general_text, sequences=asked.sequences, pretrain=options.pretrain, seed=options.seed)
 
 
 def _run(config: ForgettingConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
