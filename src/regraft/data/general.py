@@ -47,7 +47,7 @@ def _documents(text: str, column: str) -> Iterator[str]:
 
 
 def _standard_library() -> Iterator[str]:
-    """Of Python 3.11: 1.7 million characters in 7,600 docstrings that differ, about 430,000 tokens; 3 s."""
+    """Of Python 3.11.7: 460,000 tokens of the demo's base model, which take 6.7 s of CPU to read and pack."""
     folder = Path(sysconfig.get_path("stdlib"))
     for name in sorted(sys.stdlib_module_names):
         if (folder / name).is_dir():

@@ -62,9 +62,10 @@ class Bill:
     def increase(self, stage: str, budget: float, confidence: float, power: float | None) -> Measured:
         """By how much ``stage`` lies above the base model as it came."""
         moved = self.resampled[stage] - self.resampled[CAME]
-        ends = (self.loss(stage) - self.loss(CAME), *interval(moved, confidence), budget)
+        low, high = interval(moved, confidence)
         effect = detectable(float(moved.std()), confidence, power or POWER)
-        return Measured(*map(rounded, ends), confidence, power, rounded(effect))
+        found = (rounded(self.loss(stage) - self.loss(CAME)), rounded(low), rounded(high), rounded(budget))
+        return Measured(*found, confidence, power, rounded(effect))
 
 
 def finding(gate: GateOptions, case: Case, candidate: str) -> Finding:
