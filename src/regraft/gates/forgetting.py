@@ -25,7 +25,7 @@ CAME = "came"
 """The base model as it came: what every other stage is held against."""
 STAGES = (CAME, "adapted", "finetune", "finetune_base")
 SAID = {
-    CAME: "the base model as it came",
+    CAME: "as the base model came",
     "adapted": "after adaptation",
     "finetune": "after adaptation and fine-tuning",
     "finetune_base": "after fine-tuning without adaptation",
@@ -95,7 +95,7 @@ def _not_finite(losses: GeneralLosses, stages: tuple[str, ...]) -> str | None:
         if rows:
             more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
             which = f"sequence{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:NAMED]))}{more}"
-            return f"the loss on general text of {SAID[stage]} is not finite ({which}); its training went wrong."
+            return f"the loss on general text {SAID[stage]} is not finite ({which}); its training went wrong."
     return None
 
 
