@@ -6,13 +6,14 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from regraft import dvc, files, standing
 from regraft.plan import Assessment, assess, judge
 from regraft.resolve import resolve
-from regraft.step import Output
+from regraft.step import Output, Step
 from regraft.workspace import Workspace
 
 ALL = ["contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores"]
@@ -22,14 +23,14 @@ ALL = ["contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", 
 def stamped(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose every step has an output that DVC takes for fresh (2 s)."""
     root = shutil.copytree(tiny_template, tmp_path_factory.mktemp("stamped") / "w")
-    stages = Workspace(root)
+    workspace = Workspace(root)
     for name in ALL:
         for path in ("out/x", "evidence/x", "record.json"):
-            files.write_text(stages.artifacts("tiny", name) / path, f"{name} {path}")
+            files.write_text(workspace.artifacts("tiny", name) / path, f"{name} {path}")
     for name, path in (("contract", "texts.parquet"), ("contract", "rows.parquet"), ("contract", "labels.json"),
                        ("corpus", "documents.parquet"), ("corpus", "splits.parquet"),
                        *((name, "model/x") for name in ("pretrain", "finetune", "finetune_base", "tfidf"))):  # fmt: skip
-        files.write_text(stages.artifacts("tiny", name) / "out" / path, f"{name} {path}")
+        files.write_text(workspace.artifacts("tiny", name) / "out" / path, f"{name} {path}")
     for argv in (["add", "-q", "data"], ["commit", "-f", "-q"]):
         done = subprocess.run(dvc.command(*argv), cwd=root, env=dvc.environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -40,6 +41,11 @@ def stamped(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def fresh(stamped: Path, tiny: Workspace) -> Workspace:
     shutil.copytree(stamped, tiny.root, dirs_exist_ok=True)
     return tiny
+
+
+def stages(workspace: Workspace) -> tuple[Step[Any], ...]:
+    """The steps of a pipeline whose gates ask for no further ones."""
+    return workspace.steps_in(resolve(workspace, "tiny"))
 
 
 def plan(workspace: Workspace, *sets: str) -> Assessment:
@@ -64,8 +70,8 @@ def edit(path: str, change: Callable[[str], str]) -> Callable[[Workspace], None]
 
 
 def test_the_steps_come_in_the_order_they_run(tiny):
-    assert [step.name for step in tiny.steps] == ALL
-    for number, step in enumerate(tiny.steps):
+    assert [step.name for step in stages(tiny)] == ALL
+    for number, step in enumerate(stages(tiny)):
         before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
         assert before <= set(ALL[:number]), step.name
 
@@ -131,7 +137,7 @@ def test_a_changed_key_names_the_steps_that_read_it(fresh):
         "data.corpus=data/rows.jsonl": {"corpus": "corpus: data/corpus.jsonl -> data/rows.jsonl"},
         "gates=[{beats: tfidf}]": {},
     }.items():
-        assert whys(judge(fresh.steps, "tiny", resolve(fresh, "tiny", [assignment]), locked, said)) == certain
+        assert whys(judge(stages(fresh), "tiny", resolve(fresh, "tiny", [assignment]), locked, said)) == certain
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "tokenizer_config.json", "config.json"])
@@ -140,14 +146,14 @@ def test_a_changed_file_of_the_base_model_is_a_changed_input(fresh, name):
     path.write_bytes(path.read_bytes()[:-1] + b"\x01" if name == "model.safetensors" else path.read_bytes() + b"\n")
     locked, said = dvc.lock(fresh), {}
     why = "the files of the base model models/tiny changed"
-    found = judge(fresh.steps, "tiny", resolve(fresh, "tiny"), locked, said)
+    found = judge(stages(fresh), "tiny", resolve(fresh, "tiny"), locked, said)
     assert whys(found) == {"tokens": why, "pretrain": why, "finetune_base": why}
 
 
 def test_a_new_version_of_a_step_is_a_reason(fresh):
     locked = dict(dvc.lock(fresh))
     locked["tokens@tiny"] = {**locked["tokens@tiny"], "cmd": "regraft step tokens --pipeline tiny --step-version 0"}
-    found = judge(fresh.steps, "tiny", resolve(fresh, "tiny"), locked, {})
+    found = judge(stages(fresh), "tiny", resolve(fresh, "tiny"), locked, {})
     assert whys(found) == {"tokens": "the step's code has a new version"}
     assert perhaps(found) == ["pretrain", "finetune", "scores"]
 
@@ -177,7 +183,7 @@ def test_a_verdict_is_due_when_what_it_rests_on_changed(fresh):
         (["finetune.epochs=3"], "if the scores come out different"),
     ):
         values = resolve(fresh, "tiny", sets)
-        steps = judge(fresh.steps, "tiny", values, locked, said)
+        steps = judge(stages(fresh), "tiny", values, locked, said)
         assert standing.decision_due(fresh, "tiny", values, steps) == due
         assert (standing.nothing_to_do(fresh, "tiny", values, steps) is not None) == (due is None)
 

@@ -55,8 +55,9 @@ def remember(workspace: Workspace, step: str, model: int, *, pipeline: str = "ti
 
 def costs(workspace: Workspace, *names: str, sets: tuple[str, ...] = ()) -> dict[str, StepCost]:
     """The estimate where ``names`` run."""
-    states = [StepState(step.name, "stale" if step.name in names else "fresh", (), True) for step in workspace.steps]
-    found = estimate(workspace, "tiny", resolve(workspace, "tiny", sets), Assessment(tuple(states), None))
+    resolved = resolve(workspace, "tiny", sets)
+    states = [StepState(step.name, "stale" if step.name in names else "fresh", (), True) for step in workspace.steps_in(resolved)]
+    found = estimate(workspace, "tiny", resolved, Assessment(tuple(states), None))
     return {step.name: step for step in found.steps}
 
 
