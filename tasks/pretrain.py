@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from regraft.config import PipelineContext, PretrainOptions, StepConfig
+from pydantic import Field
+
+from regraft.config import GeneralText, PipelineContext, PretrainOptions, StepConfig, Strict
 from regraft.step import Cost, Metrics, Step
 from tasks.tokens import TOKENS
+
+
+class ForgettingBudget(Strict):
+    """What adaptation may cost on general text."""
+
+    max_loss_increase: float
+    general: GeneralText
 
 
 class PretrainConfig(StepConfig):
@@ -20,18 +30,31 @@ class PretrainConfig(StepConfig):
     """Of the base model's files."""
     pretrain: PretrainOptions
     seed: int
+    forgetting: ForgettingBudget | None = Field(None, exclude_if=lambda budget: budget is None)
+    """Left out where no gate asks."""
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
-        options = context.options
-        return cls(base_model=options.base_model, base_digest=context.base_digest, pretrain=options.pretrain, seed=options.seed)
+        options, asked = context.options, context.options.forgetting
+        budget = ForgettingBudget(max_loss_increase=asked.max_loss_increase, general=context.general_text) if asked else None
+        base = {"base_model": options.base_model, "base_digest": context.base_digest}
+        return cls(**base, pretrain=options.pretrain, seed=options.seed, forgetting=budget)
 
 
 def _run(config: PretrainConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.base_model import locate
-    from regraft.train.mlm import pretrain
+    from tempfile import TemporaryDirectory
 
-    return pretrain(locate(config.base_model, Path.cwd()), inputs["tokens"], config.pretrain, config.seed, out / "model")
+    from regraft.base_model import locate
+    from regraft.train.forgetting import pack_general
+    from regraft.train.mlm import Budget, pretrain
+
+    base, asked = locate(config.base_model, Path.cwd()), config.forgetting
+    train = partial(pretrain, base, inputs["tokens"], config.pretrain, config.seed, out / "model")
+    if asked is None:
+        return train()
+    with TemporaryDirectory(dir=out.parent, prefix="general-") as folder:
+        general = pack_general(asked.general, base, config.pretrain.sequence_length, Path(folder))
+        return train(Budget(general, asked.max_loss_increase))
 
 
 def _tokens(config: PretrainConfig, _: PretrainConfig | None, metrics: Metrics) -> float:

@@ -4,7 +4,7 @@ An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and w
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
     measurements.json   negative_flips.csv   verdict.json   [probes.parquet   overlap.parquet   suspects.parquet]
-    [seeds/{adapted,base}.{2,3...}.parquet   calibration.json   cost.json]
+    [general.parquet   seeds/{adapted,base}.{2,3...}.parquet   calibration.json   cost.json]
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
@@ -33,14 +33,14 @@ from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, hear
 from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows, Verdict, render
 from regraft.probes import store as probes
-from regraft.score import predictions
+from regraft.score import general_losses, predictions
 from regraft.score import seeds as further
 from regraft.score.predictions import Table
 
 SCHEMA = 2
 DERIVED = (
     *("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet"),
-    *(probes.NAME, *doubts.FILES, *served_evidence.FILES),
+    *(probes.NAME, general_losses.FILE, *doubts.FILES, *served_evidence.FILES),
 )
 
 
@@ -103,6 +103,7 @@ def decide(
     doubted = doubts.keep(scores_out.parents[1], evidence, policy.gates)
     hashes = further.keep(seeds_out, evidence, policy.gates, digests["rows"])
     served = served_evidence.keep(evidence, policy.gates, scores_out, cost)
+    general = general_losses.keep(scores_out, evidence, policy.gates)
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -118,13 +119,14 @@ def decide(
         **({"doubts": doubted} if doubted else {}),
         **({"seeds": hashes} if hashes else {}),
         **({"served": served} if served else {}),
+        **({"general": files.sha256_file(evidence / general_losses.FILE)} if general else {}),
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
     found = {"probes": probed, "doubts": doubts.read(evidence, doubted, _unchanged), "seeds": further.read(evidence, hashes)}
-    case = _case(decision, tables, slices, {**found, **served_evidence.read(evidence, served)})
+    case = _case(decision, tables, slices, {**found, "general": general, **served_evidence.read(evidence, served)})
     verdict, court = hear(case)
     files.write_text(evidence / "measurements.json", _measured(case, court))
     if court and "champion" in court.paired.preds:
@@ -165,6 +167,7 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
         "probes": probes.read(_unchanged(evidence / probes.NAME, sha)) if (sha := decision.get("probes")) else None,
         "doubts": doubts.read(evidence, decision.get("doubts", {}), _unchanged),
         "seeds": further.read(evidence, decision.get("seeds")),
+        "general": general_losses.read(_unchanged(evidence / general_losses.FILE, sha)) if (sha := decision.get("general")) else None,
         **served_evidence.read(evidence, decision.get("served", {})),
     }
     return _case(decision, tables, slices, found), tables

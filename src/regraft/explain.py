@@ -14,7 +14,7 @@ from typing import Any
 
 from regraft.decide import Hearing, rehear
 from regraft.errors import EnvironmentFault
-from regraft.gates import budgets, words
+from regraft.gates import budgets, forgetting, words
 from regraft.gates.measurements import power_summary
 from regraft.gates.metrics import mcnemar, scores
 from regraft.gates.paired import Paired, align
@@ -195,6 +195,8 @@ def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
 
 def _remedy(finding: Finding, rows: int) -> str:
     """What an open question without a number asks for; there are ``rows`` test rows."""
+    if finding.gate == "forgetting":
+        return "a run of the step `forgetting`"
     if finding.gate in BUDGETS and finding.against is None:
         return "test rows that it can be asked of"
     if finding.n < rows:  # it was asked of clean rows
@@ -209,6 +211,8 @@ def _remedy(finding: Finding, rows: int) -> str:
 def _change(finding: Finding, value: float, low: float, high: float, threshold: float) -> str:
     """What it would take for one measured finding to come out otherwise."""
     number = words.number
+    if finding.gate == "forgetting":
+        return forgetting.change(finding.outcome, low, high, threshold)
     if finding.gate in ("calibration", "cost"):
         return budgets.change(finding)
     if finding.gate in BUDGETS:

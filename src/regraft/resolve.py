@@ -235,8 +235,8 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         raise ConfigError(f"data.contract: {options.data.contract} is not there; create it or leave the key out")
     else:
         contract = default_contract(options.task)
-    probes = _probe_files(workspace, name, options)
-    context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract, probes)
+    probes, general = _probe_files(workspace, name, options), _general_digest(workspace, name, options)
+    context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract, probes, general)
     return {
         "schema": RESOLVED_SCHEMA,
         "pipeline": name,
@@ -270,6 +270,25 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
             problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **where))
     if problems:
         raise faulty(problems)
+
+
+def _general_digest(workspace: Workspace, name: str, options: PipelineOptions) -> str | None:
+    """Digest of the general text that a gate names; None where it names none."""
+    text = options.forgetting.text if options.forgetting else None
+    if text is None:
+        return None
+    path = workspace.root / text
+    if path.exists():
+        return files.digest(path)
+    shown = workspace.relative(workspace.pipeline_file(name))
+    position = next(number for number, gate in enumerate(options.gates) if gate.forgetting is not None)
+    where = ["gates", position, "forgetting", "text"]
+    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*")], n=1)
+    guess = f"; did you mean {workspace.relative(path.with_name(near[0]))}?" if near else ""
+    message = f"{'.'.join(map(str, where))}: {text} is not there{guess}"
+    row = line_of(read_yaml(workspace.pipeline_file(name), shown)[1], where)
+    fix = f"edit {shown}, line {row}, or leave the key out: then Python's own docstrings are measured on"
+    raise faulty([Problem(message=message, file=shown, row=row, column=".".join(map(str, where)), value=text, rule="file.exists", fix=fix)])
 
 
 def render(resolved: Mapping[str, Any]) -> str:

@@ -23,14 +23,14 @@ ALL = ["contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", 
 def stamped(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose every step has an output that DVC takes for fresh (2 s)."""
     root = shutil.copytree(tiny_template, tmp_path_factory.mktemp("stamped") / "w")
-    stages = Workspace(root)
+    workspace = Workspace(root)
     for name in ALL:
         for path in ("out/x", "evidence/x", "record.json"):
-            files.write_text(stages.artifacts("tiny", name) / path, f"{name} {path}")
+            files.write_text(workspace.artifacts("tiny", name) / path, f"{name} {path}")
     for name, path in (("contract", "texts.parquet"), ("contract", "rows.parquet"), ("contract", "labels.json"),
                        ("corpus", "documents.parquet"), ("corpus", "splits.parquet"),
                        *((name, "model/x") for name in ("pretrain", "finetune", "finetune_base", "tfidf"))):  # fmt: skip
-        files.write_text(stages.artifacts("tiny", name) / "out" / path, f"{name} {path}")
+        files.write_text(workspace.artifacts("tiny", name) / "out" / path, f"{name} {path}")
     for argv in (["add", "-q", "data"], ["commit", "-f", "-q"]):
         done = subprocess.run(dvc.command(*argv), cwd=root, env=dvc.environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -41,6 +41,11 @@ def stamped(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def fresh(stamped: Path, tiny: Workspace) -> Workspace:
     shutil.copytree(stamped, tiny.root, dirs_exist_ok=True)
     return tiny
+
+
+def stages(workspace: Workspace) -> tuple[Step[Any], ...]:
+    """The steps of a pipeline whose gates ask for no further ones."""
+    return workspace.steps_in(resolve(workspace, "tiny"))
 
 
 def plan(workspace: Workspace, *sets: str) -> Assessment:

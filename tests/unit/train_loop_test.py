@@ -9,7 +9,7 @@ from torch import nn
 from regraft.errors import ConfigError, EnvironmentFault, Interrupted
 from regraft.running import STOP, Running, running
 from regraft.train.checkpoint import Checkpoints
-from regraft.train.loop import Group, Phase, schedule, train
+from regraft.train.loop import Group, Phase, Watch, schedule, train
 from regraft.train.machine import Machine
 from regraft.train.trouble import Batches
 
@@ -28,7 +28,7 @@ class Toy(nn.Module):
         return self.head(nn.functional.dropout(self.body(x).tanh(), 0.3, self.training))
 
 
-def phases(model, _machine, stop_at=None, nan_at=None):
+def phases(model, _machine, stop_at=None, nan_at=None, refuse_at=None):
     def loss(offset):
         def at(step):
             if offset + step + 1 == stop_at:
@@ -41,8 +41,18 @@ def phases(model, _machine, stop_at=None, nan_at=None):
 
     return [
         Phase("head", HEAD, loss(0), [Group(list(model.head.parameters()), 1e-2)], dropout=False, after=lambda: {"before": 1.25}),
-        Phase("all", ALL, loss(HEAD), [Group(list(model.parameters()), 1e-2)]),
+        Phase("all", ALL, loss(HEAD), [Group(list(model.parameters()), 1e-2)], watch=refuse_at and watch(model, refuse_at)),
     ]
+
+
+def watch(model, refuse_at):
+    """A look every third step; what it sees of the weights is a note."""
+
+    def allows(step, notes):
+        notes[f"seen at {step}"] = model.head.weight.sum().item()
+        return step < refuse_at
+
+    return Watch(3, allows)
 
 
 HERE = replace(Machine.here(), threads=1)  # two threads would only wait for one another
@@ -87,6 +97,26 @@ def test_a_run_cut_again_and_again_ends_with_the_same_bits(tmp_path):
 
 def test_saving_at_every_step_changes_no_bit(tmp_path):
     assert fit(tmp_path, seconds=0)[0] == fit()[0]
+
+
+@pytest.mark.parametrize(
+    ("refuse_at", "kept", "looks"), [(1, 0, [0, 3]), (6, 3, [0, 3, 6]), (ALL, 6, [0, 3, 6, 9]), (99, ALL, [0, 3, 6, 9])]
+)
+def test_a_watch_ends_a_phase_with_the_weights_of_its_last_allowed_look(refuse_at, kept, looks):
+    weights, notes, _ = fit(refuse_at=refuse_at)
+    assert notes.keys() == {"before", *(f"seen at {step}" for step in looks)}
+    assert sum(map(sum, weights["head.weight"])) == pytest.approx(notes[f"seen at {kept}"], abs=1e-6)
+    if kept == ALL:
+        assert weights == fit()[0], "looking changes no bit"
+
+
+@pytest.mark.parametrize("cut", range(HEAD, HEAD + 6))
+def test_a_watched_run_cut_at_any_step_ends_with_the_bits_of_an_uncut_one(tmp_path, cut):
+    whole, notes, _ = fit(refuse_at=6)
+    with pytest.raises(Interrupted):
+        fit(tmp_path, stop_at=cut, refuse_at=6)
+    STOP.clear()
+    assert fit(tmp_path, refuse_at=6)[:2] == (whole, notes)
 
 
 def test_the_first_phase_trains_the_head_alone():

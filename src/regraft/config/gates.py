@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from regraft.config.strict import Strict
 
@@ -26,6 +26,7 @@ QUESTIONS: dict[str, frozenset[str]] = {
     "seeds": frozenset(),
     "calibration": frozenset({"confidence"}),
     "cost": frozenset({"confidence"}),
+    "forgetting": frozenset({"confidence"}),
 }
 """What a gate can ask -> the keys that may stand beside it."""
 PROBED = ("robustness", "counterfactual", "templates")
@@ -160,6 +161,25 @@ def _at_least_one(budgets: Model) -> Model:
     return budgets
 
 
+class Forgetting(Strict):
+    """A budget for what a model loses of general language while it learns a domain and a task."""
+
+    max_loss_increase: float = Field(ge=0)
+    """Nats a masked token of general text may cost the candidate's encoder more than the base model as it came; the whole
+    interval must lie at or below it. Adaptation stops where it would spend more."""
+    text: str | None = Field(None, min_length=1)
+    """General text: a file or folder, read like `data.corpus`; by default the docstrings of Python's standard library."""
+    sequences: int = Field(128, ge=16)
+    """Held-out sequences that are measured; more make the interval narrower."""
+
+    @field_validator("text")
+    @classmethod
+    def _is_local(cls, text: str | None) -> str | None:
+        if text is not None and text.startswith("hub:"):
+            raise ValueError("general text is a file or folder of the workspace; fetch the data set and name where it lies")
+        return text
+
+
 class GateOptions(Strict):
     """One gate: exactly one question, and the keys that belong to it."""
 
@@ -198,6 +218,8 @@ class GateOptions(Strict):
     """How far the candidate's probabilities can be trusted."""
     cost: ServingCost | None = None
     """What serving the candidate takes."""
+    forgetting: Forgetting | None = None
+    """What general text costs the candidate more than the base model as it came, held against a budget."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
     """Coverage of the two-sided interval; over all slices, groups or tests of the gate together."""
 
@@ -216,7 +238,7 @@ class GateOptions(Strict):
         """The step without which this gate cannot be judged, of those that only some pipelines have."""
         if self.rows:
             return "overlap"
-        return "probes" if self.question in PROBED else "seeds" if self.seeds else None
+        return "probes" if self.question in PROBED else "seeds" if self.seeds else "forgetting" if self.forgetting else None
 
     @model_validator(mode="after")
     def _exactly_one_question(self) -> Self:

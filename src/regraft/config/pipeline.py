@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from regraft.config.gates import DEFAULT_GATES, PROBED, GateOptions
+from regraft.config.gates import DEFAULT_GATES, PROBED, Forgetting, GateOptions
 from regraft.config.strict import Strict
 
 HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<inside>.+))?")
@@ -206,6 +206,8 @@ class PipelineOptions(Strict):
         asked = [gate.question for gate in gates]
         if twice := sorted({question for question in asked if question in PROBED and asked.count(question) > 1}):
             raise ValueError(f"`{twice[0]}` stands there more than once; write one such gate with all its tests")
+        if asked.count("forgetting") > 1:
+            raise ValueError("`forgetting` stands there more than once; adaptation can keep to one budget only")
         several = [gate.seeds for gate in gates if gate.seeds is not None]
         if len(several) > 1:
             said = " and ".join(f"`seeds: {seeds}`" for seeds in several)
@@ -226,6 +228,11 @@ class PipelineOptions(Strict):
             raise ValueError("`min_coverage` is about `abstain`, which is not there; add `abstain: {precision: 0.9}`, or take it out")
         return gates
 
+    @property
+    def forgetting(self) -> Forgetting | None:
+        """What the gate `forgetting` asks, where there is one."""
+        return next((gate.forgetting for gate in self.gates if gate.forgetting is not None), None)
+
     @model_validator(mode="after")
     def _splits_are_given_or_dealt(self) -> Self:
         column = self.data.split
@@ -237,6 +244,17 @@ class PipelineOptions(Strict):
             without = " and ".join(f"split.{share}" for share in shares)
             raise ValueError(f"data.split: the column {column!r} says which row is held out; leave {without} out")
         return self
+
+
+class GeneralText(Strict):
+    """Text of no domain, as a part of a step's section. Python's own docstrings are no more identity than other library versions."""
+
+    text: str | None
+    """A file or folder; None: the docstrings of Python's standard library."""
+    digest: str | None
+    """Of its bytes."""
+    column: str
+    """Of tables, the column that holds the text."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +269,14 @@ class PipelineContext:
     """The parsed data contract."""
     probes: Mapping[str, Any] = field(default_factory=dict)
     """Question -> the content of the file that its gate names."""
+    general_digest: str | None = None
+    """Digest of the general text that the gate `forgetting` names."""
+
+    @property
+    def general_text(self) -> GeneralText:
+        """What the gate `forgetting` measures on."""
+        asked = self.options.forgetting
+        return GeneralText(text=asked.text if asked else None, digest=self.general_digest, column=self.options.task.text)
 
 
 class StepConfig(Strict):

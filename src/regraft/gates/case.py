@@ -11,7 +11,7 @@ from typing import Any
 from regraft.config import GateOptions
 from regraft.gates.bootstrap import RESAMPLES
 from regraft.gates.doubts import NO_DOUBTS, Doubts
-from regraft.gates.paired import Predictions
+from regraft.gates.paired import Floats, Ints, Predictions
 from regraft.gates.power import POWER
 from regraft.gates.probes import Probes
 from regraft.gates.slices import SliceTable
@@ -51,6 +51,16 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class GeneralLosses:
+    """What guessing the masked tokens of held-out general text cost, a sequence at a time."""
+
+    masked: Ints
+    """[sequences] masked tokens, at least one each."""
+    nats: Mapping[str, Floats]
+    """Stage of :data:`regraft.gates.forgetting.STAGES` -> [sequences] nats, summed over the masked tokens."""
+
+
+@dataclass(frozen=True)
 class Case:
     """All the evidence of one decision."""
 
@@ -78,3 +88,5 @@ class Case:
     """Candidate -> what its model folder says of its calibration; None where nothing asks."""
     cost: Mapping[str, Any] | None = None
     """What serving the candidate takes, as :mod:`regraft.score.serving` measured it, or why it could not; None where no gate asks."""
+    general: GeneralLosses | None = None
+    """Measured where a gate asks what was forgotten."""

@@ -10,7 +10,7 @@ from math import isnan, sqrt
 import numpy as np
 
 from regraft.config import PROBED, GateOptions
-from regraft.gates import calibration, clean, cost, fairness, metrics, probes, ranking, seeds, suspects, words
+from regraft.gates import calibration, clean, cost, fairness, forgetting, metrics, probes, ranking, seeds, suspects, words
 from regraft.gates.bootstrap import interval, replicates
 from regraft.gates.case import Case
 from regraft.gates.metrics import COUNTED, mcnemar
@@ -108,7 +108,7 @@ class Court:
                 continue
             if against == "champion" and "champion" not in self.paired.preds:
                 yield self._no_champion(gate)
-            elif undefined := self._undefined(gate.metric, (self.candidate, *([against] if against else []))):
+            elif gate.forgetting is None and (undefined := self._undefined(gate.metric, (self.candidate, *([against] if against else [])))):
                 yield words_only(_name(gate), against, gate.metric, self.n, "inconclusive", f"{undefined}.")
             elif gate.slices:
                 yield self._slices(position, gate, gate.slices)
@@ -128,6 +128,7 @@ class Court:
                     "seeds": self._seeds,
                     "calibration": partial(calibration.judge, self),
                     "cost": partial(cost.judge, self),
+                    "forgetting": lambda asked: forgetting.finding(asked, self.case, self.candidate),
                 }
                 yield answers[gate.question](gate)
 
@@ -268,7 +269,7 @@ class Court:
 
 def _opponent(gate: GateOptions) -> str | None:
     """The model that a gate compares with."""
-    if gate.question in ("at_least", "holdout", "seeds", "calibration", "cost", "fairness", *PROBED):
+    if gate.question in ("at_least", "holdout", "seeds", "calibration", "cost", "fairness", "forgetting", *PROBED):
         return None
     return "champion" if gate.question == "negative_flips" else gate.beats or gate.against
 

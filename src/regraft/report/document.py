@@ -12,7 +12,7 @@ from regraft.gates import words as gate_words
 from regraft.gates.court import Court
 from regraft.gates.paired import Paired, align
 from regraft.report import flips as flipping
-from regraft.report import measure, words
+from regraft.report import forgetting, measure, words
 from regraft.report.doubts import RowDoubts, row_doubts
 from regraft.report.evidence import Evidence
 from regraft.report.labels import LabelCurve
@@ -71,6 +71,8 @@ class Report:
     """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost."""
     history: tuple[dict[str, Any], ...]
     """What the journal says about these weights when the document was made."""
+    forgetting: dict[str, Any] | None
+    """What general text cost before and after; None where no gate asked."""
 
 
 def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
@@ -121,6 +123,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         data=_data(evidence),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
         history=tuple({"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason} for e in evidence.history),
+        forgetting=forgetting.section(evidence.case, pretrain),
     )
 
 

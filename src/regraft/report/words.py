@@ -54,6 +54,7 @@ def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
                 "beats": f"it is worse than {other}",
                 "non_inferior_by": f"it is worse than {other} by more than is allowed",
                 "slices": f"on a part of the rows it is worse than {other} by more than is allowed",
+                "forgetting": "it lost more of its general language than is allowed",
                 "negative_flips": f"it gets too many rows wrong that {other} gets right",
                 "robustness": "its answers change too often with a typo, capitals or a mark",
                 "counterfactual": "its answers change too often with the people that a text speaks of",
@@ -77,6 +78,8 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         return "too few test rows are free of overlap with training texts to tell anything"
     if unsettled == {("cost", None)}:
         return "what serving the new model takes is not known well enough"
+    if unsettled == {("forgetting", None)}:
+        return "the general text measured on is too little to tell what the new model has forgotten"
     seeds = " and the seeds asked for" if any(f["gate"] == "seeds" for f in verdict["findings"]) else ""
     few = f"{verdict['rows']['n']:,} test rows{seeds} are too few to tell whether the new model is"
     if ("beats", "champion") in unsettled:

@@ -40,6 +40,15 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """Looks at the model every so many steps, and ends a phase that went too far at the last look that found it had not."""
+
+    every: int
+    allows: Callable[[int, dict[str, float]], bool]
+    """(steps done in the phase, notes, to which it may add) -> whether the model may be as it is; asked first at step 0."""
+
+
+@dataclass(frozen=True)
 class Phase:
     """Steps trained with one optimizer on one set of parameters; every other parameter of the model is frozen."""
 
@@ -54,6 +63,7 @@ class Phase:
     """Measures the model when the phase is done; the numbers survive in later checkpoints."""
     batches: trouble.Batches | None = None
     """What a person is told of a batch that cannot be trained on."""
+    watch: Watch | None = None
 
 
 @dataclass
@@ -70,6 +80,8 @@ class Training:
     notes: dict[str, float] = field(default_factory=dict)
     _saved: float = field(default_factory=time.monotonic)
     _told: float = 0.0
+    _allowed: dict[str, Tensor] | None = None
+    """The weights at the last look of a watch that allowed them."""
     _began: float = field(default_factory=time.monotonic)
     """So long ago that the time of earlier processes is in it."""
 
@@ -95,6 +107,7 @@ class Training:
                 self.model.load_state_dict(found.state["model"])
                 optimizer.load_state_dict(found.state["optimizer"])
                 self._began -= found.seconds
+                self._allowed = found.state.get("allowed")
                 self.notes, first, found = dict(found.notes), found.step - before, None
             self._run(phase, optimizer, before, first)
             before += phase.steps
@@ -116,6 +129,8 @@ class Training:
         parameters = [p for group in phase.groups for p in group.parameters]
         for step in range(first, phase.steps):
             self._stop_or_save(phase, optimizer, before + step)
+            if not self._may_go_on(phase, step):
+                return
             self.model.train(phase.dropout)
             factor = schedule(step, phase.steps)
             for group, options in zip(phase.groups, optimizer.param_groups, strict=True):
@@ -135,6 +150,22 @@ class Training:
                 continue
             raise trouble.out_of_memory(self, phase, step, optimizer, refused)  # out of `except`: its frames held tensors
         self._stop_or_save(phase, optimizer, before + phase.steps)
+        self._may_go_on(phase, phase.steps)
+
+    def _may_go_on(self, phase: Phase, step: int) -> bool:
+        """Let the phase's watch look, if it is time to; False: the model is as it was when the watch last allowed it.
+
+        A look follows from weights and step alone, so a run that is cut between a look and the next checkpoint looks again
+        and sees the same.
+        """
+        if phase.watch is None or (step % phase.watch.every != 0 and step < phase.steps):
+            return True
+        if phase.watch.allows(step, self.notes):
+            self._allowed = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            return True
+        if self._allowed is not None:
+            self.model.load_state_dict(self._allowed)
+        return False
 
     def _step(self, phase: Phase, optimizer: torch.optim.AdamW, parameters: Sequence[nn.Parameter], step: int) -> tuple[float, float]:
         """One step and its loss and gradient norm; the weights stay as they were if one of the two is not finite."""
@@ -165,6 +196,7 @@ class Training:
 
     def _save(self, phase: Phase, optimizer: torch.optim.AdamW, done: int) -> bool:
         state: dict[str, Any] = {"model": self.model.state_dict(), "optimizer": optimizer.state_dict()}
+        state |= {"allowed": self._allowed} if self._allowed is not None else {}
         kept = self.checkpoints.save(done, phase.name, self.notes, state, time.monotonic() - self._began)
         self._saved = time.monotonic()
         return kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regraft.config import PretrainOptions
-from regraft.errors import ConfigError
+from regraft.errors import ConfigError, DataRejected
+from regraft.running import emit, progress
 from regraft.text.masking import IGNORED, Masking, visits
 from regraft.text.packing import Packed, read
 from regraft.train import encoder
-from regraft.train.loop import Group, Phase, train
+from regraft.train.loop import Group, Phase, Watch, train
 from regraft.train.machine import Machine
 from regraft.train.trouble import Batches
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 HELDOUT_SEQUENCES = 128  # 16k tokens: 2 s on 2 cores
+LOOKS = 8
+LOOK_SEQUENCES = 32  # each with its fixed mask, so that looks differ by the weights alone
+UNKNOWN_TEXT = "gates.forgetting: the base model's tokenizer knows no word of the general text held out, so no loss can be measured on it"
 FREQUENCY_SEQUENCES = 8_192  # 1M tokens: 0.1 s
 
 
@@ -88,19 +92,52 @@ class Corpus:
     def _masked(self, places: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return self.masking.batch(self.shards["train"].rows(index for _, index in places), self.seed, places)
 
-    def heldout(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Batches of held-out sequences, spread over the shard, each with its one fixed mask."""
+    def heldout(self, most: int = HELDOUT_SEQUENCES) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Batches of at most so many held-out sequences, spread over the shard, each with its one fixed mask."""
         shard = self.shards["heldout"]
-        chosen = np.unique(np.linspace(0, len(shard) - 1, min(HELDOUT_SEQUENCES, len(shard)), dtype=np.int64))
+        chosen = np.unique(np.linspace(0, len(shard) - 1, min(most, len(shard)), dtype=np.int64))
         for start in range(0, len(chosen), self.batch_size):
             indices = [int(i) for i in chosen[start : start + self.batch_size]]
             yield self.masking.batch(shard.rows(indices), self.seed, [(-1, index) for index in indices])
 
 
-def pretrain(base: Path, tokens: Path, options: PretrainOptions, seed: int, out: Path) -> dict[str, float]:
+@dataclass(frozen=True)
+class Budget:
+    """How much general language adaptation may cost."""
+
+    general: dict[str, Packed]
+    """General text, packed like the corpus."""
+    max_loss_increase: float
+    """Nats a masked token."""
+
+    def watch(self, loss: MaskedLoss, corpus: Corpus, machine: Machine, warmup: int, steps: int) -> Watch:
+        """Look at the loss on general text :data:`LOOKS` times in ``steps``, with the head as it stands."""
+        text = replace(corpus, shards=self.general)
+
+        def allows(step: int, notes: dict[str, float]) -> bool:
+            value = heldout_loss(loss, text, machine, LOOK_SEQUENCES)
+            if value is None:
+                raise DataRejected(UNKNOWN_TEXT)
+            progress(warmup + step, warmup + steps, "steps", {"pretrain/general_loss": value})
+            rise = value - notes.setdefault("general_loss_before", value)
+            if rise <= self.max_loss_increase:
+                notes.update(general_loss=value, general_steps=step)
+                return True
+            notes["general_loss_refused"] = value
+            spent = f"general text costs {rise:.3f} nats a masked token more than before, and the budget is {self.max_loss_increase:g}"
+            emit("warning", message=f"adaptation ends at step {notes['general_steps']:g} of {steps}: at step {step} {spent}")
+            return False
+
+        return Watch(math.ceil(steps / LOOKS), allows)
+
+
+def pretrain(base: Path, tokens: Path, options: PretrainOptions, seed: int, out: Path, budget: Budget | None = None) -> dict[str, float]:
     """Adapt the encoder in ``base`` to the packed ``tokens`` and write encoder, head and tokenizer to ``out``.
 
     Returns ``steps``, ``tokens`` and, where documents were held out, their loss in nats a masked token before and after.
+    With a ``budget`` that would be exceeded the weights are those of the last look at which it was not, ``steps`` and
+    ``tokens`` count up to there, ``stopped_early`` is 1, and ``general_loss_before``, ``general_loss`` and
+    ``general_loss_refused`` say why.
     """
     from transformers import AutoModelForMaskedLM
 
@@ -116,12 +153,20 @@ def pretrain(base: Path, tokens: Path, options: PretrainOptions, seed: int, out:
     notes = train(
         "pretrain",
         model,
-        partial(phases, corpus=corpus, options=options, warmup=warmup, steps=steps),
+        partial(phases, corpus=corpus, options=options, warmup=warmup, steps=steps, budget=budget),
         seed=seed,
         checkpoint_seconds=options.checkpoint_seconds,
     )
     encoder.save(model, base, out)
-    return {"steps": steps, "head_steps": warmup, "tokens": steps * per_step, **notes}
+    return {"steps": steps, "head_steps": warmup, "tokens": steps * per_step, **_spent(notes, per_step)}
+
+
+def _spent(notes: dict[str, float], per_step: int) -> dict[str, float]:
+    """The notes, with the steps and tokens that the weights have seen where a budget ended the training."""
+    kept = notes.pop("general_steps", None)
+    if kept is None or "general_loss_refused" not in notes:
+        return notes
+    return {**notes, "steps": kept, "tokens": kept * per_step, "stopped_early": 1}
 
 
 def start_from_frequencies(model: PreTrainedModel, shard: Packed) -> None:
@@ -139,8 +184,17 @@ def start_from_frequencies(model: PreTrainedModel, shard: Packed) -> None:
         bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
 
-def phases(model: PreTrainedModel, machine: Machine, *, corpus: Corpus, options: PretrainOptions, warmup: int, steps: int) -> list[Phase]:
-    """Head with the encoder frozen, then everything."""
+def phases(
+    model: PreTrainedModel,
+    machine: Machine,
+    *,
+    corpus: Corpus,
+    options: PretrainOptions,
+    warmup: int,
+    steps: int,
+    budget: Budget | None = None,
+) -> list[Phase]:
+    """Head with the encoder frozen, then everything, as far as the budget goes."""
     loss = MaskedLoss(model)
     body = {id(p) for p in model.base_model.parameters()}  # tied: the output embedding belongs to it
     everything = list(model.parameters())
@@ -176,16 +230,17 @@ def phases(model: PreTrainedModel, machine: Machine, *, corpus: Corpus, options:
             dropout=options.dropout,
             after=partial(measure, "heldout_loss"),
             batches=batches(warmup),
+            watch=budget.watch(loss, corpus, machine, warmup, steps) if budget else None,
         ),
     ]
 
 
-def heldout_loss(loss: MaskedLoss, corpus: Corpus, machine: Machine) -> float | None:
+def heldout_loss(loss: MaskedLoss, corpus: Corpus, machine: Machine, most: int = HELDOUT_SEQUENCES) -> float | None:
     """Mean loss over the masked tokens held out, dropout off; None where nothing was."""
     loss.model.train(False)
     total, count = 0.0, 0
     with torch.no_grad(), machine.autocast():
-        for ids, labels in corpus.heldout():
+        for ids, labels in corpus.heldout(most):
             total += loss(ids, labels, reduction="sum").item()
             count += int((labels != IGNORED).sum())
     return total / count if count else None

@@ -1,0 +1,64 @@
+"""``forgetting``: what general text costs the base model as it came, after adaptation, and after fine-tuning of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from regraft.config import GeneralText, PipelineContext, PretrainOptions, StepConfig
+from regraft.step import Cost, Metrics, Step
+from tasks.finetune import FINETUNE, FINETUNE_BASE
+from tasks.pretrain import PRETRAIN
+
+
+class ForgettingConfig(StepConfig):
+    """On what is measured, how much of it, and how heads are warmed up."""
+
+    base_model: str
+    """What every stage is held against."""
+    base_digest: str
+    """Of the base model's files."""
+    general: GeneralText
+    sequences: int
+    """Held-out sequences that are measured."""
+    pretrain: PretrainOptions
+    """Whose lengths, masks and rates hold for the warm-up."""
+    seed: int
+
+    @classmethod
+    def of(cls, context: PipelineContext) -> Self:
+        options, asked = context.options, context.options.forgetting
+        assert asked is not None  # or the pipeline would not have this step
+        base = {"base_model": options.base_model, "base_digest": context.base_digest}
+        return cls(**base, general=context.general_text, sequences=asked.sequences, pretrain=options.pretrain, seed=options.seed)
+
+
+def _run(config: ForgettingConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
+    import pyarrow as pa
+
+    from regraft.base_model import locate
+    from regraft.data.tables import write_table
+    from regraft.train.forgetting import measure
+
+    base = locate(config.base_model, Path.cwd())
+    masked, nats = measure(
+        {"came": base, **inputs}, base, config.general, config.pretrain, config.sequences, config.seed, scratch=out.parent
+    )
+    types = {"masked": pa.int64(), **dict.fromkeys(nats, pa.float64())}
+    write_table(out / "losses.parquet", {"masked": masked, **nats}, **types)
+    means = {f"{name}_loss": float(each.sum() / masked.sum()) for name, each in nats.items()}
+    return {"sequences": len(masked), "masked_tokens": int(masked.sum()), **means}
+
+
+STAGES = {"adapted": PRETRAIN / "model", "finetune": FINETUNE / "model", "finetune_base": FINETUNE_BASE / "model"}
+FORGETTING = Step(
+    name="forgetting",
+    config=ForgettingConfig,
+    run=_run,
+    inputs=STAGES,
+    version=1,
+    gpu=True,
+    cost=Cost(follows=()),
+    asked=lambda options: options.forgetting is not None,
+)

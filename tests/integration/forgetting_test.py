@@ -1,0 +1,199 @@
+"""The gate `forgetting` in a pipeline file: what it adds to a run, how it decides one both ways, and what bad input gets."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from regraft import files
+from regraft.config import GeneralText, PretrainOptions
+from regraft.errors import DataRejected, Interrupted
+from regraft.running import STOP, Running, running
+from regraft.train import forgetting, mlm
+from regraft.workspace import Workspace
+
+FLOOR = {"metric": "macro_f1", "at_least": 0.01}
+OPTIONS = PretrainOptions(budget_tokens=20_000, head_warmup_tokens=500, sequence_length=32, batch_size=8, learning_rate=2e-2)
+
+
+def write_general(path: Path, vocabulary: Path, documents: int) -> None:
+    """Texts of no topic: every word is followed by its neighbour in the alphabet."""
+    words = sorted(word for word in files.read_json(vocabulary)["model"]["vocab"] if word.isalpha())
+    draw = random.Random(5)
+    starts = [draw.randrange(len(words)) for _ in range(documents)]
+    texts = [" ".join(words[(start + n) % len(words)] for n in range(40 + number % 7)) for number, start in enumerate(starts)]
+    files.write_text(path, "\n\n".join(texts) + "\n")
+
+
+def gate(budget: float, **more: object) -> dict[str, object]:
+    return {"forgetting": {"max_loss_increase": budget, "text": "data/general.txt", **more}}
+
+
+def configure(root: Path, **changes: Any) -> None:
+    path = root / "pipelines" / "tiny.yaml"
+    value = yaml.safe_load(path.read_text())
+    for key, change in changes.items():
+        value[key] = {**value.get(key, {}), **change} if isinstance(change, dict) else change
+    files.write_text(path, yaml.safe_dump(value, sort_keys=False))
+
+
+def regraft(root: Path, code: int, *argv: str) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, "-m", "regraft", *argv, "--json"], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_the_gate_decides_a_run_both_ways(tiny_template: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(tiny_template, tmp_path / "w")
+    write_general(root / "data" / "general.txt", root / "models/tiny/tokenizer.json", 200)
+    configure(root, gates=[FLOOR, gate(5.0)], pretrain={"sequence_length": 64, "batch_size": 32})  # 25 steps of warm-up, not 196
+    regraft(root, 0, "run", "tiny")
+    story = regraft(root, 0, "explain", "tiny")
+    (found,) = (f for f in story["verdict"]["findings"] if f["gate"] == "forgetting")
+    assert (found["outcome"], found["threshold"]) == ("pass", 5.0)
+    assert found["low"] <= found["value"] <= found["high"]
+    metrics = files.read_json(root / "artifacts/tiny/forgetting/record.json")["metrics"]
+    (stage,) = (s for s in story["measurements"]["forgetting"]["stages"] if s["stage"] == "finetune_base")
+    assert stage["loss"]["value"] == pytest.approx(metrics["finetune_base_loss"], abs=1e-6)
+    assert 'id="forgetting"' in next((root / "state/mlartifacts").rglob("report.html")).read_text()
+
+    configure(root, gates=[FLOOR, gate(0.0)], finetune={"learning_rate": 0.5})
+    failed = regraft(root, 4, "run", "tiny")
+    assert "above the budget of 0.000" in failed["sentence"]
+    assert failed["champion"]["version"] == "1"
+
+
+def test_a_pipeline_without_the_gate_has_no_such_step_and_the_section_it_always_had(tiny: Workspace, cli: Callable[..., Any]) -> None:
+    before = tiny.resolved_file("tiny").read_bytes()
+    stages = (tiny.root / "dvc.yaml").read_text()
+    assert "forgetting" not in stages
+    assert b"forgetting" not in before
+    write_general(tiny.root / "data" / "general.txt", tiny.root / "models/tiny/tokenizer.json", 5)
+    configure(tiny.root, gates=[gate(0.1)])
+    assert cli("dvc").code == 0
+    assert "step forgetting" in (tiny.root / "dvc.yaml").read_text()
+    section = yaml.safe_load(tiny.resolved_file("tiny").read_text())["pretrain"]["forgetting"]
+    assert section == {
+        "max_loss_increase": 0.1,
+        "general": {"text": "data/general.txt", "digest": files.digest(tiny.root / "data/general.txt"), "column": "text"},
+    }
+    value = yaml.safe_load(tiny.pipeline_file("tiny").read_text())
+    del value["gates"]
+    files.write_text(tiny.pipeline_file("tiny"), yaml.safe_dump(value, sort_keys=False))
+    assert cli("dvc").code == 0
+    assert (tiny.resolved_file("tiny").read_bytes(), (tiny.root / "dvc.yaml").read_text()) == (before, stages)
+
+
+@pytest.mark.parametrize(
+    ("gates", "says"),
+    [
+        ([gate(0.1, text="data/corpsu.jsonl")], "data/corpsu.jsonl is not there; did you mean data/corpus.jsonl?"),
+        ([{"forgetting": {"max_loss_increase": 0.1, "txt": "a"}}], "txt: unknown; did you mean text?"),
+        ([{"forgetting": {"max_loss_increase": -1}}], "greater than or equal to 0"),
+        ([{"forgetting": {"max_loss_increase": 0.1, "text": "hub:a/b"}}], "general text is a file or folder of the workspace"),
+        ([gate(0.1), gate(0.2)], "`forgetting` stands there more than once"),
+        ([{**gate(0.1), "metric": "mcc"}], "`forgetting` does not read `metric`"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_is_exit_2_with_its_line(tiny: Workspace, cli: Callable[..., Any], gates: list[Any], says: str) -> None:
+    configure(tiny.root, gates=gates)
+    said = cli("plan", "tiny", "--json")
+    assert said.code == 2
+    (error,) = said.json["errors"]
+    assert says in error["message"]
+    lines = tiny.pipeline_file("tiny").read_text().splitlines()
+    assert (error["row"] or 0) > lines.index("gates:")
+
+
+def stop_at_batch(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The run is asked to stop when it reads so many batches."""
+    batch, seen = mlm.Corpus.batch, []
+
+    def counted(self: mlm.Corpus, step: int) -> Any:
+        seen.append(step)
+        if len(seen) == number:
+            STOP.set()
+        return batch(self, step)
+
+    monkeypatch.setattr(mlm.Corpus, "batch", counted)
+
+
+@pytest.fixture
+def general(tiny: Workspace) -> GeneralText:
+    path = tiny.root / "data" / "general.txt"
+    write_general(path, tiny.root / "models/tiny/tokenizer.json", 120)
+    return GeneralText(text="data/general.txt", digest=files.digest(path), column="text")
+
+
+def test_adaptation_that_would_spend_more_ends_early_wherever_it_was_cut(
+    tiny: Workspace, general: GeneralText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from regraft.text.packing import pack
+    from regraft.train.encoder import backend
+
+    base, tokens = tiny.root / "models/tiny", tiny.root / "tokens"
+    for folder in ("tokens", "general"):
+        (tiny.root / folder).mkdir()
+    texts = [json.loads(line)["text"] for line in (tiny.root / "data/corpus.jsonl").read_text().splitlines()]
+    pack([(texts, [number % 10 == 0 for number in range(len(texts))])], backend(base), 32, tokens)
+    budget = mlm.Budget(forgetting.pack_general(general, base, 32, tiny.root / "general"), 0.02)
+    whole = mlm.pretrain(base, tokens, OPTIONS, 17, tiny.root / "whole", budget)
+    assert whole["stopped_early"] == 1
+    assert whole["steps"] == 10
+    assert whole["tokens"] == whole["steps"] * 8 * 32
+    assert whole["general_loss"] - whole["general_loss_before"] <= 0.02 < whole["general_loss_refused"] - whole["general_loss_before"]
+
+    stop_at_batch(monkeypatch, 16)
+    with running(Running(pipeline="tiny", checkpoints=tiny.root / "checkpoints")):
+        with pytest.raises(Interrupted):
+            mlm.pretrain(base, tokens, OPTIONS, 17, tiny.root / "cut", budget)
+        STOP.clear()
+        assert mlm.pretrain(base, tokens, OPTIONS, 17, tiny.root / "cut", budget) == whole
+    assert files.tree(tiny.root / "cut") == files.tree(tiny.root / "whole")
+
+
+def test_heads_are_warmed_up_alike_so_that_equal_encoders_cost_the_same_and_a_cut_changes_nothing(
+    tiny: Workspace, general: GeneralText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "WARMUP_TOKENS", 4_000)
+    base = tiny.root / "models/tiny"
+    stages = {"came": base, "copy": Path(shutil.copytree(base, tiny.root / "copy"))}
+    asked = (stages, base, general, OPTIONS, 128, 17, tiny.root)
+    masked, nats = forgetting.measure(*asked)
+    assert (nats["came"] == nats["copy"]).all()
+    assert masked.min() > 0
+
+    stop_at_batch(monkeypatch, 20)
+    with running(Running(pipeline="tiny", checkpoints=tiny.root / "checkpoints")):
+        with pytest.raises(Interrupted):
+            forgetting.measure(*asked)
+        STOP.clear()
+        again = forgetting.measure(*asked)
+    assert all((again[1][name] == nats[name]).all() for name in nats)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("two words\n", "does not fill a sequence of 32 tokens"),
+        ("\n\n".join(f"zzz{number} " * 60 for number in range(60)), "knows no word of the general text"),
+        ("", "the file is empty"),
+    ],
+)
+def test_text_that_nothing_can_be_measured_on_is_refused(tiny: Workspace, content: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgetting, "WARMUP_TOKENS", 300)
+    path = tiny.root / "data" / "general.txt"
+    files.write_text(path, content)
+    text = GeneralText(text="data/general.txt", digest=files.digest(path), column="text")
+    base = tiny.root / "models/tiny"
+    with pytest.raises(DataRejected, match=says):
+        forgetting.measure({"came": base}, base, text, OPTIONS, 16, 17, tiny.root)
