@@ -33,6 +33,7 @@ from regraft.repro import Outcome, Run
 from regraft.running import STOP
 from regraft.score.store import PredictionStore
 from regraft.tracking import Tracker
+from regraft.waivers import waived_of
 
 EXITS = {"pass": 0, "fail": 4, "inconclusive": 5}
 MODEL_STEP = {"adapted": "finetune", "base": "finetune_base"}
@@ -226,6 +227,11 @@ def promote_version(run: Run, tracker: Tracker, decision: Decision, version: str
     digest = decision.verdict.candidate.digest
     run.emit({"event": "promoted", "version": version, "digest": digest, "sentence": change.sentence})
     return change.sentence
+
+
+def stands_on_waiver(run: Run) -> bool:
+    """Whether the champion was promoted on somebody's word; when it passes, it needs that no more."""
+    return waived_of(FileJournal(run.workspace.state, run.pipeline).entries()) is not None
 
 
 def conclude(

@@ -10,12 +10,14 @@ from regraft import files
 from regraft.gates import words as gate_words
 from regraft.gates.court import Court
 from regraft.gates.paired import Paired, align
+from regraft.registry.store import Entry
 from regraft.report import flips as flipping
 from regraft.report import measure, words
 from regraft.report.evidence import Evidence
 from regraft.report.labels import LabelCurve
 from regraft.report.measure import Confusion, Estimate, Slice
 from regraft.report.probes import Probed, probed
+from regraft.waivers import told
 
 SCHEMA = 1
 DATA_COUNTS = {"contract": ("read", "accepted", "quarantined"), "corpus": ("train", "dev", "test", "documents", "heldout")}
@@ -86,7 +88,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         outcome=verdict["outcome"],
         headline=words.headline(verdict, estimates),
         support=words.support(verdict, estimates),
-        cautions=tuple(words.cautions(verdict, estimates)),
+        cautions=(*_waived(evidence, verdict["candidate"]["digest"]), *words.cautions(verdict, estimates)),
         verdict=verdict,
         metrics=metrics,
         confidence=confidence,
@@ -104,8 +106,21 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         label_curve=curve,
         data=_data(evidence),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
-        history=tuple({"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason} for e in evidence.history),
+        history=tuple(
+            {"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason, "waivers": _plain(e)} for e in evidence.history
+        ),
     )
+
+
+def _waived(evidence: Evidence, digest: str) -> Iterator[str]:
+    """That the candidate was promoted all the same, and on whose word."""
+    for entry in evidence.history:
+        if entry.waivers and entry.digest == digest:
+            yield f"This model was {told(entry)}."
+
+
+def _plain(entry: Entry) -> list[dict[str, Any]]:
+    return [asdict(waiver) for waiver in entry.waivers]
 
 
 def _paired(evidence: Evidence) -> Paired | None:
