@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft import dvc, files, supervise
+from regraft import dvc, files, prediction, supervise
 from regraft.card import shelf
 from regraft.decide import decide, question
-from regraft.errors import EnvironmentFault, Interrupted
+from regraft.errors import EnvironmentFault, Interrupted, RegraftError
 from regraft.gates.measurements import power_summary
 from regraft.gates.verdict import Champion, Verdict
 from regraft.launch import Event, write_invocation
@@ -30,6 +30,7 @@ from regraft.registry.store import FileJournal, FileLedger, rolled_back
 from regraft.report.evidence import keep
 from regraft.report.make import log_page
 from regraft.repro import Outcome, Run
+from regraft.resolve import read_resolved
 from regraft.running import STOP
 from regraft.score.store import PredictionStore
 from regraft.tracking import Tracker
@@ -62,6 +63,14 @@ class Decision:
         """The ``verdict`` event."""
         findings = [{"gate": f.gate, "outcome": f.outcome, "sentence": f.sentence} for f in self.verdict.findings]
         return {"event": "verdict", "outcome": self.verdict.outcome, "sentence": self.sentence, "findings": findings}
+
+
+def foresee(run: Run, tracker: Tracker, run_id: str) -> None:
+    """Write down what adaptation is expected to change, before anything is trained; what goes wrong is a warning."""
+    try:
+        prediction.foresee(tracker, run.pipeline, run.name, run_id, read_resolved(run.workspace, run.pipeline)["gates"])
+    except RegraftError as fault:
+        run.emit({"event": "warning", "message": f"the effect of adaptation was not predicted: {fault}"})
 
 
 def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any]) -> Decision:

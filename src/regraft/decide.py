@@ -3,10 +3,11 @@
 An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and what it said::
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   probes.parquet   decision.json
-    measurements.json   negative_flips.csv   verdict.json
+    measurements.json   negative_flips.csv   [adaptation.json]   verdict.json
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
-without it holds no decision. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
+without it holds no decision. ``adaptation.json`` (:mod:`regraft.prediction`) was there before; it decides nothing, and
+``decision.json`` vouches for it. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
 slices, no measurements and no power; they are judged as they were then.
 """
 
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft import files
+from regraft import files, prediction
 from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
@@ -104,6 +105,8 @@ def decide(
         "decisions": decisions,
         **({"probes": files.sha256_file(evidence / probes.NAME)} if probed else {}),
     }
+    if (foreseen := evidence / prediction.NAME).is_file():
+        decision["adaptation"] = files.sha256_file(foreseen)
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
@@ -136,6 +139,8 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     decision = files.read_json(path)
     tables = {model: predictions.read(_unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(_unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
+    if sha := decision.get("adaptation"):
+        _unchanged(evidence / prediction.NAME, sha)
     probed = probes.read(_unchanged(evidence / probes.NAME, sha)) if (sha := decision.get("probes")) else None
     return _case(decision, tables, slices, probed), tables
 

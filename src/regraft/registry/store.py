@@ -288,7 +288,9 @@ _RULES = {
 
 
 def _broken_rule(value: Any, seq: int, pipeline: str, prev: str | None) -> str | None:
-    if not isinstance(value, dict) or (value.get("schema"), set(value)) not in SHAPES or not all(map(is_waiver, value.get("waivers", ()))):
+    if not isinstance(value, dict) or not any(value.get("schema") == schema and value.keys() == keys for schema, keys in SHAPES):
+        return "schema"
+    if "waivers" in value and not (isinstance(value["waivers"], list) and value["waivers"] and all(map(is_waiver, value["waivers"]))):
         return "schema"
     if (value["seq"], value["pipeline"]) != (seq, pipeline):
         return "seq"

@@ -17,6 +17,7 @@ from regraft.report.evidence import Evidence
 from regraft.report.labels import LabelCurve
 from regraft.report.measure import Confusion, Estimate, Slice
 from regraft.report.probes import Probed, probed
+from regraft.report.transfer import Transfer, transfer
 from regraft.waivers import told
 
 SCHEMA = 1
@@ -58,6 +59,8 @@ class Report:
     probed: Probed | None
     """Changed texts and groups, where a gate asked for them."""
     label_curve: LabelCurve | None
+    transfer: Transfer | None
+    """Predicted against actual effect of adaptation over the pipeline's runs; None before the second one."""
     data: dict[str, Any]
     steps: tuple[dict[str, Any], ...]
     """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost."""
@@ -104,6 +107,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         flips=tuple(_flips(evidence, paired, candidate, rivals)) if paired is not None else (),
         probed=probed(court, confidence, _texts(evidence)) if court and judged else None,
         label_curve=curve,
+        transfer=transfer(evidence.effects, evidence.run.name, policy.adaptation[0]),
         data=_data(evidence),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
         history=tuple(

@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from regraft import files
+from regraft import files, prediction
 from regraft.decide import read_case
 from regraft.errors import EnvironmentFault
 from regraft.gates.policy import Case
+from regraft.gates.transfer import Effect
 from regraft.registry.store import Entry, FileJournal
 from regraft.score.predictions import Table
 from regraft.tracking import EVIDENCE, TrackedRun, Tracker
@@ -56,6 +57,8 @@ class Evidence:
     """id, text, label, ...; None for a run of a version that did not keep them. Likewise the next two."""
     train: Columns | None
     counts: dict[str, Any] | None
+    effects: tuple[Effect, ...] = ()
+    """What adaptation changed in the pipeline's runs up to this one."""
 
 
 def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
@@ -108,6 +111,7 @@ def gather(tracker: Tracker, name: str) -> Evidence:
         test=_columns(kept / "test.parquet"),
         train=_columns(kept / "train.parquet"),
         counts=files.read_json(kept / "counts.json") if (kept / "counts.json").is_file() else None,
+        effects=tuple(prediction.history(folder, run.name)),
     )
 
 

@@ -38,6 +38,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "count": lambda value: f"{value:,}",
         "score": lambda value: f"{value:.3f}",
+        "signed": lambda value: f"{value:+.3f}".replace("-", "\N{MINUS SIGN}"),
         "percent": lambda value: f"{100 * value:.0f}\N{NO-BREAK SPACE}%",
         "at": lambda value: f"{100 * value:.2f}%",
         "short": lambda value: value[:12],
@@ -72,6 +73,8 @@ def _plots(report: Report) -> dict[str, Any]:
     found["losses"] = _losses(report)
     if report.confusion and len(report.confusion.labels) <= plots.MOST_CLASSES:
         found["confusion"] = plots.confusion_plot(report.confusion)
+    if report.transfer:
+        found["transfer"] = plots.transfer_plot(report.transfer)
     if report.label_curve:
         found["labels"] = plots.label_curve_plot(report.label_curve)
     return found
