@@ -100,7 +100,7 @@ def _meant(findings: Sequence[Finding], name: str, run: str) -> list[Finding]:
 
 
 def _waiver(finding: Finding, until: str) -> Waiver:
-    return Waiver(*(finding[key] for key in ("gate", "against", "metric", "outcome", "sentence")), until)
+    return Waiver(finding["gate"], finding["against"], finding["metric"], finding["outcome"], finding["sentence"], until)
 
 
 def command(run: str, open_: Sequence[Finding], until: str = "YYYY-MM-DD") -> str:
