@@ -172,35 +172,6 @@ def told_workspace(journal, tiny):
     return tiny
 
 
-def at(monkeypatch, month):
-    """It is the 5th of ``month`` wherever somebody looks."""
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return cls(2026, month, 5, tzinfo=tz)
-
-    for module in ("regraft.overview", "regraft.standing", "regraft.cli.past"):
-        monkeypatch.setattr(f"{module}.datetime", Clock)
-
-
-def test_status_plan_history_and_the_overview_show_it(told_workspace, cli, monkeypatch, tmp_path):
-    for month, expired in ((3, False), (4, True)):
-        at(monkeypatch, month)
-        for argv in (("status", "tiny"), ("plan", "tiny"), ("report",), ("history", "tiny")):
-            said = cli(*argv)
-            assert said.code == 0, said
-            assert ("over" in said.out) is expired, (argv, said.out)
-            assert "2026-03-31" in said.out, argv
-        waiver = cli("status", "tiny", "--json").json["pipelines"]["tiny"]["waiver"]
-        assert (waiver["expired"], waiver["names"], waiver["by"], waiver["seq"]) == (expired, ["at_least:macro_f1"], "ada", 4)
-        assert cli("plan", "tiny", "--json").json["waiver"] == waiver
-        assert ("next: regraft rollback tiny" in cli("status", "tiny").out) is expired
-        cli("report", "--out", str(tmp_path / "all.html"))
-        assert f"waiver {'over since' if expired else 'until'} 2026-03-31" in (tmp_path / "all.html").read_text()
-    assert cli("history", "tiny", "--json").json["entries"][3]["waivers"] == [vars(FLOOR)]
-
-
 def test_a_waiver_that_is_edited_leaves_history_without_an_answer(told_workspace, cli):
     path = told_workspace.state / "journal" / "tiny" / "00000004.json"
     path.write_text(path.read_text().replace("2026-03-31", "2036-03-31"))
