@@ -276,9 +276,9 @@ def transfer_plot(found: Transfer) -> str:
         axes = _margins(figure, WIDTH, height, 64, 20, 26, 40)
         for y, effect in enumerate(rows):
             if effect.predicted:
-                ends = [effect.predicted.low, effect.predicted.high]
-                if None not in ends:
-                    axes.plot(ends, [y - 0.14] * 2, color=MUTED, linewidth=3.5, alpha=0.45, solid_capstyle="round")
+                low, high = effect.predicted.low, effect.predicted.high
+                if low is not None and high is not None:
+                    axes.plot([low, high], [y - 0.14] * 2, color=MUTED, linewidth=3.5, alpha=0.45, solid_capstyle="round")
                 axes.plot([effect.predicted.value], [y - 0.14], "o", color=MUTED, markersize=6)
             axes.plot([effect.low, effect.high], [y + 0.14] * 2, color=ACCENT, linewidth=3.5, alpha=0.45, solid_capstyle="round")
             axes.plot([effect.value], [y + 0.14], "o", color=ACCENT, markersize=6)
