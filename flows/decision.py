@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft import dvc, files, supervise
+from regraft import dvc, files, prediction, supervise
 from regraft.card import shelf
 from regraft.decide import candidate, decide, question
-from regraft.errors import EnvironmentFault, Interrupted
+from regraft.errors import EnvironmentFault, Interrupted, RegraftError
 from regraft.gates.measurements import power_summary
 from regraft.gates.verdict import Champion, Verdict
 from regraft.launch import Event, write_invocation
@@ -30,10 +30,12 @@ from regraft.registry.store import FileJournal, FileLedger, rolled_back
 from regraft.report.evidence import keep
 from regraft.report.make import log_page
 from regraft.repro import Outcome, Run
+from regraft.resolve import read_resolved
 from regraft.running import STOP
 from regraft.score.serving import ServingStore
 from regraft.score.store import PredictionStore
 from regraft.tracking import Tracker
+from regraft.waivers import waived_of
 
 EXITS = {"pass": 0, "fail": 4, "inconclusive": 5}
 MODEL_STEP = {"adapted": "finetune", "base": "finetune_base"}
@@ -62,6 +64,14 @@ class Decision:
         """The ``verdict`` event."""
         findings = [{"gate": f.gate, "outcome": f.outcome, "sentence": f.sentence} for f in self.verdict.findings]
         return {"event": "verdict", "outcome": self.verdict.outcome, "sentence": self.sentence, "findings": findings}
+
+
+def foresee(run: Run, tracker: Tracker, run_id: str) -> None:
+    """Write down what adaptation is expected to change, before anything is trained; what goes wrong is a warning."""
+    try:
+        prediction.foresee(tracker, run.pipeline, run.name, run_id, read_resolved(run.workspace, run.pipeline)["gates"])
+    except RegraftError as fault:
+        run.emit({"event": "warning", "message": f"the effect of adaptation was not predicted: {fault}"})
 
 
 def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
@@ -266,6 +276,11 @@ def promote_version(run: Run, tracker: Tracker, decision: Decision, version: str
     digest = decision.verdict.candidate.digest
     run.emit({"event": "promoted", "version": version, "digest": digest, "sentence": change.sentence})
     return change.sentence
+
+
+def stands_on_waiver(run: Run) -> bool:
+    """Whether the champion was promoted on somebody's word; when it passes, it needs that no more."""
+    return waived_of(FileJournal(run.workspace.state, run.pipeline).entries()) is not None
 
 
 def conclude(

@@ -135,6 +135,7 @@ def _tracked(run: Run, tracker: Tracker) -> Iterator[Callable[[], str]]:
         run_id = tracker.start_run(run.pipeline, run.name, _marks(run))
         files.write_json(run.workspace.mlflow_run_file(run.name), run_id)
         tracker.reap(run.pipeline, keep=run_id)
+        after.foresee(run, tracker, run_id)
         return run_id
 
     def give_up(*_: object) -> None:
@@ -195,6 +196,8 @@ def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
             version = retried(after.register_candidate, "register")(run, tracker, decision, outcomes)
             retried(after.write_card, "card")(run, tracker, resolved, version)
             sentence = f"{sentence} {retried(after.promote_version, 'promote')(run, tracker, decision, version)}."
+    elif exit_code == 0 and decision.verdict.champion and after.stands_on_waiver(run):
+        sentence = f"{sentence} {retried(after.promote_version, 'promote')(run, tracker, decision, decision.verdict.champion.version)}."
     result = after.conclude(
         run, tracker, resolved, decision, outcomes["scores"], exit_code=exit_code, sentence=sentence, report=published.report
     )

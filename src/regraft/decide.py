@@ -4,10 +4,11 @@ An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and w
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
     measurements.json   negative_flips.csv   verdict.json   [probes.parquet   overlap.parquet   suspects.parquet]
-    [general.parquet   seeds/{adapted,base}.{2,3...}.parquet   calibration.json   cost.json]
+    [general.parquet   seeds/{adapted,base}.{2,3...}.parquet   calibration.json   cost.json   adaptation.json]
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
-without it holds no decision. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
+without it holds no decision. ``adaptation.json`` (:mod:`regraft.prediction`) was there before; it decides nothing, and
+``decision.json`` vouches for it. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
 slices, no measurements and no power; they are judged as they were then.
 """
 
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft import doubts, files, served_evidence
+from regraft import doubts, files, prediction, served_evidence
 from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
@@ -121,6 +122,8 @@ def decide(
         **({"served": served} if served else {}),
         **({"general": files.sha256_file(evidence / general_losses.FILE)} if general else {}),
     }
+    if (foreseen := evidence / prediction.NAME).is_file():
+        decision["adaptation"] = files.sha256_file(foreseen)
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
@@ -163,6 +166,8 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     decision = files.read_json(path)
     tables = {model: predictions.read(_unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(_unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
+    if sha := decision.get("adaptation"):
+        _unchanged(evidence / prediction.NAME, sha)
     found = {
         "probes": probes.read(_unchanged(evidence / probes.NAME, sha)) if (sha := decision.get("probes")) else None,
         "doubts": doubts.read(evidence, decision.get("doubts", {}), _unchanged),

@@ -34,6 +34,8 @@ class Past:
     """Bytes of each input, by its name."""
     out: int
     """Bytes below ``out/``."""
+    listing: str
+    """md5 of the list of files below ``out/``, by which DVC's cache has it."""
     current: bool
     """It made the output that dvc.lock names."""
 
@@ -80,6 +82,8 @@ def _past(entry: Mapping[str, Any], current: bool, cache: Path) -> Past | None:
         md5 = outs["record.json"]["md5"]
         record = files.read_json(cache / "files" / "md5" / md5[:2] / md5[2:])
         sizes = {name: int(read[item["path"]]) for name, item in record["inputs"].items()}
-        return Past(said["step"], said["pipeline"], int(said["version"]), record, sizes, int(outs["out"]["size"]), current)
+        return Past(
+            said["step"], said["pipeline"], int(said["version"]), record, sizes, int(outs["out"]["size"]), str(outs["out"]["md5"]), current
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None

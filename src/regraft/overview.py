@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 from regraft import files
@@ -10,11 +11,12 @@ from regraft.errors import ConfigError, RegraftError
 from regraft.plan import assess
 from regraft.registry.store import FileJournal, challenger_of, champion_of
 from regraft.resolve import resolve, unknown
+from regraft.waivers import notice
 from regraft.workspace import Workspace
 
 
 def overview(workspace: Workspace, only: str | None = None) -> dict[str, Any]:
-    """``{tracking_uri, pipelines{P: {champion, challenger, verdict, steps[{name, state, why}]}}}``."""
+    """``{tracking_uri, pipelines{P: {champion, challenger, waiver, verdict, steps[{name, state, why}]}}}``."""
     if only is not None and only not in workspace.pipelines:
         raise ConfigError(unknown("pipeline", only, workspace.pipelines))
     names = [only] if only else list(workspace.pipelines)
@@ -26,9 +28,11 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
     entries = FileJournal(workspace.state, name).entries()
     latest = workspace.latest_file(name)
     verdict = files.read_json(latest) if latest.is_file() else None
+    waiver = notice(name, entries, datetime.now(UTC))
     entry: dict[str, Any] = {
         "champion": champion_of(entries),
         "challenger": challenger_of(entries),
+        "waiver": waiver.document() if waiver else None,
         "verdict": {"outcome": verdict["outcome"], "run": verdict["run"]} if verdict else None,
         "steps": [],
     }

@@ -13,6 +13,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from regraft import dvc, files, upgrade
@@ -22,6 +23,7 @@ from regraft.errors import DataRejected, Problem
 from regraft.plan import Assessment
 from regraft.registry.store import FileJournal
 from regraft.resolve import faulty, keep_resolved, load_pipeline, resolve
+from regraft.waivers import Notice, notice
 from regraft.workspace import Workspace
 
 
@@ -93,6 +95,11 @@ def last_power(workspace: Workspace, pipeline: str) -> list[dict[str, Any]]:
     """What the test rows of the last finished run can show; empty before the first."""
     path = workspace.latest_file(pipeline)
     return list(files.read_json(path).get("power", [])) if path.is_file() else []
+
+
+def waiver(workspace: Workspace, pipeline: str) -> Notice | None:
+    """What the champion stands on besides its verdict, as of now."""
+    return notice(pipeline, FileJournal(workspace.state, pipeline).entries(), datetime.now(UTC))
 
 
 def nothing_to_do(workspace: Workspace, pipeline: str, values: dict[str, Any], steps: Assessment) -> dict[str, Any] | None:

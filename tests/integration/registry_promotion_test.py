@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from regraft.errors import ConfigError, Conflict, EnvironmentFault, GateFailed
 from regraft.registry import artifact, promotion, registration
 from regraft.registry.projection import project
 from regraft.registry.store import FileJournal
+from regraft.registry.waiver import Waiver
 from regraft.tracking import Tracker
 from regraft.workspace import Workspace
 
@@ -201,10 +202,12 @@ import mlflow, mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracki
 from pathlib import Path
 from regraft.errors import Conflict
 from regraft.registry import promotion
+from regraft.registry.waiver import Waiver
 from regraft.tracking import Tracker
 from regraft.workspace import Workspace
 
 root, pipeline, versions, expected = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
+signed = lambda n: [Waiver("at_least", None, "macro_f1", "fail", f"by {n}", "2999-01-01")] if len(sys.argv) > 5 else ()
 children = []
 for number in range(8):
     child = os.fork()
@@ -212,7 +215,8 @@ for number in range(8):
         code = 1
         try:
             tracker = Tracker(Workspace(root))
-            promotion.promote(tracker, pipeline, versions[number % len(versions)], expected=expected, reason=str(number), by=str(number))
+            promotion.promote(tracker, pipeline, versions[number % len(versions)], expected=expected, reason=str(number), by=str(number),
+                              waivers=signed(number))
             code = 0
         except Conflict as error:
             code = error.exit_code
@@ -239,6 +243,33 @@ def test_of_eight_processes_that_promote_at_once_the_winners_model_is_champion_a
     assert bench.aliases()["champion"] == won[0].to["version"] == versions[int(won[0].by) % 2]
     # Those that wanted the winner's version found it champion already; all others lost.
     assert [i for i, code in enumerate(codes) if code == 0] == [i for i in range(8) if i % 2 == int(won[0].by) % 2]
+
+
+def test_of_eight_people_who_waive_at_once_one_signs_and_the_others_exit_7_though_the_model_is_the_same(bench):
+    bench.promote(1)
+    expected, version = bench.champion(), bench.register(2, outcome="fail")
+    done = child(RACE, str(bench.tracker.workspace.root), bench.pipeline, json.dumps([version]), json.dumps(expected), "waive")
+    codes = json.loads(done.stdout or "[]")
+    assert sorted(codes) == [0] + [7] * 7, done.stderr
+    last = FileJournal(bench.tracker.workspace.state, bench.pipeline).entries()[-1]
+    assert (last.to["version"], last.waivers[0].sentence) == (version, f"by {codes.index(0)}")
+
+
+def test_a_waiver_is_renewed_or_ended_by_whoever_saw_it_and_by_nobody_else(bench):
+    first = Waiver("at_least", None, "macro_f1", "fail", "below the floor", "2999-01-01")
+    later, version = replace(first, until="2999-12-31"), bench.register(1, outcome="fail")
+
+    def promote(expected, *waivers):
+        return promotion.promote(bench.tracker, bench.pipeline, version, expected=expected, reason="x", waivers=waivers)
+
+    assert "on a waiver of at_least:macro_f1 until 2999-01-01" in promote(None, first).sentence
+    assert promote(None, first).changed is False
+    with pytest.raises(Conflict):
+        promote(None, later)
+    assert promote(bench.champion(), later).waivers == (later,)
+    assert "stands on its verdict alone" in promote(bench.champion()).sentence
+    assert promote(bench.champion()).changed is False
+    assert bench.actions() == ["register", "promote", "promote", "promote"]
 
 
 KILL = """

@@ -68,6 +68,8 @@ class Facts:
     """Of the version, one for each label."""
     records: dict[str, Record]
     """Step -> record, of every step of the run."""
+    waived: tuple[Entry, ...] = ()
+    """Promotions of the version on waivers."""
 
     @property
     def candidate(self) -> str:

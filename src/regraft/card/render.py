@@ -10,6 +10,7 @@ from regraft.card import SAID, SCHEMA
 from regraft.card.facts import CONFIDENCE, Facts, external_inputs, flat
 from regraft.gates import words
 from regraft.gates.verdict import Measured
+from regraft.waivers import told
 
 VERDICT = "evidence/verdict.json"
 HUB_METRICS = {"macro_f1": "f1"}
@@ -52,7 +53,7 @@ def card(facts: Facts, said: Said) -> str:
 
 def lines(facts: Facts, said: Said) -> list[Line]:
     """The card, line by line."""
-    parts = (_front_matter, _opening, _evaluation, _per_class, _data, _training, _cost, _limitations, _lineage)
+    parts = (_front_matter, _opening, _waived, _evaluation, _per_class, _data, _training, _cost, _limitations, _lineage)
     return [Line(text, line.source) for part in parts for line in part(facts, said) for text in line.text.split("\n")]
 
 
@@ -108,6 +109,17 @@ def _opening(facts: Facts, said: Said) -> Iterator[Line]:
     yield Line(f"It gives a text one of {len(facts.labels)} labels: {labels}.\n", "evidence/labels.json")
     code = f'import mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/{pipeline}/{facts.version}")\nmodel.predict(["a text"])'
     yield Line(f"```python\n{code}\n```\n", _journal(facts))
+
+
+def _waived(facts: Facts, _: Said) -> Iterator[Line]:
+    """Nothing for a version that stood on its verdict alone."""
+    for entry in facts.waived:
+        source = f"journal entry {entry.seq}"
+        yield Line("## Promoted on a waiver\n", source)
+        yield Line(f"This version was {told(entry)}. After that day the waiver is over, and what it waived counts again.\n", source)
+        for waiver in entry.waivers:
+            yield Line(f"- {waiver.outcome}: {waiver.sentence}", source)
+        yield Line("", source)
 
 
 def _evaluation(facts: Facts, _: Said) -> Iterator[Line]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from regraft import base_model, files
@@ -17,6 +17,7 @@ from regraft.registry.beside import put_beside, read_beside
 from regraft.registry.registration import registered
 from regraft.registry.store import Entry, FileJournal, champion_of
 from regraft.tracking import Tracker
+from regraft.waivers import told
 from regraft.workspace import Workspace
 
 
@@ -44,8 +45,11 @@ def entry_of(tracker: Tracker, pipeline: str, version: int | None) -> Entry:
 def facts_of(tracker: Tracker, entry: Entry) -> Facts:
     """The facts about a version, from the artifacts of the run that made it."""
     run = tracker.find_run(entry.run, decided=True)
+    journal = FileJournal(tracker.workspace.state, entry.pipeline).entries()
+    waived = tuple(each for each in journal if each.waivers and each.to == entry.to)
     try:
-        return gather(entry, run.run_id, tracker.download(run, "evidence"), tracker.download(run, "records"))
+        found = gather(entry, run.run_id, tracker.download(run, "evidence"), tracker.download(run, "records"))
+        return replace(found, waived=waived)
     except EnvironmentFault as fault:
         fault.fix = fault.fix or f"regraft explain {entry.run}"
         raise
@@ -133,4 +137,5 @@ def _description(facts: Facts) -> str:
     pipeline, verdict = facts.verdict["pipeline"], facts.verdict
     proofs = "\n".join(f"- {finding['outcome']}: {finding['sentence']}" for finding in verdict["findings"])
     end = f"\n\nModel card: {CARD} beside the model, or `regraft card {pipeline} {facts.version}`."
-    return f"{verdict['outcome'].upper()} on {verdict['rows']['n']:,} test rows.\n\n{proofs}"[: 5000 - len(end)] + end
+    waived = "".join(f"\n\nThis version was {told(entry)}." for entry in facts.waived)
+    return f"{verdict['outcome'].upper()} on {verdict['rows']['n']:,} test rows.{waived}\n\n{proofs}"[: 5000 - len(end)] + end

@@ -3,33 +3,64 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from regraft.cli import console
+from regraft.cli import complete, console
 from regraft.cli.run import Json, Pipeline
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stands in the journal.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command()(promote)
+    app.command(epilog='Example: regraft promote demo --waive at_least --reason "pilot, 20 users" --until 2026-12-31')(promote)
     app.command()(rollback)
 
 
 def promote(
-    pipeline: Pipeline,
-    version: Annotated[int | None, typer.Argument(help="A registered version; the challenger without it.", show_default=False)] = None,
-    reason: Reason = "promoted by hand",
+    named: Annotated[
+        str,
+        typer.Argument(
+            metavar="PIPELINE[/VERSION]|RUN",
+            help="A pipeline (its challenger; with --waive its last verdict's candidate), a version of it, or a run.",
+            show_default=False,
+            autocompletion=complete.runs,
+        ),
+    ],
+    version: Annotated[int | None, typer.Argument(help="A registered version of PIPELINE.", show_default=False)] = None,
+    waive: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--waive", metavar="GATE", help="A gate that did not hold and that you answer for; repeatable. GATE[:AGAINST][:METRIC]."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="The waiver's last day (UTC), as 2026-12-31.", show_default=False)
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why; it stands in the journal. A waiver needs one.", show_default=False)
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Make a registered version of PIPELINE that passed its gates the champion."""
-    from regraft.registry import promotion
+    """Make a model that passed its gates the champion, or one that did not, on your own word.
+
+    With --waive the candidate of a run that ended FAIL or INCONCLUSIVE is promoted, if the gates you name are all that held it back.
+    Your name, reason, the last day and the findings go into the journal. After that day the gates count again.
+    """
+    from regraft import by_hand
     from regraft.tracking import Tracker
     from regraft.workspace import Workspace
 
-    _tell(asdict(promotion.promote_by_hand(Tracker(Workspace.find()), pipeline, version, reason)), json)
+    what = by_hand.asked(named, version)
+    by_hand.require_together(named, waive or (), until, reason)
+    tracker = Tracker(Workspace.find())
+    if waive:
+        change = by_hand.waived(tracker, what, waive, reason or "", until or "")
+    else:
+        change = by_hand.passed(tracker, what, reason or "promoted by hand")
+    _tell(asdict(change), json)
 
 
 def rollback(
@@ -48,10 +79,12 @@ def rollback(
     _tell(asdict(promotion.rollback(Tracker(Workspace.find()), pipeline, to, reason=reason)), json)
 
 
-def _tell(result: dict[str, object], json: bool) -> None:
+def _tell(result: dict[str, Any], json: bool) -> None:
     if json:
         console.print_json(result)
         return
-    console.out.print(str(result["sentence"]))
+    console.out.print(escape(str(result["sentence"])))
+    for waiver in result["waivers"]:
+        console.out.print(f"  [yellow]waived[/]  {escape(waiver['sentence'])}")
     if note := result.get("note"):
         console.out.print(f"[yellow]{note}[/]")

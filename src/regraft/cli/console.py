@@ -31,6 +31,11 @@ def print_json(value: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps({"schema": SCHEMA, **value}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def warned(message: str, fix: str | None) -> str:
+    """Markup of something to be aware of; yellow where there is something to do about it."""
+    return f"[yellow]{escape(message)}[/]  [dim]next:[/] {escape(fix)}" if fix else escape(message)
+
+
 def fail(error: RegraftError) -> int:
     """Say what went wrong and what to type next; returns the exit code."""
     if wants_json():

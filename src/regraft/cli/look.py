@@ -38,13 +38,13 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     dvc.ensure_repository(workspace)
     found = assess(workspace, pipeline, values)
     decision = standing.decision_due(workspace, pipeline, values, found)
-    power = standing.last_power(workspace, pipeline)
+    power, waiver = standing.last_power(workspace, pipeline), standing.waiver(workspace, pipeline)
     costs = cost.estimate(workspace, pipeline, values, found)
     each = {step.name: step for step in costs.steps}
     if json:
         steps = [asdict(s) | {"cost": asdict(each[s.name]) if s.name in each else None} for s in found.steps]
         document = {"pipeline": pipeline, "steps": steps, "data": found.data, "decision": decision, "cost": costs.document()}
-        console.print_json({**document, "power": power})
+        console.print_json({**document, "power": power, "waiver": waiver.document() if waiver else None})
         return
     known = ("tokens", "time", "disk") if costs.known else ()
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -60,6 +60,8 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(found.data)}; `dvc add data` takes it in", soft_wrap=True)
     if power:
         _show_power(power)
+    if waiver:
+        console.out.print(f"\n{console.warned(waiver.message, waiver.fix)}")
 
 
 def _show_power(summary: list[dict[str, Any]]) -> None:
@@ -153,6 +155,8 @@ def _show(name: str, entry: dict[str, Any]) -> None:
         say(f"  champion      version {champion['version']} ({champion['digest'][:12]}) since {champion['since']}, {champion['run']}")
     else:
         say("  champion      none")
+    if waiver := entry["waiver"]:
+        say(f"  waiver        {console.warned(waiver['message'], waiver['fix'])}")
     if challenger:
         say(f"  challenger    version {challenger['version']}")
     say(f"  verdict       {verdict['outcome'].upper()} in {verdict['run']}" if verdict else "  verdict       none yet")

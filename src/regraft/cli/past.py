@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -56,14 +57,15 @@ def history(
         say(f"[bold]{pipeline}[/]  {when}no champion")
     if seen := entries[: len(document["entries"])]:
         say("")
-        say(_entries(seen))
+        say(_entries(seen, moment or datetime.now(UTC)))
     if entries:
         say(f"\n[dim]{len(entries)} entries, the chain is whole; sha256 of the last one:\n{entries[-1].sha}[/]")
         if not document["head"]["witnessed"]:
             say("[yellow]nothing vouches for the last one yet[/]: an edit of it would be noticed from the next entry on")
 
 
-def _entries(entries: list[Any]) -> Table:
+def _entries(entries: list[Any], now: datetime) -> Table:
+    """``now`` tells which waivers are over."""
     from regraft.history import sentence
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -74,6 +76,9 @@ def _entries(entries: list[Any]) -> Table:
     for entry in entries:
         # 80 columns hold a run's name (29 characters and more) on a line of its own only.
         why = f"{escape(entry.reason.removesuffix(f' of {entry.run}'))}\n[dim]{escape(entry.run)}[/]"
+        for waiver in entry.waivers:
+            word = "over since" if waiver.expired(now) else "until"
+            why += f"\n[yellow]waived {escape(waiver.name)}[/] {word} {waiver.until}: {escape(waiver.sentence)}"
         table.add_row(str(entry.seq), _minute(entry.at), f"[{COLOUR[entry.action]}]{sentence(entry)}[/]", escape(entry.by), why)
     return table
 

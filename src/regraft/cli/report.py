@@ -88,12 +88,19 @@ def _table(document: dict[str, Any]) -> Table:
         champion, verdict = entry["champion"], entry["verdict"]
         table.add_row(
             f"[bold]{name}[/]",
-            f"version {champion['version']} [dim]({champion['digest'][:12]})[/]" if champion else "[dim]none[/]",
+            _champion(champion, entry["waiver"]),
             entry["age"] or "",
             f"[{COLOUR[verdict['outcome']]}]{verdict['outcome'].upper()}[/]" if verdict else "[dim]none yet[/]",
             f"[red]{escape(entry['error'])}[/]" if "error" in entry else stale(entry["stale"], len(entry["steps"])),
         )
     return table
+
+
+def _champion(champion: dict[str, str] | None, waiver: dict[str, Any] | None) -> str:
+    if champion is None:
+        return "[dim]none[/]"
+    said = f"version {champion['version']} [dim]({champion['digest'][:12]})[/]"
+    return f"{said}\n[yellow]waiver {'over since' if waiver['expired'] else 'until'} {waiver['until']}[/]" if waiver else said
 
 
 def _open(path: Path, wanted: bool) -> None:

@@ -46,6 +46,8 @@ def run(
             live.note(note)
         if steps.data:
             live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
+        if (waiver := standing.waiver(workspace, pipeline)) and waiver.expired:
+            live.show({"event": "warning", "message": waiver.message})
         stand = standing.nothing_to_do(workspace, pipeline, prepared.values, steps)
         if stand is None:
             cost.require_room(cost.estimate(workspace, pipeline, prepared.values, steps), workspace)

@@ -7,6 +7,7 @@ thing that the doctor heals, because until then production loads the wrong model
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from regraft.doctor.check import Check
 from regraft.doctor.stores import get
@@ -14,6 +15,7 @@ from regraft.errors import RegraftError
 from regraft.registry.projection import project
 from regraft.registry.store import FileJournal, champion_of
 from regraft.tracking import Tracker
+from regraft.waivers import notice
 from regraft.workspace import Workspace
 
 
@@ -43,5 +45,7 @@ def _pipeline(workspace: Workspace, pipeline: str) -> Check:
         return Check(name, "bad", f"{whole}, but MLflow does not follow it: {error}", error.fix)
     if mended:
         return Check(name, "warn", f"{whole}, and was ahead of MLflow, which now follows: {'; '.join(mended)}")
+    if waiver := notice(pipeline, entries, datetime.now(UTC)):
+        return Check(name, "warn" if waiver.expired else "ok", f"{whole}; {waiver.message}", waiver.fix)
     champion = champion_of(entries)
     return Check(name, "ok", f"{whole}; " + (f"version {champion['version']} is champion" if champion else "there is no champion"))

@@ -23,7 +23,9 @@ from regraft.registry import artifact
 from regraft.registry.projection import project, project_held
 from regraft.registry.registration import model_folder, model_root, registered
 from regraft.registry.store import Action, Entry, FileJournal, Model, challenger_of, champion_of, lease, previous_of
+from regraft.registry.waiver import Waiver
 from regraft.tracking import Tracker
+from regraft.waivers import listed, waived_of
 
 SMOKE_SECONDS = 300.0
 
@@ -41,6 +43,8 @@ class Change:
     sentence: str
     note: str | None = None
     """What is not guaranteed."""
+    waivers: tuple[Waiver, ...] = ()
+    """What the champion stands on besides its verdict."""
 
 
 def champion(tracker: Tracker, pipeline: str) -> dict[str, str] | None:
@@ -49,13 +53,20 @@ def champion(tracker: Tracker, pipeline: str) -> dict[str, str] | None:
 
 
 def promote(
-    tracker: Tracker, pipeline: str, version: str, *, expected: Mapping[str, Any] | None, reason: str, by: str | None = None
+    tracker: Tracker,
+    pipeline: str,
+    version: str,
+    *,
+    expected: Mapping[str, Any] | None,
+    reason: str,
+    by: str | None = None,
+    waivers: Sequence[Waiver] = (),
 ) -> Change:
     """Make ``version`` the champion, if the champion still is ``expected``: the one that the verdict was about.
 
     ``expected`` is ``champion`` of verdict.json: ``{version, digest}`` or None. Promoting the champion is no change and
-    no error. Raises ``Conflict`` when the champion has moved, ``EnvironmentFault`` when the model's bytes are not
-    those that were registered.
+    no error, unless it is to stand on other ``waivers`` than it does, or on none. Raises ``Conflict`` when the champion
+    has moved, ``EnvironmentFault`` when the model's bytes are not those that were registered.
     """
     journal = FileJournal(tracker.workspace.state, pipeline)
     with lease(tracker.workspace.state, pipeline):
@@ -63,15 +74,20 @@ def promote(
         entry = registered(entries, pipeline, version)
         now = _model(champion_of(entries))
         project_held(tracker, pipeline, entries)
-        if now == entry.to:
+        held = waived_of(entries)
+        if now == entry.to and tuple(waivers) == (held.waivers if held else ()):
             return _change(tracker, pipeline, entries, None, f"version {version} is already champion of '{pipeline}'")
-        if now != _model(expected):
-            raise Conflict(
-                f"champion of '{pipeline}' is {_named(now)}, but the verdict on version {version} was about {_named(_model(expected))}",
-                fix=f"regraft run {pipeline}",
-            )
+        require(pipeline, entries, expected, f"the verdict on version {version}")
         model_folder(tracker, pipeline, version)
-        return _move(tracker, journal, entries, "promote", entry, reason, by)
+        return _move(tracker, journal, entries, "promote", entry, reason, by, waivers)
+
+
+def require(pipeline: str, entries: Sequence[Entry], expected: Mapping[str, Any] | None, what: str) -> None:
+    """``Conflict`` unless the champion is ``expected``, which ``what`` was about."""
+    now = _model(champion_of(entries))
+    if now != _model(expected):
+        message = f"champion of '{pipeline}' is {_named(now)}, but {what} was about {_named(_model(expected))}"
+        raise Conflict(message, fix=f"regraft run {pipeline}")
 
 
 def promote_by_hand(tracker: Tracker, pipeline: str, version: int | None, reason: str) -> Change:
@@ -143,15 +159,25 @@ def smoke_test(root: Path, name: str) -> None:
 
 
 def _move(
-    tracker: Tracker, journal: FileJournal, entries: Sequence[Entry], action: Action, entry: Entry, reason: str, by: str | None
+    tracker: Tracker,
+    journal: FileJournal,
+    entries: Sequence[Entry],
+    action: Action,
+    entry: Entry,
+    reason: str,
+    by: str | None,
+    waivers: Sequence[Waiver] = (),
 ) -> Change:
     """The compare-and-swap, then its projection."""
     before = _model(champion_of(entries))
-    journal.append(entries[-1].seq, action, from_=before, to=entry.to, run=entry.run, reason=reason, by=by)
+    journal.append(entries[-1].seq, action, from_=before, to=entry.to, run=entry.run, reason=reason, by=by, waivers=waivers)
     after = journal.entries()
     project_held(tracker, journal.pipeline, after)
-    sentence = f"champion of '{journal.pipeline}' is now {_named(entry.to)}, before: {_named(before)}"
-    return _change(tracker, journal.pipeline, after, before, sentence, changed=True)
+    moved = f"is now {_named(entry.to)}, before: {_named(before)}" if before != entry.to else f"is still {_named(entry.to)}"
+    end = "" if before != entry.to else ", and stands on its verdict alone"
+    if waivers:
+        end = f", on a waiver of {listed([waiver.name for waiver in waivers])} until {waivers[0].until}"
+    return _change(tracker, journal.pipeline, after, before, f"champion of '{journal.pipeline}' {moved}{end}", changed=True)
 
 
 def _change(
@@ -165,7 +191,8 @@ def _change(
         )
     now = champion_of(entries)
     assert now is not None
-    return Change(pipeline, now, previous, entries[-1].seq, changed, sentence, note)
+    held = waived_of(entries)
+    return Change(pipeline, now, previous, entries[-1].seq, changed, sentence, note, held.waivers if held else ())
 
 
 def _model(said: Mapping[str, Any] | None) -> Model | None:

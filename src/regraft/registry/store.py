@@ -11,7 +11,8 @@ is not stopped by either: ``regraft history`` prints the head's hash, to be note
 
 ``from`` and ``to`` are ``{version, digest}`` or null. A ``register`` entry has ``from`` null and moves no
 champion; ``promote`` and ``rollback`` entries do. ``digest`` repeats ``to.digest``, so that one grep over the folder
-finds everything that ever happened to a set of weights. ``version`` is MLflow's, as a string.
+finds everything that ever happened to a set of weights. ``version`` is MLflow's, as a string. A promotion on waivers
+(:mod:`regraft.registry.waiver`) has them under ``waivers`` and is of schema 2; every other entry is of schema 1.
 
 This module imports nothing heavy: the no-op path reads the head of a journal in well under 5 ms.
 """
@@ -19,29 +20,29 @@ This module imports nothing heavy: the no-op path reads the head of a journal in
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import getpass
 import hashlib
 import json
 import os
 import re
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from regraft import files
 from regraft.errors import Conflict, EnvironmentFault, Problem
+from regraft.registry.lease import lease as lease
+from regraft.registry.waiver import Waiver, is_waiver
 
-SCHEMA = 1
-LOCK_SECONDS = 60.0
+SCHEMA, WITH_WAIVERS = 1, 2
 Action = Literal["register", "promote", "rollback"]
 Model = dict[str, str]
 """``{version, digest}``."""
 KEYS = frozenset({"schema", "seq", "at", "pipeline", "action", "from", "to", "digest", "run", "by", "reason", "prev"})
+SHAPES = ((SCHEMA, KEYS), (WITH_WAIVERS, KEYS | {"waivers"}))
 _NUMBERED = re.compile(r"(\d{8})\.json")
 
 
@@ -63,6 +64,8 @@ class Entry:
     """sha256 of the previous entry's file; empty for the first."""
     sha: str
     """sha256 of this entry's file."""
+    waivers: tuple[Waiver, ...] = ()
+    """Findings that this promotion answers for; all of one last day."""
 
 
 class Journal(Protocol):
@@ -75,7 +78,16 @@ class Journal(Protocol):
         """All entries, oldest first; an ``EnvironmentFault`` that names every entry that was tampered with."""
 
     def append(
-        self, seen: int, action: Action, *, from_: Model | None, to: Model | None, run: str, reason: str, by: str | None = None
+        self,
+        seen: int,
+        action: Action,
+        *,
+        from_: Model | None,
+        to: Model | None,
+        run: str,
+        reason: str,
+        by: str | None = None,
+        waivers: Sequence[Waiver] = (),
     ) -> Entry:
         """Add entry ``seen + 1``, or raise :class:`Conflict` because somebody else did."""
 
@@ -125,7 +137,16 @@ class FileJournal:
         return bool(witness and numbers and witness["seq"] == numbers[-1])
 
     def append(
-        self, seen: int, action: Action, *, from_: Model | None, to: Model | None, run: str, reason: str, by: str | None = None
+        self,
+        seen: int,
+        action: Action,
+        *,
+        from_: Model | None,
+        to: Model | None,
+        run: str,
+        reason: str,
+        by: str | None = None,
+        waivers: Sequence[Waiver] = (),
     ) -> Entry:
         """Add entry ``seen + 1``; 0 means that no entry was there. Durable when it returns."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -146,6 +167,8 @@ class FileJournal:
             "reason": reason,
             "prev": head.sha if head else "",
         }
+        if waivers:
+            values |= {"schema": WITH_WAIVERS, "waivers": [asdict(waiver) for waiver in waivers]}
         self._publish(seen + 1, json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         return self._read(seen + 1, values["prev"])
 
@@ -252,19 +275,22 @@ class FileJournal:
             problem = Problem(message=message, file=str(path), rule=rule)
             raise EnvironmentFault(f"the journal of '{self.pipeline}' is not what was written: {message}", problems=[problem])
         plain = {key: value[key] for key in KEYS - {"schema", "from"}}
-        return Entry(from_=value["from"], sha=hashlib.sha256(data).hexdigest(), **plain)
+        waivers = tuple(Waiver(**waiver) for waiver in value.get("waivers", ()))
+        return Entry(from_=value["from"], sha=hashlib.sha256(data).hexdigest(), waivers=waivers, **plain)
 
 
 _RULES = {
     "json": "it is not JSON",
-    "schema": f"its keys are not those of schema {SCHEMA}",
+    "schema": f"it is no entry of schema {SCHEMA} or {WITH_WAIVERS}",
     "seq": "its number or pipeline is not the one of its file",
     "chain": "its `prev` is not the sha256 of the entry before it, so one of the two was edited",
 }
 
 
 def _broken_rule(value: Any, seq: int, pipeline: str, prev: str | None) -> str | None:
-    if not isinstance(value, dict) or set(value) != KEYS or value["schema"] != SCHEMA:
+    if not isinstance(value, dict) or not any(value.get("schema") == schema and value.keys() == keys for schema, keys in SHAPES):
+        return "schema"
+    if "waivers" in value and not (isinstance(value["waivers"], list) and value["waivers"] and all(map(is_waiver, value["waivers"]))):
         return "schema"
     if (value["seq"], value["pipeline"]) != (seq, pipeline):
         return "seq"
@@ -297,11 +323,12 @@ class FileLedger:
 
 
 def champion_of(entries: Sequence[Entry]) -> dict[str, str] | None:
-    """``{version, digest, run, since}`` of the champion, or None."""
-    for entry in reversed(entries):
-        if entry.action != "register":
-            return {**entry.to, "run": entry.run, "since": entry.at} if entry.to else None
-    return None
+    """``{version, digest, run, since}`` of the champion, or None. Promoting the champion again, on other waivers, is no new reign."""
+    reign: Entry | None = None
+    for entry in entries:
+        if entry.action != "register" and (reign is None or entry.to != reign.to):
+            reign = entry
+    return {**reign.to, "run": reign.run, "since": reign.at} if reign and reign.to else None
 
 
 def challenger_of(entries: Sequence[Entry]) -> dict[str, str] | None:
@@ -320,7 +347,7 @@ def previous_of(entries: Sequence[Entry]) -> Model | None:
     """
     stack: list[Model] = []
     for entry in entries:
-        if entry.action == "promote" and entry.to:
+        if entry.action == "promote" and entry.to and stack[-1:] != [entry.to]:
             stack.append(entry.to)
         elif entry.action == "rollback" and entry.to:
             while stack and stack[-1] != entry.to:
@@ -351,33 +378,3 @@ def whoami() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's numeric user without a name
         return f"uid {os.getuid()}"
-
-
-@contextlib.contextmanager
-def lease(state: Path, pipeline: str, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Hold a pipeline's registry alone, or raise :class:`Conflict` after ``seconds``, naming who holds it.
-
-    The lease keeps honest writers from wasting work; what makes a promotion safe is the append. The kernel drops
-    the lock of a process that dies.
-    """
-    path = state / "journal" / f".{pipeline}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + seconds
-    with path.open("a+") as handle:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    handle.seek(0)
-                    holder = handle.read().strip() or "unknown"
-                    raise Conflict(
-                        f"the registry of '{pipeline}' has been held by process {holder} for more than {seconds:.0f} s",
-                        fix=f"ps -p {holder}",
-                    ) from None
-                time.sleep(0.02)
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield

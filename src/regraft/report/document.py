@@ -11,6 +11,7 @@ from regraft.gates import calibration, cost, seeds
 from regraft.gates import words as gate_words
 from regraft.gates.court import Court
 from regraft.gates.paired import Paired, align
+from regraft.registry.store import Entry
 from regraft.report import flips as flipping
 from regraft.report import forgetting, measure, words
 from regraft.report.doubts import RowDoubts, row_doubts
@@ -18,6 +19,8 @@ from regraft.report.evidence import Evidence
 from regraft.report.labels import LabelCurve
 from regraft.report.measure import Confusion, Estimate, Slice
 from regraft.report.probes import Probed, probed
+from regraft.report.transfer import Transfer, transfer
+from regraft.waivers import told
 
 SCHEMA = 1
 DATA_COUNTS = {"contract": ("read", "accepted", "quarantined"), "corpus": ("train", "dev", "test", "documents", "heldout")}
@@ -66,6 +69,8 @@ class Report:
     """The reliability table and what abstaining does, as in measurements.json; None where neither a gate nor `abstain` asks."""
     serving: dict[str, Any] | None
     """What serving the candidate takes, as in measurements.json; None where it was not measured."""
+    transfer: Transfer | None
+    """Predicted against actual effect of adaptation over the pipeline's runs; None before the second one."""
     data: dict[str, Any]
     steps: tuple[dict[str, Any], ...]
     """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost."""
@@ -100,7 +105,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         outcome=verdict["outcome"],
         headline=words.headline(verdict, estimates),
         support=words.support(verdict, estimates),
-        cautions=tuple(words.cautions(verdict, estimates)),
+        cautions=(*_waived(evidence, verdict["candidate"]["digest"]), *words.cautions(verdict, estimates)),
         verdict=verdict,
         metrics=metrics,
         confidence=confidence,
@@ -120,11 +125,25 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         seeds=seeds.document(court, metrics) if court else None,
         calibration=measured.get("calibration"),
         serving=measured.get("cost"),
+        transfer=transfer(evidence.effects, evidence.run.name, policy.adaptation[0]),
         data=_data(evidence),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
-        history=tuple({"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason} for e in evidence.history),
+        history=tuple(
+            {"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason, "waivers": _plain(e)} for e in evidence.history
+        ),
         forgetting=forgetting.section(evidence.case, pretrain),
     )
+
+
+def _waived(evidence: Evidence, digest: str) -> Iterator[str]:
+    """That the candidate was promoted all the same, and on whose word."""
+    for entry in evidence.history:
+        if entry.waivers and entry.digest == digest:
+            yield f"This model was {told(entry)}."
+
+
+def _plain(entry: Entry) -> list[dict[str, Any]]:
+    return [asdict(waiver) for waiver in entry.waivers]
 
 
 def _paired(evidence: Evidence) -> Paired | None:

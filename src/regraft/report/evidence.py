@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from regraft import files
+from regraft import files, prediction
 from regraft.decide import read_case
 from regraft.doubts import SUSPECTS
 from regraft.errors import EnvironmentFault
 from regraft.gates.policy import Case
+from regraft.gates.transfer import Effect
 from regraft.registry.store import Entry, FileJournal
 from regraft.report.doubts import keep_texts
 from regraft.score.predictions import Table
@@ -60,6 +61,8 @@ class Evidence:
     train: Columns | None
     counts: dict[str, Any] | None
     suspects: Columns | None = None
+    effects: tuple[Effect, ...] = ()
+    """What adaptation changed in the pipeline's runs up to this one."""
 
 
 def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
@@ -114,6 +117,7 @@ def gather(tracker: Tracker, name: str) -> Evidence:
         train=_columns(kept / "train.parquet"),
         counts=files.read_json(kept / "counts.json") if (kept / "counts.json").is_file() else None,
         suspects=_columns(kept / SUSPECTS),
+        effects=tuple(prediction.history(folder, run.name)),
     )
 
 
