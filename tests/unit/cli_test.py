@@ -73,7 +73,7 @@ def test_errors_go_to_stderr_and_answers_to_stdout(cli, tiny):
 @pytest.mark.parametrize(
     ("argv", "keys"),
     [
-        ("plan tiny --json", {"schema", "pipeline", "steps", "data", "decision", "cost", "power"}),
+        ("plan tiny --json", {"schema", "pipeline", "steps", "data", "decision", "cost", "power", "waiver"}),
         ("status --json", {"schema", "tracking_uri", "pipelines"}),
     ],
 )

@@ -84,7 +84,7 @@ def dvc(
     generated.ensure_repository(workspace)
     if same_results or step_code.lock_file(workspace).is_file():
         step_code.write(workspace, same_results=same_results)
-    console.out.print(f"dvc.yaml: {len(workspace.steps)} steps x {len(workspace.pipelines)} pipelines")
+    console.out.print(f"dvc.yaml and pipelines/resolved/: {', '.join(workspace.pipelines) or 'no pipeline'}")
 
 
 def doctor(
