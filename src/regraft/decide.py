@@ -100,11 +100,6 @@ def decide(
     policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
     slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
     _require_labels(policy.gates, labels)
-    probed = probes.keep(probes_out, evidence, policy.gates)
-    doubted = doubts.keep(scores_out.parents[1], evidence, policy.gates)
-    hashes = further.keep(seeds_out, evidence, policy.gates, digests["rows"])
-    served = served_evidence.keep(evidence, policy.gates, scores_out, cost)
-    general = general_losses.keep(scores_out, evidence, policy.gates)
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -116,26 +111,42 @@ def decide(
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
-        **({"probes": files.sha256_file(evidence / probes.NAME)} if probed else {}),
-        **({"doubts": doubted} if doubted else {}),
-        **({"seeds": hashes} if hashes else {}),
-        **({"served": served} if served else {}),
-        **({"general": files.sha256_file(evidence / general_losses.FILE)} if general else {}),
+        **_keep(evidence, policy.gates, scores_out, digests["rows"], probes_out, seeds_out, cost),
     }
-    if (foreseen := evidence / prediction.NAME).is_file():
-        decision["adaptation"] = files.sha256_file(foreseen)
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
-    found = {"probes": probed, "doubts": doubts.read(evidence, doubted, _unchanged), "seeds": further.read(evidence, hashes)}
-    case = _case(decision, tables, slices, {**found, "general": general, **served_evidence.read(evidence, served)})
+    case, tables = read_case(evidence)  # judged is what was written
     verdict, court = hear(case)
     files.write_text(evidence / "measurements.json", _measured(case, court))
     if court and "champion" in court.paired.preds:
         files.write_text(evidence / "negative_flips.csv", _flips(tables["champion"], tables[court.candidate], case.doubts.suspects))
     files.write_text(evidence / "verdict.json", render(verdict))
     return verdict
+
+
+def _keep(
+    evidence: Path,
+    gates: Sequence[GateOptions],
+    scores_out: Path,
+    rows: str,
+    probes_out: Path | None,
+    seeds_out: Path | None,
+    cost: Path | None,
+) -> dict[str, Any]:
+    """Copy what single gates ask for into the evidence; the keys of decision.json that vouch for it."""
+    probed, general = probes.keep(probes_out, evidence, gates), general_losses.keep(scores_out, evidence, gates)
+    foreseen = evidence / prediction.NAME
+    kept = {
+        "probes": files.sha256_file(evidence / probes.NAME) if probed else None,
+        "doubts": doubts.keep(scores_out.parents[1], evidence, gates),
+        "seeds": further.keep(seeds_out, evidence, gates, rows),
+        "served": served_evidence.keep(evidence, gates, scores_out, cost),
+        "general": files.sha256_file(evidence / general_losses.FILE) if general else None,
+        "adaptation": files.sha256_file(foreseen) if foreseen.is_file() else None,
+    }
+    return {key: value for key, value in kept.items() if value}
 
 
 def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, seeds_out: Path | None = None) -> str | None:
