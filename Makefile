@@ -1,6 +1,6 @@
 # make demo       set up .venv and run the main job on the embedded demo
 # make test       set up .venv and pass the unit and integration tests
-# make test-slow  the rest: kills, the wheel in a clean venv, pages in a browser
+# make test-slow  the rest: kills, gates that decide whole runs, an old workspace, the wheel in a clean venv, pages in a browser
 # make check      linters, types, layers, generated files
 # make docs       write the reference anew and build the site into build/docs
 # make bench      measure; numbers go to stdout

@@ -3,7 +3,7 @@
 ::
 
     contract -> corpus -> tokens -> pretrain -> finetune -> scores -> decide -> publish -> register -> promote
-                     \\-> finetune_base, tfidf ----------/
+                     \\-> finetune_base, tfidf ----------/    \\-> what only some gates ask for -> decide
 
 One flow run is one MLflow run, under one name. Steps run one after the other, because two of them would share the
 same cores; what waits for what is declared all the same, and shows in Prefect.

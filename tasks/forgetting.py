@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.config import GeneralText, PipelineContext, PretrainOptions, StepConfig
-from regraft.step import Cost, Metrics, Step
+from regraft.step import Metrics, Step
 from tasks.finetune import FINETUNE, FINETUNE_BASE
 from tasks.pretrain import PRETRAIN
 
@@ -59,6 +59,5 @@ FORGETTING = Step(
     inputs=STAGES,
     version=1,
     gpu=True,
-    cost=Cost(follows=()),
     asked=lambda options: options.forgetting is not None,
 )

@@ -24,7 +24,7 @@ class SeedsConfig(FinetuneBaseConfig):
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
-        shared = FinetuneBaseConfig.of(context).model_dump()
+        shared = FinetuneBaseConfig.of(context).model_dump(exclude={"abstain"})  # it changes no answer
         return cls.model_validate({**shared, "seeds": seeds_of(context.options.gates)})
 
     @property

@@ -136,8 +136,9 @@ def _registered(tracker: Tracker, run: TrackedRun, entries: Sequence[Entry], ver
     records = {path.stem: files.read_json(path) for path in sorted(tracker.download(run, "records").glob("*.json"))}
     inputs = [item for record in records.values() for item in record["inputs"].items()]
     examples = _examples(evidence, run)
-    tracker.workspace.scratch.mkdir(exist_ok=True)
-    with TemporaryDirectory(prefix="candidate-", dir=tracker.workspace.scratch) as folder:
+    room = tracker.workspace.scratch / "downloads"  # which `gc` empties, should this be killed
+    room.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="candidate-", dir=room) as folder:
         return register(
             tracker,
             run.pipeline,

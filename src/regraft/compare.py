@@ -3,7 +3,7 @@
 A side is a run (its candidate), a registered version, or a named model of a run. Nothing is predicted here: answers
 come from the evidence of runs and from the store of predictions, where today's champion was scored on today's rows.
 Both sides have to have answered the very same rows, and the resamples are those of a verdict under the same seed, so
-a comparison of a candidate with its champion repeats the numbers of the verdict.
+a comparison of a candidate with its champion repeats the numbers of a verdict on one seed.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ slices, no measurements and no power; they are judged as they were then.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -99,7 +98,6 @@ def decide(
     tables = {model: predictions.read(_file(evidence, model)) for model in sources}
     policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
     slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
-    _require_labels(policy.gates, labels)
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
@@ -229,15 +227,6 @@ def _keep_slices(source: Path, target: Path, gates: Sequence[GateOptions]) -> Sl
     target.parent.mkdir(parents=True, exist_ok=True)
     write_table(target, {"id": table.ids, **kept})
     return SliceTable(table.ids, kept)
-
-
-def _require_labels(gates: Sequence[GateOptions], labels: Sequence[str]) -> None:
-    """A rate is about a label that some row has; ConfigError where it is not."""
-    asked = [gate.fairness.label for gate in gates if gate.fairness and gate.fairness.label is not None]
-    if absent := [label for label in asked if label not in labels]:
-        near = difflib.get_close_matches(absent[0], labels, n=1)
-        guess = f"; did you mean {near[0]}?" if near else f"; they have {', '.join(labels)}"
-        raise ConfigError(f"gates: fairness.label: no labelled row has the label {absent[0]!r}{guess}")
 
 
 def _read_slices(path: Path) -> SliceTable:

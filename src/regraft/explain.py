@@ -185,7 +185,7 @@ def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
         if finding.gate == "holdout":
             unanswered |= {f"fresh test rows: {finding.sentence}"} if finding.outcome == "inconclusive" else set()
         elif finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
-            yield _change(finding, finding.value, finding.low, finding.high, finding.threshold)
+            yield _change(finding, finding.value, finding.low, finding.high, finding.threshold, verdict.rows.n)
         elif finding.outcome == "inconclusive":
             unanswered.add(f"{_remedy(finding, verdict.rows.n)}: {finding.sentence}")
     yield from sorted(unanswered)
@@ -199,16 +199,16 @@ def _remedy(finding: Finding, rows: int) -> str:
         return "a run of the step `forgetting`"
     if finding.gate in BUDGETS and finding.against is None:
         return "test rows that it can be asked of"
+    if finding.gate in ("calibration", "cost"):  # before n: a cost rests on no row
+        return "the candidate measured"
     if finding.n < rows:  # it was asked of clean rows
         return "more test rows without overlap"
     if finding.gate == "slices" and finding.metric:  # without one, the other model is what is missing
         return "more test rows"
-    if finding.gate in ("calibration", "cost"):
-        return "the candidate measured"
     return "a champion that can be scored" if finding.against == "champion" else "another metric"
 
 
-def _change(finding: Finding, value: float, low: float, high: float, threshold: float) -> str:
+def _change(finding: Finding, value: float, low: float, high: float, threshold: float, rows: int) -> str:
     """What it would take for one measured finding to come out otherwise."""
     number = words.number
     if finding.gate == "forgetting":
@@ -218,7 +218,7 @@ def _change(finding: Finding, value: float, low: float, high: float, threshold: 
     if finding.gate in BUDGETS:
         return _budget_change(BUDGETS[finding.gate], finding.outcome, low, high, threshold)
     against = f"against {words.MODELS[finding.against]}" if finding.against else f"against the floor of {number(threshold)}"
-    part = " on the slice that decides" if finding.gate == "slices" else ""
+    part = " on the slice that decides" if finding.gate == "slices" else " on the clean rows" if finding.n < rows else ""
     what = f"{words.METRICS[finding.metric or 'macro_f1']} {against}{part}"
     rise, up, down = ("improve", "better", "worse") if finding.metric in words.LOWER_IS_BETTER else ("rise", "higher", "lower")
     match finding.outcome:

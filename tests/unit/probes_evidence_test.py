@@ -14,7 +14,7 @@ from regraft import explain, files
 from regraft.config import Counterfactual, Fairness, GateOptions
 from regraft.data.tables import write_table
 from regraft.decide import decide, rebuild
-from regraft.errors import ConfigError, EnvironmentFault
+from regraft.errors import EnvironmentFault
 from regraft.gates.policy import judge
 from regraft.gates.probes import Answers
 from regraft.probes import store
@@ -103,13 +103,13 @@ def test_without_such_a_gate_the_evidence_is_what_it_was(scores, probes, tmp_pat
     assert "probes" not in files.read_json(tmp_path / "evidence" / "decision.json")
 
 
-def test_a_gate_without_probes_and_a_label_that_no_row_has_are_errors(scores, tmp_path):
+def test_a_gate_without_probes_is_an_error_and_a_label_that_no_row_has_leaves_the_question_open(scores, tmp_path):
     with pytest.raises(EnvironmentFault, match="a gate needs what the step 'probes' leaves"):
         decide("demo", [ROBUST], 17, scores, None, None, None, tmp_path / "evidence", probes_out=tmp_path / "nothing")
     asked = {"fairness": {"groups": ["half"], "max_gap": 0.5, "rate": "recall", "label": "cta"}}
-    with pytest.raises(ConfigError, match=r"no labelled row has the label 'cta'; did you mean cat\?"):
-        decide("demo", [asked], 17, scores, None, None, None, tmp_path / "evidence")
-    assert not (tmp_path / "evidence" / "verdict.json").exists()
+    verdict = decide("demo", [asked], 17, scores, None, None, None, tmp_path / "evidence")
+    assert verdict.outcome == "inconclusive"
+    assert verdict.findings[-1].sentence == "no test row is labelled 'cta', so there is no recall of cta."
 
 
 def test_the_page_shows_tests_groups_and_changed_rows_and_only_where_they_were_asked_for():

@@ -166,7 +166,7 @@ class Forgetting(Strict):
 
     max_loss_increase: float = Field(ge=0)
     """Nats a masked token of general text may cost the candidate's encoder more than the base model as it came; the whole
-    interval must lie at or below it. Adaptation stops where it would spend more."""
+    interval must lie at or below it. Adaptation stops where it would spend more, so a change adapts again."""
     text: str | None = Field(None, min_length=1)
     """General text: a file or folder, read like `data.corpus`; by default the docstrings of Python's standard library."""
     sequences: int = Field(128, ge=16)

@@ -41,7 +41,7 @@ def hear(case: Case) -> tuple[Verdict, Court | None]:
     """:func:`judge`, and the court with all that was compared; None where the predictions cannot be used."""
     broken = [_not_finite(model, case) for model in MUST_BE_FINITE if case.predictions[model].unusable] + seeds.not_finite(case)
     if broken:
-        return _verdict(case, "adapted" if case.predictions["adapted"].unusable else "base", broken), None
+        return _verdict(case, "adapted" if any(found.against == "adapted" for found in broken) else "base", broken), None
     problem, usable = case.champion_problem, dict(case.predictions)
     if "champion" in usable and usable["champion"].unusable:
         problem = _named("its probabilities are not finite", usable["champion"].unusable)

@@ -224,7 +224,7 @@ def finding(model: str, metric: str, n: int, found: Measured, row_error: float, 
     said += f"{words.number(each[0])}. Standard deviation by seed {words.number(spread)}, by test rows {words.number(row_error)}"
     if others:
         said += f"; {' and '.join(words.MODELS[other] for other in others)} {'have' if len(others) > 1 else 'has'} one seed"
-    said += ". Slices and negative flips are about the registered model alone."
+    said += ". What is no metric of all or of clean rows is about the registered model alone."
     return Finding("seeds", None, metric, found.value, found.low, found.high, found.threshold, n, "info", said)
 
 

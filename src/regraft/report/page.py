@@ -65,7 +65,8 @@ def _plots(report: Report) -> dict[str, Any]:
     candidate, findings = report.verdict["candidate"]["name"], report.verdict["findings"]
     found: dict[str, Any] = {"forests": [], "losses": []}
     for metric in report.metrics if report.estimates else ():
-        asked = [f for f in findings if f["gate"] in words.OF_ALL_ROWS and f["metric"] == metric and f["threshold"] is not None]
+        of_all = [f for f in findings if f["gate"] in words.OF_ALL_ROWS and f["n"] == report.verdict["rows"]["n"]]
+        asked = [f for f in of_all if f["metric"] == metric and f["threshold"] is not None]
         floors = sorted({f["threshold"] for f in asked if f["against"] is None})
         thresholds = {f["against"]: f["threshold"] for f in asked if f["against"] is not None}
         pair = [plots.scores_plot(report.estimates, metric, candidate, floors)]

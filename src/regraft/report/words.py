@@ -118,5 +118,5 @@ def cautions(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> Itera
     if verdict["outcome"] == "pass" and baseline and baseline.low <= 0 and "tfidf" not in asked:
         how = "loses to" if baseline.high < 0 else "is not clearly better than"
         yield f"The candidate {how} a plain word count (TF-IDF), which costs seconds to train; no gate asked."
-    if verdict["candidate"]["name"] == "base":
+    if verdict["candidate"]["name"] == "base" and any(f["gate"] == "adaptation" for f in verdict["findings"]):
         yield "Adapting the base model to the domain's text did not pay here, so the candidate was trained without it."

@@ -81,7 +81,7 @@ def test_clean_rows_refuse_a_model_and_the_verdict_is_rebuilt(first, tmp_path):
         ([{**CLEAN, "rows": "dirty"}], True, "gates.0.rows: input should be 'clean', not 'dirty' (line"),
         ([{"slices": ["label"], "non_inferior_by": 0.1, "rows": "clean"}], True, "`rows` and `slices` exclude each other"),
         ([{**FLIPS, "rows": "clean"}], True, "`negative_flips` does not read `rows`; take it out"),
-        ([CLEAN], False, "gates.0.rows: clean needs the step 'overlap', which STEPS in pipelines/__init__.py does not have (line"),
+        ([CLEAN], False, "gates.0.rows needs the step 'overlap', which STEPS in pipelines/__init__.py does not have (line"),
     ],
 )
 def test_what_cannot_be_asked_is_a_fault_of_the_file(gates, steps, says, first, tmp_path):
@@ -89,7 +89,7 @@ def test_what_cannot_be_asked_is_a_fault_of_the_file(gates, steps, says, first, 
     configure(root, gates=gates)
     if not steps:
         path = root / "pipelines" / "__init__.py"
-        files.write_text(path, path.read_text().replace(", OVERLAP, SUSPECTS)", ")"))
+        files.write_text(path, path.read_text().replace("OVERLAP, SUSPECTS, ", ""))
     said = regraft(root, "plan", "tiny")
     assert (said.returncode, "Traceback" in said.stderr) == (2, False)
     assert says in " ".join(said.stderr.split())
