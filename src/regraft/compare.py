@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from regraft import files
 from regraft.errors import ConfigError, EnvironmentFault
+from regraft.evidence import unchanged
 from regraft.gates import words
 from regraft.gates.bootstrap import RESAMPLES, interval, replicates
 from regraft.gates.metrics import mcnemar, scores
@@ -199,9 +200,7 @@ def _answers(tracker: Tracker, side: Side, where: Side) -> Answers:
     evidence = _evidence(tracker, where)
     decision = _decision(evidence)
     name = next(name for name, digest in _digests(evidence).items() if digest == side.digest)
-    path = evidence / "predictions" / f"{name}.parquet"
-    if not path.is_file() or files.sha256_file(path) != decision["predictions"][name]:
-        raise EnvironmentFault(f"{path} is {'changed' if path.is_file() else 'missing'} since the decision was taken on it")
+    path = unchanged(evidence / "predictions" / f"{name}.parquet", decision["predictions"][name])
     return Answers(decision["rows"]["digest"], _usable(side, path))
 
 

@@ -26,6 +26,7 @@ from regraft import doubts, files, prediction, served_evidence
 from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
+from regraft.evidence import unchanged
 from regraft.gates.court import Court
 from regraft.gates.doubts import Suspect
 from regraft.gates.measurements import measurements
@@ -173,15 +174,15 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     if not path.is_file():
         raise EnvironmentFault(f"{path} is not there: no decision was written to {evidence}")
     decision = files.read_json(path)
-    tables = {model: predictions.read(_unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
-    slices = _read_slices(_unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
+    tables = {model: predictions.read(unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
+    slices = _read_slices(unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
     if sha := decision.get("adaptation"):
-        _unchanged(evidence / prediction.NAME, sha)
+        unchanged(evidence / prediction.NAME, sha)
     found = {
-        "probes": probes.read(_unchanged(evidence / probes.NAME, sha)) if (sha := decision.get("probes")) else None,
-        "doubts": doubts.read(evidence, decision.get("doubts", {}), _unchanged),
+        "probes": probes.read(unchanged(evidence / probes.NAME, sha)) if (sha := decision.get("probes")) else None,
+        "doubts": doubts.read(evidence, decision.get("doubts", {})),
         "seeds": further.read(evidence, decision.get("seeds")),
-        "general": general_losses.read(_unchanged(evidence / general_losses.FILE, sha)) if (sha := decision.get("general")) else None,
+        "general": general_losses.read(unchanged(evidence / general_losses.FILE, sha)) if (sha := decision.get("general")) else None,
         **served_evidence.read(evidence, decision.get("served", {})),
     }
     return _case(decision, tables, slices, found), tables
@@ -198,12 +199,6 @@ def rejudge(evidence: Path) -> tuple[Case, Verdict]:
     """The case and the verdict of :func:`rehear`."""
     found = rehear(evidence)
     return found.case, found.verdict
-
-
-def _unchanged(path: Path, sha: str) -> Path:
-    if not path.is_file() or files.sha256_file(path) != sha:
-        raise EnvironmentFault(f"{path} is {'changed' if path.is_file() else 'missing'} since the decision was taken on it")
-    return path
 
 
 def _measured(case: Case, court: Court | None) -> str:

@@ -22,6 +22,7 @@ from regraft import files
 from regraft.config import GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import EnvironmentFault
+from regraft.evidence import unchanged
 from regraft.gates.doubts import Doubts, Overlap, Suspect
 
 OVERLAP, SUSPECTS = "overlap.parquet", "suspects.parquet"
@@ -51,8 +52,8 @@ def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> dict[
     return kept
 
 
-def read(evidence: Path, kept: Mapping[str, str], unchanged: Callable[[Path, str], Path]) -> Doubts:
-    """What :func:`keep` kept; ``unchanged`` checks a file against its sha256."""
+def read(evidence: Path, kept: Mapping[str, str]) -> Doubts:
+    """What :func:`keep` kept. EnvironmentFault where a file is not the one that was kept."""
     found = {name: pq.read_table(unchanged(evidence / name, sha)).to_pydict() for name, sha in kept.items()}
     return Doubts(
         _by_id(found[OVERLAP], Overlap, *SHARED) if OVERLAP in found else None,

@@ -12,7 +12,7 @@ from typing import Any
 
 from regraft import files
 from regraft.config import GateOptions
-from regraft.errors import EnvironmentFault
+from regraft.evidence import unchanged
 
 CALIBRATION, COST = "calibration.json", "cost.json"
 FILES = (CALIBRATION, COST)
@@ -35,8 +35,6 @@ def read(evidence: Path, served: Mapping[str, str]) -> dict[str, Any]:
     """``{calibration, cost}`` as far as the decision kept them. EnvironmentFault where a file is not the one it kept."""
     found = {}
     for name, sha in served.items():
-        path = evidence / name
-        if not path.is_file() or files.sha256_file(path) != sha:
-            raise EnvironmentFault(f"{path} is {'changed' if path.is_file() else 'missing'} since the decision was taken on it")
+        path = unchanged(evidence / name, sha)
         found[path.stem] = files.read_json(path)
     return found

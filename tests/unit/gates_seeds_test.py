@@ -216,7 +216,7 @@ def test_a_seed_whose_training_went_wrong_fails_with_its_rows_named():
     verdict, court = hear(broken)
     assert (verdict.outcome, court) == ("fail", None)
     assert verdict.findings[0].sentence == (
-        "the un-adapted base gives probabilities that are not finite under seed 3 for r001, r002; its training went wrong, "
+        "the un-adapted base gives probabilities that are not finite under seed 3 for rows r001, r002; its training went wrong, "
         "and nothing was compared."
     )
 

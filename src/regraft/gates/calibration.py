@@ -126,20 +126,23 @@ def judge(court: Court, gate: GateOptions) -> Finding:
     asked, name = gate.calibration, words.MODELS[court.candidate]
     found = sure(court, court.candidate)
     if asked is None or found is None:
-        return _open(court.n, f"{name} gave no probabilities, so nothing is known of their calibration.")
+        return Finding.in_words(
+            "calibration", court.n, "inconclusive", f"{name} gave no probabilities, so nothing is known of their calibration."
+        )
     parts: list[tuple[Held, str]] = []
     if asked.max_ece or asked.max_brier:
         measured = measure(court, found, gate.confidence, asked.max_ece or 0.0, asked.max_brier or 0.0)
         parts += _budgets(measured, asked.max_ece, asked.max_brier)
     if asked.min_coverage:
         if (abstain := _abstain(court)) is None:
-            return _open(court.n, f"{name} has no threshold below which it abstains: it was trained before `abstain` was asked for.")
+            return Finding.in_words(
+                "calibration",
+                court.n,
+                "inconclusive",
+                f"{name} has no threshold below which it abstains: it was trained before `abstain` was asked for.",
+            )
         parts.append((_coverage(court, found, abstain, asked.min_coverage, gate.confidence), words.percent(asked.min_coverage)))
     return finding("calibration", f"{name} on {court.n:,} test rows: ", parts)
-
-
-def _open(n: int, said: str) -> Finding:
-    return Finding("calibration", None, None, None, None, None, None, n, "inconclusive", said)
 
 
 def _budgets(found: Calibrated, max_ece: float | None, max_brier: float | None) -> Iterator[tuple[Held, str]]:

@@ -51,11 +51,11 @@ def finding(court: Court, position: int, gate: GateOptions) -> Finding:
     against = None if gate.question == "at_least" else gate.beats or gate.against
     if court.case.doubts.overlaps is None:
         said = "nobody looked which test rows overlap with training texts, so none is known to be clean."
-        return Finding(gate.question, against, gate.metric, None, None, None, None, court.n, "inconclusive", said)
+        return Finding.in_words(gate.question, court.n, "inconclusive", said, against=against, metric=gate.metric)
     if court.clean is None:
         n = len(clean_rows(court))
         said = f"only {n:,} of {court.n:,} test rows are clean, and fewer than {MIN_ROWS} decide nothing: {_overlapping(court)}."
-        return Finding(gate.question, against, gate.metric, None, None, None, None, n, "inconclusive", said)
+        return Finding.in_words(gate.question, n, "inconclusive", said, against=against, metric=gate.metric)
     decided, whole = court.beside[position] = _answer(court.clean, gate), _answer(court, gate)
     return replace(decided, sentence=f"{decided.sentence.removesuffix('.')}; {_beside(court, gate, decided, whole)}.")
 

@@ -60,11 +60,13 @@ def judge(court: Court, gate: GateOptions) -> Finding:
     """The finding of a ``cost`` gate; open where serving was not measured."""
     found, digest = court.case.cost, court.case.digests[court.candidate]
     if found is None or gate.cost is None:
-        return _open("what serving takes was not measured.")
+        return Finding.in_words("cost", 0, "inconclusive", "what serving takes was not measured.")
     if problem := found.get("problem"):
-        return _open(f"what serving takes could not be measured: {problem}.")
+        return Finding.in_words("cost", 0, "inconclusive", f"what serving takes could not be measured: {problem}.")
     if found["model"] != digest:
-        return _open(f"what was measured is another model ({found['model'][:12]}) than the candidate ({digest[:12]}).")
+        return Finding.in_words(
+            "cost", 0, "inconclusive", f"what was measured is another model ({found['model'][:12]}) than the candidate ({digest[:12]})."
+        )
     machine = found["machine"]
     opening = f"serving {words.MODELS[court.candidate]} on {machine['device']} ({machine['capability']}, {_threads(machine)}): "
     budgets = {name: value for name, value in gate.cost if value is not None}
@@ -73,10 +75,6 @@ def judge(court: Court, gate: GateOptions) -> Finding:
 
 def _threads(machine: Mapping[str, Any]) -> str:
     return f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}"
-
-
-def _open(said: str) -> Finding:
-    return Finding("cost", None, None, None, None, None, None, 0, "inconclusive", said)
 
 
 def _held(name: str, budget: float, found: Mapping[str, Any], confidence: float) -> tuple[Held, str]:

@@ -24,11 +24,6 @@ REPORTED = 1_999
 """Resamples of probability metrics that no gate asks for: they take K times as long as the others."""
 
 
-def words_only(gate: str, against: str | None, metric: str | None, n: int, outcome: Part, sentence: str) -> Finding:
-    """A finding without a number."""
-    return Finding(gate, against, metric, None, None, None, None, n, outcome, sentence)
-
-
 @dataclass
 class Court:
     """Everything that is said about one candidate, from one set of resamples."""
@@ -88,7 +83,7 @@ class Court:
         """Adapted against base: decides who the candidate is, and nothing else."""
         metric, confidence = self.case.policy.adaptation
         if undefined := self._undefined(metric, ("adapted", "base")):
-            return words_only("adaptation", "base", metric, self.n, "info", f"{undefined}, so base is the candidate.")
+            return Finding.in_words("adaptation", self.n, "info", f"{undefined}, so base is the candidate.", against="base", metric=metric)
         found = self.difference("adapted", "base", metric, confidence)
         said = words.comparison("adapted", "base", metric, self.scores["adapted"][metric], self.n, found)
         paid = found.outcome() == "pass"
@@ -101,7 +96,7 @@ class Court:
         same = champion is not None and champion.digest == self.case.digests[self.candidate]
         if same and champion:
             said = f"{self.candidate} is already champion (version {champion.version}), byte for byte: there is nothing to register."
-            yield words_only("identity", "champion", None, self.n, "pass", said)
+            yield Finding.in_words("identity", self.n, "pass", said, against="champion")
         for position, gate in enumerate(self.case.policy.gates):
             against = _opponent(gate)
             if against == "champion" and same:
@@ -109,7 +104,7 @@ class Court:
             if against == "champion" and "champion" not in self.paired.preds:
                 yield self._no_champion(gate)
             elif gate.forgetting is None and (undefined := self._undefined(gate.metric, (self.candidate, *([against] if against else [])))):
-                yield words_only(_name(gate), against, gate.metric, self.n, "inconclusive", f"{undefined}.")
+                yield Finding.in_words(_name(gate), self.n, "inconclusive", f"{undefined}.", against=against, metric=gate.metric)
             elif gate.slices:
                 yield self._slices(position, gate, gate.slices)
             elif gate.rows:
@@ -164,7 +159,7 @@ class Court:
         self.judged[position] = (results, small)
         if not results:
             said = f"no slice by {', '.join(columns)} has {gate.min_rows} rows; {words.too_small(small)}."
-            return words_only("slices", gate.against, "accuracy", self.n, "inconclusive", said)
+            return Finding.in_words("slices", self.n, "inconclusive", said, against=gate.against, metric="accuracy")
         worst = decisive(results)  # fails if any fails, passes if all pass: its outcome is the gate's
         said = f"{words.slice_result(self.candidate, gate.against, worst)}; {words.slice_gate(results, small)}."
         values = worst.measured
@@ -194,7 +189,7 @@ class Court:
     def _holdout(self, gate: GateOptions) -> Finding:
         taken, budget = self.case.decisions, gate.holdout.budget if gate.holdout else 0
         if taken is None:
-            return words_only("holdout", None, None, self.n, "inconclusive", "decisions on these test rows were not counted.")
+            return Finding.in_words("holdout", self.n, "inconclusive", "decisions on these test rows were not counted.")
         outcome: Part = "pass" if taken <= budget else "inconclusive"
         counted = float(taken)  # exact, so its interval is itself
         said = f"{words.holdout(taken, budget)}."
@@ -203,7 +198,7 @@ class Court:
     def _seeds(self, _: GateOptions) -> Finding:
         metric, confidence = self.case.policy.adaptation
         if undefined := self._undefined(metric, (self.candidate,)):
-            return words_only("seeds", None, metric, self.n, "info", f"{undefined}.")
+            return Finding.in_words("seeds", self.n, "info", f"{undefined}.", metric=metric)
         first = seeds.one(self.candidate, 1) if self.repeats else self.candidate
         found = self.score(self.candidate, metric, confidence, self.single[first][metric])
         others = [model for model in ("champion", "tfidf") if model in self.paired.preds]
@@ -212,11 +207,13 @@ class Court:
     def _no_champion(self, gate: GateOptions) -> Finding:
         metric = gate.metric if _name(gate) in ("beats", "non_inferior_by") else None
         if self.case.champion is None:
-            return words_only(_name(gate), "champion", metric, self.n, "info", "no champion yet: nothing to compare with.")
+            return Finding.in_words(
+                _name(gate), self.n, "info", "no champion yet: nothing to compare with.", against="champion", metric=metric
+            )
         said = (
             f"champion version {self.case.champion.version} cannot be compared with: {self.problem or 'it was not scored on these rows'}."
         )
-        return words_only(_name(gate), "champion", metric, self.n, "inconclusive", said)
+        return Finding.in_words(_name(gate), self.n, "inconclusive", said, against="champion", metric=metric)
 
     def flipped(self, against: str) -> tuple[int, int]:
         """(rows right only with the candidate, rows right only with ``against``)."""

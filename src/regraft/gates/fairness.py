@@ -126,7 +126,7 @@ def _absent(court: Court, asked: Fairness) -> bool:
 
 
 def _open(court: Court, said: str) -> Finding:
-    return Finding("fairness", None, None, None, None, None, None, court.n, "inconclusive", f"{said}.")
+    return Finding.in_words("fairness", court.n, "inconclusive", f"{said}.")
 
 
 def _called(asked: Fairness) -> str:

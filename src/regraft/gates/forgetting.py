@@ -73,19 +73,17 @@ def finding(gate: GateOptions, case: Case, candidate: str) -> Finding:
     asked, losses = gate.forgetting, case.general
     assert asked is not None
     if losses is None or not len(losses.masked):
-        return _without_number(0, "inconclusive", "nothing was measured on general text, so nothing is known of what was forgotten.")
+        return Finding.in_words(
+            "forgetting", 0, "inconclusive", "nothing was measured on general text, so nothing is known of what was forgotten."
+        )
     n = len(losses.masked)
     if broken := _not_finite(losses, PATHS[candidate]):
-        return _without_number(n, "fail", broken)
+        return Finding.in_words("forgetting", n, "fail", broken)
     bill = Bill.of(losses, case.policy.seed, case.policy.resamples)
     found = bill.increase(PATHS[candidate][-1], asked.max_loss_increase, gate.confidence, case.policy.power)
     outcome = at_most(found)
     said = _sentence(asked, bill, candidate, found, outcome)
     return Finding("forgetting", None, None, found.value, found.low, found.high, found.threshold, n, outcome, said)
-
-
-def _without_number(n: int, outcome: Part, sentence: str) -> Finding:
-    return Finding("forgetting", None, None, None, None, None, None, n, outcome, sentence)
 
 
 def _not_finite(losses: GeneralLosses, stages: tuple[str, ...]) -> str | None:

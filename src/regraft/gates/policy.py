@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from regraft.gates import seeds, words
 from regraft.gates.case import Case, Policy
-from regraft.gates.court import Court, words_only
+from regraft.gates.court import Court
 from regraft.gates.paired import align
 from regraft.gates.verdict import Finding, Model, Verdict, conclude
 
@@ -78,7 +78,7 @@ def _verdict(case: Case, candidate: str, findings: list[Finding]) -> Verdict:
 
 def _not_finite(model: str, case: Case) -> Finding:
     reason = _named(f"{words.MODELS[model]} gives probabilities that are not finite", case.predictions[model].unusable)
-    return words_only("finite", model, None, case.rows.n, "fail", f"{reason}; its training went wrong, and nothing was compared.")
+    return Finding.in_words("finite", case.rows.n, "fail", f"{reason}; its training went wrong, and nothing was compared.", against=model)
 
 
 def _named(reason: str, rows: tuple[str, ...]) -> str:

@@ -156,7 +156,7 @@ def _judged(court: Court, gate: GateOptions, budget: float, min_rows: int) -> Fi
     small = {kind: len(rows) for kind, rows in failed.items() if kind not in large}
     found = rates(large, budget, gate.confidence)
     if not found:
-        return _words_only(question, court.n, "inconclusive", f"{_too_few(question, failed, min_rows)}.")
+        return Finding.in_words(question, court.n, "inconclusive", f"{_too_few(question, failed, min_rows)}.")
     worst = settling(found)
     said = f"{_said(question, court.candidate, worst)}; {_origin(probes, question, worst.kind, court.candidate)}"
     said += f"; {_family(question, found, small)}" if len(found) + len(small) > 1 else ""
@@ -237,18 +237,14 @@ def _too_few(question: str, failed: Mapping[str, Mapping[str, bool]], min_rows: 
 def _not_measured(court: Court, question: str, bad: Sequence[str]) -> Finding:
     """Variants were not asked about, or their answers cannot be used."""
     if not bad:
-        return _words_only(question, court.n, "inconclusive", "the step `probes` has not answered this question.")
+        return Finding.in_words(question, court.n, "inconclusive", "the step `probes` has not answered this question.")
     more = f" and {len(bad) - 3:,} more" if len(bad) > 3 else ""
     said = f"{words.MODELS[court.candidate]} gives probabilities that are not finite for {', '.join(bad[:3])}{more}."
-    return _words_only(question, court.n, "fail", said)
+    return Finding.in_words(question, court.n, "fail", said)
 
 
 def _finding(gate: str, found: Measured, n: int, outcome: Outcome, sentence: str) -> Finding:
     return Finding(gate, None, None, found.value, found.low, found.high, found.threshold, n, outcome, sentence)
-
-
-def _words_only(gate: str, n: int, outcome: Outcome, sentence: str) -> Finding:
-    return Finding(gate, None, None, None, None, None, None, n, outcome, sentence)
 
 
 def measured(court: Court, confidence: float) -> dict[str, list[dict[str, Any]]]:

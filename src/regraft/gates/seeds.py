@@ -203,9 +203,10 @@ def not_finite(case: Case) -> list[Finding]:
         for number, table in enumerate((case.seeds or {})[model], start=2):
             if rows := table.unusable:
                 more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
-                said = f"{words.MODELS[model]} gives probabilities that are not finite under seed {number} for {', '.join(rows[:3])}{more}"
+                which = f"row{'s' * (len(rows) > 1)} {', '.join(rows[:3])}{more}"
+                said = f"{words.MODELS[model]} gives probabilities that are not finite under seed {number} for {which}"
                 sentence = f"{said}; its training went wrong, and nothing was compared."
-                found.append(Finding("finite", model, None, None, None, None, None, case.rows.n, "fail", sentence))
+                found.append(Finding.in_words("finite", case.rows.n, "fail", sentence, against=model))
     return found
 
 
@@ -216,7 +217,7 @@ def finding(model: str, metric: str, n: int, found: Measured, row_error: float, 
     """
     if not isinstance(found, SeededMeasured):
         said = "the further seeds that the gate asks for were not trained, so the noise of the seeds is in no interval."
-        return Finding("seeds", None, metric, None, None, None, None, n, "inconclusive", said)
+        return Finding.in_words("seeds", n, "inconclusive", said, metric=metric)
     each = found.each
     name, spread = words.METRICS[metric], float(np.std(each, ddof=1))
     said = f"{words.MODELS[model]} scores {words.number(found.value)} {name} in the mean of {len(each)} seeds ({words.spread(found)})"

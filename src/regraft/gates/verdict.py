@@ -80,6 +80,11 @@ class Finding:
     outcome: Part
     sentence: str
 
+    @classmethod
+    def in_words(cls, gate: str, n: int, outcome: Part, sentence: str, *, against: str | None = None, metric: str | None = None) -> Finding:
+        """A finding without a number."""
+        return cls(gate, against, metric, None, None, None, None, n, outcome, sentence)
+
 
 @dataclass(frozen=True)
 class Verdict:

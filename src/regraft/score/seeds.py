@@ -13,6 +13,7 @@ from pathlib import Path
 from regraft import files
 from regraft.config import GateOptions, seeds_of
 from regraft.errors import EnvironmentFault
+from regraft.evidence import unchanged
 from regraft.gates.paired import Predictions
 from regraft.gates.seeds import SEEDED
 from regraft.score import predictions
@@ -66,8 +67,5 @@ def read(evidence: Path, hashes: Hashes | None) -> dict[str, tuple[Predictions, 
     found: dict[str, tuple[Predictions, ...]] = {}
     for model, listed in hashes.items():
         paths = [evidence / FOLDER / file_name(model, number) for number in range(2, len(listed) + 2)]
-        for path, sha in zip(paths, listed, strict=True):
-            if not path.is_file() or files.sha256_file(path) != sha:
-                raise EnvironmentFault(f"{path} is {'changed' if path.is_file() else 'missing'} since the decision was taken on it")
-        found[model] = tuple(predictions.read(path).for_gates() for path in paths)
+        found[model] = tuple(predictions.read(unchanged(path, sha)).for_gates() for path, sha in zip(paths, listed, strict=True))
     return found
