@@ -116,9 +116,10 @@ def _predictions(workspace: Workspace, found: Sequence[Version]) -> Iterator[Ite
     alive = {version.digest for version in found if version.kept}
     for path in workspace.root.glob("artifacts/*/scores/out/digests.json"):
         alive |= {str(digest) for digest in files.read_json(path).values()}
-    for path in sorted((workspace.state / "predictions").glob("*")):
-        if path.is_dir() and path.name not in alive:
-            yield Item.of(path, f"answers of the model {path.name[:12]}")
+    for room, what in (("predictions", "answers of"), ("serving", "what serving takes of")):
+        for path in sorted((workspace.state / room).glob("*")):
+            if path.is_dir() and path.name not in alive:
+                yield Item.of(path, f"{what} the model {path.name[:12]}")
 
 
 def free(tracker: Tracker, going: Sequence[Version]) -> int:

@@ -60,6 +60,7 @@ def keep(probes_out: Path | None, evidence: Path, gates: Sequence[GateOptions]) 
         return None
     source = probes_out / NAME if probes_out else None
     if source is None or not source.is_file():
-        raise EnvironmentFault(f"{source or NAME} is not there: a gate needs what the step 'probes' leaves", fix="regraft dvc")
+        fix = f"regraft run {probes_out.parents[1].name}" if probes_out else None
+        raise EnvironmentFault(f"{source or NAME} is not there: a gate needs what the step 'probes' leaves", fix=fix)
     files.write_bytes(evidence / NAME, source.read_bytes())
     return read(evidence / NAME)

@@ -97,7 +97,12 @@ def support(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         return ""
     same = verdict["champion"] and verdict["champion"]["digest"] == verdict["candidate"]["digest"]
     others = [m for m in ("champion", "base", "tfidf") if m in right and m != candidate and not (same and m == "champion")]
-    said = [f"Of every 100 test rows it gets {_hundred(right[candidate])} right", *(f"{SPOKEN[m]} {_hundred(right[m])}" for m in others)]
+    seeds = any(f["gate"] == "seeds" and f["value"] is not None for f in verdict["findings"])
+    mean = ", in the mean of its seeds" if seeds else ""
+    said = [
+        f"Of every 100 test rows it gets {_hundred(right[candidate])} right{mean}",
+        *(f"{SPOKEN[m]} {_hundred(right[m])}" for m in others),
+    ]
     return ", ".join(said[:-1]) + f" and {said[-1]}." if len(said) > 2 else ", ".join(said) + "."
 
 

@@ -39,7 +39,8 @@ def keep(seeds_out: Path | None, evidence: Path, gates: Sequence[GateOptions], r
         return None
     said = seeds_out / "digests.json" if seeds_out else None
     if seeds_out is None or said is None or not said.is_file():
-        raise EnvironmentFault(f"a gate asks for {count} seeds and {seeds_out or 'the step seeds'} holds no predictions", fix="regraft dvc")
+        fix = f"regraft run {seeds_out.parents[1].name}" if seeds_out else None
+        raise EnvironmentFault(f"a gate asks for {count} seeds and {seeds_out or 'the step seeds'} holds no predictions", fix=fix)
     if (found := files.read_json(said)) != {"rows": rows, "seeds": count}:
         raise EnvironmentFault(f"{said} is about {found['seeds']} seeds and rows {found['rows'][:12]}, not {count} and {rows[:12]}")
     hashes: dict[str, list[str]] = {model: [] for model in SEEDED}
