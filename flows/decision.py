@@ -23,9 +23,10 @@ from regraft.gates.measurements import power_summary
 from regraft.gates.verdict import Champion, Verdict
 from regraft.launch import Event, write_invocation
 from regraft.notify import document, notify
+from regraft.records import data_hashes
 from regraft.registry.projection import project
 from regraft.registry.promotion import champion, promote
-from regraft.registry.registration import model_folder, register
+from regraft.registry.registration import EXAMPLES, model_folder, register
 from regraft.registry.store import FileJournal, FileLedger, rolled_back
 from regraft.report.evidence import keep
 from regraft.report.make import log_page
@@ -39,8 +40,6 @@ from regraft.waivers import waived_of
 
 EXITS = {"pass": 0, "fail": 4, "inconclusive": 5}
 MODEL_STEP = {"adapted": "finetune", "base": "finetune_base"}
-EXAMPLES = 2
-"""Test rows that a registered model carries as its input example."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,7 @@ def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
     For pipelines with a `cost` gate alone. None where there is no candidate, because its predictions cannot be used.
     """
     scores = run.workspace.artifacts(run.pipeline, "scores") / "out"
-    seeds = run.workspace.artifacts(run.pipeline, "seeds") / "out"
-    if (name := candidate(resolved["gates"], resolved["seed"], scores, seeds)) is None:
+    if (name := candidate(resolved["gates"], resolved["seed"], scores)) is None:
         return None
     store, model = ServingStore(run.workspace.state / "serving"), files.read_json(scores / "digests.json")[name]
     if kept := store.get(model):
@@ -112,12 +110,9 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], cost:
     answers, problem = _champion_answers(run, tracker, scores, now) if now else (None, None)
     evidence = run.workspace.scratch / "evidence" / run.name
     gates, seed = resolved["gates"], resolved["seed"]
-    probes = run.workspace.artifacts(run.pipeline, "probes") / "out"
     rows, asked = question(gates, seed, scores, now)
     decisions = FileLedger(run.workspace.state).record(rows, asked, pipeline=run.pipeline, run=run.name)
-    seeds = run.workspace.artifacts(run.pipeline, "seeds") / "out"
-    beside = {"cost": cost, "probes_out": probes, "seeds_out": seeds}
-    verdict = decide(run.pipeline, gates, seed, scores, now, answers, problem, evidence, decisions, **beside)
+    verdict = decide(run.pipeline, gates, seed, scores, now, answers, problem, evidence, decisions, cost)
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
     return decision
@@ -239,7 +234,6 @@ def register_candidate(run: Run, tracker: Tracker, decision: Decision, outcomes:
     """Register the candidate as challenger; its version. The same run registers it once."""
     verdict = decision.verdict
     model = run.workspace.artifacts(run.pipeline, MODEL_STEP[verdict.candidate.name]) / "out" / "model"
-    inputs = [item for outcome in outcomes.values() for item in outcome.record["inputs"].items()]
     return register(
         tracker,
         run.pipeline,
@@ -249,7 +243,7 @@ def register_candidate(run: Run, tracker: Tracker, decision: Decision, outcomes:
         digest=verdict.candidate.digest,
         verdict=verdict.document(),
         input_example=_texts(run)[:EXAMPLES],
-        data_hashes={name: said["hash"] for name, said in inputs if not said["path"].startswith("artifacts/")},
+        data_hashes=data_hashes(outcome.record for outcome in outcomes.values()),
         git_sha=outcomes["scores"].record["git"]["sha"],
     )
 

@@ -23,8 +23,8 @@ class OverlapConfig(StepConfig):
 def _run(config: OverlapConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from regraft.data.labelled import labelled_splits
     from regraft.data.overlap import Finder, read_trained_on, worst
-    from regraft.doubts import OVERLAP as FILE
-    from regraft.doubts import write_overlap
+    from regraft.evidence.doubts import OVERLAP as FILE
+    from regraft.evidence.doubts import write_overlap
 
     table = labelled_splits(inputs["rows"], inputs["splits"])
     test, train = (table[table["split"] == split] for split in ("test", "train"))

@@ -36,7 +36,8 @@ class ProbesConfig(StepConfig):
 
 def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from regraft import files, running
-    from regraft.probes import store, variants
+    from regraft.evidence import probes
+    from regraft.probes import variants
     from regraft.probes.asking import ask
     from regraft.score import predictions
     from regraft.score.folder import HeldOut
@@ -52,7 +53,7 @@ def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     for done, model in enumerate(("adapted", "base"), start=1):
         answers[model] = ask(inputs[model], made, predictions.read(inputs[f"{model}_answers"]))
         running.progress(done, 2, "models")
-    store.write(out / store.NAME, made, answers)
+    probes.write(out / probes.FILE, made, answers)
     return {"variants": len(made)}
 
 

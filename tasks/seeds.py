@@ -36,11 +36,11 @@ def _run(config: SeedsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from regraft import files
     from regraft.base_model import locate
     from regraft.data.labelled import labelled_splits
+    from regraft.evidence.seeds import file_name
     from regraft.gates.metrics import scores
     from regraft.gates.paired import align
     from regraft.score import predictions
     from regraft.score.folder import HeldOut
-    from regraft.score.seeds import file_name
     from regraft.train.classify import finetune
     from regraft.train.seeds import repeat
 

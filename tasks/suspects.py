@@ -30,8 +30,8 @@ class SuspectsConfig(StepConfig):
 
 def _run(config: SuspectsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from regraft.data.labelled import labelled_splits
-    from regraft.doubts import SUSPECTS as FILE
-    from regraft.doubts import write_suspects
+    from regraft.evidence.doubts import SUSPECTS as FILE
+    from regraft.evidence.doubts import write_suspects
     from regraft.score.suspects import Baseline, find_suspects
 
     rows = labelled_splits(inputs["rows"], inputs["splits"])

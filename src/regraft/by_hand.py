@@ -21,15 +21,14 @@ from regraft.card import shelf
 from regraft.decide import rebuild
 from regraft.errors import ConfigError, EnvironmentFault, GateFailed, GateInconclusive
 from regraft.history import journal_of
+from regraft.records import MODEL, data_hashes
 from regraft.registry.promotion import Change, promote, promote_by_hand, require
-from regraft.registry.registration import register, registered
+from regraft.registry.registration import EXAMPLES, register, registered
 from regraft.registry.store import Entry, champion_of
 from regraft.resolve import load_pipeline
 from regraft.tracking import EVIDENCE, TrackedRun, Tracker
 
 VERSION = re.compile(r"(?P<pipeline>[^/]+)/(?P<version>[1-9][0-9]*)")
-EXAMPLES = 2
-"""Test rows that a registered model carries as its input example."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,6 @@ def _registered(tracker: Tracker, run: TrackedRun, entries: Sequence[Entry], ver
         if entry.action == "register" and entry.to and (entry.run, entry.digest) == (run.name, digest):
             return entry.to["version"]
     records = {path.stem: files.read_json(path) for path in sorted(tracker.download(run, "records").glob("*.json"))}
-    inputs = [item for record in records.values() for item in record["inputs"].items()]
     examples = _examples(evidence, run)
     room = tracker.workspace.scratch / "downloads"  # which `gc` empties, should this be killed
     room.mkdir(parents=True, exist_ok=True)
@@ -144,11 +142,11 @@ def _registered(tracker: Tracker, run: TrackedRun, entries: Sequence[Entry], ver
             run.pipeline,
             run_id=run.run_id,
             run_name=run.name,
-            model_dir=weights.bring_back(tracker.workspace, run.pipeline, records, digest, Path(folder) / weights.MODEL),
+            model_dir=weights.bring_back(tracker.workspace, run.pipeline, records, digest, Path(folder) / MODEL),
             digest=digest,
             verdict=verdict,
             input_example=examples,
-            data_hashes={name: said["hash"] for name, said in inputs if not said["path"].startswith("artifacts/")},
+            data_hashes=data_hashes(records.values()),
             git_sha=records["scores"]["git"]["sha"],
         )
 

@@ -22,26 +22,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft import doubts, files, prediction, served_evidence
+from regraft import files, prediction
 from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
-from regraft.evidence import unchanged
+from regraft.evidence import doubts, general, probes, seeds, served, unchanged
 from regraft.gates.court import Court
 from regraft.gates.doubts import Suspect
 from regraft.gates.measurements import measurements
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, hear
 from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows, Verdict, render
-from regraft.probes import store as probes
-from regraft.score import general_losses, predictions
-from regraft.score import seeds as further
+from regraft.score import predictions
 from regraft.score.predictions import Table
 
 SCHEMA = 2
 DERIVED = (
     *("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet"),
-    *(probes.NAME, general_losses.FILE, *doubts.FILES, *served_evidence.FILES),
+    *(probes.FILE, general.FILE, *doubts.FILES, *served.FILES),
 )
 
 
@@ -72,18 +70,14 @@ def decide(
     champion_problem: str | None,
     evidence: Path,
     decisions: int | None = None,
-    probes_out: Path | None = None,
-    seeds_out: Path | None = None,
     cost: Path | None = None,
 ) -> Verdict:
     """Write the evidence of one decision and return its verdict; the same arguments leave the same bytes.
 
-    :param scores_out: the ``out`` folder of the step ``scores``.
+    :param scores_out: the ``out`` folder of the step ``scores``; what single gates need of other steps lies beside that step.
     :param champion_predictions: the champion's answers on the same rows; None without a champion or with a problem.
     :param champion_problem: why the champion could not be scored, in words for the verdict.
     :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
-    :param probes_out: the ``out`` folder of the step ``probes``, where a gate needs it.
-    :param seeds_out: the ``out`` folder of the step ``seeds``, for a policy that asks for seeds.
     :param cost: what serving the candidate takes (:mod:`regraft.score.serving`); None where no gate asks.
     """
     sources = {model: scores_out / f"{model}.parquet" for model in MUST_BE_FINITE}
@@ -110,7 +104,7 @@ def decide(
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
-        **_keep(evidence, policy.gates, scores_out, digests["rows"], probes_out, seeds_out, cost),
+        **_keep(scores_out.parents[1], evidence, policy.gates, digests["rows"], cost),
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
@@ -125,36 +119,27 @@ def decide(
     return verdict
 
 
-def _keep(
-    evidence: Path,
-    gates: Sequence[GateOptions],
-    scores_out: Path,
-    rows: str,
-    probes_out: Path | None,
-    seeds_out: Path | None,
-    cost: Path | None,
-) -> dict[str, Any]:
+def _keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: str, cost: Path | None) -> dict[str, Any]:
     """Copy what single gates ask for into the evidence; the keys of decision.json that vouch for it."""
-    probed, general = probes.keep(probes_out, evidence, gates), general_losses.keep(scores_out, evidence, gates)
     foreseen = evidence / prediction.NAME
     kept = {
-        "probes": files.sha256_file(evidence / probes.NAME) if probed else None,
-        "doubts": doubts.keep(scores_out.parents[1], evidence, gates),
-        "seeds": further.keep(seeds_out, evidence, gates, rows),
-        "served": served_evidence.keep(evidence, gates, scores_out, cost),
-        "general": files.sha256_file(evidence / general_losses.FILE) if general else None,
+        "probes": probes.keep(artifacts, evidence, gates),
+        "doubts": doubts.keep(artifacts, evidence, gates),
+        "seeds": seeds.keep(artifacts, evidence, gates, rows),
+        "served": served.keep(artifacts, evidence, gates, cost),
+        "general": general.keep(artifacts, evidence, gates),
         "adaptation": files.sha256_file(foreseen) if foreseen.is_file() else None,
     }
     return {key: value for key, value in kept.items() if value}
 
 
-def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, seeds_out: Path | None = None) -> str | None:
+def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -> str | None:
     """Who the candidate of :func:`decide` is going to be, adapted or base, for what is measured of it alone; None: nobody."""
     digests = files.read_json(scores_out / "digests.json")
     answers = {model: predictions.read(scores_out / f"{model}.parquet").for_gates() for model in MUST_BE_FINITE}
     policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
     rows = Rows(digests["rows"], len(answers["base"].ids))
-    return choose(Case("", policy, digests, rows, answers, seeds=further.of_step(seeds_out, policy.gates)))
+    return choose(Case("", policy, digests, rows, answers, seeds=seeds.of_step(scores_out.parents[1], policy.gates)))
 
 
 def question(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, champion: Champion | None) -> tuple[str, dict[str, Any]]:
@@ -179,11 +164,11 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     if sha := decision.get("adaptation"):
         unchanged(evidence / prediction.NAME, sha)
     found = {
-        "probes": probes.read(unchanged(evidence / probes.NAME, sha)) if (sha := decision.get("probes")) else None,
+        "probes": probes.read(evidence, decision.get("probes")),
         "doubts": doubts.read(evidence, decision.get("doubts", {})),
-        "seeds": further.read(evidence, decision.get("seeds")),
-        "general": general_losses.read(unchanged(evidence / general_losses.FILE, sha)) if (sha := decision.get("general")) else None,
-        **served_evidence.read(evidence, decision.get("served", {})),
+        "seeds": seeds.read(evidence, decision.get("seeds")),
+        "general": general.read(evidence, decision.get("general")),
+        **served.read(evidence, decision.get("served", {})),
     }
     return _case(decision, tables, slices, found), tables
 

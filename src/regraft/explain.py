@@ -14,7 +14,7 @@ from typing import Any
 
 from regraft.decide import Hearing, rehear
 from regraft.errors import EnvironmentFault
-from regraft.gates import budgets, forgetting, words
+from regraft.gates import budgets, words
 from regraft.gates.measurements import power_summary
 from regraft.gates.metrics import mcnemar, scores
 from regraft.gates.paired import Paired, align
@@ -22,14 +22,15 @@ from regraft.gates.policy import Case
 from regraft.gates.verdict import Finding, Verdict, rounded
 
 SCHEMA = 1
-BUDGETS = {
-    "negative_flips": "negative flips",
-    "robustness": "robustness, on the test that decides",
-    "counterfactual": "counterfactual flips, in the dimension that decides",
-    "templates": "cases of the templates that come out wrong",
-    "fairness": "the largest gap between groups",
+BUDGETS: dict[str, tuple[str, budgets.Show]] = {
+    "negative_flips": ("negative flips", words.percent),
+    "robustness": ("robustness, on the test that decides", words.percent),
+    "counterfactual": ("counterfactual flips, in the dimension that decides", words.percent),
+    "templates": ("cases of the templates that come out wrong", words.percent),
+    "fairness": ("the largest gap between groups", words.percent),
+    "forgetting": ("forgetting, in nats", words.number),
 }
-"""Gates whose interval has to lie below their threshold -> how a change of it begins."""
+"""Gates whose interval has to lie below their threshold -> how a change of it begins, and its numbers."""
 
 
 @dataclass(frozen=True)
@@ -211,12 +212,12 @@ def _remedy(finding: Finding, rows: int) -> str:
 def _change(finding: Finding, value: float, low: float, high: float, threshold: float, rows: int) -> str:
     """What it would take for one measured finding to come out otherwise."""
     number = words.number
-    if finding.gate == "forgetting":
-        return forgetting.change(finding.outcome, low, high, threshold)
     if finding.gate in ("calibration", "cost"):
-        return budgets.change(finding)
+        what = f"{finding.gate} ({finding.metric})"
+        return budgets.change(what, finding.outcome, low, high, threshold, floor=finding.metric == "coverage")
     if finding.gate in BUDGETS:
-        return _budget_change(BUDGETS[finding.gate], finding.outcome, low, high, threshold)
+        what, show = BUDGETS[finding.gate]
+        return budgets.change(what, finding.outcome, low, high, threshold, show=show)
     against = f"against {words.MODELS[finding.against]}" if finding.against else f"against the floor of {number(threshold)}"
     part = " on the slice that decides" if finding.gate == "slices" else " on the clean rows" if finding.n < rows else ""
     what = f"{words.METRICS[finding.metric or 'macro_f1']} {against}{part}"
@@ -231,12 +232,3 @@ def _change(finding: Finding, value: float, low: float, high: float, threshold: 
         case _:
             chosen = "chosen because" if low > threshold else "not chosen because not"
             return f"{what}: adapted is {chosen} all of its interval lies above 0; it measured {number(value)}, low end {number(low)}."
-
-
-def _budget_change(what: str, outcome: str, low: float, high: float, budget: float) -> str:
-    if outcome == "pass":
-        return f"{what}: within the budget with {words.percent(budget - high)} to spare."
-    if low == high:
-        return f"{what}: {words.percent(low)} would have to lie at or below {words.percent(budget)}."
-    interval = f"{words.percent(low)} to {words.percent(high)}"
-    return f"{what}: the whole interval, now {interval}, would have to lie at or below {words.percent(budget)}."

@@ -14,10 +14,8 @@ from typing import Any
 from regraft import dvc, files
 from regraft.earlier import earlier
 from regraft.errors import EnvironmentFault
+from regraft.records import MODEL, model_digest
 from regraft.workspace import Workspace
-
-MODEL = "model"
-"""The folder below ``out/`` of a step that writes a classifier."""
 
 
 def bring_back(workspace: Workspace, pipeline: str, records: Mapping[str, Mapping[str, Any]], digest: str, into: Path) -> Path:
@@ -25,7 +23,7 @@ def bring_back(workspace: Workspace, pipeline: str, records: Mapping[str, Mappin
 
     :raises EnvironmentFault: no step of the run wrote it, or its files are on this machine no more.
     """
-    step = next((name for name, record in records.items() if files.digest_of(_model(record)) == digest), None)
+    step = next((name for name, record in records.items() if model_digest(record) == digest), None)
     if step is None:
         raise EnvironmentFault(f"no record of the run names the model {digest[:12]}", fix="regraft doctor")
     for files_of in _places(workspace, pipeline, step, digest):
@@ -40,11 +38,6 @@ def bring_back(workspace: Workspace, pipeline: str, records: Mapping[str, Mappin
     raise EnvironmentFault(message, fix=f"dvc fetch --run-cache, or `regraft run {pipeline}` with the data and settings of that run")
 
 
-def _model(record: Mapping[str, Any]) -> dict[str, str]:
-    """``{path: sha256}`` of the model folder that a step wrote."""
-    return {path.removeprefix(f"{MODEL}/"): sha for path, sha in record["outputs"].items() if path.startswith(f"{MODEL}/")}
-
-
 def _places(workspace: Workspace, pipeline: str, step: str, digest: str) -> Iterator[dict[str, Path]]:
     """``{path: file}`` of every copy that may be whole."""
     folder = workspace.artifacts(pipeline, step) / "out" / MODEL
@@ -52,7 +45,7 @@ def _places(workspace: Workspace, pipeline: str, step: str, digest: str) -> Iter
         yield {path.relative_to(folder).as_posix(): path for path in files.walk(folder)}
     cache = dvc.cache_folder(workspace) / "files" / "md5"
     for past in earlier(workspace, [step])[step]:
-        if files.digest_of(_model(past.record)) != digest:
+        if model_digest(past.record) != digest:
             continue
         try:
             listing = files.read_json(cache / past.listing[:2] / past.listing[2:])

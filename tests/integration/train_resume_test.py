@@ -145,7 +145,7 @@ def events(lines):
 
 
 # pretrain: 4 steps of the head, 8 of everything, 2.5 a epoch; finetune: 3 epochs of 7 steps
-# (more cuts in unit/train_loop_test.py: here a process costs a second)
+# (more cuts in train_loop_test.py: here a process costs a second)
 @pytest.mark.parametrize("cuts", [(3,), (4, 5)], ids=str)
 def test_stopped_and_continued_in_a_new_process_gives_the_same_bytes_wherever_its_inputs_lie(whole, home, tmp_path, cuts):
     kind, files, metrics = whole

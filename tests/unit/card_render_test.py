@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from regraft.card.facts import ByClass, Facts, flat, model_digest, share
+from regraft.card.facts import ByClass, Facts, flat, share
 from regraft.card.render import Said, card, lines
 from regraft.card.verify import mismatches
 from regraft.gates.verdict import Measured
+from regraft.records import model_digest
 from regraft.registry.store import Entry
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "card.md"

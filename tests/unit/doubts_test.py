@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regraft import doubts, explain, files
+from regraft import explain, files
 from regraft.config import GateOptions, NegativeFlips
 from regraft.data import overlap
 from regraft.data.overlap import Finder, worst
 from regraft.decide import decide, rebuild
 from regraft.errors import DataRejected, EnvironmentFault
+from regraft.evidence import doubts
 from regraft.gates.clean import MIN_ROWS
 from regraft.gates.doubts import Doubts, Overlap, Suspect
 from regraft.gates.measurements import measurements

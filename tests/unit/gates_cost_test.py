@@ -102,7 +102,7 @@ def test_what_was_not_measured_leaves_the_gate_open(found, says):
 @pytest.fixture
 def scores(tmp_path: Path) -> Path:
     """The out folder of a ``scores`` step whose candidates were calibrated and may abstain."""
-    out, n = tmp_path / "scores", 200
+    out, n = tmp_path / "scores" / "out", 200
     ids, truth = [f"r{i:03d}" for i in range(n)], [LABELS[i % 2] for i in range(n)]
     for model, right in (("adapted", 150), ("base", 160), ("tfidf", 120)):
         p = np.array([[0.8, 0.2] if (i % 2 == 0) == (i < right) else [0.2, 0.8] for i in range(n)], dtype=np.float32)

@@ -15,9 +15,9 @@ from regraft.config import Counterfactual, Fairness, GateOptions
 from regraft.data.tables import write_table
 from regraft.decide import decide, rebuild
 from regraft.errors import EnvironmentFault
+from regraft.evidence import probes as store
 from regraft.gates.policy import judge
 from regraft.gates.probes import Answers
-from regraft.probes import store
 from regraft.probes.variants import Variant
 from regraft.report.document import as_json, document
 from regraft.report.page import render
@@ -40,7 +40,7 @@ def table(right: int) -> Table:
 @pytest.fixture
 def scores(tmp_path: Path) -> Path:
     """The out folder of ``scores``."""
-    out = tmp_path / "scores"
+    out = tmp_path / "scores" / "out"
     for model, right in (("adapted", 110), ("base", 90), ("tfidf", 60)):
         predictions.write(out / f"{model}.parquet", table(right))
     files.write_json(out / "labels.json", LABELS)
@@ -58,15 +58,15 @@ def probes(tmp_path: Path) -> Path:
         before = table(right).preds
         after = [LABELS[1 - LABELS.index(label)] if i < turned else label for i, label in enumerate(before)]
         said[model] = Answers(before, after, np.full(N, 0.9, dtype=np.float32))
-    store.write(tmp_path / "probes" / store.NAME, variants, said)
-    return tmp_path / "probes"
+    store.write(tmp_path / "probes" / "out" / store.FILE, variants, said)
+    return tmp_path / "probes" / "out"
 
 
 def test_variants_and_answers_are_the_same_bytes_and_come_back(probes, tmp_path):
-    first = store.read(probes / store.NAME)
+    first = store.load(probes / store.FILE)
     variants = [Variant("robustness", "case", row, "no capitals", "text", "same") for row in IDS]
     store.write(tmp_path / "again.parquet", variants, first.answers)
-    assert (tmp_path / "again.parquet").read_bytes() == (probes / store.NAME).read_bytes()
+    assert (tmp_path / "again.parquet").read_bytes() == (probes / store.FILE).read_bytes()
     assert (first.ids, set(first.kinds), set(first.expects), set(first.labels)) == (IDS, {"case"}, {"same"}, {None})
     assert sum(first.failed("robustness", "adapted")["case"].values()) == 6
 
@@ -74,12 +74,12 @@ def test_variants_and_answers_are_the_same_bytes_and_come_back(probes, tmp_path)
 def test_a_file_that_holds_no_probes_is_said_to(tmp_path):
     (tmp_path / "p.parquet").write_bytes(b"PAR1")
     with pytest.raises(EnvironmentFault, match="does not hold probes that can be read"):
-        store.read(tmp_path / "p.parquet")
+        store.load(tmp_path / "p.parquet")
 
 
 def test_a_decision_on_probes_is_rebuilt_byte_for_byte_and_explained(scores, probes, tmp_path):
     gates = [{"at_least": 0.3}, ROBUST, {"fairness": {"groups": ["half"], "max_gap": 0.5}}]
-    verdict = decide("demo", gates, 17, scores, None, None, None, tmp_path / "evidence", probes_out=probes)
+    verdict = decide("demo", gates, 17, scores, None, None, None, tmp_path / "evidence")
     assert [(f.gate, f.outcome) for f in verdict.findings] == [
         ("adaptation", "info"),
         ("at_least", "pass"),
@@ -90,7 +90,7 @@ def test_a_decision_on_probes_is_rebuilt_byte_for_byte_and_explained(scores, pro
     story = explain.story(tmp_path / "evidence")
     assert [row["adapted"]["failed"] for row in story.measurements["probes"]] == [6]
     assert [row["rows"] for row in story.measurements["fairness"]] == [60, 60]
-    assert any(line.startswith("robustness, on the test that decides: within the budget with ") for line in story.changes)
+    assert any(line.startswith("robustness, on the test that decides: passes with ") for line in story.changes)
     assert "secret" not in (tmp_path / "evidence" / "slices.parquet").read_bytes().decode(errors="ignore")
     (tmp_path / "evidence" / "probes.parquet").unlink()
     with pytest.raises(EnvironmentFault, match=r"probes\.parquet is missing since the decision"):
@@ -98,14 +98,14 @@ def test_a_decision_on_probes_is_rebuilt_byte_for_byte_and_explained(scores, pro
 
 
 def test_without_such_a_gate_the_evidence_is_what_it_was(scores, probes, tmp_path):
-    decide("demo", [{"at_least": 0.3}], 17, scores, None, None, None, tmp_path / "evidence", probes_out=probes)
+    decide("demo", [{"at_least": 0.3}], 17, scores, None, None, None, tmp_path / "evidence")
     assert not (tmp_path / "evidence" / "probes.parquet").exists()
     assert "probes" not in files.read_json(tmp_path / "evidence" / "decision.json")
 
 
 def test_a_gate_without_probes_is_an_error_and_a_label_that_no_row_has_leaves_the_question_open(scores, tmp_path):
     with pytest.raises(EnvironmentFault, match="a gate needs what the step 'probes' leaves"):
-        decide("demo", [ROBUST], 17, scores, None, None, None, tmp_path / "evidence", probes_out=tmp_path / "nothing")
+        decide("demo", [ROBUST], 17, scores, None, None, None, tmp_path / "evidence")
     asked = {"fairness": {"groups": ["half"], "max_gap": 0.5, "rate": "recall", "label": "cta"}}
     verdict = decide("demo", [asked], 17, scores, None, None, None, tmp_path / "evidence")
     assert verdict.outcome == "inconclusive"

@@ -35,7 +35,7 @@ def table(right: int) -> Table:
 @pytest.fixture
 def scores(tmp_path: Path) -> Path:
     """The out folder of a ``scores`` step; that of ``seeds`` is beside it."""
-    out, seeds = tmp_path / "scores", tmp_path / "seeds"
+    out, seeds = tmp_path / "scores" / "out", tmp_path / "seeds" / "out"
     for model, right in (("adapted", 100), ("base", 90), ("tfidf", 60)):
         predictions.write(out / f"{model}.parquet", table(right))
     files.write_json(out / "labels.json", LABELS)
@@ -46,14 +46,14 @@ def scores(tmp_path: Path) -> Path:
     return out
 
 
-def decided(scores: Path, gates: list[dict[str, object]], seeds: Path | None) -> Path:
-    evidence = scores.parent / "evidence"
-    decide("demo", gates, 17, scores, None, None, None, evidence, 1, seeds_out=seeds)
+def decided(scores: Path, gates: list[dict[str, object]]) -> Path:
+    evidence = scores.parents[1] / "evidence"
+    decide("demo", gates, 17, scores, None, None, None, evidence, 1)
     return evidence
 
 
 def test_a_decision_about_seeds_is_rebuilt_byte_for_byte_wherever_its_evidence_lies(scores, tmp_path):
-    evidence = decided(scores, GATES, tmp_path / "seeds")
+    evidence = decided(scores, GATES)
     shutil.rmtree(scores)
     shutil.rmtree(tmp_path / "seeds")
     moved = evidence.rename(tmp_path / "archive")
@@ -66,17 +66,18 @@ def test_a_decision_about_seeds_is_rebuilt_byte_for_byte_wherever_its_evidence_l
 
 
 def test_the_next_decision_without_seeds_leaves_what_it_always_left(scores, tmp_path):
-    decided(scores, GATES, tmp_path / "seeds")
-    again = files.tree(decided(scores, GATES[:1], tmp_path / "seeds"))
+    decided(scores, GATES)
+    again = files.tree(decided(scores, GATES[:1]))
     shutil.rmtree(tmp_path / "evidence")
-    assert files.tree(decided(scores, GATES[:1], None)) == again
+    shutil.rmtree(tmp_path / "seeds")
+    assert files.tree(decided(scores, GATES[:1])) == again
     assert not [name for name in again if "seeds" in name]
     assert "seeds" not in files.read_json(tmp_path / "evidence" / "decision.json")
 
 
 @pytest.mark.parametrize("touch", [lambda path: predictions.write(path, table(1)), Path.unlink], ids=["changed", "missing"])
 def test_a_seed_that_was_touched_is_found_out(scores, tmp_path, touch):
-    evidence = decided(scores, GATES, tmp_path / "seeds")
+    evidence = decided(scores, GATES)
     touch(evidence / "seeds" / "base.3.parquet")
     with pytest.raises(EnvironmentFault, match=r"base.3.parquet is (changed|missing) since the decision"):
         explain.story(evidence)
@@ -85,17 +86,17 @@ def test_a_seed_that_was_touched_is_found_out(scores, tmp_path, touch):
 @pytest.mark.parametrize(
     ("gates", "digests", "says"),
     [
-        (GATES, None, "a gate asks for 3 seeds and .*seeds holds no predictions"),
+        (GATES, None, "a gate asks for 3 seeds and .*seeds/out holds no predictions"),
         ([{"seeds": 4}], {"rows": "e" * 64, "seeds": 3}, "is about 3 seeds and rows eeeeeeeeeeee, not 4 and"),
         (GATES, {"rows": "f" * 64, "seeds": 3}, "is about 3 seeds and rows ffffffffffff, not 3 and eeeeeeeeeeee"),
     ],
 )
 def test_predictions_that_are_not_those_asked_for_are_an_error(scores, tmp_path, gates, digests, says):
-    (tmp_path / "seeds" / "digests.json").unlink()
+    (tmp_path / "seeds" / "out" / "digests.json").unlink()
     if digests:
-        files.write_json(tmp_path / "seeds" / "digests.json", digests)
+        files.write_json(tmp_path / "seeds" / "out" / "digests.json", digests)
     with pytest.raises(EnvironmentFault, match=says):
-        decided(scores, gates, tmp_path / "seeds")
+        decided(scores, gates)
     assert not (tmp_path / "evidence" / "verdict.json").exists()
 
 

@@ -19,10 +19,10 @@ from regraft.gates.paired import Predictions, align
 from regraft.gates.policy import Case
 from regraft.gates.proportions import wilson
 from regraft.gates.verdict import Measured, render, rounded
+from regraft.records import Record, model_digest
 from regraft.registry.store import Entry
 
 CONFIDENCE = 0.95
-Record = Mapping[str, Any]
 _STEP = re.compile(r"artifacts/[^/]+/([^/]+)/")
 
 
@@ -139,28 +139,12 @@ def share(hits: int, n: int) -> Measured | None:
 # --- lineage -----------------------------------------------------------------------------------------------------
 
 
-def model_digest(record: Record) -> str | None:
-    """Digest of the model folder that a step wrote; None where it wrote none."""
-    below = {path.removeprefix("model/"): sha for path, sha in record["outputs"].items() if path.startswith("model/")}
-    return files.digest_of(below) if below else None
-
-
 def _visit(step: str, records: Mapping[str, Record], found: dict[str, Record]) -> None:
     for said in records[step]["inputs"].values():
         source = _STEP.match(said["path"])
         if source and source[1] in records and source[1] not in found:
             _visit(source[1], records, found)
     found[step] = records[step]
-
-
-def external_inputs(records: Sequence[Record]) -> dict[str, dict[str, str]]:
-    """``{name: {path, hash}}`` of what the steps read that no step wrote: the data."""
-    return {
-        name: dict(said)
-        for record in records
-        for name, said in sorted(record["inputs"].items())
-        if not said["path"].startswith("artifacts/")
-    }
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from regraft.card import SAID, SCHEMA
-from regraft.card.facts import CONFIDENCE, Facts, external_inputs, flat
+from regraft.card.facts import CONFIDENCE, Facts, flat
 from regraft.gates import words
 from regraft.gates.verdict import Measured
+from regraft.records import external_inputs
 from regraft.waivers import told
 
 VERDICT = "evidence/verdict.json"

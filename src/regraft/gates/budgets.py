@@ -5,11 +5,14 @@ As with slices, the gate fails if any of its numbers fails and passes if all of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from regraft.gates.verdict import Finding, Measured, Part, at_most
+from regraft.gates.words import number
 
+Show = Callable[[float], str]
+"""A number in words."""
 WORST_FIRST: tuple[Part, ...] = ("fail", "inconclusive", "pass")
 
 
@@ -48,14 +51,9 @@ def finding(gate: str, opening: str, parts: Sequence[tuple[Held, str]]) -> Findi
     return Finding(gate, None, worst.metric, found.value, found.low, found.high, found.threshold, worst.n, worst.outcome, sentence)
 
 
-def change(finding: Finding) -> str:
-    """What would change the decision, for ``explain``."""
-    from regraft.gates.words import number
-
-    low, high, threshold = finding.low or 0.0, finding.high or 0.0, finding.threshold or 0.0
-    floor = finding.metric == "coverage"
-    what = f"{finding.gate} ({finding.metric})"
-    if finding.outcome == "pass":
-        return f"{what}: passes with {number(low - threshold if floor else threshold - high)} to spare."
-    side = "at or above" if floor else "at or below"
-    return f"{what}: the whole interval, now {number(low)} to {number(high)}, would have to lie {side} {number(threshold)}."
+def change(what: str, outcome: Part, low: float, high: float, threshold: float, *, show: Show = number, floor: bool = False) -> str:
+    """What it would take for ``what``, a number held against a budget or a floor, to come out otherwise; for ``explain``."""
+    if outcome == "pass":
+        return f"{what}: passes with {show(low - threshold if floor else threshold - high)} to spare."
+    side = f"would have to lie at or {'above' if floor else 'below'} {show(threshold)}."
+    return f"{what}: {show(low)} {side}" if low == high else f"{what}: the whole interval, now {show(low)} to {show(high)}, {side}"

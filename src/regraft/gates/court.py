@@ -103,7 +103,7 @@ class Court:
                 continue
             if against == "champion" and "champion" not in self.paired.preds:
                 yield self._no_champion(gate)
-            elif gate.forgetting is None and (undefined := self._undefined(gate.metric, (self.candidate, *([against] if against else [])))):
+            elif undefined := self._undefined(gate.metric, (self.candidate, *([against] if against else []))):
                 yield Finding.in_words(_name(gate), self.n, "inconclusive", f"{undefined}.", against=against, metric=gate.metric)
             elif gate.slices:
                 yield self._slices(position, gate, gate.slices)

@@ -121,14 +121,6 @@ def named(asked: Forgetting) -> str:
     return f"the general text in {asked.text}" if asked.text else "general technical English (the docstrings of Python's standard library)"
 
 
-def change(outcome: str, low: float, high: float, budget: float) -> str:
-    """What it would take for a finding with a number to come out otherwise."""
-    if outcome == "pass":
-        return f"forgetting: within the budget with {words.number(budget - high)} nats to spare."
-    interval = f"{words.number(low)} to {words.number(high)}"
-    return f"forgetting: the whole interval, now {interval}, would have to lie at or below {words.number(budget)} nats."
-
-
 def measured(case: Case) -> dict[str, Any]:
     """For ``measurements.json``: every stage's loss and how it differs from the base model as it came; nothing without the gate."""
     gate = next((gate for gate in case.policy.gates if gate.forgetting is not None), None)

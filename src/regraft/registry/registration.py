@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.tracking import MlflowClient
 
+EXAMPLES = 2
+"""Test rows that a registered model carries as its input example."""
 FREED = "regraft.freed"
 """Tag of a version whose weights :mod:`regraft.gc` deleted, with the time."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regraft.doubts import DOUBT, SUSPECTS
+from regraft.evidence.doubts import DOUBT, SUSPECTS
 from regraft.gates import suspects
 from regraft.gates.court import Court
 

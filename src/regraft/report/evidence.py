@@ -24,8 +24,8 @@ import numpy as np
 
 from regraft import files, prediction
 from regraft.decide import read_case
-from regraft.doubts import SUSPECTS
 from regraft.errors import EnvironmentFault
+from regraft.evidence.doubts import SUSPECTS
 from regraft.gates.policy import Case
 from regraft.gates.transfer import Effect
 from regraft.registry.store import Entry, FileJournal

@@ -1,4 +1,8 @@
-"""The files a decision was taken on: what decision.json vouches for, by sha256."""
+"""The files that single gates ask for, each kept with a decision on them and read from there.
+
+Every module has ``keep(artifacts, evidence, gates, ...)``, which copies what ``gates`` need from the outputs of a pipeline's
+steps and returns what decision.json says of it (nothing where no gate asks), and ``read``, which finds the same again.
+"""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ CALIBRATION, COST = "calibration.json", "cost.json"
 FILES = (CALIBRATION, COST)
 
 
-def keep(evidence: Path, gates: Sequence[GateOptions], scores_out: Path, cost: Path | None) -> dict[str, str]:
+def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], cost: Path | None) -> dict[str, str]:
     """Copy what is asked for into the evidence; ``{file: sha256}``."""
-    found = {}
-    said = files.read_json(scores_out / CALIBRATION) if (scores_out / CALIBRATION).is_file() else {}
+    found, source = {}, artifacts / "scores" / "out" / CALIBRATION
+    said = files.read_json(source) if source.is_file() else {}
     if said and (any(gate.calibration for gate in gates) or any("abstain" in (of_model or {}) for of_model in said.values())):
         found[CALIBRATION] = said
     if cost and any(gate.cost for gate in gates):

@@ -27,7 +27,7 @@ def file_name(model: str, number: int) -> str:
     return f"{model}.{number}.parquet"
 
 
-def keep(seeds_out: Path | None, evidence: Path, gates: Sequence[GateOptions], rows: str) -> dict[str, list[str]] | None:
+def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: str) -> Hashes | None:
     """Copy what the step ``seeds`` left into the evidence, if a gate asks for seeds; the hashes of the files.
 
     ``rows``: digest of the test rows that are decided on. EnvironmentFault when the predictions are not there, are
@@ -37,28 +37,28 @@ def keep(seeds_out: Path | None, evidence: Path, gates: Sequence[GateOptions], r
     count = seeds_of(gates)
     if count is None:
         return None
-    said = seeds_out / "digests.json" if seeds_out else None
-    if seeds_out is None or said is None or not said.is_file():
-        fix = f"regraft run {seeds_out.parents[1].name}" if seeds_out else None
-        raise EnvironmentFault(f"a gate asks for {count} seeds and {seeds_out or 'the step seeds'} holds no predictions", fix=fix)
+    said = (out := _out(artifacts)) / "digests.json"
+    if not said.is_file():
+        message = f"a gate asks for {count} seeds and {out} holds no predictions"
+        raise EnvironmentFault(message, fix=f"regraft run {artifacts.name}")
     if (found := files.read_json(said)) != {"rows": rows, "seeds": count}:
         raise EnvironmentFault(f"{said} is about {found['seeds']} seeds and rows {found['rows'][:12]}, not {count} and {rows[:12]}")
     hashes: dict[str, list[str]] = {model: [] for model in SEEDED}
     for model in SEEDED:
         for number in range(2, count + 1):
             target = evidence / FOLDER / file_name(model, number)
-            files.write_bytes(target, (seeds_out / target.name).read_bytes())
+            files.write_bytes(target, (out / target.name).read_bytes())
             hashes[model].append(files.sha256_file(target))
     return hashes
 
 
-def of_step(seeds_out: Path | None, gates: Sequence[GateOptions]) -> dict[str, tuple[Predictions, ...]] | None:
+def of_step(artifacts: Path, gates: Sequence[GateOptions]) -> dict[str, tuple[Predictions, ...]] | None:
     """The predictions as the step ``seeds`` left them; None where no gate asks for seeds."""
     count = seeds_of(gates)
-    if count is None or seeds_out is None:
+    if count is None:
         return None
     numbers = range(2, count + 1)
-    return {model: tuple(predictions.read(seeds_out / file_name(model, n)).for_gates() for n in numbers) for model in SEEDED}
+    return {model: tuple(predictions.read(_out(artifacts) / file_name(model, n)).for_gates() for n in numbers) for model in SEEDED}
 
 
 def read(evidence: Path, hashes: Hashes | None) -> dict[str, tuple[Predictions, ...]] | None:
@@ -70,3 +70,7 @@ def read(evidence: Path, hashes: Hashes | None) -> dict[str, tuple[Predictions, 
         paths = [evidence / FOLDER / file_name(model, number) for number in range(2, len(listed) + 2)]
         found[model] = tuple(predictions.read(unchanged(path, sha)).for_gates() for path, sha in zip(paths, listed, strict=True))
     return found
+
+
+def _out(artifacts: Path) -> Path:
+    return artifacts / "seeds" / "out"

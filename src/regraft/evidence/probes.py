@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 from regraft import files
 from regraft.config import PROBED, GateOptions
 from regraft.errors import EnvironmentFault
+from regraft.evidence import unchanged
 from regraft.gates.probes import MODELS, Answers, Probes
 from regraft.probes.variants import Variant
 
-NAME = "probes.parquet"
+FILE = "probes.parquet"
 
 
 def write(path: Path, variants: Sequence[Variant], answers: Mapping[str, Answers]) -> None:
@@ -43,7 +44,7 @@ def write(path: Path, variants: Sequence[Variant], answers: Mapping[str, Answers
     files.write_bytes(path, buffer.getvalue())
 
 
-def read(path: Path) -> Probes:
+def load(path: Path) -> Probes:
     """Read a file of :func:`write`. EnvironmentFault when it is not one, or its bytes changed on disk."""
     try:
         table = pq.read_table(io.BytesIO(path.read_bytes()), page_checksum_verification=True)
@@ -54,13 +55,19 @@ def read(path: Path) -> Probes:
         raise EnvironmentFault(f"{path} does not hold probes that can be read: {fault}") from fault
 
 
-def keep(probes_out: Path | None, evidence: Path, gates: Sequence[GateOptions]) -> Probes | None:
-    """Copy what the step ``probes`` found into the evidence, where a gate asks for it."""
+def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> str | None:
+    """Copy what the step ``probes`` found into the evidence, where a gate asks for it; its sha256."""
     if not any(gate.question in PROBED for gate in gates):
         return None
-    source = probes_out / NAME if probes_out else None
-    if source is None or not source.is_file():
-        fix = f"regraft run {probes_out.parents[1].name}" if probes_out else None
-        raise EnvironmentFault(f"{source or NAME} is not there: a gate needs what the step 'probes' leaves", fix=fix)
-    files.write_bytes(evidence / NAME, source.read_bytes())
-    return read(evidence / NAME)
+    source = artifacts / "probes" / "out" / FILE
+    if not source.is_file():
+        message = f"{source} is not there: a gate needs what the step 'probes' leaves"
+        raise EnvironmentFault(message, fix=f"regraft run {artifacts.name}")
+    load(source)  # what cannot be read is decided on by nobody
+    files.write_bytes(evidence / FILE, source.read_bytes())
+    return files.sha256_file(evidence / FILE)
+
+
+def read(evidence: Path, sha: str | None) -> Probes | None:
+    """What :func:`keep` copied. EnvironmentFault where it is not the file that was kept."""
+    return load(unchanged(evidence / FILE, sha)) if sha else None
