@@ -24,7 +24,7 @@ class CorpusConfig(StepConfig):
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options = context.options
-        return cls(corpus=options.data.corpus, text_column=options.task.text, split=options.split, seed=options.seed)
+        return cls(corpus=options.data.corpus, text_column=options.corpus_column, split=options.split, seed=options.seed)
 
 
 def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -64,6 +65,23 @@ def test_hub_data_stands_in_dvc_yaml_as_a_file_that_never_changes(tiny):
     assert out_of_step(tiny) == []
     pipeline(tiny, "far")
     assert tiny.root / PINNED not in generated(tiny)
+
+
+def test_a_corpus_may_call_its_text_otherwise_than_the_labelled_rows(tiny, cli):
+    (tiny.root / "data" / "words.csv").write_text("nr,body\n1,some words about the domain\n2,and some more of these\n")
+    files.write_text(tiny.root / "data" / "lines.jsonl", '{"body": "a document with another name for its text"}\n')
+    pipeline(tiny, "tiny", corpus=["data/words.csv", "data/lines.jsonl"])
+    refused = cli("run", "tiny")
+    assert refused.code == 3, refused.err
+    assert "data/words.csv" in refused.err, refused.err
+    assert "that of a corpus in `data.corpus_text`" in refused.err
+    pipeline(tiny, "tiny", corpus=["data/words.csv", "data/lines.jsonl"], corpus_text="body")
+    write_generated(tiny)
+    dvc.ensure_repository(tiny)
+    for name in ("contract", "corpus"):
+        dvc.ask(tiny, "repro", "-q", "--single-item", f"{name}@tiny")
+    made = pq.read_table(tiny.artifacts("tiny", "corpus") / "out" / "documents.parquet")["text"].to_pylist()
+    assert {"a document with another name for its text", "and some more of these", "some words about the domain"} <= set(made)
 
 
 @pytest.mark.parametrize(("data", "names"), [

@@ -146,6 +146,8 @@ def test_an_unknown_pipeline_is_named_with_its_neighbour(workspace):
         ("pretrain.learning_rate=5e-4", lambda options: options.pretrain.learning_rate == 5e-4),
         ("pretrain.dropout=true", lambda options: options.pretrain.dropout is True),
         ("task.text=body = text", lambda options: options.task.text == "body = text"),
+        ("task.text=body", lambda options: options.corpus_column == "body"),
+        ("data.corpus_text=body", lambda options: (options.corpus_column, options.task.text) == ("body", "text")),
         ("gates.1.at_least=0.25", lambda options: options.gates[1].at_least == 0.25),
         ("gates=[{beats: tfidf}]", lambda options: [gate.beats for gate in options.gates] == ["tfidf"]),
         ("split={test: 0.5}", lambda options: options.split.test == 0.5),

@@ -49,7 +49,9 @@ class DataOptions(Strict):
 
     corpus: Paths
     """Domain text: a file or folder, `hub:<owner>/<name>@<revision>`, or a list of these. .txt, .csv, .tsv or .jsonl, each also
-    as .gz, and .parquet; tables have a text column named as in `task.text`."""
+    as .gz, and .parquet."""
+    corpus_text: str | None = Field(None, min_length=1)
+    """Column of the corpus that holds the text, where it is a table; by default that of the labelled rows, `task.text`."""
     labelled: Paths
     """Labelled rows: a file or folder, `hub:<owner>/<name>@<revision>`, or a list of these. .csv, .tsv or .jsonl, each also as
     .gz, and .parquet, with the columns that `task` names."""
@@ -229,6 +231,11 @@ class PipelineOptions(Strict):
         return gates
 
     @property
+    def corpus_column(self) -> str:
+        """Column of the corpus that holds the text."""
+        return self.data.corpus_text or self.task.text
+
+    @property
     def forgetting(self) -> Forgetting | None:
         """What the gate `forgetting` asks, where there is one."""
         return next((gate.forgetting for gate in self.gates if gate.forgetting is not None), None)
@@ -276,7 +283,7 @@ class PipelineContext:
     def general_text(self) -> GeneralText:
         """What the gate `forgetting` measures on."""
         asked = self.options.forgetting
-        return GeneralText(text=asked.text if asked else None, digest=self.general_digest, column=self.options.task.text)
+        return GeneralText(text=asked.text if asked else None, digest=self.general_digest, column=self.options.corpus_column)
 
 
 class StepConfig(Strict):
