@@ -76,6 +76,7 @@ def test_a_corpus_may_call_its_text_otherwise_than_the_labelled_rows(tiny, cli):
     assert "data/words.csv" in refused.err, refused.err
     assert "that of a corpus in `data.corpus_text`" in refused.err
     pipeline(tiny, "tiny", corpus=["data/words.csv", "data/lines.jsonl"], corpus_text="body")
+    write_resolved(tiny, "tiny")
     write_generated(tiny)
     dvc.ensure_repository(tiny)
     for name in ("contract", "corpus"):
