@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,17 @@ class Recorder:
         self._handle = None
 
 
+def clock(seconds: float) -> str:
+    """0:01:59."""
+    return str(timedelta(seconds=max(0, round(seconds))))
+
+
+def pace(speed: float, unit: str, tokens: float | None) -> str:
+    """``speed`` in units a second, for people: of what reads tokens, those."""
+    shown = speed * (tokens or 1)
+    return f"{shown:,.{0 if shown >= 10 else 1}f} {'tokens' if tokens else unit}/s"
+
+
 @dataclass
 class StepSeen:
     """One step of a watched run."""
@@ -63,6 +75,8 @@ class StepSeen:
     done: int = 0
     total: int = 0
     unit: str = ""
+    tokens: float | None = None
+    """Of one unit, on average, where it reads any."""
     points: list[tuple[float, int]] = field(default_factory=list)
     """(time, done) of the last :data:`WINDOW` seconds."""
 
@@ -83,6 +97,7 @@ class StepSeen:
     def advance(self, event: Event, at: float) -> None:
         """Take in that the step has come further, or goes on from a checkpoint."""
         self.done, self.total, self.unit = int(event["done"]), int(event["total"]), event.get("unit", self.unit)
+        self.tokens = event.get("tokens", self.tokens)
         self.points = [point for point in self.points if point[0] > at - WINDOW] + [(at, self.done)]
 
 

@@ -5,10 +5,10 @@ whatever else it and its descendants say goes to ``.regraft/logs/<run>.log``. Ev
 watch from elsewhere (:mod:`regraft.events`). They are, all with ``event``:
 
 ========================  ==================================================================================
-``run_started``           run, log
+``run_started``           run, log, steps: their names in order
 ``waiting``               pid of the process that holds the pipeline
 ``step_started``          step
-``progress``              step, done, total, unit, metrics{name: float}
+``progress``              step, done, total, unit, metrics{name: float}, [tokens: of one unit]
 ``step_finished``         step, state (computed | cached | failed), seconds, from_run (cached: who computed it)
 ``warning``               message
 ``verdict``               outcome (pass | fail | inconclusive), sentence, findings[{gate, outcome, sentence}]
@@ -37,6 +37,7 @@ from regraft import dvc, files, supervise
 from regraft.errors import Conflict, EnvironmentFault, RegraftError
 from regraft.events import Recorder, events_file
 from regraft.mend import mend
+from regraft.resolve import read_resolved
 from regraft.running import STOP
 from regraft.workspace import Workspace
 
@@ -159,7 +160,8 @@ def launch(workspace: Workspace, pipeline: str, *, allow_inexact: bool = False, 
             last.setdefault(event["event"], event)  # of two errors the first is the cause
             (record if event["event"] in ("result", "error") else tell)(event)
 
-    tell({"event": "run_started", "run": run, "log": workspace.relative(log)})
+    steps = [step.name for step in workspace.steps_in(read_resolved(workspace, pipeline))]
+    tell({"event": "run_started", "run": run, "log": workspace.relative(log), "steps": steps})
     with contextlib.closing(record), _forwarding_signals() as received, log.open("ab") as out:
         flow = supervise.spawn([sys.executable, "-m", "flows"], cwd=workspace.root, env=env, log=out)
         code = flow.finish(on_line)

@@ -75,10 +75,14 @@ def emit(event: str, **values: Any) -> None:
         sys.stdout.flush()
 
 
-def progress(done: int, total: int, unit: str, metrics: Mapping[str, float] | None = None) -> None:
-    """``done`` of ``total`` units; ``metrics`` become points of the live curves at x = ``done``."""
+def progress(done: int, total: int, unit: str, metrics: Mapping[str, float] | None = None, tokens: float | None = None) -> None:
+    """``done`` of ``total`` units; ``metrics`` become points of the live curves at x = ``done``.
+
+    ``tokens`` of one unit, on average: people are shown a speed in tokens then.
+    """
     context = current()
-    emit("progress", done=context.part * total + done, total=context.parts * total, unit=unit, metrics=dict(metrics or {}))
+    of = {"tokens": tokens} if tokens else {}
+    emit("progress", done=context.part * total + done, total=context.parts * total, unit=unit, metrics=dict(metrics or {}), **of)
 
 
 def watched(items: Iterable[T], unit: str, total: int = 0, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:

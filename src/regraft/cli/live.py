@@ -9,12 +9,25 @@ from types import TracebackType
 from typing import Any
 
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
 
 from regraft.cli.console import err, out
 from regraft.errors import ApprovalPending
+from regraft.events import clock, pace
 
 COLOUR = {"pass": "green", "fail": "red", "inconclusive": "yellow", "info": "dim"}
+
+
+class _Clock(ProgressColumn):
+    """The time left where the end is in sight, else the time taken."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        if task.total and task.time_remaining is not None:
+            return Text(f"{clock(task.time_remaining)} left")
+        return Text(clock(task.elapsed or 0))
 
 
 class Live:
@@ -22,11 +35,13 @@ class Live:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
+        self._order: list[str] = []
         self._progress = Progress(
             TextColumn("  {task.description:<14}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %  {task.fields[speed]}"),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[said]}"),
+            _Clock(),
+            TextColumn("[dim]{task.fields[place]}[/]"),
             console=out,
             transient=True,
             disable=quiet or not out.is_terminal,
@@ -71,6 +86,7 @@ class Live:
             self._progress.console.print(markup)
 
     def _on_run_started(self, event: dict[str, Any]) -> None:
+        self._order = event["steps"]
         self._say(f"[bold]{escape(event['run'])}[/]")
 
     def _on_waiting(self, event: dict[str, Any]) -> None:
@@ -94,20 +110,21 @@ class Live:
 
     def _on_step_started(self, event: dict[str, Any]) -> None:
         self._drop_bar()
-        self._bar = self._progress.add_task(event["step"], total=None, speed="")
+        self._open_bar(event["step"])
 
     def _on_resume(self, event: dict[str, Any]) -> None:
         self._drop_bar()
         self._say(f"[dim]{escape(event['message'])}[/]")
         # Counted from here, so that the speed is that of this run.
-        self._bar = self._progress.add_task(event["step"], total=event["total"], completed=event["done"], speed="")
+        self._open_bar(event["step"], total=event["total"], completed=event["done"])
 
     def _on_progress(self, event: dict[str, Any]) -> None:
-        if self._bar is None:
-            self._bar = self._progress.add_task(event["step"], total=None, speed="")
-        self._progress.update(self._bar, completed=event["done"], total=event["total"])
-        if speed := self._progress.tasks[-1].speed:
-            self._progress.update(self._bar, speed=f"{speed:,.{0 if speed >= 10 else 1}f} {event['unit']}/s")
+        bar = self._open_bar(event["step"]) if self._bar is None else self._bar
+        self._progress.update(bar, completed=event["done"], total=event["total"])
+        task = self._progress.tasks[-1]
+        tokens = event.get("tokens", task.fields["tokens"])
+        said = f"  {pace(task.speed, event['unit'], tokens)}" if task.speed else ""
+        self._progress.update(bar, tokens=tokens, said=f"{task.percentage:3.0f} %{said}")
 
     def _on_step_finished(self, event: dict[str, Any]) -> None:
         self._drop_bar()
@@ -119,6 +136,11 @@ class Live:
             self._say(f"{name}{event['seconds']:6.1f} s")
         else:
             self._say(f"{name}[red]did not finish[/]")
+
+    def _open_bar(self, step: str, *, total: float | None = None, completed: int = 0) -> TaskID:
+        place = f"step {self._order.index(step) + 1} of {len(self._order)}" if step in self._order else ""
+        self._bar = self._progress.add_task(step, total=total, completed=completed, said="", tokens=None, place=place)
+        return self._bar
 
     def _drop_bar(self) -> None:
         if self._bar is not None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -18,7 +17,7 @@ from rich.text import Text
 
 from regraft.cli.console import out
 from regraft.cli.live import COLOUR
-from regraft.events import RunSeen, StepSeen, Watch
+from regraft.events import RunSeen, StepSeen, Watch, clock, pace
 from regraft.resolve import read_resolved
 from regraft.workspace import Workspace
 
@@ -59,7 +58,7 @@ def _pipeline(name: str, seen: RunSeen | None, order: Sequence[str], now: float)
     if seen is None:
         yield Text.from_markup(f"[bold]{name}[/]  [dim]no run has been seen here[/]")
         return
-    state, took = seen.state, _clock((seen.ended or now) - seen.started)
+    state, took = seen.state, clock((seen.ended or now) - seen.started)
     said = f"[{STATE[state]}]{state}[/], {took}" if state in ("running", "done") else f"[{STATE[state]}]{state}[/]"
     yield Text.from_markup(f"[bold]{escape(seen.run)}[/]  {said}")
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
@@ -91,24 +90,19 @@ def _cells(step: StepSeen | None, run: str, now: float) -> tuple[RenderableType,
     if run != "running":
         return ("[yellow]stopped[/]", "", "", "", "")
     if not step.total:
-        return (f"[bold]{_clock(now - step.since)}[/]", "", "", "", "")
+        return (f"[bold]{clock(now - step.since)}[/]", "", "", "", "")
     left = step.left(now)
     return (
-        f"[bold]{_clock(now - step.since)}[/]",
+        f"[bold]{clock(now - step.since)}[/]",
         ProgressBar(total=step.total, completed=step.done, width=24),
         f"{100 * step.done / step.total:.0f} %",
         _speed(step),
-        _clock(left) if left is not None else "",
+        clock(left) if left is not None else "",
     )
 
 
 def _speed(step: StepSeen) -> str:
-    return f"{step.speed:,.{0 if step.speed >= 10 else 1}f} {step.unit}/s" if step.speed else ""
-
-
-def _clock(seconds: float) -> str:
-    """0:01:59."""
-    return str(timedelta(seconds=max(0, round(seconds))))
+    return pace(step.speed, step.unit, step.tokens) if step.speed else ""
 
 
 def _tell(watches: dict[str, Watch]) -> None:

@@ -71,7 +71,7 @@ def header_problems(
             yield Problem(
                 message=f"no column {name!r}{guess} Columns: {', '.join(map(repr, header)) or 'none'}",
                 file=file, row=row, column=name, rule="header.required",
-                fix=f"rename a column to {name!r}, or name yours in the pipeline file: under `task`, that of a corpus in `data.corpus_text`",
+                fix=f"rename a column to {name!r}, or name yours in the pipeline file: in `task`, that of a corpus in `data.corpus_text`",
             )  # fmt: skip
 
 

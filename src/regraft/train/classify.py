@@ -182,7 +182,8 @@ def phases(model: PreTrainedModel, machine: Machine, *, rows: Rows, options: Fin
         length=lambda step: max(len(rows.ids[i]) for i in rows.chosen(step)),
         largest=lambda count: loss(rows.padded(rows.longest(count))),
     )
-    return [Phase("all", rows.steps * options.epochs, lambda step: loss(rows.batch(step)), groups, batches=batches)]
+    tokens = sum(map(len, rows.ids)) / rows.steps
+    return [Phase("all", rows.steps * options.epochs, lambda step: loss(rows.batch(step)), groups, batches=batches, tokens=tokens)]
 
 
 def calibrated(folder: Path, rows: pd.DataFrame, labels: Sequence[str], precision: float | None) -> dict[str, float]:

@@ -96,14 +96,15 @@ def _measured(
 
     def phases(_: object, machine: Machine) -> list[Phase]:
         loss = MaskedLoss(model)
-        steps = math.ceil(WARMUP_TOKENS / (options.batch_size * options.sequence_length))
+        per_step = options.batch_size * options.sequence_length
+        steps = math.ceil(WARMUP_TOKENS / per_step)
 
         def after() -> dict[str, float]:
             losses[:] = [per_sequence(loss, corpus, machine, sequences)]
             return {"loss": float(losses[0][1].sum() / max(1, losses[0][0].sum()))}
 
         head = Group(head_parameters(model), options.head_learning_rate, "pretrain.head_learning_rate")
-        return [Phase("head", steps, lambda step: loss(*corpus.batch(step)), [head], dropout=False, after=after)]
+        return [Phase("head", steps, lambda step: loss(*corpus.batch(step)), [head], dropout=False, after=after, tokens=per_step)]
 
     context = current()
     apart = replace(context, checkpoints=context.checkpoints / name if context.checkpoints else None)

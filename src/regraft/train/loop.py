@@ -64,6 +64,8 @@ class Phase:
     batches: trouble.Batches | None = None
     """What a person is told of a batch that cannot be trained on."""
     watch: Watch | None = None
+    tokens: float | None = None
+    """Read in one step, on average."""
 
 
 @dataclass
@@ -113,7 +115,7 @@ class Training:
             before += phase.steps
             measured = phase.after()
             self.notes |= measured
-            progress(before, self.total, "steps", {f"{self.name}/{key}": value for key, value in measured.items()})
+            progress(before, self.total, "steps", {f"{self.name}/{key}": value for key, value in measured.items()}, phase.tokens)
         return self.notes
 
     def optimizer(self, phase: Phase) -> torch.optim.AdamW:
@@ -146,7 +148,7 @@ class Training:
                 if not (math.isfinite(value) and math.isfinite(norm)):
                     kept = trouble.finite(self.model) and self._save(phase, optimizer, before + step)
                     raise trouble.diverged(self, phase, step, before + step, value, kept)
-                self._tell(before + step + 1, {f"{self.name}/loss": value, f"{self.name}/rate": factor})
+                self._tell(before + step + 1, {f"{self.name}/loss": value, f"{self.name}/rate": factor}, phase.tokens)
                 continue
             raise trouble.out_of_memory(self, phase, step, optimizer, refused)  # out of `except`: its frames held tensors
         self._stop_or_save(phase, optimizer, before + phase.steps)
@@ -179,11 +181,11 @@ class Training:
             optimizer.zero_grad(set_to_none=True)
         return value, norm
 
-    def _tell(self, done: int, metrics: dict[str, float]) -> None:
+    def _tell(self, done: int, metrics: dict[str, float], tokens: float | None) -> None:
         now = time.monotonic()
         if done == self.total or now - self._told >= REPORT_SECONDS:
             self._told = now
-            progress(done, self.total, "steps", metrics)
+            progress(done, self.total, "steps", metrics, tokens)
 
     def _stop_or_save(self, phase: Phase, optimizer: torch.optim.AdamW, done: int) -> None:
         stopping = STOP.is_set()

@@ -200,6 +200,8 @@ def phases(
     everything = list(model.parameters())
     head = [p for p in everything if id(p) not in body]
 
+    per_step = options.batch_size * options.sequence_length
+
     def measure(name: str) -> dict[str, float]:
         value = heldout_loss(loss, corpus, machine)
         return {} if value is None else {name: value}
@@ -221,6 +223,7 @@ def phases(
             dropout=False,
             after=partial(measure, "heldout_loss_before"),
             batches=batches(0),
+            tokens=per_step,
         ),
         Phase(
             "all",
@@ -230,6 +233,7 @@ def phases(
             dropout=options.dropout,
             after=partial(measure, "heldout_loss"),
             batches=batches(warmup),
+            tokens=per_step,
             watch=budget.watch(loss, corpus, machine, warmup, steps) if budget else None,
         ),
     ]

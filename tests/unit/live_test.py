@@ -1,0 +1,56 @@
+"""What a terminal shows of a run at work."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from regraft.cli import live
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Console:
+    """A terminal whose clock stands still until a test moves ``screen.now``."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, get_time=lambda: console.now)
+    console.now = 100.0
+    monkeypatch.setattr(live, "out", console)
+    return console
+
+
+def drawn(shown: live.Live) -> str:
+    """The newest drawing of the bar, without colours."""
+    console = Console(file=io.StringIO(), width=120)
+    console.print(shown._progress.get_renderable())
+    return console.file.getvalue().strip()
+
+
+def advance(shown: live.Live, screen: Console, **progress: object) -> str:
+    for done in (0, 10, 20):
+        shown.show({"event": "progress", "step": "pretrain", "done": done, "total": 100, "unit": "steps", "metrics": {}, **progress})
+        screen.now += 5
+    return drawn(shown)
+
+
+@pytest.mark.parametrize(("of_one", "speed"), [({"tokens": 2048.0}, "4,096 tokens/s"), ({}, "2.0 steps/s")])
+def test_a_step_at_work_has_its_speed_the_time_left_and_its_place_among_all(screen, of_one, speed):
+    with live.Live(quiet=False) as shown:
+        shown.show({"event": "run_started", "run": "demo-1", "steps": ["contract", "corpus", "pretrain"]})
+        shown.show({"event": "step_started", "step": "pretrain"})
+        screen.now += 7
+        assert drawn(shown).split()[-5:] == ["0:00:07", "step", "3", "of", "3"], "no end in sight: the time taken"
+        line = advance(shown, screen, **of_one)
+        assert line.startswith("pretrain")
+        assert line.split("━")[-1].strip("╸╺ ").split() == ["20", "%", *speed.split(), "0:00:40", "left", "step", "3", "of", "3"]
+        shown.show({"event": "step_finished", "step": "pretrain", "state": "computed", "seconds": 50.0})
+        assert drawn(shown) == ""
+
+
+def test_a_part_that_counts_no_tokens_changes_no_unit(screen):
+    with live.Live(quiet=False) as shown:
+        shown.show({"event": "run_started", "run": "demo-1", "steps": ["pretrain"]})
+        shown.show({"event": "step_started", "step": "pretrain"})
+        advance(shown, screen, tokens=2048.0)
+        shown.show({"event": "progress", "step": "pretrain", "done": 30, "total": 100, "unit": "steps", "metrics": {}})
+        assert "tokens/s" in drawn(shown)
