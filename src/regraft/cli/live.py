@@ -26,8 +26,8 @@ class _Clock(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         if task.total and task.time_remaining is not None:
-            return Text(f"{clock(task.time_remaining)} left")
-        return Text(clock(task.elapsed or 0))
+            return Text(f" {clock(task.time_remaining)} left")
+        return Text(f" {clock(task.elapsed or 0)}")
 
 
 class Live:
@@ -41,7 +41,7 @@ class Live:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[said]}"),
             _Clock(),
-            TextColumn("[dim]{task.fields[place]}[/]"),
+            TextColumn("[dim] {task.fields[place]}[/]"),
             console=out,
             transient=True,
             disable=quiet or not out.is_terminal,
@@ -80,6 +80,8 @@ class Live:
         if report := result.get("report"):  # absent in results of a version that wrote none
             self._say(f"report: {escape(report)}")
         self._say(f"champion: version {champion['version']} [dim]({champion['digest'][:12]})[/]" if champion else "champion: none")
+        if outcome != "pass" and not standing:
+            self._say(f"next: regraft explain {result['pipeline']}")
 
     def _say(self, markup: str) -> None:
         if not self._quiet:
