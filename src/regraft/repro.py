@@ -24,7 +24,6 @@ from regraft.resolve import read_resolved
 from regraft.running import STOP
 from regraft.workspace import Workspace
 
-BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 PAUSES = (0.5, 1.0) + (2.0,) * 30
 """Seconds between attempts while another DVC holds its lock; each comes after the 3 s that DVC itself waits."""
 _STATUS = re.compile(r"exited with (-?\d+)$")
@@ -147,7 +146,7 @@ class _Heard:
         sys.stderr.write(text + "\n")
         if text.startswith("ERROR: "):
             self.last = text.removeprefix("ERROR: ")
-            self.busy = self.busy or any(sign in text for sign in BUSY)
+            self.busy = self.busy or any(sign in text for sign in dvc.BUSY)
             if found := _STATUS.search(text):
                 self.status = int(found[1])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -128,3 +129,16 @@ def test_nothing_below_out_names_the_folder_the_machine_or_the_run(trained):
             chance = path.suffix not in (".json", ".jsonl") or path.name.startswith(("tokenizer", "vocab"))
             found = [word for word in words if word in data and not (chance and len(word) < 6)]
             assert not found, path
+
+
+def test_while_dvc_is_at_work_the_reading_verbs_say_who_to_watch(workspace):
+    held = {"pid": os.getpid(), "cmd": "dvc repro"}
+    path = str(workspace.artifacts("tiny", "pretrain") / "out")
+    files.write_json(workspace.root / ".dvc" / "tmp" / "rwlock", {"write": {path: held}, "read": {}})
+    for verb, code in (("plan", 7), ("status", 0)):
+        argv = [sys.executable, "-m", "regraft", verb, "tiny"]
+        done = subprocess.run(argv, cwd=workspace.root, env={**os.environ, "COLUMNS": "200"}, capture_output=True, text=True)
+        said = done.stdout + done.stderr
+        assert done.returncode == code, said
+        assert "a run is at work here, and DVC says nothing of the steps meanwhile\n" in said
+        assert "next: regraft status --watch\n" in said

@@ -163,6 +163,8 @@ def _show(name: str, entry: dict[str, Any]) -> None:
     if entry.get("error"):
         message = entry["error"].replace("\n", "\n  ")
         say(f"  [red]{escape(message)}[/]")
+        if entry["fix"]:
+            say(f"  next: {escape(entry['fix'])}")
     for step in entry["steps"]:
         say(f"  {step['name']:<14}{MARK[step['state']]}  [dim]{escape('; '.join(step['why']))}[/]")
 
