@@ -159,8 +159,9 @@ def judge(court: Court, gate: GateOptions) -> Finding:
 
 def _budgets(found: Calibrated, max_ece: float | None, max_brier: float | None) -> Iterator[tuple[Held, str]]:
     n, bins = found.sure.n, found.sure.count
+    over = f"{bins} bins of equally many rows" if bins > 1 else "1 bin of all rows"
     if max_ece:
-        said = f"probabilities are off by {words.number(found.ece.value)} (ECE over {bins} bins of equally many rows, "
+        said = f"probabilities are off by {words.number(found.ece.value)} (ECE over {over}, "
         yield Held("ece", found.ece, n, f"{said}{words.spread(found.ece)})", open_end=words.undecided(n, found.ece)), words.number(max_ece)
     if max_brier:
         said = f"the Brier score is {words.number(found.brier.value)} ({words.spread(found.brier)})"
