@@ -54,7 +54,9 @@ def _upgrade(workspace: Workspace) -> None:
     for item, command in zip(found.left, merges(found), strict=True):
         console.out.print(f"  [yellow]yours[/]    {escape(str(item))}\n           [dim]next:[/] {escape(command)}")
     total = len(found.written) + len(found.removed)
-    console.out.print(f"{counted(total, 'file')} brought from regraft {found.before} to {__version__}, {len(found.left)} left for you to merge")
+    console.out.print(
+        f"{counted(total, 'file')} brought from regraft {found.before} to {__version__}, {len(found.left)} left for you to merge"
+    )
     console.out.print("[dim]next:[/] regraft dvc && regraft doctor")
 
 

@@ -179,7 +179,11 @@ def templates(court: Court, gate: GateOptions) -> Finding:
     said += f" (an exact count), {END[outcome]} the {words.percent(found.threshold)} allowed"
     worst = sorted((kind for kind, rows in failed.items() if any(rows.values())), key=lambda kind: -sum(failed[kind].values()))
     told = [f"{kind} ({sum(failed[kind].values()):,} of {len(failed[kind]):,})" for kind in worst[: words.NAMED]]
-    said += f"; {', '.join(told)}" + (f" and {words.counted(len(worst) - len(told), 'more test')}" if len(worst) > len(told) else "") if told else ""
+    said += (
+        f"; {', '.join(told)}" + (f" and {words.counted(len(worst) - len(told), 'more test')}" if len(worst) > len(told) else "")
+        if told
+        else ""
+    )
     return _finding("templates", found, n, outcome, f"{said}.")
 
 

@@ -33,7 +33,7 @@ def number(value: float) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """"1 row", "1,200 rows"."""
+    """ "1 row", "1,200 rows"."""
     return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
