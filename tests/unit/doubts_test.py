@@ -352,7 +352,11 @@ def test_a_decision_on_clean_rows_is_rebuilt_from_its_evidence_alone(decided, tm
     evidence = shutil.copytree(decided, tmp_path / "elsewhere")
     kept = files.read_json(evidence / "decision.json")["doubts"]
     assert kept == {name: files.sha256_file(evidence / name) for name in doubts.FILES}
-    assert explain.story(evidence).measurements["overlap"]["clean"] == 210, "verdict and measurements are rebuilt byte for byte"
+    story = explain.story(evidence)
+    assert story.measurements["overlap"]["clean"] == 210, "verdict and measurements are rebuilt byte for byte"
+    told = "\n".join(explain.lines(story))
+    assert "Row by row, metrics, slices and power are those of all 240 test rows, of which 210 are clean." in told
+    assert "accuracy against the floor of 0.800 on the clean rows: " in told
     lines = (evidence / "negative_flips.csv").read_text().splitlines()
     assert lines[0] == "id,label,champion,candidate,suspect,suggested"
     assert lines[4:6] == ["r003,cat,cat,dog,yes,emu", "r004,dog,dog,emu,yes,cat"]
