@@ -27,13 +27,17 @@ class ContractConfig(StepConfig):
     dev: float
     max_quarantined: float = Field(0.1, ge=0, le=1)
     """A larger share of quarantined rows rejects the whole: then an export is broken, not a row."""
+    expected: tuple[str, ...] | None = Field(None, exclude_if=lambda labels: labels is None)
+    """Labels that tests of the gate `templates` expect. Left out where none does."""
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options, split = context.options, context.options.data.split
         contract = Contract.model_validate(context.contract).for_task(options.task).with_split(split)
         shares = {"test": options.split.test, "dev": options.split.dev}
-        return cls(labelled=options.data.labelled, contract=contract, task=options.task, split=split, seed=options.seed, **shares)
+        expected = tuple(sorted({test["label"] for test in context.probes.get("templates", ()) if "label" in test})) or None
+        named = {"labelled": options.data.labelled, "contract": contract, "task": options.task, "split": split, "expected": expected}
+        return cls(**named, seed=options.seed, **shares)
 
 
 def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
@@ -45,6 +49,7 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     from regraft.data.reading import read_rows
     from regraft.data.report import data_docs
     from regraft.data.sources import Source, reject
+    from regraft.probes.labels import require_labels
 
     contract, task, listed = config.contract, config.task, evidence(out) / "quarantine.csv"
     required = [column.name for column in contract.columns if column.required]
@@ -58,11 +63,12 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         deal = labelled.Deal(config.seed, config.test, config.dev, config.split)
         if faults := labelled.whole_problems(judged, contract, task, deal, config.max_quarantined):
             reject(f"data.labelled ({source.all_shown}) breaks the contract {contract.id!r}", faults + told.first, listed, told.more)
+        labels = judged.counts(task.label)
+        require_labels(config.expected or (), labels)
 
         quarantine.write_texts(out / "texts.parquet", judged, task, config.split)
         quarantine.write_accepted(out / "rows.parquet", judged, task)
         waiting.rename(out / "quarantine.parquet")
-        labels = judged.counts(task.label)
         quarantine.write_counts(out / "counts.json", judged, told, labels)
         files.write_json(out / "labels.json", sorted(labels))
     return {"read": judged.read, "accepted": judged.kept, "quarantined": judged.quarantined, "labels": len(labels)}

@@ -39,10 +39,11 @@ def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     from regraft.evidence import probes
     from regraft.probes import variants
     from regraft.probes.asking import ask
+    from regraft.probes.labels import require_labels
     from regraft.score import predictions
     from regraft.score.folder import HeldOut
 
-    variants.require_labels(config.templates, files.read_json(inputs["labels"]))
+    require_labels((test.label for test in config.templates if test.label), files.read_json(inputs["labels"]))
     rows = HeldOut.read(inputs["rows"])
     made = [
         *variants.invariances(rows.ids, rows.texts, config.tests, config.sentence, config.seed),

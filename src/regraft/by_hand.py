@@ -115,7 +115,7 @@ def waived(tracker: Tracker, what: Asked, gates: Sequence[str], reason: str, unt
 
 
 def _open(verdict: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [finding for finding in verdict["findings"] if finding["outcome"] in waivers.UNSETTLED]
+    return [finding for finding in waivers.told_apart(verdict) if finding["outcome"] in waivers.UNSETTLED]
 
 
 def _verdict(evidence: Path, run: TrackedRun) -> dict[str, Any]:

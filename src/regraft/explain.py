@@ -116,11 +116,16 @@ def lines(story: Story) -> Iterator[str]:
     yield ""
     for finding in verdict["findings"]:
         yield f"{finding['outcome']:<13}{finding['sentence']}"
+    clean = (story.measurements or {}).get("overlap", {}).get("clean", rows["n"])
+    if clean < rows["n"]:
+        yield ""
+        yield f"Row by row, metrics, slices and power are those of all {rows['n']:,} test rows, of which {clean:,} {_are(clean)} clean."
     if story.flips:
         yield ""
         yield "Row by row:"
     for flips in story.flips:
-        turned = f"{flips.gained:,} rows wrong there are right here, {flips.lost:,} right there are wrong here"
+        turned = f"{words.counted(flips.gained, 'row')} wrong there {_are(flips.gained)} right here"
+        turned += f", {flips.lost:,} right there {_are(flips.lost)} wrong here"
         same = f"{flips.both_right:,} right in both, {flips.both_wrong:,} wrong in both"
         yield f"  against {words.MODELS[flips.against]}: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
     if story.measurements:
@@ -132,6 +137,10 @@ def lines(story: Story) -> Iterator[str]:
         yield f"  {change}"
     yield ""
     yield "The verdict was rebuilt from the stored predictions, byte for byte."
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _measured(found: dict[str, Any]) -> Iterator[str]:

@@ -235,7 +235,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         raise ConfigError(f"data.contract: {options.data.contract} is not there; create it or leave the key out")
     else:
         contract = default_contract(options.task)
-    probes, general = _probe_files(workspace, name, options), _general_digest(workspace, name, options)
+    probes, general = _probe_files(workspace, name, options, contract), _general_digest(workspace, name, options)
     context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract, probes, general)
     return {
         "schema": RESOLVED_SCHEMA,
@@ -248,12 +248,13 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     }
 
 
-def _probe_files(workspace: Workspace, name: str, options: PipelineOptions) -> dict[str, Any]:
+def _probe_files(workspace: Workspace, name: str, options: PipelineOptions, contract: Mapping[str, Any]) -> dict[str, Any]:
     if not any(gate.question in PROBED for gate in options.gates):
         return {}
     from regraft.probes.files import read_probe_files
 
-    return read_probe_files(workspace, name, options)
+    listed = next((column.get("valid_values") for column in contract["columns"] if column["name"] == options.task.label), None)
+    return read_probe_files(workspace, name, options, listed)
 
 
 def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) -> None:

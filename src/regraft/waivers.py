@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from regraft.config import OF_CLEAN_ROWS
 from regraft.errors import ConfigError, GateFailed, GateInconclusive
 from regraft.registry.store import Entry, champion_of, previous_of
 from regraft.registry.waiver import Waiver
@@ -66,12 +67,15 @@ def day(text: str, now: datetime, fix: str) -> str:
 
 
 def cover(verdict: Mapping[str, Any], names: Sequence[str], until: str, run: str) -> tuple[Waiver, ...]:
-    """Waivers for every finding that failed or stayed open and that one of ``names`` (GATE[:AGAINST][:METRIC]) means.
+    """Waivers for every finding that failed or stayed open and that one of ``names`` (GATE[:all|clean][:AGAINST][:METRIC]) means.
+
+    A gate on clean rows and the same gate on all rows are told apart by ``clean`` and ``all``; where no test row
+    overlaps both say the same, and both are called ``all``.
 
     :raises ConfigError: a name that no gate has, a gate that held, or one that is no requirement; a verdict that passed.
     :raises GateFailed, GateInconclusive: something else than what is waived stands in the way.
     """
-    findings: list[Finding] = list(verdict["findings"])
+    findings = told_apart(verdict)
     open_ = [finding for finding in findings if finding["outcome"] in UNSETTLED]
     if not open_:
         raise ConfigError(f"{run} passed: there is nothing to waive", fix=f"regraft promote {run}")
@@ -84,13 +88,22 @@ def cover(verdict: Mapping[str, Any], names: Sequence[str], until: str, run: str
     return tuple(_waiver(finding, until) for finding in open_)
 
 
+def told_apart(verdict: Mapping[str, Any]) -> list[Finding]:
+    """The findings of ``verdict``, each with the ``rows`` that it is about, "all" or "clean"; None for questions that have no such kinds.
+
+    verdict.json says it by the number of rows alone: fewer than there are.
+    """
+    n, findings = verdict["rows"]["n"], verdict["findings"]
+    return [{**f, "rows": ("clean" if f["n"] < n else "all") if f["gate"] in OF_CLEAN_ROWS else None} for f in findings]
+
+
 def _meant(findings: Sequence[Finding], name: str, run: str) -> list[Finding]:
     """The open findings that ``name`` means."""
     open_ = [finding for finding in findings if finding["outcome"] in UNSETTLED]
     gate, *narrower = name.split(":")
     if gate in NEVER:
         raise ConfigError(f"'{gate}' cannot be waived: {NEVER[gate]}", fix=f"regraft explain {run}")
-    found = [f for f in findings if f["gate"] == gate and set(narrower) <= {f["against"], f["metric"]}]
+    found = [f for f in findings if f["gate"] == gate and set(narrower) <= {f["rows"], f["against"], f["metric"]}]
     if not found:
         known = {n for f in findings if f["gate"] not in NEVER for n in (f["gate"], _waiver(f, "").name)}
         raise ConfigError(f"{run}: {unknown('gate', name, known)}", fix=command(run, open_))
@@ -100,15 +113,22 @@ def _meant(findings: Sequence[Finding], name: str, run: str) -> list[Finding]:
 
 
 def _waiver(finding: Finding, until: str) -> Waiver:
-    return Waiver(finding["gate"], finding["against"], finding["metric"], finding["outcome"], finding["sentence"], until)
+    return Waiver(_gate(finding), finding["against"], finding["metric"], finding["outcome"], finding["sentence"], until)
+
+
+def _gate(finding: Finding) -> str:
+    """``at_least``, on clean rows ``at_least:clean``."""
+    return f"{finding['gate']}:clean" if finding["rows"] == "clean" else str(finding["gate"])
 
 
 def command(run: str, open_: Sequence[Finding], until: str = "YYYY-MM-DD") -> str:
-    """What to type to waive the findings ``open_``; ``regraft explain`` where that cannot be."""
-    gates = [str(finding["gate"]) for finding in open_]
-    if not gates or set(gates) & set(NEVER):
+    """What to type to waive the findings ``open_`` of :func:`told_apart`; ``regraft explain`` where that cannot be."""
+    gates = {finding["gate"] for finding in open_}
+    if not gates or gates & set(NEVER):
         return f"regraft explain {run}"
-    return f'regraft promote {run} {" ".join(f"--waive {gate}" for gate in dict.fromkeys(gates))} --reason "..." --until {until}'
+    both = {gate for gate in gates if {"all", "clean"} <= {f["rows"] for f in open_ if f["gate"] == gate}}
+    names = dict.fromkeys(f"{f['gate']}:{f['rows']}" if f["gate"] in both else _gate(f) for f in open_)
+    return f'regraft promote {run} {" ".join(f"--waive {name}" for name in names)} --reason "..." --until {until}'
 
 
 def waived_of(entries: Sequence[Entry]) -> Entry | None:

@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +26,7 @@ from regraft.data import judging
 from regraft.data.contract import Contract, default_contract, load_contract
 from regraft.data.judging import judge
 from regraft.data.rows import Row
-from regraft.errors import DataRejected, RegraftError
+from regraft.errors import ConfigError, DataRejected, RegraftError
 from regraft.running import Running, running
 from tasks.contract import CONTRACT, ContractConfig
 from tasks.corpus import CORPUS, CorpusConfig
@@ -66,6 +67,20 @@ def run(folder: Path, labelled: Path, rules: dict[str, Any] | None = RULES, spli
     out = empty(folder / "contract")
     CONTRACT.run(ContractConfig.of(context(rules, split)), {"labelled": labelled}, out)
     return out
+
+
+def test_a_label_that_templates_expect_and_no_row_has_ends_the_step(tmp_path):
+    asked = replace(context(), probes={"templates": [{"name": "one", "texts": ["a"], "label": "gardn"}, {"name": "two"}]})
+    config = ContractConfig.of(asked)
+    assert config.expected == ("gardn",)
+    assert "expected" not in ContractConfig.of(context()).model_dump(), "no key, and so no other fingerprint, where nothing is expected"
+    labelled, out = hand_in(tmp_path, good()), empty(tmp_path / "contract")
+    with pytest.raises(ConfigError, match="a test expects the label 'gardn', which no labelled row has"):
+        CONTRACT.run(config, {"labelled": labelled}, out)
+    assert not any(out.iterdir())
+    known = ContractConfig.of(replace(asked, probes={"templates": [{"name": "one", "texts": ["a"], "label": LABELS[0]}]}))
+    CONTRACT.run(known, {"labelled": labelled}, out)
+    assert json.loads((out / "labels.json").read_text()) == sorted(LABELS)
 
 
 def quarantined(out: Path) -> dict[str, tuple[int, str, str]]:

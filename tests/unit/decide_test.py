@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,15 @@ def test_slices_flips_and_measurements_lie_in_the_evidence_and_are_rebuilt(score
     assert "source = s0 (60 rows): 0.917 (" in told
     assert "True differences that these rows show with 80 % power:" in told
     assert "accuracy against the champion on the slice that decides: passes with" in told
+
+
+def test_one_flipped_row_is_called_one_and_nothing_is_said_of_clean_rows_where_no_gate_asks(scores, champion, tmp_path):
+    decide("demo", GATES, 17, scores, OLD, champion, None, tmp_path / "evidence")
+    story = explain.story(tmp_path / "evidence")
+    one = replace(story.flips[0], gained=1, lost=1)
+    told = "\n".join(explain.lines(replace(story, flips=(one,))))
+    assert "1 row wrong there is right here, 1 right there is wrong here" in told
+    assert "clean" not in told
 
 
 def test_the_rows_that_got_worse_are_listed(scores, champion, tmp_path):

@@ -27,6 +27,7 @@ from regraft.gates.proportions import wilson
 from regraft.gates.verdict import Champion, Rows, rounded
 from regraft.report.document import document
 from regraft.report.page import render
+from regraft.report.words import headline
 from regraft.score import predictions
 from regraft.score.predictions import Table
 from regraft.score.suspects import Baseline, find_suspects, off_diagonal
@@ -213,6 +214,35 @@ def test_a_class_without_clean_rows_is_no_class_of_the_clean_ones():
     assert (found.outcome, found.value, found.n) == ("pass", 1.0, 160)
 
 
+ONE_LABEL = {i for i in range(N) if i % 3}
+"""Rows that were read before, so that the 80 clean ones are all cats."""
+
+
+def test_a_metric_that_the_clean_rows_leave_undefined_is_said_of_those_alone():
+    area = GateOptions(metric="roc_auc", at_least=0.5, rows="clean")
+    verdict = judge(case(set(), {1, 2}, area, doubted=overlapping(ONE_LABEL)))
+    found = verdict.findings[-1]
+    assert (found.outcome, found.value, found.n) == ("inconclusive", None, 80)
+    assert found.sentence.startswith("ROC AUC is not defined: all clean test rows have one label; of all 240 test rows 160 overlap")
+    assert found.sentence.endswith("and on all of them it is 1.000 (95 % interval 1.000 to 1.000), which would have passed.")
+    plain = judge(case(set(), {1, 2}, GateOptions(metric="mcc", at_least=0.1, rows="clean"), doubted=overlapping(ONE_LABEL))).findings[-1]
+    assert plain.value == 0.0, "the other metrics are defined on rows of one label"
+    assert headline(verdict.document(), []).startswith("No decision: what was asked is not defined on the test rows that are free of")
+
+
+def test_too_few_clean_rows_to_tell_are_counted_as_such():
+    open_ = case(set(range(120, 136)), set(), GateOptions(metric="accuracy", at_least=0.85, rows="clean"), doubted=overlapping(READ))
+    said = headline(judge(open_).document(), [])
+    assert "the 120 test rows that are free of overlap with training texts are too few to tell whether the new model is good enough" in said
+    both = replace(open_, policy=replace(open_.policy, gates=(*open_.policy.gates, GateOptions(metric="accuracy", at_least=0.93))))
+    assert "240 test rows are too few to tell" in headline(judge(both).document(), [])
+
+
+def test_one_clean_row_is_one():
+    found = judge(case(set(), set(), FLOOR, doubted=overlapping(range(N - 1)))).findings[-1]
+    assert found.sentence.startswith("only 1 of 240 test rows is clean, and fewer than 30 decide nothing")
+
+
 @pytest.mark.parametrize(
     ("doubted", "n", "says"),
     [
@@ -322,7 +352,11 @@ def test_a_decision_on_clean_rows_is_rebuilt_from_its_evidence_alone(decided, tm
     evidence = shutil.copytree(decided, tmp_path / "elsewhere")
     kept = files.read_json(evidence / "decision.json")["doubts"]
     assert kept == {name: files.sha256_file(evidence / name) for name in doubts.FILES}
-    assert explain.story(evidence).measurements["overlap"]["clean"] == 210, "verdict and measurements are rebuilt byte for byte"
+    story = explain.story(evidence)
+    assert story.measurements["overlap"]["clean"] == 210, "verdict and measurements are rebuilt byte for byte"
+    told = "\n".join(explain.lines(story))
+    assert "Row by row, metrics, slices and power are those of all 240 test rows, of which 210 are clean." in told
+    assert "accuracy against the floor of 0.800 on the clean rows: " in told
     lines = (evidence / "negative_flips.csv").read_text().splitlines()
     assert lines[0] == "id,label,champion,candidate,suspect,suggested"
     assert lines[4:6] == ["r003,cat,cat,dog,yes,emu", "r004,dog,dog,emu,yes,cat"]

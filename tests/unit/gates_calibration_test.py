@@ -14,6 +14,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 from regraft import files
 from regraft.config import GateOptions, PipelineOptions
 from regraft.gates import calibration
+from regraft.gates.bootstrap import row_counts
 from regraft.gates.court import Court
 from regraft.gates.measurements import measurements
 from regraft.gates.paired import Predictions, align
@@ -124,6 +125,31 @@ def test_ece_and_brier_score_are_those_of_the_textbook():
     assert measured.brier.value == pytest.approx(brier_score_loss(classes, p, scale_by_half=False), abs=1e-6)
     assert measured.brier.low < measured.brier.value < measured.brier.high
     assert measured.ece.low <= measured.ece.value <= measured.plain_ece
+
+
+def test_a_resample_has_the_gaps_and_the_brier_score_of_the_rows_it_drew_to_the_last_bit():
+    """Not to the bits of BLAS, which adds in an order of its own: see the test of the log loss."""
+    court, _ = heard(case(801, 2.0))
+    sure = calibration.sure(court, "base")
+    ((_, times), *_) = row_counts(court.paired, seed=1, resamples=40)
+    gaps, brier = sure.drawn(times)
+    for i, drawn in enumerate(times):
+        rows = np.repeat(np.arange(sure.n), drawn)
+        by_hand = np.bincount(sure.bins[rows], weights=(sure.right - sure.p)[rows], minlength=sure.count) / sure.n
+        assert gaps[i] == pytest.approx(by_hand, abs=1e-12)
+        assert brier[i] == pytest.approx(sure.brier[rows].mean(), abs=1e-12)
+        alone = sure.drawn(times[i : i + 1])
+        assert (gaps[i].tolist(), brier[i]) == (alone[0][0].tolist(), alone[1][0])
+
+
+def test_rows_that_are_all_equally_sure_are_one_bin():
+    n = 60
+    p = np.tile(np.array([0.6, 0.2, 0.2], dtype=np.float32), (n, 1))
+    made = case(n, 1.0, asked(max_ece=0.5))
+    same = {model: replace(said, p=p, preds=["cat"] * n) for model, said in made.predictions.items()}
+    verdict, court = hear(replace(made, predictions=same))
+    assert "(ECE over 1 bin of all rows, 95 % interval" in verdict.findings[-1].sentence
+    assert len(measurements(court.case, court)["calibration"]["bins"]) == 1
 
 
 def test_the_order_of_rows_changes_nothing():

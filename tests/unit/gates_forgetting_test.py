@@ -83,6 +83,11 @@ def test_the_table_of_outcomes(general, budget, outcome, says):
     assert found.n == (60 if general else 0)
 
 
+def test_one_sequence_is_called_one():
+    alone = GeneralLosses(np.array([1]), {stage: np.array([3.0]) for stage in ("came", "adapted", "finetune", "finetune_base")})
+    assert "1 masked token in 1 held-out sequence)" in last(case(alone)).sentence
+
+
 def test_the_base_as_candidate_is_judged_by_its_own_fine_tuning():
     general = losses(finetune=-1.0, finetune_base=0.3)
     assert last(case(general)).outcome == "pass"

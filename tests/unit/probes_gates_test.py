@@ -179,6 +179,23 @@ def test_cases_of_templates_are_counted_exactly(budget, preds, outcome, says):
     assert says in found.sentence
 
 
+def test_one_of_a_thing_is_called_one():
+    first, second = "cat", "dog"
+    gate = GateOptions(templates=Templates(file="t.yaml"))
+    one = templated(["label"], [second], [None], [first])
+    found = last(replace(case(gate), probes=replace(one, kinds=["plain"])))
+    assert "gets 1 of 1 case of the templates wrong" in found.sentence
+    four = templated(["label"] * 4, [second] * 4, [None] * 4, [first] * 4)
+    found = last(replace(case(gate), probes=replace(four, kinds=["a", "b", "c", "d"])))
+    assert found.sentence.endswith("a (1 of 1), b (1 of 1), c (1 of 1) and 1 more test.")
+    spec = [("robustness", "case", ALL, {0}, set()), ("robustness", "typos", range(1), set(), set())]
+    found = last(case(ROBUST, spec))
+    assert "with adapted it is 1 row;" in found.sentence
+    assert found.sentence.endswith("too few rows for typos (1 row).")
+    found = last(case(GateOptions(fairness=Fairness(groups=("group",), max_gap=0.2)), group=["a"] * (N - 1) + ["b"]))
+    assert "group = b (1 row)." in found.sentence
+
+
 # --- fairness ----------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,8 @@ import yaml
 from regraft.config import IdentityTerms, TemplateFile, TemplateTest
 from regraft.errors import ConfigError
 from regraft.probes import files as probe_files
-from regraft.probes.variants import CHANGES, cases, counterfactuals, draw, invariances, require_labels
+from regraft.probes.labels import require_labels
+from regraft.probes.variants import CHANGES, cases, counterfactuals, draw, invariances
 from regraft.resolve import load_pipeline
 from regraft.workspace import Workspace
 
@@ -116,10 +117,10 @@ def test_templates_are_filled_with_every_combination():
     assert len(made) == sum(test.cases for test in TESTS) == 7
 
 
-def test_a_template_that_expects_an_unknown_label_is_said_with_the_one_it_may_have_meant():
-    require_labels(TESTS, ["numpy", "pandas"])
-    with pytest.raises(ConfigError, match=r"test 'names' expects the label 'numpy', which no labelled row has; did you mean 'numpi'\?"):
-        require_labels(TESTS, ["numpi", "pandas"])
+def test_an_unknown_label_is_said_with_the_one_it_may_have_meant():
+    require_labels(["numpy"], ["numpy", "pandas"])
+    with pytest.raises(ConfigError, match=r"a test expects the label 'numpy', which no labelled row has; did you mean 'numpi'\?"):
+        require_labels(["numpy"], {"numpi": 3, "pandas": 4})
 
 
 MANY = tuple(str(n) for n in range(30))
@@ -147,6 +148,17 @@ def test_a_faulty_template_is_a_fault_with_its_line(test, says, workspace):
     assert says in message
     assert {problem["file"] for problem in raised.value.problems} == {"t.yaml"}
     assert all(problem["row"] for problem in raised.value.problems)
+
+
+def test_a_label_that_the_contract_does_not_list_is_a_fault_of_its_line(workspace):
+    text = "version: 1\ntests:\n- {name: one, texts: [a], label: x}\n- name: two\n  texts: [b]\n  label: gardn\n"
+    (workspace.root / "t.yaml").write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        read(workspace, "{templates: {file: t.yaml}}", ["garden", "x"])
+    (problem,) = raised.value.problems
+    assert (problem["file"], problem["row"], problem["column"]) == ("t.yaml", 6, "tests.1.label")
+    assert problem["message"] == "tests.1.label: the data contract lists no label 'gardn'; did you mean 'garden'?"
+    assert len(read(workspace, "{templates: {file: t.yaml}}")["templates"]) == 2, "a contract that lists no labels says nothing"
 
 
 @pytest.mark.parametrize(
@@ -203,11 +215,11 @@ def test_a_gate_that_asks_nothing_or_twice_is_a_fault_of_the_pipeline_file(gate,
     assert says in "; ".join(problem["message"] for problem in raised.value.problems)
 
 
-def read(workspace: Workspace, gate: str) -> dict[str, object]:
+def read(workspace: Workspace, gate: str, labels: list[str] | None = None) -> dict[str, object]:
     """What the files of one gate say."""
     head = "version: 1\nbase_model: models/m\ndata:\n  corpus: c.txt\n  labelled: data\n"
     workspace.pipeline_file("p").write_text(f"{head}gates:\n- {gate}\n")
-    return probe_files.read_probe_files(workspace, "p", load_pipeline(workspace, "p"))
+    return probe_files.read_probe_files(workspace, "p", load_pipeline(workspace, "p"), labels)
 
 
 @pytest.fixture

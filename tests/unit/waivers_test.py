@@ -21,12 +21,12 @@ RUN = "tiny-20260101T000000-abcdef"
 FLOOR = Waiver("at_least", None, "macro_f1", "fail", "base scores 0.400, below the floor of 0.500.", "2026-03-31")
 
 
-def finding(gate, outcome, against=None, metric="macro_f1"):
-    return {"gate": gate, "outcome": outcome, "against": against, "metric": metric, "sentence": f"{gate} {against}: {outcome}."}
+def finding(gate, outcome, against=None, metric="macro_f1", n=300):
+    return {"gate": gate, "outcome": outcome, "against": against, "metric": metric, "n": n, "sentence": f"{gate} {against}: {outcome}."}
 
 
 def verdict(*findings):
-    return {"findings": [finding("adaptation", "info", "base"), *findings]}
+    return {"rows": {"n": 300}, "findings": [finding("adaptation", "info", "base"), *findings]}
 
 
 HELD_BACK = verdict(
@@ -62,6 +62,37 @@ def test_what_cannot_be_waived_is_said_with_the_next_command(names, error, text)
         cover(HELD_BACK, names, "2026-03-31", RUN)
     assert text in str(caught.value)
     assert caught.value.fix.startswith("regraft ")
+
+
+TWICE = verdict(finding("at_least", "fail"), finding("at_least", "inconclusive", n=280), finding("slices", "fail", "champion", n=40))
+"""A floor asked of all rows and of the clean ones; a slice has fewer rows too, and is no matter of clean rows."""
+
+
+def test_a_gate_on_clean_rows_is_waived_apart_from_the_same_gate_on_all_rows():
+    signed = cover(TWICE, ["at_least:clean", "at_least:all:macro_f1", "slices"], "2026-03-31", RUN)
+    assert [w.name for w in signed] == ["at_least:macro_f1", "at_least:clean:macro_f1", "slices:champion:macro_f1"]
+    assert all(is_waiver(vars(w)) for w in signed), "journals are read by the regraft that knew no such names"
+    again = cover(TWICE, [w.name for w in signed], "2026-03-31", RUN)
+    assert again == signed == cover(TWICE, ["at_least", "slices"], "2026-03-31", RUN), "as before, a gate alone means every such line"
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "text"),
+    [
+        (["at_least:clean", "slices"], GateFailed, "held back by more than what is waived: at_least None: fail."),
+        (["at_least:all", "slices"], GateInconclusive, "held back by more than what is waived: at_least None: inconclusive."),
+        (["slices:clean"], ConfigError, "no gate 'slices:clean'; did you mean 'slices'?"),
+    ],
+)
+def test_one_of_both_covers_one_of_both_and_the_next_command_names_each(names, error, text):
+    with pytest.raises(error) as caught:
+        cover(TWICE, names, "2026-03-31", RUN)
+    assert text in str(caught.value)
+    assert "--waive at_least:all --waive at_least:clean --waive slices --reason" in caught.value.fix
+    alone = verdict(finding("at_least", "pass"), finding("at_least", "fail", n=280))
+    with pytest.raises(ConfigError, match="no gate") as caught:
+        cover(alone, ["at_leest"], "2026-03-31", RUN)
+    assert "--waive at_least:clean --reason" in caught.value.fix
 
 
 def test_a_verdict_that_passed_has_nothing_to_waive_and_one_that_is_not_finite_nothing_that_could_be():

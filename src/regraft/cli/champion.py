@@ -33,7 +33,9 @@ def promote(
     waive: Annotated[
         list[str] | None,
         typer.Option(
-            "--waive", metavar="GATE", help="A gate that did not hold and that you answer for; repeatable. GATE[:AGAINST][:METRIC]."
+            "--waive",
+            metavar="GATE",
+            help="A gate that did not hold and that you answer for; repeatable. GATE[:all|clean][:AGAINST][:METRIC].",
         ),
     ] = None,
     until: Annotated[

@@ -42,6 +42,7 @@ def init(
 
 def _upgrade(workspace: Workspace) -> None:
     from regraft import __version__, launch
+    from regraft.gates.words import counted
     from regraft.upgrade import merges, upgrade
 
     with ExitStack() as held:  # no run is at work on the files
@@ -53,7 +54,9 @@ def _upgrade(workspace: Workspace) -> None:
     for item, command in zip(found.left, merges(found), strict=True):
         console.out.print(f"  [yellow]yours[/]    {escape(str(item))}\n           [dim]next:[/] {escape(command)}")
     total = len(found.written) + len(found.removed)
-    console.out.print(f"{total} files brought from regraft {found.before} to {__version__}, {len(found.left)} left for you to merge")
+    console.out.print(
+        f"{counted(total, 'file')} brought from regraft {found.before} to {__version__}, {len(found.left)} left for you to merge"
+    )
     console.out.print("[dim]next:[/] regraft dvc && regraft doctor")
 
 

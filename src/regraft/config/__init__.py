@@ -3,6 +3,7 @@
 from regraft.config.gates import (
     DEFAULT_GATES,
     DISCOVERED_SLICES,
+    OF_CLEAN_ROWS,
     PROBED,
     Calibration,
     Counterfactual,
@@ -41,6 +42,7 @@ __all__ = [
     "DEFAULT_GATES",
     "DISCOVERED_SLICES",
     "HUB",
+    "OF_CLEAN_ROWS",
     "PROBED",
     "SLOT",
     "AbstainOptions",

@@ -29,6 +29,8 @@ QUESTIONS: dict[str, frozenset[str]] = {
     "forgetting": frozenset({"confidence"}),
 }
 """What a gate can ask -> the keys that may stand beside it."""
+OF_CLEAN_ROWS = tuple(question for question, keys in QUESTIONS.items() if "rows" in keys)
+"""Questions that may be asked of clean test rows alone."""
 PROBED = ("robustness", "counterfactual", "templates")
 """Questions about texts that no one wrote for training or test: the models have to be asked once more, by the step `probes`."""
 

@@ -60,12 +60,25 @@ class Sure:
     def n(self) -> int:
         return len(self.p)
 
+    @property
+    def count(self) -> int:
+        """Of the bins; each has a row."""
+        return int(self.bins.max()) + 1
+
     @cached_property
     def gaps(self) -> Floats:
-        """[n, bins] what each row adds to its bin's gap between right and p."""
-        found = np.zeros((self.n, int(self.bins.max()) + 1))
-        found[np.arange(self.n), self.bins] = (self.right - self.p) / self.n
-        return found
+        """[n] what each row adds to its bin's gap between right and p."""
+        return (self.right - self.p) / self.n
+
+    def drawn(self, times: Ints) -> tuple[Floats, Floats]:
+        """``times``: [block, n] how often each row was drawn -> [block, bins] gaps and [block] Brier scores.
+
+        No matrix products: BLAS adds in another order on every processor.
+        """
+        by_bin = np.argsort(self.bins, kind="stable")
+        starts = np.searchsorted(self.bins[by_bin], np.arange(self.count))
+        gaps = np.add.reduceat(np.take(times, by_bin, axis=1) * self.gaps[by_bin], starts, axis=1)
+        return gaps, (times * (self.brier / self.n)).sum(axis=1)
 
 
 def sure(court: Court, model: str) -> Sure | None:
@@ -106,10 +119,9 @@ class Calibrated:
 def measure(court: Court, found: Sure, confidence: float, max_ece: float = 0.0, max_brier: float = 0.0) -> Calibrated:
     """Both numbers on the verdict's own resamples."""
     policy = court.case.policy
-    columns = np.concatenate([found.gaps, found.brier[:, None] / found.n], axis=1)
-    drawn = [times @ columns for _, times in row_counts(court.paired, seed=policy.seed, resamples=policy.resamples)]
-    gaps, brier = np.concatenate(drawn)[:, :-1], np.concatenate(drawn)[:, -1]
-    here = found.gaps.sum(axis=0)
+    drawn = [found.drawn(times) for _, times in row_counts(court.paired, seed=policy.seed, resamples=policy.resamples)]
+    gaps, brier = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    here = np.bincount(found.bins, weights=found.gaps)
     plain, eces = float(np.abs(here).sum()), np.abs(gaps).sum(axis=1)
     noise = np.abs(gaps - here).sum(axis=1)
     low, high = max(0.0, plain - interval(noise, confidence)[1]), max(0.0, 2 * plain - interval(eces, confidence)[0])
@@ -146,9 +158,10 @@ def judge(court: Court, gate: GateOptions) -> Finding:
 
 
 def _budgets(found: Calibrated, max_ece: float | None, max_brier: float | None) -> Iterator[tuple[Held, str]]:
-    n, bins = found.sure.n, found.sure.gaps.shape[1]
+    n, bins = found.sure.n, found.sure.count
+    over = f"{bins} bins of equally many rows" if bins > 1 else "1 bin of all rows"
     if max_ece:
-        said = f"probabilities are off by {words.number(found.ece.value)} (ECE over {bins} bins of equally many rows, "
+        said = f"probabilities are off by {words.number(found.ece.value)} (ECE over {over}, "
         yield Held("ece", found.ece, n, f"{said}{words.spread(found.ece)})", open_end=words.undecided(n, found.ece)), words.number(max_ece)
     if max_brier:
         said = f"the Brier score is {words.number(found.brier.value)} ({words.spread(found.brier)})"
@@ -212,7 +225,7 @@ def _share(hits: int, n: int, confidence: float) -> dict[str, float] | None:
 
 def _bins(found: Sure, confidence: float) -> Iterator[dict[str, Any]]:
     """The reliability table, the least sure bin first."""
-    for number in range(found.gaps.shape[1]):
+    for number in range(found.count):
         here = found.bins == number
         n = int(here.sum())
         yield {"rows": n, "p": rounded(float(found.p[here].mean())), "right": _share(int(found.right[here].sum()), n, confidence)}

@@ -43,7 +43,7 @@ def on_clean_rows(court: Court) -> Court | None:
     kept = {model: _only(court.case.predictions[model], rows) for model in court.paired.preds}
     seeds = court.case.seeds and {model: [_only(table, rows) for table in tables] for model, tables in court.case.seeds.items()}
     case = replace(court.case, predictions={**court.case.predictions, **kept}, seeds=seeds)
-    return replace(court, case=case, paired=align(kept), judged={}, _resampled={})
+    return replace(court, case=case, paired=align(kept), asked_of="clean test rows", judged={}, _resampled={})
 
 
 def finding(court: Court, position: int, gate: GateOptions) -> Finding:
@@ -54,7 +54,8 @@ def finding(court: Court, position: int, gate: GateOptions) -> Finding:
         return Finding.in_words(gate.question, court.n, "inconclusive", said, against=against, metric=gate.metric)
     if court.clean is None:
         n = len(clean_rows(court))
-        said = f"only {n:,} of {court.n:,} test rows are clean, and fewer than {MIN_ROWS} decide nothing: {_overlapping(court)}."
+        said = f"only {n:,} of {court.n:,} test rows {'is' if n == 1 else 'are'} clean"
+        said += f", and fewer than {MIN_ROWS} decide nothing: {_overlapping(court)}."
         return Finding.in_words(gate.question, n, "inconclusive", said, against=against, metric=gate.metric)
     decided, whole = court.beside[position] = _answer(court.clean, gate), _answer(court, gate)
     return replace(decided, sentence=f"{decided.sentence.removesuffix('.')}; {_beside(court, gate, decided, whole)}.")

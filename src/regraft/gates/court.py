@@ -33,6 +33,8 @@ class Court:
     problem: str | None = None
     """Why the champion is not among the models, where there is one."""
     candidate: str = "base"
+    asked_of: str = "test rows"
+    """What its rows are called where a sentence says something of all of them."""
     judged: dict[int, tuple[list[SliceResult], list[Slice]]] = field(default_factory=dict)
     """Number of a slice gate -> the slices it judged, and those too small for it."""
     beside: dict[int, tuple[Finding, Finding]] = field(default_factory=dict)
@@ -227,7 +229,7 @@ class Court:
         """Why ``metric`` says nothing of ``models``, or None."""
         if not any(isnan(self.scores[model].get(metric, float("nan"))) for model in models):
             return None
-        why = "all test rows have one label" if len(self.paired.classes) < 2 else "a model gave no probabilities"
+        why = f"all {self.asked_of} have one label" if len(self.paired.classes) < 2 else "a model gave no probabilities"
         return f"{words.METRICS[metric]} is not defined: {why}"
 
     def difference(self, model: str, against: str, metric: str, confidence: float, threshold: float = 0.0) -> Measured:

@@ -45,7 +45,7 @@ class Group:
 
     @property
     def name(self) -> str:
-        return f"{self.column} = {self.value} ({self.n:,} rows)"
+        return f"{self.column} = {self.value} ({words.counted(self.n, 'row')})"
 
 
 @dataclass(frozen=True)

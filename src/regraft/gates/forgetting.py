@@ -100,7 +100,8 @@ def _not_finite(losses: GeneralLosses, stages: tuple[str, ...]) -> str | None:
 def _sentence(asked: Forgetting, bill: Bill, candidate: str, found: Measured, outcome: Part) -> str:
     stages = PATHS[candidate]
     costs = ", ".join(f"{words.number(bill.loss(stage))} {SAID[stage]}" for stage in stages)
-    size = f"{bill.losses.masked.sum():,} masked tokens in {len(bill.losses.masked):,} held-out sequences"
+    tokens, sequences = int(bill.losses.masked.sum()), len(bill.losses.masked)
+    size = f"{words.counted(tokens, 'masked token')} in {words.counted(sequences, 'held-out sequence')}"
     side = (
         f"{words.number(abs(found.value))} {'more' if found.value > 0 else 'less'} than at first" if found.value else "the same as at first"
     )

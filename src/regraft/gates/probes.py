@@ -175,11 +175,15 @@ def templates(court: Court, gate: GateOptions) -> Finding:
     share = rounded(wrong / n)
     found = Measured(share, share, share, rounded(options.max_failure_rate), gate.confidence)
     outcome = at_most(found)
-    said = f"{words.MODELS[court.candidate]} gets {wrong:,} of {n:,} cases of the templates wrong, {words.percent(share)}"
+    said = f"{words.MODELS[court.candidate]} gets {wrong:,} of {words.counted(n, 'case')} of the templates wrong, {words.percent(share)}"
     said += f" (an exact count), {END[outcome]} the {words.percent(found.threshold)} allowed"
     worst = sorted((kind for kind, rows in failed.items() if any(rows.values())), key=lambda kind: -sum(failed[kind].values()))
     told = [f"{kind} ({sum(failed[kind].values()):,} of {len(failed[kind]):,})" for kind in worst[: words.NAMED]]
-    said += f"; {', '.join(told)}" + (f" and {len(worst) - len(told)} more tests" if len(worst) > len(told) else "") if told else ""
+    said += (
+        f"; {', '.join(told)}" + (f" and {words.counted(len(worst) - len(told), 'more test')}" if len(worst) > len(told) else "")
+        if told
+        else ""
+    )
     return _finding("templates", found, n, outcome, f"{said}.")
 
 
@@ -203,7 +207,7 @@ def _origin(probes: Probes, question: str, kind: str, candidate: str) -> str:
     if candidate == "adapted":
         added = f"{only_adapted:,} only since the adaptation"
         return f"{both:,} of these rows change with the un-adapted base too, {added}, and {only_base:,} no longer do"
-    return f"with adapted it is {both + only_adapted:,} rows" + (f", {both:,} of them the same" if both else "")
+    return f"with adapted it is {words.counted(both + only_adapted, 'row')}" + (f", {both:,} of them the same" if both else "")
 
 
 def _together(probes: Probes, question: str, kind: str) -> tuple[int, int, int]:
@@ -222,7 +226,7 @@ def _family(question: str, found: Sequence[Rate], small: Mapping[str, int]) -> s
         if names := [rate.kind for rate in found if rate.outcome == outcome]:
             parts.append(f"{len(names)} {word}" + (f" ({', '.join(names)})" if outcome != "pass" else ""))
     said = f"of {len(found)} {'test' if question == 'robustness' else 'dimension'}{'s' * (len(found) != 1)} {', '.join(parts)}"
-    few = ", ".join(f"{kind} ({rows:,} rows)" for kind, rows in small.items())
+    few = ", ".join(f"{kind} ({words.counted(rows, 'row')})" for kind, rows in small.items())
     return f"{said}; too few rows for {few}" if small else said
 
 

@@ -49,7 +49,8 @@ class Ranking:
         """metric -> [block]."""
         found = {}
         if "log_loss" in metrics:
-            found["log_loss"] = np.asarray(drawn @ self.losses / drawn.sum(axis=-1))
+            # Not a matrix product: BLAS adds in another order on every processor.
+            found["log_loss"] = np.asarray((drawn * self.losses).sum(axis=-1) / drawn.sum(axis=-1))
         if {"roc_auc", "pr_auc"} & set(metrics):
             areas = self.areas(drawn)
             found |= {"roc_auc": areas.roc.mean(axis=-1), "pr_auc": areas.pr.mean(axis=-1)}

@@ -32,6 +32,11 @@ def number(value: float) -> str:
     return f"{value:.3f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.6f}".rstrip("0")
 
 
+def counted(n: int, noun: str) -> str:
+    """ "1 row", "1,200 rows"."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def percent(value: float) -> str:
     """A share: 0.0226 is "2.26 %"."""
     return f"{value * 100:.3g} %"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from regraft.config import IdentityTerms, PipelineOptions, TemplateFile
 from regraft.config.strict import Strict
 from regraft.errors import Problem
+from regraft.probes.labels import guess
 from regraft.resolve import faulty, line_of, problem_of, read_yaml
 from regraft.workspace import Workspace
 
@@ -18,13 +20,18 @@ DEFAULT_TERMS = Path(__file__).parent / "identity_terms.yaml"
 F = TypeVar("F", bound=Strict)
 
 
-def read_probe_files(workspace: Workspace, pipeline: str, options: PipelineOptions) -> dict[str, Any]:
-    """``{question: the JSON-able content of its file}``; ConfigError for a file that is not there or has faults."""
+def read_probe_files(workspace: Workspace, pipeline: str, options: PipelineOptions, labels: Sequence[str] | None = None) -> dict[str, Any]:
+    """``{question: the JSON-able content of its file}``; ConfigError for a file that is not there or has faults.
+
+    :param labels: those that the data contract lists; None: it lists none.
+    """
     found: dict[str, Any] = {}
     for number, gate in enumerate(options.gates):
         if gate.templates:
             path = _place(workspace, pipeline, gate.templates.file, f"gates.{number}.templates.file")
             found["templates"] = _read(path, gate.templates.file, TemplateFile)["tests"]
+            if labels is not None:
+                _require_labels(path, gate.templates.file, found["templates"], labels)
         elif gate.counterfactual:
             named = gate.counterfactual.terms
             given = named != "default"
@@ -56,3 +63,16 @@ def _read(path: Path, shown: str, model: type[F]) -> dict[str, Any]:
     except ValidationError as error:
         problems = [problem_of(item, shown, node, model) for item in error.errors()]
     raise faulty(problems)
+
+
+def _require_labels(path: Path, shown: str, tests: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
+    """A fault for every test that expects a label that the data contract does not list."""
+    problems, node = [], read_yaml(path, shown)[1]
+    for number, label in [(number, test["label"]) for number, test in enumerate(tests) if "label" in test]:
+        if label not in labels:
+            key, row = f"tests.{number}.label", line_of(node, ["tests", number, "label"])
+            message = f"{key}: the data contract lists no label {label!r}{guess(label, labels)}"
+            where = {"file": shown, "row": row, "column": key, "value": label}
+            problems.append(Problem(message=message, rule="label exists", fix=f"edit {shown}, line {row}", **where))
+    if problems:
+        raise faulty(problems)

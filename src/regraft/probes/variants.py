@@ -11,7 +11,6 @@ What is drawn is a function of seed, row id and test, so that another row in the
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import unicodedata
@@ -23,7 +22,6 @@ from typing import Literal
 import numpy as np
 
 from regraft.config import SLOT, TemplateTest
-from regraft.errors import ConfigError
 
 Expect = Literal["same", "different", "label"]
 Draw = Callable[[int], int]
@@ -174,18 +172,6 @@ def cases(tests: Sequence[TemplateTest]) -> Iterator[Variant]:
             for before, after in _filled(pair, test.fill):
                 number += 1
                 yield Variant("templates", test.name, str(number), f"{before} → {after}", after, test.expect or "same", original=before)
-
-
-def require_labels(tests: Sequence[TemplateTest], labels: Sequence[str]) -> None:
-    """ConfigError for a test that expects a label that no row has."""
-    for test in tests:
-        if test.label is not None and test.label not in labels:
-            near = difflib.get_close_matches(test.label, labels, n=1)
-            guess = f"; did you mean {near[0]!r}?" if near else f". Known: {', '.join(labels)}"
-            raise ConfigError(
-                f"templates: the test {test.name!r} expects the label {test.label!r}, which no labelled row has{guess}",
-                fix="edit the file that the gate `templates` names",
-            )
 
 
 def _filled(templates: Sequence[str], fill: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]:

@@ -17,6 +17,7 @@ class Waiver:
     """What was not proven, in the words of the verdict."""
 
     gate: str
+    """``at_least``; on clean rows ``at_least:clean``."""
     against: str | None
     metric: str | None
     outcome: str

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from regraft.gates import words
+from regraft.gates.clean import MIN_ROWS
 from regraft.report.measure import Estimate
 
 NAMES = {"adapted": "Adapted model", "base": "Un-adapted base", "tfidf": "TF-IDF baseline", "champion": "Champion"}
@@ -74,14 +75,20 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         return "the new model could not be compared with the one in production"
     if unsettled == {("holdout", None)}:
         return "the test rows have decided too often to be believed; label fresh ones"
-    if any(f["n"] < verdict["rows"]["n"] and f["value"] is None and f["gate"] in OF_ALL_ROWS for f in verdict["findings"]):
+    n, clean = verdict["rows"]["n"], [f for f in verdict["findings"] if f["n"] < verdict["rows"]["n"] and f["gate"] in OF_ALL_ROWS]
+    if any(f["value"] is None and f["n"] < MIN_ROWS for f in clean):
         return "too few test rows are free of overlap with training texts to tell anything"
+    if any(f["value"] is None for f in clean):
+        return "what was asked is not defined on the test rows that are free of overlap with training texts"
     if unsettled == {("cost", None)}:
         return "what serving the new model takes is not known well enough"
     if unsettled == {("forgetting", None)}:
         return "the general text measured on is too little to tell what the new model has forgotten"
     seeds = " and the seeds asked for" if any(f["gate"] == "seeds" for f in verdict["findings"]) else ""
-    few = f"{verdict['rows']['n']:,} test rows{seeds} are too few to tell whether the new model is"
+    rows = f"{n:,} test rows"
+    if all(f in clean for f in verdict["findings"] if f["outcome"] == "inconclusive"):
+        rows = f"the {clean[0]['n']:,} test rows that are free of overlap with training texts"
+    few = f"{rows}{seeds} are too few to tell whether the new model is"
     if ("beats", "champion") in unsettled:
         return f"{few} better than the one in production"
     if any(against == "champion" for _, against in unsettled):
