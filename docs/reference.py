@@ -54,10 +54,10 @@ def _level(path: str, level: dict[str, Any], document: dict[str, Any]) -> Iterat
     yield "| key | value | default | meaning |\n|---|---|---|---|\n"
     below = []
     for key, said in level["properties"].items():
-        inner, many = _inner(said, document)
+        inner, suffix = _inner(said, document)
         full = key if path == "top level" else f"{path}.{key}"
         if inner is not None:
-            below.append((full + ("[]" if many else ""), inner))
+            below.append((full + suffix, inner))
         meaning = said.get("description") or (inner or {}).get("description", "")
         default = "required" if key in level.get("required", ()) else _default(said.get("default"), inner)
         yield f"| `{key}` | {_value(said, document)} | {default} | {_cell(meaning)} |\n"
@@ -66,14 +66,16 @@ def _level(path: str, level: dict[str, Any], document: dict[str, Any]) -> Iterat
         yield from _level(full, inner, document)
 
 
-def _inner(said: dict[str, Any], document: dict[str, Any]) -> tuple[dict[str, Any] | None, bool]:
-    """The mapping that a key holds, if it does, and whether it holds a list of them."""
+def _inner(said: dict[str, Any], document: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """The mapping that a key holds, if it does, and what to add to its path where it holds several: a list, or one a name."""
     for choice in said.get("anyOf", [said]):
         if "$ref" in choice:
-            return document["$defs"][choice["$ref"].rpartition("/")[2]], False
+            return document["$defs"][choice["$ref"].rpartition("/")[2]], ""
         if "$ref" in choice.get("items", {}):
-            return document["$defs"][choice["items"]["$ref"].rpartition("/")[2]], True
-    return None, False
+            return document["$defs"][choice["items"]["$ref"].rpartition("/")[2]], "[]"
+        if "$ref" in (named := choice.get("additionalProperties") or {}):
+            return document["$defs"][named["$ref"].rpartition("/")[2]], ".NAME"
+    return None, ""
 
 
 LIMITS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
@@ -89,6 +91,8 @@ def _kind(choice: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in choice.get("enum", [choice.get("const")]))
     if "$ref" in choice:
         return "mapping"
+    if choice.get("type") == "object":
+        return "a name and a mapping each"
     if choice.get("type") == "array":
         return f"list of {_kind(choice['items'])}"
     limits = [text.format(f"{choice[name]:,}") for name, text in LIMITS.items() if name in choice]

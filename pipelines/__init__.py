@@ -2,12 +2,13 @@
 
 Contract -> corpus -> tokens -> pretrain -> finetune is the adapted model; finetune_base is the same run without the
 adaptation, and tfidf the baseline that both have to beat on the rows that ``scores`` predicts. The last ones are asked
-for by gates: probes by changed texts, overlap by ``rows: clean``, suspects by ``negative_flips``, forgetting by the gate of that
-name, and seeds, which fine-tunes both again under other seeds.
+for by gates: probes by changed texts, overlap by ``rows: clean``, suspects by ``negative_flips``, forgetting and
+earlier_tasks by the gates of those names, and seeds, which fine-tunes both again under other seeds.
 """
 
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
+from tasks.earlier_tasks import EARLIER_TASKS
 from tasks.finetune import FINETUNE, FINETUNE_BASE
 from tasks.forgetting import FORGETTING
 from tasks.overlap import OVERLAP
@@ -19,4 +20,7 @@ from tasks.suspects import SUSPECTS
 from tasks.tfidf import TFIDF
 from tasks.tokens import TOKENS
 
-STEPS = (CONTRACT, CORPUS, TOKENS, PRETRAIN, FINETUNE, FINETUNE_BASE, TFIDF, SCORES, PROBES, OVERLAP, SUSPECTS, FORGETTING, SEEDS)
+STEPS = (
+    *(CONTRACT, CORPUS, TOKENS, PRETRAIN, FINETUNE, FINETUNE_BASE, TFIDF, SCORES),
+    *(PROBES, OVERLAP, SUSPECTS, FORGETTING, EARLIER_TASKS, SEEDS),
+)

@@ -4,7 +4,8 @@ An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and w
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
     measurements.json   negative_flips.csv   verdict.json   [probes.parquet   overlap.parquet   suspects.parquet]
-    [general.parquet   seeds/{adapted,base}.{2,3...}.parquet   calibration.json   cost.json   adaptation.json]
+    [general.parquet   seeds/{adapted,base}.{2,3...}.parquet   calibration.json   cost.json   adaptation.json
+    earlier_tasks.parquet]
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. ``adaptation.json`` (:mod:`regraft.prediction`) was there before; it decides nothing, and
@@ -26,7 +27,7 @@ from regraft import files, prediction
 from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
-from regraft.evidence import doubts, general, probes, seeds, served, unchanged
+from regraft.evidence import doubts, earlier_tasks, general, probes, seeds, served, unchanged
 from regraft.gates.court import Court
 from regraft.gates.doubts import Suspect
 from regraft.gates.measurements import measurements
@@ -39,7 +40,7 @@ from regraft.score.predictions import Table
 SCHEMA = 2
 DERIVED = (
     *("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet"),
-    *(probes.FILE, general.FILE, *doubts.FILES, *served.FILES),
+    *(probes.FILE, general.FILE, earlier_tasks.FILE, *doubts.FILES, *served.FILES),
 )
 
 
@@ -128,6 +129,7 @@ def _keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: s
         "seeds": seeds.keep(artifacts, evidence, gates, rows),
         "served": served.keep(artifacts, evidence, gates, cost),
         "general": general.keep(artifacts, evidence, gates),
+        "earlier_tasks": earlier_tasks.keep(artifacts, evidence, gates),
         "adaptation": files.sha256_file(foreseen) if foreseen.is_file() else None,
     }
     return {key: value for key, value in kept.items() if value}
@@ -168,6 +170,7 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
         "doubts": doubts.read(evidence, decision.get("doubts", {})),
         "seeds": seeds.read(evidence, decision.get("seeds")),
         "general": general.read(evidence, decision.get("general")),
+        "earlier_tasks": earlier_tasks.read(evidence, decision.get("earlier_tasks")),
         **served.read(evidence, decision.get("served", {})),
     }
     return _case(decision, tables, slices, found), tables

@@ -29,6 +29,7 @@ BUDGETS: dict[str, tuple[str, budgets.Show]] = {
     "templates": ("cases of the templates that come out wrong", words.percent),
     "fairness": ("the largest gap between groups", words.percent),
     "forgetting": ("forgetting, in nats", words.number),
+    "earlier_tasks": ("accuracy lost on the earlier task that decides", words.number),
 }
 """Gates whose interval has to lie below their threshold -> how a change of it begins, and its numbers."""
 
@@ -205,8 +206,8 @@ def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
 
 def _remedy(finding: Finding, rows: int) -> str:
     """What an open question without a number asks for; there are ``rows`` test rows."""
-    if finding.gate == "forgetting":
-        return "a run of the step `forgetting`"
+    if finding.gate in ("forgetting", "earlier_tasks"):
+        return f"a run of the step `{finding.gate}`"
     if finding.gate in BUDGETS and finding.against is None:
         return "test rows that it can be asked of"
     if finding.gate in ("calibration", "cost"):  # before n: a cost rests on no row

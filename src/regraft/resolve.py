@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -191,10 +191,13 @@ def reason(item: Any) -> str:
 
 def _fields(model: type[BaseModel], where: Sequence[Any]) -> list[str]:
     """Names of the fields that exist at ``where`` inside ``model``."""
+    named = False  # the next part is a name that people give, a key of a dict
     for part in where:
-        if isinstance(part, int):
+        if isinstance(part, int) or named:
+            named = False
             continue
         annotation = model.model_fields[part].annotation
+        named = get_origin(annotation) is dict
         options = [annotation, *getattr(annotation, "__args__", ())]
         nested = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
         if not nested:
@@ -236,7 +239,8 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     else:
         contract = default_contract(options.task)
     probes, general = _probe_files(workspace, name, options, contract), _general_digest(workspace, name, options)
-    context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract, probes, general)
+    earlier = _earlier_digests(workspace, name, options)
+    context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract, probes, general, earlier)
     return {
         "schema": RESOLVED_SCHEMA,
         "pipeline": name,
@@ -278,18 +282,35 @@ def _general_digest(workspace: Workspace, name: str, options: PipelineOptions) -
     text = options.forgetting.text if options.forgetting else None
     if text is None:
         return None
-    path = workspace.root / text
+    where = ("gates", _position(options, "forgetting"), "forgetting", "text")
+    return _digest_at(workspace, name, where, text, ", or leave the key out: then Python's own docstrings are measured on")
+
+
+def _earlier_digests(workspace: Workspace, name: str, options: PipelineOptions) -> dict[str, str]:
+    """Digests of the rows of the earlier tasks that a gate names."""
+    if options.earlier_tasks is None:
+        return {}
+    where = ("gates", _position(options, "earlier_tasks"), "earlier_tasks", "tasks")
+    return {task: _digest_at(workspace, name, (*where, task, "data"), said.data) for task, said in options.earlier_tasks.tasks.items()}
+
+
+def _position(options: PipelineOptions, question: str) -> int:
+    return next(number for number, gate in enumerate(options.gates) if gate.question == question)
+
+
+def _digest_at(workspace: Workspace, name: str, where: Sequence[str | int], named: str, otherwise: str = "") -> str:
+    """Digest of the file or folder ``named`` at ``where`` in the pipeline file, or a fault of that line."""
+    path = workspace.root / named
     if path.exists():
         return files.digest(path)
     shown = workspace.relative(workspace.pipeline_file(name))
-    position = next(number for number, gate in enumerate(options.gates) if gate.forgetting is not None)
-    where = ["gates", position, "forgetting", "text"]
     near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*")], n=1)
     guess = f"; did you mean {workspace.relative(path.with_name(near[0]))}?" if near else ""
-    message = f"{'.'.join(map(str, where))}: {text} is not there{guess}"
+    key = ".".join(map(str, where))
+    message = f"{key}: {named} is not there{guess}"
     row = line_of(read_yaml(workspace.pipeline_file(name), shown)[1], where)
-    fix = f"edit {shown}, line {row}, or leave the key out: then Python's own docstrings are measured on"
-    raise faulty([Problem(message=message, file=shown, row=row, column=".".join(map(str, where)), value=text, rule="file.exists", fix=fix)])
+    fix = f"edit {shown}, line {row}{otherwise}"
+    raise faulty([Problem(message=message, file=shown, row=row, column=key, value=named, rule="file.exists", fix=fix)])
 
 
 def render(resolved: Mapping[str, Any]) -> str:

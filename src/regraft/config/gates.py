@@ -27,6 +27,7 @@ QUESTIONS: dict[str, frozenset[str]] = {
     "calibration": frozenset({"confidence"}),
     "cost": frozenset({"confidence"}),
     "forgetting": frozenset({"confidence"}),
+    "earlier_tasks": frozenset({"confidence"}),
 }
 """What a gate can ask -> the keys that may stand beside it."""
 OF_CLEAN_ROWS = tuple(question for question, keys in QUESTIONS.items() if "rows" in keys)
@@ -182,6 +183,41 @@ class Forgetting(Strict):
         return text
 
 
+class EarlierTask(Strict):
+    """Labelled rows of a task that the base model could be used for before it was trained here."""
+
+    data: str = Field(min_length=1)
+    """A file or folder, read like `data.labelled`. Of equal rows one counts; a hash of its text decides which half a row is in:
+    the one that a probe learns from, or the one that it answers."""
+    text: str = Field("text", min_length=1)
+    """Column that holds the text."""
+    label: str = Field("label", min_length=1)
+    """Column that holds the label."""
+
+    @field_validator("data")
+    @classmethod
+    def _is_local(cls, data: str) -> str:
+        if data.startswith("hub:"):
+            raise ValueError("rows of an earlier task are a file or folder of the workspace; fetch the data set and name where it lies")
+        return data
+
+    @model_validator(mode="after")
+    def _text_is_not_the_label(self) -> Self:
+        if self.text == self.label:
+            raise ValueError(f"`text` and `label` are both the column {self.text!r}")
+        return self
+
+
+class EarlierTasks(Strict):
+    """A budget for what an encoder loses of tasks that it served before: accuracy of the same linear probe on it, frozen."""
+
+    max_accuracy_loss: float = Field(gt=0, lt=1)
+    """Accuracy that the candidate's encoder may lose against the base model as it came; on every task the whole interval must lie
+    at or below it."""
+    tasks: dict[str, EarlierTask] = Field(min_length=1)
+    """A name for each task, and where its rows are."""
+
+
 class GateOptions(Strict):
     """One gate: exactly one question, and the keys that belong to it."""
 
@@ -222,6 +258,8 @@ class GateOptions(Strict):
     """What serving the candidate takes."""
     forgetting: Forgetting | None = None
     """What general text costs the candidate more than the base model as it came, held against a budget."""
+    earlier_tasks: EarlierTasks | None = None
+    """What the candidate's encoder has lost of earlier tasks, held against a budget."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
     """Coverage of the two-sided interval; over all slices, groups or tests of the gate together."""
 
@@ -240,7 +278,9 @@ class GateOptions(Strict):
         """The step without which this gate cannot be judged, of those that only some pipelines have."""
         if self.rows:
             return "overlap"
-        return "probes" if self.question in PROBED else "seeds" if self.seeds else "forgetting" if self.forgetting else None
+        if self.question in PROBED:
+            return "probes"
+        return self.question if self.question in ("seeds", "forgetting", "earlier_tasks") else None
 
     @model_validator(mode="after")
     def _exactly_one_question(self) -> Self:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from regraft.config.gates import DEFAULT_GATES, PROBED, Forgetting, GateOptions
+from regraft.config.gates import DEFAULT_GATES, PROBED, EarlierTask, EarlierTasks, Forgetting, GateOptions
 from regraft.config.strict import Strict
 
 HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<inside>.+))?")
@@ -210,6 +210,8 @@ class PipelineOptions(Strict):
             raise ValueError(f"`{twice[0]}` stands there more than once; write one such gate with all its tests")
         if asked.count("forgetting") > 1:
             raise ValueError("`forgetting` stands there more than once; adaptation can keep to one budget only")
+        if asked.count("earlier_tasks") > 1:
+            raise ValueError("`earlier_tasks` stands there more than once; write one such gate with all its tasks")
         several = [gate.seeds for gate in gates if gate.seeds is not None]
         if len(several) > 1:
             said = " and ".join(f"`seeds: {seeds}`" for seeds in several)
@@ -240,6 +242,11 @@ class PipelineOptions(Strict):
         """What the gate `forgetting` asks, where there is one."""
         return next((gate.forgetting for gate in self.gates if gate.forgetting is not None), None)
 
+    @property
+    def earlier_tasks(self) -> EarlierTasks | None:
+        """What the gate `earlier_tasks` asks, where there is one."""
+        return next((gate.earlier_tasks for gate in self.gates if gate.earlier_tasks is not None), None)
+
     @model_validator(mode="after")
     def _splits_are_given_or_dealt(self) -> Self:
         column = self.data.split
@@ -264,6 +271,13 @@ class GeneralText(Strict):
     """Of tables, the column that holds the text."""
 
 
+class EarlierRows(EarlierTask):
+    """The rows of one earlier task, as a part of a step's section."""
+
+    digest: str
+    """Of their bytes."""
+
+
 @dataclass(frozen=True)
 class PipelineContext:
     """A pipeline file after its paths were read: what step sections are made of."""
@@ -278,12 +292,21 @@ class PipelineContext:
     """Question -> the content of the file that its gate names."""
     general_digest: str | None = None
     """Digest of the general text that the gate `forgetting` names."""
+    earlier_digests: Mapping[str, str] = field(default_factory=dict)
+    """Earlier task that the gate `earlier_tasks` names -> digest of its rows."""
 
     @property
     def general_text(self) -> GeneralText:
         """What the gate `forgetting` measures on."""
         asked = self.options.forgetting
         return GeneralText(text=asked.text if asked else None, digest=self.general_digest, column=self.options.corpus_column)
+
+    @property
+    def earlier_rows(self) -> dict[str, EarlierRows]:
+        """What the gate `earlier_tasks` measures on, a task at a time."""
+        asked = self.options.earlier_tasks
+        tasks = asked.tasks if asked else {}
+        return {name: EarlierRows(**task.model_dump(), digest=self.earlier_digests[name]) for name, task in tasks.items()}
 
 
 class StepConfig(Strict):

@@ -37,9 +37,19 @@ def look(root: Path, resolved: Mapping[str, Any]) -> None:
         root, "data.labelled", resolved["data"].get("labelled", ()), TABLES, required, [column["name"] for column in columns]
     )
     text = [corpus["text_column"]] if "text_column" in corpus else []
-    found = [*labelled, *_faults(root, "data.corpus", resolved["data"].get("corpus", ()), TEXTS, text, text)]
+    found = [*labelled, *_faults(root, "data.corpus", resolved["data"].get("corpus", ()), TEXTS, text, text), *_earlier(root, resolved)]
     if found:
         reject("the data cannot be read", found)
+
+
+def _earlier(root: Path, resolved: Mapping[str, Any]) -> Iterator[Problem]:
+    """Faults of the files of earlier tasks."""
+    from regraft.data.earlier_tasks import key, named_here
+    from regraft.data.formats import TABLES
+
+    for name, task in resolved.get("earlier_tasks", {}).get("tasks", {}).items():
+        columns = (task["text"], task["label"])
+        yield from named_here(_faults(root, key(name), task["data"], TABLES, columns, columns))
 
 
 def _faults(

@@ -61,6 +61,16 @@ class GeneralLosses:
 
 
 @dataclass(frozen=True)
+class EarlierAnswers:
+    """What the linear probes on the encoders of every stage said of the held-out rows of one earlier task."""
+
+    labels: Sequence[str]
+    """[rows] true labels."""
+    answers: Mapping[str, Sequence[str | None]]
+    """Stage of :data:`regraft.gates.forgetting.STAGES` -> [rows] answers; None where its encoder gave no finite features."""
+
+
+@dataclass(frozen=True)
 class Case:
     """All the evidence of one decision."""
 
@@ -90,3 +100,5 @@ class Case:
     """What serving the candidate takes, as :mod:`regraft.score.serving` measured it, or why it could not; None where no gate asks."""
     general: GeneralLosses | None = None
     """Measured where a gate asks what was forgotten."""
+    earlier_tasks: Mapping[str, EarlierAnswers] | None = None
+    """Task -> answers, where a gate asks of earlier tasks."""

@@ -9,8 +9,8 @@ from math import isnan, sqrt
 
 import numpy as np
 
-from regraft.config import PROBED, GateOptions
-from regraft.gates import calibration, clean, cost, fairness, forgetting, metrics, probes, ranking, seeds, suspects, words
+from regraft.config import GateOptions
+from regraft.gates import calibration, clean, cost, earlier_tasks, fairness, forgetting, metrics, probes, ranking, seeds, suspects, words
 from regraft.gates.bootstrap import interval, replicates
 from regraft.gates.case import Case
 from regraft.gates.metrics import COUNTED, mcnemar
@@ -126,6 +126,7 @@ class Court:
                     "calibration": partial(calibration.judge, self),
                     "cost": partial(cost.judge, self),
                     "forgetting": lambda asked: forgetting.finding(asked, self.case, self.candidate),
+                    "earlier_tasks": lambda asked: earlier_tasks.judge(asked, self.case, self.candidate),
                 }
                 yield answers[gate.question](gate)
 
@@ -268,9 +269,9 @@ class Court:
 
 def _opponent(gate: GateOptions) -> str | None:
     """The model that a gate compares with."""
-    if gate.question in ("at_least", "holdout", "seeds", "calibration", "cost", "fairness", "forgetting", *PROBED):
-        return None
-    return "champion" if gate.question == "negative_flips" else gate.beats or gate.against
+    if gate.question == "negative_flips":
+        return "champion"
+    return gate.beats or gate.against if gate.question in ("beats", "non_inferior_by") else None
 
 
 def _name(gate: GateOptions) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.gates import calibration, clean, cost, fairness, forgetting, probes, seeds, suspects
+from regraft.gates import calibration, clean, cost, earlier_tasks, fairness, forgetting, probes, seeds, suspects
 from regraft.gates.bootstrap import class_counts, interval, row_counts
 from regraft.gates.case import Case
 from regraft.gates.court import REPORTED, Court
@@ -57,6 +57,7 @@ def measurements(case: Case, court: Court | None) -> Json:
         **calibration.measurements(court),
         **cost.measurements(court),
         **forgetting.measured(case),
+        **earlier_tasks.measured(case),
     }
 
 

@@ -13,6 +13,7 @@ finding each (:mod:`regraft.gates.court`):
 - ``fairness``, ``robustness``, ``counterfactual``, ``templates``: what differs between groups of rows, and what changes with
   a text that says the same, must lie within a budget (:mod:`regraft.gates.fairness`, :mod:`regraft.gates.probes`);
 - ``forgetting``: the interval of what general text costs more than it did must lie within a budget (:mod:`regraft.gates.forgetting`);
+- ``earlier_tasks``: on every one the interval of the accuracy that was lost must lie within a budget (:mod:`regraft.gates.earlier_tasks`);
 - ``calibration``: probabilities must be as right as they say (:mod:`regraft.gates.calibration`);
 - ``cost``: serving must take no more than it may (:mod:`regraft.gates.cost`);
 - ``seeds``: asks nothing itself, and makes every metric above the mean of several seeds (:mod:`regraft.gates.seeds`).

@@ -12,8 +12,8 @@ from regraft.gates import words as gate_words
 from regraft.gates.court import Court
 from regraft.gates.paired import Paired, align
 from regraft.registry.store import Entry
+from regraft.report import earlier_tasks, forgetting, measure, words
 from regraft.report import flips as flipping
-from regraft.report import forgetting, measure, words
 from regraft.report.doubts import RowDoubts, row_doubts
 from regraft.report.evidence import Evidence
 from regraft.report.labels import LabelCurve
@@ -78,6 +78,8 @@ class Report:
     """What the journal says about these weights when the document was made."""
     forgetting: dict[str, Any] | None
     """What general text cost before and after; None where no gate asked."""
+    earlier_tasks: dict[str, Any] | None
+    """What is left of earlier tasks, with every stage in words; None where no gate asked."""
 
 
 def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
@@ -132,6 +134,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
             {"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason, "waivers": _plain(e)} for e in evidence.history
         ),
         forgetting=forgetting.section(evidence.case, pretrain),
+        earlier_tasks=earlier_tasks.section(evidence.case),
     )
 
 

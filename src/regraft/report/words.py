@@ -56,6 +56,7 @@ def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
                 "non_inferior_by": f"it is worse than {other} by more than is allowed",
                 "slices": f"on a part of the rows it is worse than {other} by more than is allowed",
                 "forgetting": "it lost more of its general language than is allowed",
+                "earlier_tasks": "it lost more of an earlier task than is allowed",
                 "negative_flips": f"it gets too many rows wrong that {other} gets right",
                 "robustness": "its answers change too often with a typo, capitals or a mark",
                 "counterfactual": "its answers change too often with the people that a text speaks of",
@@ -84,6 +85,8 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         return "what serving the new model takes is not known well enough"
     if unsettled == {("forgetting", None)}:
         return "the general text measured on is too little to tell what the new model has forgotten"
+    if unsettled == {("earlier_tasks", None)}:
+        return "the earlier tasks have too few rows to tell what the new model has forgotten"
     seeds = " and the seeds asked for" if any(f["gate"] == "seeds" for f in verdict["findings"]) else ""
     rows = f"{n:,} test rows"
     if all(f in clean for f in verdict["findings"] if f["outcome"] == "inconclusive"):

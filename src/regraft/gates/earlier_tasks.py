@@ -1,0 +1,127 @@
+"""Earlier tasks: what an encoder has lost of tasks that it could be used for before it learned a domain and another task.
+
+The answers come from the step ``earlier_tasks``: of four encoders, frozen, under the same linear probe, to the same held-out
+rows. Compared is accuracy, row by row, so a task is what a slice is: a paired difference of shares with a score test, and all
+tasks of the gate are one family under Holm's correction (:mod:`regraft.gates.slices`). It is no bootstrap: where few rows
+changed, a percentile interval is far too narrow, and few rows are what a small budget is about (measured in ADR 0016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.config import EarlierTask, GateOptions
+from regraft.gates import budgets, words
+from regraft.gates.case import Case, EarlierAnswers
+from regraft.gates.forgetting import CAME, NAMED, PATHS, SAID, STAGES
+from regraft.gates.power import POWER
+from regraft.gates.proportions import wilson
+from regraft.gates.slices import Slice, SliceResult, compare
+from regraft.gates.verdict import Finding, Measured, rounded
+
+HELD_OUT = 0.5
+"""Share of a task's rows that are answered; the probe learns from the others."""
+Tasks = Mapping[str, EarlierAnswers]
+
+
+def judge(gate: GateOptions, case: Case, candidate: str) -> Finding:
+    """The candidate's encoder, as it would be shipped, against the base model as it came; what it lost most of comes first."""
+    asked, found, path = gate.earlier_tasks, case.earlier_tasks or {}, PATHS[candidate]
+    assert asked is not None
+    if missing := [name for name in asked.tasks if name not in found]:
+        said = f"nothing was measured on {', '.join(missing)}, so nothing is known of what was forgotten there."
+        return Finding.in_words("earlier_tasks", 0, "inconclusive", said)
+    tasks = {name: found[name] for name in asked.tasks}
+    if broken := _not_finite(tasks, path):
+        return Finding.in_words("earlier_tasks", sum(len(task.labels) for task in tasks.values()), "fail", broken)
+    results = compared(tasks, path[-1], asked.max_accuracy_loss, gate.confidence, case.policy.power or POWER)
+    worst_first = sorted(results, key=lambda result: result.measured.value)
+    held = [_held(result, tasks[result.value], asked.tasks[result.value], path) for result in worst_first]
+    threshold = words.number(asked.max_accuracy_loss)
+    opening = "a linear probe on the frozen encoder is right about this share of the held-out rows: "
+    return budgets.finding("earlier_tasks", opening, [(each, threshold) for each in held])
+
+
+def compared(tasks: Tasks, stage: str, budget: float, confidence: float, power: float = POWER) -> list[SliceResult]:
+    """``stage`` against the base model as it came, on every one of ``tasks``: one family."""
+    of_row = np.repeat(np.arange(len(tasks)), [len(task.labels) for task in tasks.values()])
+    slices = [Slice("task", name, of_row == number) for number, name in enumerate(tasks)]
+    now, before = (np.concatenate([right(task, each) for task in tasks.values()]) for each in (stage, CAME))
+    return compare(slices, now, before, margin=budget, confidence=confidence, power=power)
+
+
+def right(task: EarlierAnswers, stage: str) -> NDArray[np.bool_]:
+    """[rows] which of them the probe on ``stage`` gets right."""
+    return np.array([said == label for said, label in zip(task.answers[stage], task.labels, strict=True)], dtype=np.bool_)
+
+
+def lost(result: SliceResult) -> Measured:
+    """The accuracy that was lost, against its budget: the difference of ``result``, turned round."""
+    held = result.measured
+    value, low, high, threshold = (rounded(-number) for number in (held.value, held.high, held.low, held.threshold))
+    return Measured(value, low, high, threshold, held.confidence, held.power, held.detectable)
+
+
+def _held(result: SliceResult, task: EarlierAnswers, asked: EarlierTask, path: tuple[str, ...]) -> budgets.Held:
+    """One task in words: every stage of the way, what the last one has lost, and what would settle it."""
+    found = lost(result)
+    stages = ", ".join(f"{words.number(right(task, stage).mean())} {SAID[stage]}" for stage in path)
+    side = "less" if found.value > 0 else "more"
+    gap = f"{words.number(abs(found.value))} {side} than at first" if found.value else "the same as at first"
+    said = f"{result.value} {stages}: {gap} ({words.spread(found)}{words.shown(found)}; {result.n:,} rows)"
+    end = "no sensible number of rows decides that"
+    if result.more_rows is not None:
+        more = max(1, round(result.more_rows / HELD_OUT / 10)) * 10
+        end = f"label about {more:,} more rows of {asked.data} for 80 % power, of which every other one is held out"
+    return budgets.Held("accuracy", found, result.n, said, open_end=end)
+
+
+def _not_finite(tasks: Tasks, path: tuple[str, ...]) -> str | None:
+    """Which rows an encoder gives no usable features of, or None."""
+    for name, task in tasks.items():
+        for stage in path:
+            rows = [number for number, said in enumerate(task.answers[stage]) if said is None]
+            if rows:
+                more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
+                which = f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:NAMED]))}{more}"
+                return f"the features of {name} {SAID[stage]} are not finite (held-out {which}); its training went wrong."
+    return None
+
+
+def measured(case: Case) -> dict[str, Any]:
+    """For ``measurements.json``: every task at every stage, and what was lost since the base model came; nothing without the gate.
+
+    Intervals of what was lost are those of the gate: corrected for the number of tasks, at each stage.
+    """
+    gate = next((gate for gate in case.policy.gates if gate.earlier_tasks is not None), None)
+    if gate is None or gate.earlier_tasks is None or not case.earlier_tasks:
+        return {}
+    budget, rows = gate.earlier_tasks.max_accuracy_loss, case.earlier_tasks
+    table: dict[str, dict[str, Any]] = {
+        name: {"task": name, "rows": len(task.labels), "classes": len(set(task.labels)), "stages": []} for name, task in rows.items()
+    }
+    for stage in STAGES:
+        finite = {name: task for name, task in rows.items() if None not in (*task.answers[CAME], *task.answers[stage])}
+        results = {} if stage == CAME else {found.value: found for found in compared(finite, stage, budget, gate.confidence)}
+        for name, task in rows.items():
+            table[name]["stages"].append(_stage(task, stage, results.get(name), gate.confidence))
+    asked = {"max_accuracy_loss": budget, "confidence": gate.confidence}
+    return {"earlier_tasks": {**asked, "held_out": HELD_OUT, "tasks": list(table.values())}}
+
+
+def _stage(task: EarlierAnswers, stage: str, result: SliceResult | None, confidence: float) -> dict[str, Any]:
+    """One stage of one task in full; None for what features that are not finite leave undefined."""
+    row: dict[str, Any] = {"stage": stage, "accuracy": None, "lost": None, "detectable": None}
+    if None not in task.answers[stage]:
+        n, hits = len(task.labels), int(right(task, stage).sum())
+        low, high = wilson(hits, n, confidence)
+        row["accuracy"] = {"value": rounded(hits / n), "low": rounded(low), "high": rounded(high)}
+    if result is not None:
+        found = lost(result)
+        row["lost"] = {"value": found.value, "low": found.low, "high": found.high, "confidence": found.confidence}
+        row |= {"detectable": found.detectable, "gained_rows": result.gained, "lost_rows": result.lost}
+    return row

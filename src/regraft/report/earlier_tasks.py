@@ -1,0 +1,18 @@
+"""The part of a page about earlier tasks: each at every stage of the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regraft.gates.case import Case
+from regraft.gates.earlier_tasks import measured
+from regraft.gates.forgetting import SAID
+
+
+def section(case: Case) -> dict[str, Any] | None:
+    """``measurements.json``'s earlier tasks with each stage in words; None where no gate asked."""
+    found: dict[str, Any] | None = measured(case).get("earlier_tasks")
+    if found is None:
+        return None
+    tasks = [{**task, "stages": [{**row, "said": SAID[row["stage"]]} for row in task["stages"]]} for task in found["tasks"]]
+    return {**found, "tasks": tasks}

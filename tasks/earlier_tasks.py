@@ -1,0 +1,57 @@
+"""``earlier_tasks``: what linear probes on the encoders of ``forgetting`` answer to held-out rows of earlier tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from regraft.config import EarlierRows, PipelineContext, StepConfig
+from regraft.step import Metrics, Step
+from tasks.forgetting import STAGES
+
+
+class EarlierTasksConfig(StepConfig):
+    """The tasks, and what their texts are cut at. The budget is no part of it."""
+
+    base_model: str
+    """What every stage is held against."""
+    base_digest: str
+    """Of the base model's files."""
+    tasks: dict[str, EarlierRows]
+    max_length: int
+    """Tokens of a text that are read, as in fine-tuning."""
+    seed: int
+    """With a row's text it says which half the row is in."""
+
+    @classmethod
+    def of(cls, context: PipelineContext) -> Self:
+        options = context.options
+        base = {"base_model": options.base_model, "base_digest": context.base_digest}
+        return cls(**base, tasks=context.earlier_rows, max_length=options.finetune.max_length, seed=options.seed)
+
+
+def _run(config: EarlierTasksConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
+    from regraft.base_model import locate
+    from regraft.data.earlier_tasks import read_task
+    from regraft.evidence.earlier_tasks import FILE, write
+    from regraft.gates.earlier_tasks import right
+    from regraft.train.earlier_tasks import answers
+
+    tasks = {name: read_task(name, task, config.seed) for name, task in config.tasks.items()}
+    found = answers({"came": locate(config.base_model, Path.cwd()), **inputs}, tasks, config.max_length)
+    write(out / FILE, found)
+    rows = {half: sum(len(halves[number].texts) for halves in tasks.values()) for number, half in enumerate(("learned", "answered"))}
+    hits = {stage: sum(int(right(task, stage).sum()) for task in found.values()) for stage in ("came", *inputs)}
+    return {"tasks": len(tasks), **rows, **{f"{stage}_accuracy": count / rows["answered"] for stage, count in hits.items()}}
+
+
+EARLIER_TASKS = Step(
+    name="earlier_tasks",
+    config=EarlierTasksConfig,
+    run=_run,
+    inputs=STAGES,
+    version=1,
+    gpu=True,
+    asked=lambda options: options.earlier_tasks is not None,
+)
