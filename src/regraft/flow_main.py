@@ -47,7 +47,7 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
         traceback.print_exc()
         fault = limits.explain(error, "the run", workspace.root, fix=f"regraft run {run.pipeline}")
         message = f"internal error: {type(error).__name__}: {error}; log: {run.log}"
-        internal: Event = {"error": "internal", "exit": 1, "message": message, "fix": None, "problems": []}
+        internal: Event = {"error": "internal", "exit": 1, "message": message, "fix": "regraft doctor", "problems": []}
         emit({"event": "error", **(supervise.said_of(fault) if fault else internal)})
         ending.append(fault.exit_code if fault else 1)
     return ending[0]

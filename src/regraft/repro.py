@@ -180,8 +180,8 @@ def _failure(run: Run, step: str, invocation: str, code: int, heard: _Heard) -> 
     if heard.busy:
         return EnvironmentFault(f"step '{step}' did not start: another process holds DVC's lock for too long; log: {run.log}", fix=fix)
     if heard.status is None:
-        return RegraftError(f"DVC refused step '{step}': {heard.last or f'exit {code}'}; log: {run.log}")
-    return RegraftError(f"step '{step}' failed with exit {heard.status}; log: {run.log}")
+        return RegraftError(f"DVC refused step '{step}': {heard.last or f'exit {code}'}; log: {run.log}", fix="regraft doctor")
+    return RegraftError(f"step '{step}' failed with exit {heard.status}; log: {run.log}", fix="regraft doctor")
 
 
 def _killed(code: int, heard: _Heard) -> bool:

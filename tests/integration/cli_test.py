@@ -131,6 +131,7 @@ def test_a_bug_is_one_line_and_a_traceback_in_a_file(cli, tiny):
     said = cli("plan", "tiny")
     assert said.code == 1
     assert "internal error, ZeroDivisionError: boom; the traceback is in" in said.err
+    assert said.err.endswith("next: regraft doctor\n")
     assert "Traceback" not in said.err
     (log,) = (tiny.scratch / "logs").iterdir()
     assert "Traceback" in log.read_text()

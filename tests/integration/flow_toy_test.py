@@ -59,9 +59,9 @@ def test_a_step_that_crashes_is_an_internal_error_that_names_the_log(make: Toy) 
     run = toy.start()
     assert run.end() == 1
     message = run.events[-1]["message"]
-    assert "step 'count' failed with exit 1" in message
-    log = toy.root / message.rpartition("log: ")[2]
-    assert "ZeroDivisionError: boom" in log.read_text()
+    said, _, log = message.partition("; the traceback is in ")
+    assert said == "step 'count' failed: internal error, ZeroDivisionError: boom"
+    assert 'raise ZeroDivisionError("boom")' in Path(log).read_text()
 
 
 def test_a_second_run_waits_or_is_told_the_pid_of_the_first(make: Toy) -> None:

@@ -61,7 +61,12 @@ def _place(problem: dict[str, Any]) -> str:
 
 
 def crash(error: Exception) -> int:
-    """A bug: the traceback goes to a file, the terminal gets one line."""
+    """A bug: the terminal gets one line."""
+    return fail(internal(error))
+
+
+def internal(error: Exception, where: str = "") -> RegraftError:
+    """A bug as an error that says in which file its traceback is."""
     from regraft.workspace import Workspace
 
     text = "".join(traceback.format_exception(error))
@@ -72,4 +77,4 @@ def crash(error: Exception) -> int:
     except (RegraftError, OSError):
         log = Path("stderr")
         err.print(escape(text))
-    return fail(RegraftError(f"internal error, {type(error).__name__}: {error}; the traceback is in {log}"))
+    return RegraftError(f"{where}internal error, {type(error).__name__}: {error}; the traceback is in {log}", fix="regraft doctor")

@@ -90,3 +90,7 @@ def step(
     except RegraftError as error:
         supervise.report_error(workspace, error)
         raise
+    except Exception as error:  # a bug, of ours or of a workspace's own step: the run has to be told, too
+        fault = console.internal(error, f"step '{name}' failed: ")
+        supervise.report_error(workspace, fault)
+        raise fault from error
