@@ -73,9 +73,13 @@ def measure(
     Lengths, masks and the head's rate are those of ``options``. A stage that was cut resumes exactly; those before it are
     measured anew, to the same numbers.
     """
+    context, measured = current(), {}
     with TemporaryDirectory(dir=scratch, prefix="general-") as folder:
         shards = pack_general(text, base, options.sequence_length, Path(folder))
-        measured = {name: _measured(name, source, base, shards, options, sequences, seed) for name, source in stages.items()}
+        for part, (name, source) in enumerate(stages.items()):
+            checkpoints = context.checkpoints / name if context.checkpoints else None
+            with running(replace(context, checkpoints=checkpoints, part=part, parts=len(stages))):
+                measured[name] = _measured(name, source, base, shards, options, sequences, seed)
     masked = next(iter(measured.values()))[0]
     if not (there := masked > 0).any():
         raise DataRejected(UNKNOWN_TEXT)
@@ -106,10 +110,7 @@ def _measured(
         head = Group(head_parameters(model), options.head_learning_rate, "pretrain.head_learning_rate")
         return [Phase("head", steps, lambda step: loss(*corpus.batch(step)), [head], dropout=False, after=after, tokens=per_step)]
 
-    context = current()
-    apart = replace(context, checkpoints=context.checkpoints / name if context.checkpoints else None)
-    with running(apart):
-        train(name, model, phases, seed=seed, checkpoint_seconds=options.checkpoint_seconds)
+    train(name, model, phases, seed=seed, checkpoint_seconds=options.checkpoint_seconds)
     return losses[0]
 
 
