@@ -7,6 +7,7 @@ come out the same. No model is loaded.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ BUDGETS: dict[str, tuple[str, budgets.Show]] = {
     "earlier_tasks": ("accuracy lost on the earlier task that decides", words.number),
 }
 """Gates whose interval has to lie below their threshold -> how a change of it begins, and its numbers."""
+
+
+LABEL = re.compile(r"(?:pass|fail|inconclusive|info) +")
+"""The outcome before the sentence of a finding, in a line of :func:`lines`."""
 
 
 @dataclass(frozen=True)

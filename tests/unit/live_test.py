@@ -6,8 +6,10 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from regraft.cli import live
+from regraft.cli.console import prose
 
 
 @pytest.fixture
@@ -54,3 +56,14 @@ def test_a_part_that_counts_no_tokens_changes_no_unit(screen):
         advance(shown, screen, tokens=2048.0)
         shown.show({"event": "progress", "step": "pretrain", "done": 30, "total": 100, "unit": "steps", "metrics": {}})
         assert "tokens/s" in drawn(shown)
+
+
+def test_sentences_break_between_words_and_hang_under_their_beginning_on_a_terminal_alone(screen):
+    screen.width = 50
+    said = "  [green]pass          [/]the candidate scores 0.630 accuracy on 135 test rows"
+    screen.print(prose(said, 16, screen), soft_wrap=True)
+    lines = [Text.from_ansi(line).plain for line in screen.file.getvalue().splitlines()]
+    assert lines == ["  pass          the candidate scores 0.630", " " * 16 + "accuracy on 135 test rows"]
+    pipe = Console(file=io.StringIO(), width=50, soft_wrap=True)
+    pipe.print(prose(said, 16, pipe))
+    assert pipe.file.getvalue() == "  pass          the candidate scores 0.630 accuracy on 135 test rows\n"

@@ -11,14 +11,38 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from regraft.errors import RegraftError
 
 SCHEMA = 1
+LEAST_WIDTH = 30
+"""Columns below which sentences are left to the terminal."""
 KEYS = ("message", "file", "row", "column", "value", "rule", "fix")
 """What every error of a JSON document has; null is unknown."""
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def prose(markup: str, hang: int, console: Console = out) -> Text:
+    """Sentences for ``console.print``: on a terminal wrapped at words, every line but the first ``hang`` columns in.
+
+    In a pipe, and for commands that are to be copied, a line stays one line.
+    """
+    text = Text.from_markup(markup)
+    if not console.is_terminal or console.width < hang + LEAST_WIDTH:
+        return text
+    return Text("\n").join(part for line in text.split("\n", allow_blank=True) for part in _hung(line, hang, console))
+
+
+def _hung(line: Text, hang: int, console: Console) -> list[Text]:
+    if line.cell_len <= console.width:
+        return [line]
+    first, rest = line.divide([hang])
+    parts = rest.wrap(console, console.width - hang)
+    for part in parts:
+        part.rstrip()
+    return [Text.assemble(" " * hang if number else first, part) for number, part in enumerate(parts)]
 
 
 def wants_json() -> bool:
@@ -43,11 +67,11 @@ def fail(error: RegraftError) -> int:
         errors = [dict.fromkeys(KEYS) | {"fix": error.fix} | problem for problem in problems]
         print_json({"exit": error.exit_code, "errors": errors})
         return error.exit_code
-    err.print(f"[bold red]error[/]: {escape(str(error))}")
+    err.print(prose(f"[bold red]error[/]: {escape(str(error))}", 2, err))
     described = str(error)
     for problem in error.problems:
         if (message := problem.get("message", "")) and message not in described:
-            err.print(f"  {escape(_place(problem))}{escape(message)}")
+            err.print(prose(f"  {escape(_place(problem))}{escape(message)}", 4, err))
     if error.fix:
         err.print(f"[dim]next:[/] {escape(error.fix)}")
     return error.exit_code

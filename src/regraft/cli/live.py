@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from regraft.cli.console import err, out
+from regraft.cli.console import err, out, prose
 from regraft.errors import ApprovalPending
 from regraft.events import clock, pace
 
@@ -83,7 +83,7 @@ class Live:
         if outcome != "pass" and not standing:
             self._say(f"next: regraft explain {result['pipeline']}")
 
-    def _say(self, markup: str) -> None:
+    def _say(self, markup: str | Text) -> None:
         if not self._quiet:
             self._progress.console.print(markup)
 
@@ -98,13 +98,13 @@ class Live:
         if not self._quiet:
             # A line on stderr would land in the middle of the bar, which is on stdout.
             console = err if self._progress.disable else self._progress.console
-            console.print(f"[yellow]warning[/]: {escape(event['message'])}")
+            console.print(prose(f"[yellow]warning[/]: {escape(event['message'])}", 2, console))
 
     def _on_verdict(self, event: dict[str, Any]) -> None:
         self._drop_bar()
         self._say("")
         for finding in event["findings"]:
-            self._say(f"  [{COLOUR[finding['outcome']]}]{finding['outcome']:<14}[/]{escape(finding['sentence'])}")
+            self._say(prose(f"  [{COLOUR[finding['outcome']]}]{finding['outcome']:<14}[/]{escape(finding['sentence'])}", 16))
         self._say(f"[bold {COLOUR[event['outcome']]}]{event['outcome'].upper()}[/]")
 
     def _on_promoted(self, event: dict[str, Any]) -> None:

@@ -184,4 +184,6 @@ def explain(
         console.print_json(asdict(story))
         return
     for line in explaining.lines(story):
-        console.out.print(escape(line))
+        label = explaining.LABEL.match(line)
+        hang = label.end() if label else len(line) - len(line.lstrip()) + 2
+        console.out.print(console.prose(escape(line), hang))
