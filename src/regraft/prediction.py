@@ -21,7 +21,7 @@ from regraft.gates.transfer import Effect, Predicted, predict
 if TYPE_CHECKING:
     from regraft.tracking import Tracker
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "adaptation.json"
 MOST = 50
 """Earlier effects that are kept, the newest ones."""
@@ -56,14 +56,15 @@ def history(evidence: Path, run: str) -> list[Effect]:
         found = next((f for f in verdict["findings"] if f["gate"] == "adaptation" and f["value"] is not None), None)
         if found is None:
             return effects
-        digests = [decision["digests"]["adapted"], decision["digests"]["base"], decision["rows"]["digest"]]
         measured = {key: found[key] for key in ("metric", "value", "low", "high", "n")}
-        own = _effect({**measured, "run": run, "models": files.sha256_text(files.canonical(digests)), "predicted": said["predicted"]})
+        same = files.sha256_text(files.canonical([decision["rows"]["digest"], found["value"], found["low"], found["high"]]))
+        own = _effect({**measured, "run": run, "answers": same, "predicted": said["predicted"]})
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise EnvironmentFault(f"{evidence} cannot be read: {type(fault).__name__}: {fault}", fix=f"regraft explain {run}") from fault
-    known = {(effect.models, effect.metric) for effect in effects}
-    return effects if (own.models, own.metric) in known else [*effects, own]
+    known = {(effect.answers, effect.metric) for effect in effects}
+    return effects if (own.answers, own.metric) in known else [*effects, own]
 
 
 def _effect(said: Mapping[str, Any]) -> Effect:
-    return Effect(**{**said, "predicted": Predicted(**said["predicted"]) if said["predicted"] else None})
+    values = {("answers" if key == "models" else key): value for key, value in said.items()}  # schema 1 told models apart
+    return Effect(**{**values, "predicted": Predicted(**said["predicted"]) if said["predicted"] else None})

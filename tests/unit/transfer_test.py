@@ -13,7 +13,7 @@ from regraft.report.transfer import transfer
 
 
 def effect(number: int, value: float, predicted: Predicted | None = None, metric: str = "macro_f1") -> Effect:
-    return Effect(f"demo-{number}", metric, f"models-{number}", value, value - 0.02, value + 0.02, 400, predicted)
+    return Effect(f"demo-{number}", metric, f"answers-{number}", value, value - 0.02, value + 0.02, 400, predicted)
 
 
 def test_the_first_run_has_no_prediction_and_the_second_one_without_a_spread():
@@ -51,15 +51,23 @@ def evidence(folder, value, models="ab", said=None):
     return folder
 
 
-def test_a_run_adds_its_effect_to_those_before_and_the_same_models_count_once(tmp_path):
+def test_a_run_adds_its_effect_to_those_before_and_the_same_answers_count_once(tmp_path):
     first = history(evidence(tmp_path / "1", 0.05), "demo-1")
     assert [(e.run, e.value, e.predicted) for e in first] == [("demo-1", 0.05, None)]
     predicted = {"value": 0.05, "low": None, "high": None, "runs": 1}
     said = {"schema": 1, "metric": "macro_f1", "predicted": predicted, "earlier": [vars(e) for e in first]}
     second = history(evidence(tmp_path / "2", 0.01, "cb", said), "demo-2")
     assert [(e.run, e.predicted) for e in second] == [("demo-1", None), ("demo-2", Predicted(**predicted))]
-    again = history(evidence(tmp_path / "3", 0.05, "ab", said), "demo-3")
-    assert again == first, "a run that measured nothing new would vouch for its own prediction"
+    for models in ("ab", "xy"):  # a model is another one, too, where only its threshold to abstain is
+        again = history(evidence(tmp_path / models, 0.05, models, said), "demo-3")
+        assert again == first, "a run that measured nothing new would vouch for its own prediction"
+
+
+def test_effects_that_were_kept_under_schema_1_are_read(tmp_path):
+    (now,) = history(evidence(tmp_path / "1", 0.05), "demo-1")
+    old = {("models" if key == "answers" else key): value for key, value in vars(now).items()}
+    kept = evidence(tmp_path / "2", 0.01, "cb", {"schema": 1, "metric": "macro_f1", "predicted": None, "earlier": [old]})
+    assert history(kept, "demo-2")[0] == now
 
 
 def test_evidence_that_cannot_be_read_is_named(tmp_path):

@@ -3,8 +3,8 @@
 The prediction is the plainest one that can be wrong: the mean effect (adapted minus base, in the policy's first metric)
 of the pipeline's earlier runs. Its interval is Student's prediction interval for one more observation, mean +- t(k - 1)
 s sqrt(1 + 1/k) (Hahn & Meeker 1991, "Statistical Intervals", section 4.7); one earlier run has no spread, and so
-gives no interval. It knows nothing of a run's new data, and says so by missing. A run that measured the same models
-on the same rows as an earlier one is no new observation. Pure: no clock, no file.
+gives no interval. It knows nothing of a run's new data, and says so by missing. A run whose models gave the same
+answers to the same rows as those of an earlier one is no new observation. Pure: no clock, no file.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ class Effect:
 
     run: str
     metric: str
-    models: str
-    """Digest of what was measured: both models and the test rows."""
+    answers: str
+    """Digest of the test rows, and of value and interval on them: where all are the same, so were the answers. Digests of the
+    models would tell models apart that differ in a threshold or a temperature alone."""
     value: float
     low: float
     high: float

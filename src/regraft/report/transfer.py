@@ -30,7 +30,7 @@ def transfer(effects: Sequence[Effect], run: str, metric: str) -> Transfer | Non
 def _sentences(effects: Sequence[Effect], found: Calibration, run: str) -> Iterator[str]:
     own = next((effect for effect in effects if effect.run == run), None)
     if own is None:
-        yield "This run measured the same models on the same rows as an earlier one, so it says nothing new of adaptation."
+        yield "Its models gave the same answers to the same rows as those of an earlier run, so this one says nothing new of adaptation."
     elif own.predicted:
         yield _foreseen(own)
     one = "1 prediction was" if found.predictions == 1 else f"{found.predictions} predictions were"
