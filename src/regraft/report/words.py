@@ -62,7 +62,9 @@ def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
                 "counterfactual": "its answers change too often with the people that a text speaks of",
                 "templates": "it gets cases wrong that it has to get right",
                 "fairness": "it serves one group of rows much worse than another",
-                "calibration": "it abstains too often" if finding["metric"] == "coverage" else "its probabilities are not as right as they say",
+                "calibration": "it abstains too often"
+                if finding["metric"] == "coverage"
+                else "its probabilities are not as right as they say",
                 "cost": "serving it takes more than it may",
             }.get(finding["gate"], "it misses a requirement")
         )
