@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from regraft import base_model, limits
+from regraft.config import listed
 from regraft.cores import cores, device
 from regraft.earlier import Past, earlier
 from regraft.errors import EnvironmentFault
@@ -157,8 +158,10 @@ class _Estimator:
             before = next(other for other in self.workspace.steps if other.name == source.step)
             return 1.0 if before.cost.trains else self.grown(before)
         past = self.reference(step)
-        path = self.workspace.root / self.resolved["data"][source.removeprefix("data.")]
-        return _bytes(path) / past.sizes[name] if past and past.sizes.get(name) else 1.0
+        paths = listed(self.resolved["data"][source.removeprefix("data.")])
+        if not past or not past.sizes.get(name) or any(path.startswith("hub:") for path in paths):
+            return 1.0
+        return sum(_bytes(self.workspace.root / path) for path in paths) / past.sizes[name]
 
     def grown(self, step: Step[Any]) -> float:
         """How much more ``step`` has to read than its reference had, by the inputs that its work follows."""

@@ -7,6 +7,7 @@ record is one of its outputs, so that nothing needs a store of its own and a run
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class Past:
     version: int
     record: Mapping[str, Any]
     sizes: Mapping[str, int]
-    """Bytes of each input, by its name."""
+    """Bytes of each input, by its name; those of one that is a list of paths, together."""
     out: int
     """Bytes below ``out/``."""
     listing: str
@@ -81,7 +82,9 @@ def _past(entry: Mapping[str, Any], current: bool, cache: Path) -> Past | None:
     try:
         md5 = outs["record.json"]["md5"]
         record = files.read_json(cache / "files" / "md5" / md5[:2] / md5[2:])
-        sizes = {name: int(read[item["path"]]) for name, item in record["inputs"].items()}
+        sizes: Counter[str] = Counter()
+        for name, item in record["inputs"].items():
+            sizes[name.partition(".")[0]] += int(read[item["path"]])
         return Past(
             said["step"], said["pipeline"], int(said["version"]), record, sizes, int(outs["out"]["size"]), str(outs["out"]["md5"]), current
         )

@@ -43,7 +43,7 @@ def remember(workspace: Workspace, step: str, model: int, *, pipeline: str = "ti
     shutil.move(path, cache / "files" / "md5" / md5[:2] / md5[2:])
     home = f"artifacts/{pipeline}/{step}"
     outs = [{"path": f"{home}/out", "md5": "0.dir", "size": model}, {"path": f"{home}/record.json", "md5": md5, "size": 1}]
-    deps = [{"path": item["path"], "size": SIZES[name]} for name, item in inputs.items()]
+    deps = [{"path": item["path"], "size": SIZES[name.partition(".")[0]]} for name, item in inputs.items()]
     entry = {"cmd": f"regraft step {step} --pipeline {pipeline} --step-version {workspace.step(step).version}", "deps": deps, "outs": outs}
     if lock:
         path = workspace.root / "dvc.lock"
@@ -100,6 +100,15 @@ def test_time_grows_with_the_data_and_so_does_that_of_the_steps_behind(tiny: Wor
     assert found["contract"].disk_bytes == 2 * 300
     assert found["finetune"].tokens == 6000
     assert found["finetune"].minutes == pytest.approx(3)
+
+
+@pytest.mark.parametrize(("made_from", "factor"), [(("labelled",), 4), (("labelled.0", "labelled.1"), 2)])
+def test_time_grows_with_all_files_of_an_input_however_many_it_had(tiny: Workspace, made_from: tuple[str, ...], factor: int) -> None:
+    remember(tiny, "contract", 100, inputs={name: {"path": f"artifacts/tiny/{name}"} for name in made_from})
+    for name in ("rows.jsonl", "more.jsonl"):
+        (tiny.root / "data" / name).write_bytes(b"x" * 2 * SIZES["labelled"])
+    found = costs(tiny, "contract", sets=("data.labelled=[data/rows.jsonl,data/more.jsonl]",))
+    assert found["contract"].minutes == pytest.approx(factor)
 
 
 @pytest.mark.parametrize(

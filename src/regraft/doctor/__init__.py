@@ -50,6 +50,7 @@ def examine(workspace: Workspace | None) -> list[Check]:
             "data.dvc": lambda: folder.data(here),
             "digests": lambda: folder.digests(here),
             "registry": lambda: journal.registry(here),
+            "models": lambda: journal.models(here),
             "template": lambda: folder.template(here),
             "leftovers": lambda: folder.leftovers(here),
         }

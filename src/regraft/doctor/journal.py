@@ -9,23 +9,42 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from regraft import files
 from regraft.doctor.check import Check
 from regraft.doctor.stores import get
 from regraft.errors import RegraftError
 from regraft.registry.projection import project
-from regraft.registry.store import FileJournal, champion_of
+from regraft.registry.registration import model_folder, model_location
+from regraft.registry.store import FileJournal, champion_of, previous_of
 from regraft.tracking import Tracker
 from regraft.waivers import notice
 from regraft.workspace import Workspace
 
+MOST_BYTES = 4_000_000_000
+"""Of a model's files that are read: at 1 GB/s what fits well into the time of all probes."""
+
 
 def registry(workspace: Workspace) -> Iterator[Check]:
     """Every journal's chain, and the aliases against its head."""
-    folders = sorted(path for path in (workspace.state / "journal").glob("[a-z]*") if path.is_dir())
-    if not folders:
+    pipelines = _pipelines(workspace)
+    if not pipelines:
         yield Check("registry", "ok", "no model has been registered yet")
-    for folder in folders:
-        yield _pipeline(workspace, folder.name)
+    for pipeline in pipelines:
+        yield _pipeline(workspace, pipeline)
+
+
+def models(workspace: Workspace) -> Iterator[Check]:
+    """The bytes of every champion, and of what a rollback goes back to; weights on another machine are not fetched."""
+    for pipeline in _pipelines(workspace):
+        try:
+            if said := _whole(workspace, pipeline):
+                yield Check(f"models {pipeline}", "ok", said)
+        except RegraftError as error:
+            yield Check(f"models {pipeline}", "bad", str(error), error.fix)
+
+
+def _pipelines(workspace: Workspace) -> list[str]:
+    return sorted(path.name for path in (workspace.state / "journal").glob("[a-z]*") if path.is_dir())
 
 
 def _pipeline(workspace: Workspace, pipeline: str) -> Check:
@@ -49,3 +68,22 @@ def _pipeline(workspace: Workspace, pipeline: str) -> Check:
         return Check(name, "warn" if waiver.expired else "ok", f"{whole}; {waiver.message}", waiver.fix)
     champion = champion_of(entries)
     return Check(name, "ok", f"{whole}; " + (f"version {champion['version']} is champion" if champion else "there is no champion"))
+
+
+def _whole(workspace: Workspace, pipeline: str) -> str | None:
+    """What was found to be as it was registered; None where nothing is on this machine, or nobody can say what should be."""
+    tracker, journal = Tracker(workspace), FileJournal(workspace.state, pipeline)
+    if tracker.uri.startswith("http") or journal.verify():  # the check `registry` says so
+        return None
+    entries = journal.entries()
+    versions = [model["version"] for model in (champion_of(entries), previous_of(entries)) if model]
+    here = {version: place for version in versions if (place := model_location(tracker, pipeline, version))}
+    if not here:
+        return None
+    said = " and ".join(f"version {version}" for version in here)
+    size = sum(path.stat().st_size for place in here.values() for path in files.walk(place))
+    if size > MOST_BYTES:
+        return f"{said}: {size / 1e9:.0f} GB were not read; `regraft predict` and `regraft rollback` verify them"
+    for version in here:
+        model_folder(tracker, pipeline, version)
+    return f"every byte of {said} is what was registered"

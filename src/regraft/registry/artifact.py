@@ -75,14 +75,17 @@ def save(model: Model, folder: Path, input_example: Sequence[str], path: Path) -
     )
 
 
-def verify(root: Path, digest: str, name: str) -> Path:
-    """The classifier folder below ``root``, proven to be ``digest``; an ``EnvironmentFault`` that names what differs."""
+def verify(root: Path, digest: str, name: str, fix: str) -> Path:
+    """The classifier folder below ``root``, proven to be ``digest``; an ``EnvironmentFault`` that names what differs.
+
+    :param fix: what to type where it is not.
+    """
     try:
         said = yaml.safe_load((root / "MLmodel").read_text(encoding="utf8"))["metadata"]["regraft"]
         folder: Path = root / said["folder"]
         expected: dict[str, str] = dict(said["files"])
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise EnvironmentFault(f"{name}: {root / 'MLmodel'} cannot be read: {type(error).__name__}: {error}") from error
+        raise EnvironmentFault(f"{name}: {root / 'MLmodel'} cannot be read: {type(error).__name__}: {error}", fix=fix) from error
     problems = _differences(root, folder, expected)
     below = f"{said['folder']}/"
     told = files.digest_of({path.removeprefix(below): sha for path, sha in expected.items() if path.startswith(below)})
@@ -91,7 +94,7 @@ def verify(root: Path, digest: str, name: str) -> Path:
         problems.append(Problem(message=message, file=str(root / "MLmodel"), rule="digest"))
     if problems:
         first = problems[0]
-        raise EnvironmentFault(f"{name} is not what was registered: {first['file']}: {first['message']}", problems=problems)
+        raise EnvironmentFault(f"{name} is not what was registered: {first['file']}: {first['message']}", fix=fix, problems=problems)
     return folder
 
 

@@ -124,7 +124,7 @@ def rollback(tracker: Tracker, pipeline: str, to: int | str | None = None, *, re
     assert entry.to is not None
     name = f"version {entry.to['version']} of '{pipeline}'"
     root = model_root(tracker, pipeline, entry.to["version"])
-    artifact.verify(root, entry.digest, name)
+    artifact.verify(root, entry.digest, name, f"regraft history {pipeline}, and `regraft rollback {pipeline} --to` an older version")
     smoke_test(root, name)
     with lease(tracker.workspace.state, pipeline):
         model_root(tracker, pipeline, entry.to["version"])  # `regraft gc` may have freed it meanwhile
@@ -152,7 +152,7 @@ def smoke_test(root: Path, name: str) -> None:
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SMOKE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise EnvironmentFault(f"{name} did not answer its input example within {SMOKE_SECONDS:.0f} s") from None
+        raise EnvironmentFault(f"{name} did not answer its input example within {SMOKE_SECONDS:.0f} s", fix="regraft doctor") from None
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise EnvironmentFault(f"{name} is intact but cannot answer its input example: {said}", fix="regraft doctor")

@@ -89,7 +89,9 @@ def _version(tracker: Tracker, pipeline: str, run_id: str, model_dir: Path, exam
                 return str(found.version)
         model = _logged_model(client, pipeline, run_id, model_dir, example, digest)
         root = tracker.fetch(model.artifact_location, tracker.workspace.scratch / "models" / pipeline / digest)
-        artifact.verify(root, digest, f"the logged model of '{pipeline}'")  # MLflow marks a version READY without looking
+        artifact.verify(
+            root, digest, f"the logged model of '{pipeline}'", f"regraft run {pipeline}"
+        )  # MLflow marks a version READY without looking
         made = client.create_model_version(pipeline, model.model_uri, run_id, dict(tags), model_id=model.model_id)
     return str(made.version)
 
@@ -164,4 +166,5 @@ def model_folder(tracker: Tracker, pipeline: str, version: str) -> Path:
     Raises ``EnvironmentFault`` naming the file and both sha256 where they differ.
     """
     entry = registered(FileJournal(tracker.workspace.state, pipeline).entries(), pipeline, version)
-    return artifact.verify(model_root(tracker, pipeline, version), entry.digest, f"version {version} of '{pipeline}'")
+    fix = f"regraft rollback {pipeline}, or put the bytes back from a backup"
+    return artifact.verify(model_root(tracker, pipeline, version), entry.digest, f"version {version} of '{pipeline}'", fix)
