@@ -43,7 +43,7 @@ def remember(workspace: Workspace, step: str, model: int, *, pipeline: str = "ti
     shutil.move(path, cache / "files" / "md5" / md5[:2] / md5[2:])
     home = f"artifacts/{pipeline}/{step}"
     outs = [{"path": f"{home}/out", "md5": "0.dir", "size": model}, {"path": f"{home}/record.json", "md5": md5, "size": 1}]
-    deps = [{"path": item["path"], "size": SIZES[name.partition(".")[0]]} for name, item in inputs.items()]
+    deps = [{"path": item["path"], "size": SIZES[name.partition(".")[0]]} for name, item in record["inputs"].items()]
     entry = {"cmd": f"regraft step {step} --pipeline {pipeline} --step-version {workspace.step(step).version}", "deps": deps, "outs": outs}
     if lock:
         path = workspace.root / "dvc.lock"
