@@ -43,7 +43,7 @@ class ContractConfig(StepConfig):
 def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from tempfile import TemporaryDirectory
 
-    from regraft import files
+    from regraft import files, running
     from regraft.data import labelled, quarantine
     from regraft.data.judging import judge
     from regraft.data.reading import read_rows
@@ -71,6 +71,9 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         waiting.rename(out / "quarantine.parquet")
         quarantine.write_counts(out / "counts.json", judged, told, labels)
         files.write_json(out / "labels.json", sorted(labels))
+    if judged.quarantined:
+        kept = f"artifacts/{running.current().pipeline}/contract/evidence/{listed.name}"
+        running.emit("warning", message=f"{told.sentence(judged.read, judged.quarantined)}; all of them: {kept}")
     return {"read": judged.read, "accepted": judged.kept, "quarantined": judged.quarantined, "labels": len(labels)}
 
 

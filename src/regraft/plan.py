@@ -126,5 +126,6 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def _show(values: Mapping[str, Any], key: str) -> str:
     if key not in values:
         return "(absent)"
-    text = str(values[key])
+    value = values[key]
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return text if len(text) <= 40 else f"{text[:18]}…{text[-18:]}"

@@ -34,7 +34,7 @@ from regraft.errors import BY_NAME, Problem, RegraftError
 from regraft.running import STOP, Running, emit, running
 from regraft.workspace import Workspace
 
-GRACE = 3.0
+GRACE = 2.0
 """Seconds from the end of the lifeline to the end of the process; the promise is 5."""
 PATIENCE = 15.0
 """Seconds a child may take to write its checkpoint when a person asks it to stop; then its lifeline is cut."""

@@ -178,9 +178,22 @@ def test_a_workspace_may_be_named_from_anywhere(tiny, tmp_path):
     assert list(json.loads(done.stdout)["pipelines"]) == ["tiny"]
 
 
-def test_a_reader_that_goes_away_is_no_error(tiny):
-    done = subprocess.run(
-        f"{sys.executable} -m regraft plan tiny --json | true", shell=True, cwd=tiny.root, capture_output=True, text=True, check=False
-    )
-    assert "Traceback" not in done.stderr
-    assert "error" not in done.stderr
+@pytest.mark.parametrize("verb", ["plan tiny --json", "status"])
+def test_a_reader_that_goes_away_is_no_error(verb, tiny):
+    command = f"set -o pipefail; {sys.executable} -m regraft {verb} | true"
+    done = subprocess.run(["bash", "-c", command], cwd=tiny.root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "says", "fix"),
+    [
+        ("plan --json", "Missing argument", "regraft plan --help"),
+        ("gc --foo --json", "No such option: --foo", "regraft gc --help"),
+        ("nosuch --json", "No such command 'nosuch'", "regraft --help"),
+    ],
+)
+def test_a_wrong_command_line_is_one_document_too_where_a_program_asked(argv, says, fix, cli):
+    said = cli(*argv.split())
+    (error,) = said.json["errors"]
+    assert (said.code, error["fix"], says in error["message"]) == (2, fix, True)

@@ -382,3 +382,19 @@ def test_no_corpus_is_said_before_anything_is_written(tmp_path):
     with pytest.raises(RegraftError, match=r"data\.corpus: the folder c\.txt holds no") as caught:
         deal_out(tmp_path, texts, tmp_path / "empty")
     assert caught.value.exit_code == 3
+
+
+def test_rows_that_were_set_aside_are_said_with_the_first_of_them(tmp_path, capsys):
+    rows = good()
+    rows[7]["label"], rows[9]["id"], rows[12]["label"] = "violet", rows[8]["id"], ""
+    with running(Running(pipeline="own", step="contract", report=True)):
+        run(tmp_path, hand_in(tmp_path, rows))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if '"warning"' in line]
+    said = json.loads(line.removeprefix("@@ "))["message"]
+    assert said.startswith("4 of 60 labelled rows break the contract and are set aside (id.unique 2, ")
+    assert "own/rows.csv:9: " in said
+    assert said.endswith("; all of them: artifacts/own/contract/evidence/quarantine.csv")
+    with running(Running(pipeline="own", step="contract", report=True)):
+        (tmp_path / "clean").mkdir()
+        run(tmp_path / "clean", hand_in(tmp_path, good()))
+    assert '"warning"' not in capsys.readouterr().out

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from regraft import files
+from regraft.doctor import journal as doctor
+from regraft.doctor.check import Check
 from regraft.errors import ConfigError, Conflict, EnvironmentFault, GateFailed
 from regraft.registry import artifact, promotion, registration
 from regraft.registry.projection import project
@@ -405,3 +407,19 @@ def test_the_address_of_the_store_does_not_leak_into_children(bench):
     with bench.tracker.store():
         pass
     assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_doctor_reads_every_byte_of_the_champion_and_of_the_one_before(bench, seed):
+    versions = {number: bench.promote(number) for number in (1, 2)}
+
+    def examined() -> Check:
+        return next(check for check in doctor.models(bench.tracker.workspace) if check.name == f"models {bench.pipeline}")
+
+    whole = f"every byte of version {versions[2]} and version {versions[1]} is what was registered"
+    assert examined() == Check(f"models {bench.pipeline}", "ok", whole)
+    weights = registration.model_folder(bench.tracker, bench.pipeline, versions[seed]) / "model.safetensors"
+    corrupt(weights)
+    found = examined()
+    assert (found.state, f"version {versions[seed]} of" in found.message, str(weights) in found.message) == ("bad", True, True)
+    assert found.fix.startswith(f"regraft rollback {bench.pipeline}")

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
 from regraft.cli import environment
+
+if TYPE_CHECKING:
+    from regraft.errors import RegraftError
 
 
 class Verbs(TyperGroup):
@@ -20,7 +23,7 @@ class Verbs(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         from regraft import limits
-        from regraft.cli.console import crash, fail
+        from regraft.cli.console import crash, fail, wants_json
         from regraft.errors import RegraftError
 
         try:
@@ -34,10 +37,20 @@ class Verbs(TyperGroup):
             raise
         except Exception as error:  # the border of the process: a bug is one line with a log, not a traceback
             if type(error).__module__.startswith(("click", "typer")):
-                raise  # a usage error, which Typer prints
+                if not wants_json():
+                    raise  # a usage error, which Typer prints
+                sys.exit(fail(_usage(error, ctx)))
             if fault := limits.explain(error, "regraft", Path.cwd()):
                 sys.exit(fail(fault))
             sys.exit(crash(error))
+
+
+def _usage(error: Any, ctx: Any) -> RegraftError:
+    """A usage error of Typer as ours, for ``--json``."""
+    from regraft.errors import ConfigError
+
+    where = getattr(error, "ctx", None) or ctx
+    return ConfigError(error.format_message(), fix=f"{where.command_path} --help")
 
 
 app = typer.Typer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -20,8 +21,17 @@ LEAST_WIDTH = 30
 """Columns below which sentences are left to the terminal."""
 KEYS = ("message", "file", "row", "column", "value", "rule", "fix")
 """What every error of a JSON document has; null is unknown."""
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """A reader that has seen enough is no error; Rich would end with 1."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered
+        raise SystemExit(0)
+
+
+out = _Console(highlight=False, soft_wrap=True)
+err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def prose(markup: str, hang: int, console: Console = out) -> Text:

@@ -47,6 +47,13 @@ class Told:
         """Broken rules that are not in ``first``."""
         return self.by_rule.total() - len(self.first)
 
+    def sentence(self, read: int, quarantined: int) -> str:
+        """How many rows were set aside, by which rules, and the first of them."""
+        rules = ", ".join(f"{rule} {count:,}" for rule, count in self.by_rule.most_common())
+        first = self.first[0]
+        said = f"{quarantined:,} of {read:,} labelled rows break the contract and {'is' if quarantined == 1 else 'are'} set aside ({rules})"
+        return f"{said}; first {first['file']}:{first['row']}: {first['message']}"
+
     def add(self, row: Row, faults: Sequence[Fault]) -> None:
         """Count one row."""
         for fault in faults:

@@ -155,11 +155,13 @@ class Checkpoints:
 
     def newest(self) -> Checkpoint | None:
         """The newest whole checkpoint; broken ones are named in a warning and left out."""
-        for number in reversed(self.numbers()):
+        numbers = self.numbers()
+        for place, number in reversed(list(enumerate(numbers))):
             assert self.folder is not None
             home = self.folder / f"{number:08d}"
             if fault := broken(home):
-                emit("warning", message=f"checkpoint {number} is not whole: {fault}; using the one before it")
+                instead = "using the one before it" if place else "there is none before it, so the step begins again"
+                emit("warning", message=f"checkpoint {number} is not whole: {fault}; {instead}")
                 continue
             manifest = files.read_json(home / MANIFEST)
             state = torch.load(home / STATE, map_location="cpu", weights_only=True)

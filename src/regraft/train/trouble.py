@@ -65,7 +65,7 @@ def diverged(training: Training, phase: Phase, step: int, done: int, loss: float
         fix = _run(*(f"{group.option}={group.rate / LOWER:.1g}" for group in phase.groups if group.option))
     rates = ", ".join(f"{group.option}={group.rate:g}" for group in phase.groups if group.option)
     column = phase.groups[0].option or None
-    problem = Problem(message=what, column=column, value=rates or None, rule="finite loss", fix=fix)
+    problem = Problem(message="; ".join(said), column=column, value=rates or None, rule="finite loss", fix=fix)
     return ConfigError("; ".join(said), fix=fix, problems=[problem])
 
 
