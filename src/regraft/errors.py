@@ -17,6 +17,8 @@ class RegraftError(Exception):
     """Root: everything raised on purpose. The message is for a person; ``fix`` is the next command to type."""
 
     exit_code: ClassVar[int] = 1
+    usual_fix: ClassVar[str] = "regraft doctor"
+    """What to type where the one who raised it knew nothing better."""
 
     def __init__(self, message: str, *, fix: str | None = None, problems: list[Problem] | None = None) -> None:
         super().__init__(message)
@@ -65,6 +67,7 @@ class Conflict(RegraftError):
     """The champion moved under us, or another run holds the pipeline."""
 
     exit_code = 7
+    usual_fix = "regraft status"
 
 
 class EnvironmentFault(RegraftError):

@@ -33,7 +33,7 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
     workspace = Workspace.find()
     said = workspace.invocation()
     if not said:
-        raise ConfigError(f"this is the inside of a run; start it with `regraft run`, not with {sys.argv[0]}")
+        raise ConfigError(f"this is the inside of a run; start it with `regraft run`, not with {sys.argv[0]}", fix="regraft run PIPELINE")
     emit = _events_to_stdout()
     run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]))
     try:

@@ -18,7 +18,7 @@ from regraft.workspace import Workspace
 def overview(workspace: Workspace, only: str | None = None) -> dict[str, Any]:
     """``{tracking_uri, pipelines{P: {champion, challenger, waiver, verdict, steps[{name, state, why}]}}}``."""
     if only is not None and only not in workspace.pipelines:
-        raise ConfigError(unknown("pipeline", only, workspace.pipelines))
+        raise ConfigError(unknown("pipeline", only, workspace.pipelines), fix="regraft status")
     names = [only] if only else list(workspace.pipelines)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.state / 'mlflow.db'}"
     return {"tracking_uri": uri, "pipelines": {name: _pipeline(workspace, name) for name in names}}

@@ -126,13 +126,16 @@ def _blamed(problem: Problem, sets: Sequence[str]) -> Problem:
 def _assign(value: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set {assignment!r}: write key=value, e.g. --set pretrain.budget_tokens=200000")
+        raise ConfigError(
+            f"--set {assignment!r}: write key=value, e.g. --set pretrain.budget_tokens=200000",
+            fix="regraft plan PIPELINE --set pretrain.budget_tokens=200000",
+        )
     *parents, last = key.split(".")
     target: Any = value
     for depth, parent in enumerate(parents):
         target = _item(target, parent, key) if isinstance(target, list) else target.setdefault(parent, {})
         if not isinstance(target, dict | list):
-            raise ConfigError(f"--set {key}: {'.'.join(parents[: depth + 1])} is a value, it has no keys")
+            raise ConfigError(f"--set {key}: {'.'.join(parents[: depth + 1])} is a value, it has no keys", fix=f"correct --set {key}")
     try:
         parsed = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -146,7 +149,7 @@ def _assign(value: dict[str, Any], assignment: str) -> None:
 
 def _item(values: list[Any], index: str, key: str) -> Any:
     if not index.isdigit() or int(index) >= len(values):
-        raise ConfigError(f"--set {key}: {index!r} is not an index of a list of {len(values)} entries")
+        raise ConfigError(f"--set {key}: {index!r} is not an index of a list of {len(values)} entries", fix=f"correct --set {key}")
     return values[int(index)]
 
 

@@ -121,7 +121,7 @@ class Workspace:
 
         found = {step.name: step for step in self.steps}
         if name not in found:
-            raise ConfigError(unknown("step", name, found))
+            raise ConfigError(unknown("step", name, found), fix="regraft status")
         return found[name]
 
 

@@ -72,9 +72,10 @@ def warned(message: str, fix: str | None) -> str:
 
 def fail(error: RegraftError) -> int:
     """Say what went wrong and what to type next; returns the exit code."""
+    fix = error.fix or error.usual_fix
     if wants_json():
         problems = [dict(problem) for problem in error.problems] or [{"message": str(error)}]
-        errors = [dict.fromkeys(KEYS) | {"fix": error.fix} | problem for problem in problems]
+        errors = [dict.fromkeys(KEYS) | {"fix": fix} | problem for problem in problems]
         print_json({"exit": error.exit_code, "errors": errors})
         return error.exit_code
     err.print(prose(f"[bold red]error[/]: {escape(str(error))}", 2, err))
@@ -82,8 +83,7 @@ def fail(error: RegraftError) -> int:
     for problem in error.problems:
         if (message := problem.get("message", "")) and message not in described:
             err.print(prose(f"  {escape(_place(problem))}{escape(message)}", 4, err))
-    if error.fix:
-        err.print(f"[dim]next:[/] {escape(error.fix)}")
+    err.print(f"[dim]next:[/] {escape(fix)}")
     return error.exit_code
 
 

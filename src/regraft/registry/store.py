@@ -273,7 +273,8 @@ class FileJournal:
         if rule:
             message = f"entry {seq}: {_RULES[rule]}: {path}"
             problem = Problem(message=message, file=str(path), rule=rule)
-            raise EnvironmentFault(f"the journal of '{self.pipeline}' is not what was written: {message}", problems=[problem])
+            said, fix = f"the journal of '{self.pipeline}' is not what was written: {message}", f"restore {self.folder} from a backup"
+            raise EnvironmentFault(said, fix=fix, problems=[problem])
         plain = {key: value[key] for key in KEYS - {"schema", "from"}}
         waivers = tuple(Waiver(**waiver) for waiver in value.get("waivers", ()))
         return Entry(from_=value["from"], sha=hashlib.sha256(data).hexdigest(), waivers=waivers, **plain)

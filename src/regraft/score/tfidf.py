@@ -48,12 +48,14 @@ class Tfidf:
         from sklearn.linear_model import LogisticRegression
 
         if len(set(labels)) < 2:
-            raise DataRejected(f"the training rows hold {len(set(labels))} label(s); a classifier needs at least 2")
+            raise DataRejected(
+                f"the training rows hold {len(set(labels))} label(s); a classifier needs at least 2", fix="label rows of another class"
+            )
         vectorizer = _vectorizer(max_ngram)
         try:
             features = vectorizer.fit_transform(texts)
         except ValueError as fault:  # "empty vocabulary"
-            raise DataRejected(f"no training text holds a word: {fault}") from fault
+            raise DataRejected(f"no training text holds a word: {fault}", fix="look at the text column of data.labelled") from fault
         model = LogisticRegression(C=inverse_regularization, max_iter=1_000).fit(features, labels)
         coefficients, intercepts = model.coef_, model.intercept_
         if len(coefficients) == 1:  # two classes are one logistic function: the softmax of (0, z)

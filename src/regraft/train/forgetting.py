@@ -61,7 +61,7 @@ def pack_general(text: GeneralText, base: Path, length: int, folder: Path) -> di
         )
     special = encoder.tokenizer(base).all_special_ids
     if any(np.isin(shard.ids, special).all() for shard in shards.values()):  # its loss would be one over no token
-        raise DataRejected(UNKNOWN_TEXT)
+        raise DataRejected(UNKNOWN_TEXT, fix="name text in the base model's language")
     return shards
 
 
@@ -82,7 +82,7 @@ def measure(
                 measured[name] = _measured(name, source, base, shards, options, sequences, seed)
     masked = next(iter(measured.values()))[0]
     if not (there := masked > 0).any():
-        raise DataRejected(UNKNOWN_TEXT)
+        raise DataRejected(UNKNOWN_TEXT, fix="name text in the base model's language")
     return masked[there], {name: nats[there] for name, (_, nats) in measured.items()}
 
 

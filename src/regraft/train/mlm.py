@@ -117,7 +117,7 @@ class Budget:
         def allows(step: int, notes: dict[str, float]) -> bool:
             value = heldout_loss(loss, text, machine, LOOK_SEQUENCES)
             if value is None:
-                raise DataRejected(UNKNOWN_TEXT)
+                raise DataRejected(UNKNOWN_TEXT, fix="name text in the base model's language")
             progress(warmup + step, warmup + steps, "steps", {"pretrain/general_loss": value})
             rise = value - notes.setdefault("general_loss_before", value)
             if rise <= self.max_loss_increase:
@@ -257,6 +257,9 @@ def masking(base: Path, options: PretrainOptions, vocabulary: int) -> Masking:
     """
     tokenizer = encoder.tokenizer(base)
     if tokenizer.mask_token_id is None:
-        raise ConfigError(f"the tokenizer of the base model ({base}) has no mask token; masked-language modelling needs one")
+        raise ConfigError(
+            f"the tokenizer of the base model ({base}) has no mask token; masked-language modelling needs one",
+            fix="name another base_model in the pipeline file",
+        )
     size = min(vocabulary, len(tokenizer))
     return Masking(options.mask_probability, tokenizer.mask_token_id, frozenset(tokenizer.all_special_ids), size)
