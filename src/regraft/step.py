@@ -14,8 +14,8 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from regraft import base_model, energy, files
 from regraft.config import PipelineOptions, StepConfig
-from regraft.errors import ConfigError, EnvironmentFault, Interrupted
+from regraft.errors import ConfigError, DataRejected, EnvironmentFault, Interrupted, Problem
 from regraft.running import STOP, Running, emit, running
 from regraft.workspace import Workspace, git_state
 
@@ -164,7 +164,7 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     for name in ("out", "evidence"):
         (partial / name).mkdir(parents=True)
     started, clock, processor = datetime.now(UTC), time.perf_counter(), time.process_time()
-    with running(context):
+    with running(context), _rejections_kept(partial, workspace.scratch / "rejected" / f"{pipeline}.{step.name}"):
         emit("start")
         metrics = dict(step.run(config, inputs, partial / "out"))
     # Of a training that was cut, the time before the cut as well: `regraft plan` learns from it.
@@ -200,6 +200,25 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     files.write_json(home / "record.json", record)
     shutil.rmtree(partial, ignore_errors=True)
     # The checkpoints stay until DVC has the output (regraft.repro): a kill in between must not cost the training.
+
+
+@contextmanager
+def _rejections_kept(partial: Path, kept: Path) -> Iterator[None]:
+    """Where a step rejects its data, what it wrote of the reasons moves to ``kept``, and nothing else is left of it."""
+    try:
+        yield
+    except DataRejected as fault:
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        (partial / "evidence").rename(kept)
+        shutil.rmtree(partial, ignore_errors=True)
+        before, now = os.path.relpath(partial / "evidence"), os.path.relpath(kept)
+        problems = [Problem({key: _moved(value, before, now) for key, value in problem.items()}) for problem in fault.problems]
+        raise DataRejected(_moved(str(fault), before, now), fix=fault.fix, problems=problems) from None
+
+
+def _moved(value: Any, before: str, now: str) -> Any:
+    return value.replace(before, now) if isinstance(value, str) else value
 
 
 def _same_base(step: Step[Any], config: StepConfig, workspace: Workspace, pipeline: str) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from regraft import base_model, files, running
 from regraft.config import StepConfig
-from regraft.errors import ConfigError, DataRejected, EnvironmentFault
+from regraft.errors import ConfigError, DataRejected, EnvironmentFault, Problem
 from regraft.running import Running
 from regraft.step import Output, Step, evidence, fingerprint, run_step
 from regraft.workspace import Workspace
@@ -126,9 +126,24 @@ def test_a_step_that_fails_keeps_the_output_of_the_one_before(workspace):
 
     with pytest.raises(DataRejected):
         leave(workspace, words(half))
-    now = tree(home(workspace))
-    assert {path: now[path] for path in before} == before
-    leave(workspace)
+    assert tree(home(workspace)) == before, "not even a folder of its own is left"
+
+
+def test_what_a_step_wrote_of_rows_that_it_rejects_is_kept_and_named(workspace, monkeypatch):
+    monkeypatch.chdir(workspace.root)
+
+    def strict(config: WordsConfig, inputs: Mapping[str, Path], out: Path) -> dict[str, int]:
+        listed = evidence(out) / "bad.csv"
+        listed.write_text("row 3")
+        place = os.path.relpath(listed)
+        raise DataRejected(f"all of them are in {place}", problems=[Problem(message="row 3", file=place, row=3)])
+
+    with pytest.raises(DataRejected) as caught:
+        leave(workspace, words(strict))
+    place = ".regraft/rejected/p.words/bad.csv"
+    assert str(caught.value) == f"all of them are in {place}"
+    assert caught.value.problems == [{"message": "row 3", "file": place, "row": 3}]
+    assert (workspace.root / place).read_text() == "row 3"
     assert not (home(workspace) / ".partial").exists()
 
 
