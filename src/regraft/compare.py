@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from regraft import files
 from regraft.errors import ConfigError, EnvironmentFault
-from regraft.evidence import unchanged
+from regraft.evidence import decision_in, unchanged
 from regraft.gates import words
 from regraft.gates.bootstrap import RESAMPLES, interval, replicates
 from regraft.gates.metrics import mcnemar, scores
@@ -115,7 +115,7 @@ def compare(tracker: Tracker, a: str, b: str, *, metric: str | None = None, conf
     sides = locate(tracker, a), locate(tracker, b)
     one, two = _on_the_same_rows(tracker, *sides)
     paired = align({"a": one.table, "b": two.table})
-    seed = _decision(_evidence(tracker, sides[0]))["seed"]
+    seed = decision_in(_evidence(tracker, sides[0]))["seed"]
     measured = {each.metric: each for each in _differences(paired, seed, confidence)}
     if metric is not None and metric not in measured:
         raise ConfigError(unknown("metric", metric, measured), fix=HELP)
@@ -148,7 +148,7 @@ def locate(tracker: Tracker, said: str) -> Side:
 
 def _digests(evidence: Path) -> dict[str, str]:
     """``{model: digest}`` of every model that a run scored."""
-    decision = _decision(evidence)
+    decision = decision_in(evidence)
     champion = {"champion": decision["champion"]["digest"]} if "champion" in decision["predictions"] else {}
     return {**decision["digests"], **champion}
 
@@ -176,13 +176,6 @@ def _evidence(tracker: Tracker, side: Side) -> Path:
     return tracker.download_evidence(side.run)
 
 
-def _decision(evidence: Path) -> Any:
-    path = evidence / "decision.json"
-    if not path.is_file():
-        raise EnvironmentFault(f"{path} is not there: no decision was written to {evidence}")
-    return files.read_json(path)
-
-
 def _on_the_same_rows(tracker: Tracker, a: Side, b: Side) -> tuple[Answers, Answers]:
     """What both said about one set of rows: that of b's run, of a's, or one on which either was scored later as champion."""
     one, two = _answers(tracker, a, a), _answers(tracker, b, b)
@@ -198,7 +191,7 @@ def _on_the_same_rows(tracker: Tracker, a: Side, b: Side) -> tuple[Answers, Answ
 def _answers(tracker: Tracker, side: Side, where: Side) -> Answers:
     """What ``side`` said, by the evidence of ``where``'s run; bytes that the run did not decide on are refused."""
     evidence = _evidence(tracker, where)
-    decision = _decision(evidence)
+    decision = decision_in(evidence)
     name = next(name for name, digest in _digests(evidence).items() if digest == side.digest)
     path = unchanged(evidence / "predictions" / f"{name}.parquet", decision["predictions"][name])
     return Answers(decision["rows"]["digest"], _usable(side, path))

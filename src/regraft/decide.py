@@ -27,7 +27,7 @@ from regraft import files, prediction
 from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.data.tables import write_table
 from regraft.errors import ConfigError, EnvironmentFault
-from regraft.evidence import doubts, earlier_tasks, general, probes, seeds, served, unchanged
+from regraft.evidence import decision_in, doubts, earlier_tasks, general, probes, seeds, served, unchanged
 from regraft.gates.court import Court
 from regraft.gates.doubts import Suspect
 from regraft.gates.measurements import measurements
@@ -157,10 +157,7 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
 
     Raises EnvironmentFault when a file is missing or is not the one that was decided on.
     """
-    path = evidence / "decision.json"
-    if not path.is_file():
-        raise EnvironmentFault(f"{path} is not there: no decision was written to {evidence}")
-    decision = files.read_json(path)
+    decision = decision_in(evidence)
     tables = {model: predictions.read(unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
     if sha := decision.get("adaptation"):
@@ -179,7 +176,7 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
 def rehear(evidence: Path) -> Hearing:
     """Decide again on the case of :func:`read_case`."""
     case, _ = read_case(evidence)
-    measured = files.read_json(evidence / "decision.json")["schema"] > 1
+    measured = decision_in(evidence)["schema"] > 1
     return Hearing(case, *hear(case), measured=measured)
 
 

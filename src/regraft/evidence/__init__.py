@@ -7,6 +7,7 @@ steps and returns what decision.json says of it (nothing where no gate asks), an
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from regraft import files
 from regraft.errors import EnvironmentFault
@@ -17,3 +18,11 @@ def unchanged(path: Path, sha: str) -> Path:
     if not path.is_file() or files.sha256_file(path) != sha:
         raise EnvironmentFault(f"{path} is {'changed' if path.is_file() else 'missing'} since the decision was taken on it")
     return path
+
+
+def decision_in(evidence: Path) -> dict[str, Any]:
+    """The content of ``decision.json``; EnvironmentFault where none was written to this folder."""
+    path = evidence / "decision.json"
+    if not path.is_file():
+        raise EnvironmentFault(f"{path} is not there: no decision was written to {evidence}")
+    return dict(files.read_json(path))
