@@ -39,7 +39,7 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
     try:
         values = resolve(workspace, name)
         steps = assess(workspace, name, values).steps
-        entry["steps"] = [{"name": step.name, "state": step.state, "why": list(step.why)} for step in steps]
+        entry["steps"] = [{"name": step.name, "state": step.state, "why": list(step.why), "certain": step.certain} for step in steps]
     except RegraftError as error:  # a broken pipeline file must not hide the champions of the others
         entry |= {"error": str(error), "fix": error.fix}
     return entry

@@ -16,6 +16,7 @@ from regraft.config import GateOptions
 from regraft.gates.paired import Predictions, align
 from regraft.report import measure
 from regraft.report.document import as_json, document
+from regraft.report.fleet import stale
 from regraft.report.flips import flips
 from regraft.report.page import render, render_overview
 
@@ -223,8 +224,30 @@ def test_a_run_of_a_version_that_kept_less_still_has_a_page():
 
 
 def test_the_overview_has_a_row_for_a_pipeline_without_anything_and_for_one_that_is_broken():
-    empty = {"champion": None, "challenger": None, "verdict": None, "steps": [], "stale": [], "age_seconds": None, "age": None}
+    empty = {
+        "champion": None,
+        "challenger": None,
+        "verdict": None,
+        "steps": [],
+        "stale": [],
+        "perhaps": [],
+        "age_seconds": None,
+        "age": None,
+    }
     at = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
     page = render_overview({"at": at, "pipelines": {"new": empty, "broken": {**empty, "error": "finetune.epochs: <unknown>"}}})
     assert "none yet" in page
     assert "finetune.epochs: &lt;unknown&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("names", "perhaps", "says"),
+    [
+        ([], [], "nothing"),
+        (["contract"], ["corpus", "tokens"], "contract; 2 after that perhaps"),
+        (list("abcde"), [], "every step"),
+        (list("abcd"), ["e"], "a, b and 2 more steps; 1 after that perhaps"),
+    ],
+)
+def test_the_overview_tells_what_runs_from_what_may_run(names, perhaps, says):
+    assert stale(names, perhaps, 5) == says

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from regraft.cost import RunCost, StepCost
     from regraft.workspace import Workspace
 
-MARK = {"fresh": "[green]fresh[/]", "stale": "[yellow]stale[/]", "missing": "[red]missing[/]"}
+MARK = {"fresh": "[green]fresh[/]", "stale": "[yellow]stale[/]", "perhaps": "[yellow]stale?[/]", "missing": "[red]missing[/]"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -166,7 +166,8 @@ def _show(name: str, entry: dict[str, Any]) -> None:
         if entry["fix"]:
             say(f"  next: {escape(entry['fix'])}")
     for step in entry["steps"]:
-        say(f"  {step['name']:<14}{MARK[step['state']]}  [dim]{escape('; '.join(step['why']))}[/]")
+        mark = MARK[step["state"] if step["certain"] or step["state"] == "fresh" else "perhaps"]
+        say(f"  {step['name']:<14}{mark}  [dim]{escape('; '.join(step['why']))}[/]")
 
 
 def explain(

@@ -91,7 +91,7 @@ def _table(document: dict[str, Any]) -> Table:
             _champion(champion, entry["waiver"]),
             entry["age"] or "",
             f"[{COLOUR[verdict['outcome']]}]{verdict['outcome'].upper()}[/]" if verdict else "[dim]none yet[/]",
-            f"[red]{escape(entry['error'])}[/]" if "error" in entry else stale(entry["stale"], len(entry["steps"])),
+            f"[red]{escape(entry['error'])}[/]" if "error" in entry else stale(entry["stale"], entry["perhaps"], len(entry["steps"])),
         )
     return table
 

@@ -11,7 +11,8 @@ from regraft.workspace import Workspace
 
 
 def fleet(workspace: Workspace, now: datetime) -> dict[str, Any]:
-    """The document of ``regraft status``, with ``at``, and of each pipeline ``age_seconds``, ``age`` (words) and ``stale`` (steps)."""
+    """The document of ``regraft status``, with ``at``, and of each pipeline ``age_seconds``, ``age`` (words), ``stale`` (steps)
+    and ``perhaps`` (steps that run if one before them comes out different)."""
     document = overview(workspace)
     for entry in document["pipelines"].values():
         since = (entry["champion"] or {}).get("since")
@@ -19,7 +20,8 @@ def fleet(workspace: Workspace, now: datetime) -> dict[str, Any]:
         entry |= {
             "age_seconds": seconds,
             "age": None if seconds is None else age(seconds),
-            "stale": [step["name"] for step in entry["steps"] if step["state"] != "fresh"],
+            "stale": [step["name"] for step in entry["steps"] if step["state"] != "fresh" and step["certain"]],
+            "perhaps": [step["name"] for step in entry["steps"] if step["state"] != "fresh" and not step["certain"]],
         }
     return {"at": now.isoformat(timespec="seconds"), **document}
 
@@ -32,8 +34,9 @@ def age(seconds: int) -> str:
     return "less than a minute"
 
 
-def stale(names: Sequence[str], steps: int) -> str:
+def stale(names: Sequence[str], perhaps: Sequence[str], steps: int) -> str:
     """Which of a pipeline's ``steps`` steps would be computed anew, short enough for a table."""
+    said = ", ".join(names) or "nothing"
     if len(names) > 3:
-        return "every step" if len(names) == steps else f"{', '.join(names[:2])} and {len(names) - 2} more steps"
-    return ", ".join(names) or "nothing"
+        said = "every step" if len(names) == steps else f"{', '.join(names[:2])} and {len(names) - 2} more steps"
+    return f"{said}; {len(perhaps)} after that perhaps" if perhaps else said
