@@ -62,7 +62,8 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
             files.write_text(evidence(out) / "data_docs" / "index.html", data_docs(judged.result, f"{contract.id} {contract.version}"))
         deal = labelled.Deal(config.seed, config.test, config.dev, config.split)
         if faults := labelled.whole_problems(judged, contract, task, deal, config.max_quarantined):
-            reject(f"data.labelled ({source.all_shown}) breaks the contract {contract.id!r}", faults + told.first, listed, told.more)
+            said = labelled.refusal(contract, task, config.split)
+            reject(f"data.labelled ({source.all_shown}) {said}", faults + told.first, listed, told.more)
         labels = judged.counts(task.label)
         require_labels(config.expected or (), labels)
 

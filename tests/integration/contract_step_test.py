@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 sys.path.append(str(Path(__file__).parents[2]))
 
 from regraft import files
-from regraft.config import PipelineContext, PipelineOptions
+from regraft.config import PipelineContext, PipelineOptions, TaskOptions
 from regraft.data import judging
 from regraft.data.contract import Contract, default_contract, load_contract
 from regraft.data.judging import judge
@@ -168,17 +168,46 @@ def reject(tmp_path: Path, rows: Rows, rules: dict[str, Any] | None = RULES) -> 
 
 
 def test_a_class_with_one_row_is_named_with_its_count_and_a_fix(tmp_path):
-    error = reject(tmp_path, [*good(), {"id": "x", "text": "only one of these", "label": "mauve"}], None)
+    error = reject(tmp_path, [*good(), {"id": "x", "text": "only one of these", "label": "mauve"}, *good(90)[60:]], None)
     [problem] = error.problems
     assert "class 'mauve' has 1 row and no" in problem["message"]
     assert (problem["column"], problem["value"], problem["rule"]) == ("label", "mauve", "label.classes")
+    assert (problem["file"], problem["row"]) == ("own/rows.csv", 62)
+    assert str(error).startswith("data.labelled (own/rows.csv) cannot carry the task: 1 fault\n  own/rows.csv:62: class 'mauve'")
     assert "17" in problem["fix"]
     assert error.fix == problem["fix"]
+
+
+@pytest.mark.parametrize("chunk_rows", [7, 100])
+def test_a_class_is_found_at_its_first_accepted_row_in_the_file_that_holds_it(tmp_path, chunk_rows):
+    named = [("a.csv", 1, "red"), ("a.csv", 2, "blue"), ("b.csv", 1, "gren"), ("b.csv", 2, ""), ("b.csv", 3, "green")]
+    named += [("b.csv", 4 + n, "red") for n in range(12)] + [("c.csv", 9, "green"), ("c.csv", 11, "grey")]
+    rows = [
+        Row(file, line, {"id": str(n), "text": "sentence", "label": label or None}, (), {}) for n, (file, line, label) in enumerate(named)
+    ]
+    judged = judge(lambda: rows, Contract.model_validate(RULES), tmp_path, chunk_rows)
+    assert judged.first("label", ["green", "red", "gren", "grey"]) == {"green": ("b.csv", 3), "red": ("a.csv", 1)}
+    assert judged.first("label", []) == {}
 
 
 def test_a_label_of_the_contract_without_rows_is_a_fault(tmp_path):
     error = reject(tmp_path, [row for row in good() if row["label"] != "red"])
     assert "class 'red' has 0 rows" in str(error)
+    assert (error.problems[0]["file"], error.problems[0]["row"]) == (None, None)
+
+
+@pytest.mark.parametrize("rules", [RULES, None, {**default_contract(TaskOptions()), "version": "2"}])
+def test_a_contract_is_named_where_somebody_wrote_one(tmp_path, rules):
+    error = reject(tmp_path, [row | {"text": ""} for row in good()], rules)
+    said = f"breaks the contract {rules['id']!r}" if rules else "cannot carry the task"
+    assert str(error).startswith(f"data.labelled (own/rows.csv) {said}: 61 faults\n")
+    assert "none of the 60 rows " + ("keeps the contract" if rules else "can be used") in str(error)
+    assert error.fix == ("mend the rows, or the contract" if rules else "mend the rows")
+
+
+def test_a_given_split_is_no_contract(tmp_path):
+    with pytest.raises(DataRejected, match=r"^data\.labelled \(own/rows\.csv\) cannot carry the task"):
+        run(tmp_path, hand_in(tmp_path, [row | {"text": ""} for row in with_split(good())]), None, split="part")
 
 
 def test_many_bad_rows_reject_the_whole_and_every_one_is_listed(tmp_path):
@@ -305,7 +334,7 @@ def test_a_given_split_is_kept_and_what_it_does_not_know_is_quarantined(tmp_path
 
 def test_a_class_without_test_rows_in_a_given_split_is_blamed_on_the_column(tmp_path):
     rows = [row | {"part": "train" if row["label"] == "red" else row["part"]} for row in with_split(good())]
-    with pytest.raises(DataRejected, match=r"class 'red' has 20 rows and no test row .*; the column 'part' says which row is held out"):
+    with pytest.raises(DataRejected, match=r"csv:4: class 'red', first seen here, has 20 rows and no test row .*; the column 'part' says"):
         run(tmp_path, hand_in(tmp_path, rows), split="part")
 
 

@@ -90,6 +90,38 @@ def test_a_config_that_cannot_be_used_is_refused_with_its_key(folder: Path, conf
     assert text in str(refusal(folder))
 
 
+@pytest.mark.parametrize(
+    ("config", "most"),
+    [
+        ({"model_type": "bert", "max_position_embeddings": 512, "pad_token_id": 0}, 512),
+        ({"model_type": "bert", "max_position_embeddings": 64, "pad_token_id": None}, 64),
+        ({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
+        ({"model_type": "roberta", "max_position_embeddings": 514}, 512),
+        ({"model_type": "longformer", "max_position_embeddings": 66, "pad_token_id": 1}, 64),
+        ({"model_type": "roberta", "max_position_embeddings": 2, "pad_token_id": 1}, 0),
+        ({"model_type": "deberta-v2"}, None),
+        ({"model_type": "deberta-v2", "max_position_embeddings": None}, None),
+    ],
+)
+def test_a_model_reads_as_many_tokens_as_it_has_positions_less_those_it_reserves(folder: Path, config: object, most: int | None) -> None:
+    (folder / "config.json").write_text(json.dumps(config))
+    base_model.check("encoder", folder)
+    assert base_model.positions(folder) == most
+
+
+@pytest.mark.parametrize(
+    ("config", "column"),
+    [
+        ({**CONFIG, "max_position_embeddings": "64"}, "max_position_embeddings"),
+        ({**CONFIG, "max_position_embeddings": [64]}, "max_position_embeddings"),
+        ({"model_type": "roberta", "max_position_embeddings": 64, "pad_token_id": None}, "pad_token_id"),
+    ],
+)
+def test_positions_that_are_no_number_are_refused_before_they_are_counted(folder: Path, config: object, column: str) -> None:
+    (folder / "config.json").write_text(json.dumps(config))
+    assert [problem["column"] for problem in refusal(folder).problems] == [column]
+
+
 def test_code_asked_for_by_the_tokenizer_is_refused_too(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["evil.Tokenizer", null]}}')
     assert "tokenizer_config.json: auto_map asks for code" in str(refusal(folder))

@@ -183,8 +183,8 @@ def test_only_rows_that_are_accepted_and_kept_are_trained_on(tmp_path):
 
 
 def test_a_class_that_deduplication_emptied_is_named(tmp_path):
-    paths = write(tmp_path, [("0", "t", "a", ""), ("1", "t", "a", ""), ("2", "t", "b", "")], [("0", "train"), ("1", "test")])
-    with pytest.raises(DataRejected, match=r"class 'b' has 0 rows and no train and no test row"):
+    paths = write(tmp_path, [(str(n), "t", label, "") for n, label in enumerate("aabb")], [("0", "train"), ("1", "test")])
+    with pytest.raises(DataRejected, match=r"class 'b' has 0 rows and no train and no test row .*; its first id in data\.labelled is '2'"):
         labelled_splits(*paths)
 
 

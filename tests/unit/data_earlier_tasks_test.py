@@ -65,7 +65,7 @@ def test_every_format_of_labelled_data_is_read_alike(here):
         ("a.csv", TABLE + "one,two,three\n", "a.csv:122: 3 fields, but the header has 2", "mend the row"),
         ("a.csv", (TABLE + "Größe,red\n").encode("cp1252"), "a.csv:122: not UTF-8", "iconv -f cp1252"),
         ("a.csv", TABLE.replace("blue", "red"), "a.csv: every row has the label 'red'", "second class"),
-        ("a.csv", TABLE + "alone,green\n", "class 'green' has 1 row and no", "add rows of class 'green' (with 7"),
+        ("a.csv", TABLE + "alone,green\n", "a.csv:122: class 'green' has 1 row and no", "add rows of class 'green' (with 7"),
         ("a.csv", "".join(TABLE.splitlines(keepends=True)[:30]), "29 different rows; a probe and its answers need 40", "add rows to a.csv"),
         ("a.csv", HEADER + 9 * "the same,red\nother,blue\n", "2 different rows", "add rows to a.csv"),
         ("a.jsonl", '{"text": "x", "label": 3}\n', "a.jsonl:1: label is the number 3, not a string", "mend the row"),

@@ -223,6 +223,76 @@ def test_another_base_model_under_the_same_name_shows(tiny):
     assert before["finetune"] == after["finetune"]
 
 
+def positions(tiny: Workspace, most: int) -> None:
+    """The base model reads ``most`` tokens."""
+    path = tiny.root / "models" / "tiny" / "config.json"
+    path.write_text(path.read_text().replace('"max_position_embeddings": 64', f'"max_position_embeddings": {most}'))
+
+
+def written(tiny: Workspace, pretrain: str, finetune: str) -> None:
+    """The pipeline file of 5 lines, its data those of the tiny one, and two sections."""
+    head = HEAD.replace("models/m", "models/tiny").replace("c.txt", "data/corpus.jsonl").replace("l.csv", "data/rows.jsonl")
+    tiny.pipeline_file("tiny").write_text(head + pretrain + finetune)
+
+
+@pytest.mark.parametrize(
+    ("pretrain", "finetune", "expected"),
+    [
+        ("pretrain:\n  sequence_length: 48\n", "finetune:\n  max_length: 48\n", []),
+        ("pretrain:\n  sequence_length: 48\n", "finetune:\n  epochs: 1\n  max_length: 49\n", [
+            (10, "finetune.max_length", 49, "is 49, but", "edit pipelines/tiny.yaml, line 10: finetune: {max_length: 48}"),
+        ]),
+        ("pretrain:\n  batch_size: 8\n", "finetune:\n  max_length: 48\n", [
+            (6, "pretrain.sequence_length", 128, "is 128, the default, but",
+             "edit pipelines/tiny.yaml, line 6: pretrain: {sequence_length: 48}"),
+        ]),
+        ("", "", [
+            (None, "pretrain.sequence_length", 128, "is 128, the default, but",
+             "edit pipelines/tiny.yaml: pretrain: {sequence_length: 48}"),
+            (None, "finetune.max_length", 64, "is 64, the default, but", "edit pipelines/tiny.yaml: finetune: {max_length: 48}"),
+        ]),
+    ],
+)  # fmt: skip
+def test_every_length_beyond_the_base_models_positions_is_told_with_its_line_and_the_most_it_may_be(tiny, pretrain, finetune, expected):
+    positions(tiny, 48)
+    written(tiny, pretrain, finetune)
+    if not expected:
+        assert resolve(tiny, "tiny")["finetune"]["finetune"]["max_length"] == 48
+        return
+    with pytest.raises(ConfigError) as refused:
+        resolve(tiny, "tiny")
+    for problem, (row, column, value, says, fix) in zip(refused.value.problems, expected, strict=True):
+        assert problem["message"] == f"{column} {says} the base model models/tiny reads at most 48 tokens"
+        assert (problem["file"], problem["row"], problem["column"]) == ("pipelines/tiny.yaml", row, column)
+        assert (problem["value"], problem["fix"]) == (value, fix)
+
+
+def test_a_length_that_was_set_is_blamed_on_set_and_its_value_counts(tiny):
+    with pytest.raises(ConfigError, match=r"^--set finetune\.max_length=65: 1 fault") as refused:
+        resolve(tiny, "tiny", ["finetune.max_length=65"])
+    assert refused.value.problems[0]["file"] == "--set finetune.max_length=65"
+    assert resolve(tiny, "tiny", ["finetune.max_length=64", "pretrain.sequence_length=64"])["tokens"]["sequence_length"] == 64
+
+
+def test_a_base_model_too_short_for_any_length_is_told_to_be_another(tiny):
+    positions(tiny, 12)
+    with pytest.raises(ConfigError) as refused:
+        resolve(tiny, "tiny")
+    assert [problem["fix"].partition(": ")[2] for problem in refused.value.problems] == [
+        "a base_model that reads 16 tokens or more",
+        "finetune: {max_length: 12}",
+    ]
+
+
+def test_a_length_that_no_step_reads_is_no_fault(tiny, monkeypatch):
+    positions(tiny, 16)
+    import pipelines
+
+    steps = [step for step in pipelines.STEPS if step.name not in ("tokens", "pretrain")]
+    monkeypatch.setattr(pipelines, "STEPS", steps)
+    assert "tokens" not in resolve(Workspace(tiny.root), "tiny")
+
+
 def test_a_contract_that_is_named_has_to_exist(tiny):
     with pytest.raises(ConfigError, match=r"data\.contract: no/such\.yaml is not there"):
         resolve(tiny, "tiny", ["data.contract=no/such.yaml"])

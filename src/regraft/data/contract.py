@@ -282,3 +282,8 @@ def default_contract(task: TaskOptions) -> dict[str, Any]:
     """What holds without a contract file: id, text and label are there and no id stands twice."""
     columns = (Column(name=task.id, required=True, unique=True), *(Column(name=name, required=True) for name in (task.text, task.label)))
     return Contract(id="default", version="1", columns=columns).model_dump(mode="json", exclude_none=True)
+
+
+def unwritten(task: TaskOptions, split: str | None) -> Contract:
+    """What labelled data has to look like where nobody wrote a contract; ``split`` is the column that says train, dev or test."""
+    return Contract.model_validate(default_contract(task)).for_task(task).with_split(split)

@@ -8,7 +8,7 @@ because a task that lost rows is another task, and nobody would compare the two.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,22 +54,24 @@ def read_task(name: str, task: EarlierRows, seed: int) -> tuple[Half, Half]:
             f"{key(name)} ({task.data}) changed since the run began; nothing was kept", fix=f"regraft run {current().pipeline}"
         )
     source = Source(key(name), path, task.data)
-    rows = sorted(set(_read(source, task)))
+    first: dict[str, tuple[str, int]] = {}
+    rows = sorted(set(_read(source, task, first)))
     halves = [(text, label, split_of(seed, text, HELD_OUT, 0.0)) for text, label in rows]
-    if problems := list(_whole_problems(halves, task)):
+    if problems := list(_whole_problems(halves, task, first)):
         reject(f"{source.key} ({task.data}) cannot carry a probe", problems)
     learn, answer = ([(text, label) for text, label, half in halves if half == wanted] for wanted in ("train", "test"))
     return Half(*zip(*learn, strict=True)), Half(*zip(*answer, strict=True))
 
 
-def _read(source: Source, task: EarlierRows) -> Iterator[tuple[str, str]]:
-    """(text, label) of every row, or all faults at once."""
+def _read(source: Source, task: EarlierRows, first: dict[str, tuple[str, int]]) -> Iterator[tuple[str, str]]:
+    """(text, label) of every row, or all faults at once; ``first`` gets the file and line of each label's first row."""
     columns, problems = (task.text, task.label), list[Problem]()
     for path, shown in list_files(source, TABLES):
         for row in read_file(path, shown, columns, columns, problems):
             if faults := list(_faults(row, columns)):
                 problems += faults
             else:
+                first.setdefault(row.values[task.label] or "", (row.file, row.number))
                 yield row.values[task.text] or "", row.values[task.label] or ""
     reject_if(source, list(named_here(problems)))
 
@@ -97,7 +99,7 @@ def named_here(problems: Iterable[Problem]) -> Iterator[Problem]:
         yield problem
 
 
-def _whole_problems(rows: Sequence[tuple[str, str, str]], task: EarlierRows) -> Iterator[Problem]:
+def _whole_problems(rows: Sequence[tuple[str, str, str]], task: EarlierRows, first: Mapping[str, tuple[str, int]]) -> Iterator[Problem]:
     """What is wrong with (text, label, half) of all rows taken together."""
     if len(rows) < LEAST:
         message = f"{len(rows)} different rows; a probe and its answers need {LEAST}, and many more to show a small loss"
@@ -105,5 +107,7 @@ def _whole_problems(rows: Sequence[tuple[str, str, str]], task: EarlierRows) -> 
     dealt: dict[str, Counter[str]] = {}
     for _, label, half in rows:
         dealt.setdefault(label, Counter())[half] += 1
-    for problem in class_problems(dealt, task.label, rows_for_every_split(HELD_OUT, 0.0), "a row's half is a hash of its text"):
-        yield Problem({**problem, "file": task.data, "fix": problem["fix"].replace("task.label", "`label` of the earlier task")})
+    why = "a row's half is a hash of its text"
+    for problem in class_problems(dealt, task.label, rows_for_every_split(HELD_OUT, 0.0), why, lambda _: first):
+        fix = problem["fix"].replace("task.label", "`label` of the earlier task")
+        yield Problem({**problem, "file": problem.get("file") or task.data, "fix": fix})

@@ -98,6 +98,17 @@ class Judged:
                 found[item["values"]] += item["counts"]
         return found
 
+    def first(self, column: str, wanted: Collection[str]) -> dict[str, tuple[str, int]]:
+        """File and line of the first accepted row that has each of the ``wanted`` values of ``column``, where one has it."""
+        found: dict[str, tuple[str, int]] = {}
+        for start, (table, mask) in zip(self.store.starts, self._chunks(), strict=True):
+            values = table[value(column)]
+            rest = pa.array([item for item in wanted if item not in found], pa.string())
+            for index in np.flatnonzero(mask & pc.is_in(values, value_set=rest).to_numpy()):
+                if (item := values[int(index)].as_py()) not in found:
+                    found[item] = self._place(start + int(index))
+        return found
+
     def examples(self, column: str, rows: Iterable[int]) -> list[str]:
         """Values of ``column`` in ``rows``."""
         return [str(table[value(column)][index]) for table, index in map(self.store.place, rows)]
@@ -134,12 +145,13 @@ class Judged:
             return rule.fault(row.values.get(rule.column))
         first, size = self.repeats[rule.column].sharing(number, 4)
         more = f" and {size - 4} more" if size > 4 else ""
-        return rule.fault(row.values.get(rule.column), ", ".join(map(self._place, first)) + more)
+        return rule.fault(row.values.get(rule.column), ", ".join(f"{file}:{row}" for file, row in map(self._place, first)) + more)
 
-    def _place(self, number: int) -> str:
+    def _place(self, number: int) -> tuple[str, int]:
+        """File and line of the ``number``-th row."""
         table, index = self.store.place(number)
         file = self.files[bisect_right(self.files, number, key=lambda begun: begun[0]) - 1][1]
-        return f"{file}:{table[NUMBER][index]}"
+        return file, table[NUMBER][index].as_py()
 
 
 def judge(again: Callable[[], Iterable[Row]], contract: Contract, folder: Path, chunk_rows: int = CHUNK_ROWS) -> Judged:

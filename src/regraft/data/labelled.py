@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regraft.config import TaskOptions
-from regraft.data.contract import Contract
+from regraft.data.contract import Contract, unwritten
 from regraft.data.judging import Judged
 from regraft.data.sources import reject
 from regraft.data.split import split_of
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 BY_ID = "a row's split is a hash of its id"
+First = Callable[[Collection[str]], Mapping[str, tuple[str, int]]]
+"""Labels -> ``{label: (file, line) of its first row}``."""
 MANY = 1000
 """Classes that are named one by one; where more are at fault, the label column is not a label."""
 
@@ -31,18 +33,25 @@ def whole_problems(judged: Judged, contract: Contract, task: TaskOptions, deal: 
     ``most`` is the largest share of rows that may be quarantined.
     """
     problems = []
+    written = contract != unwritten(task, deal.column)
+    fix = "mend the rows, or the contract" if written else "mend the rows"
     if not judged.kept:
-        fix = "mend the rows, or the contract"
-        problems.append(Problem(message=f"none of the {judged.read} rows keeps the contract", rule="rows.accepted", fix=fix))
+        none = f"none of the {judged.read} rows " + ("keeps the contract" if written else "can be used")
+        problems.append(Problem(message=none, rule="rows.accepted", fix=fix))
     elif judged.quarantined > most * judged.read:
         share = f"{judged.quarantined} of {judged.read} rows ({judged.quarantined / judged.read:.0%}) are quarantined"
         message = f"{share}; above {most:.0%} the data, not a row, is what is wrong"
-        problems.append(Problem(message=message, rule="rows.quarantined", fix="mend the rows, or the contract"))
+        problems.append(Problem(message=message, rule="rows.quarantined", fix=fix))
     if judged.kept:
         dealt = {label: Counter[str]() for label in contract.column(task.label).valid_values or ()}
         deal.count(judged, task, dealt)
-        problems += class_problems(dealt, task.label, deal.enough, deal.why)
+        problems += class_problems(dealt, task.label, deal.enough, deal.why, lambda labels: judged.first(task.label, labels))
     return problems
+
+
+def refusal(contract: Contract, task: TaskOptions, split: str | None) -> str:
+    """What labelled data that is rejected does, in words; a contract that nobody wrote is not named."""
+    return f"breaks the contract {contract.id!r}" if contract != unwritten(task, split) else "cannot carry the task"
 
 
 @dataclass(frozen=True)
@@ -79,20 +88,28 @@ def rows_for_every_split(test: float, dev: float) -> int:
     return math.ceil(math.log(0.01) / math.log(1 - min(test, 1 - test - dev)))
 
 
-def class_problems(dealt: Mapping[str, Counter[str]], column: str, enough: int | None, why: str = "") -> list[Problem]:
-    """Classes without a train or without a test row; ``dealt`` is ``{label: {split: rows}}``, ``why`` how that came."""
+def class_problems(
+    dealt: Mapping[str, Counter[str]], column: str, enough: int | None, why: str = "", first: First = lambda _: {}
+) -> list[Problem]:
+    """Classes without a train or without a test row; ``dealt`` is ``{label: {split: rows}}``, ``why`` how that came.
+
+    ``first`` finds the first row of each of the labels it is given, and is asked only where a class is at fault.
+    """
     problems = []
     thin = {label: splits for label, splits in sorted(dealt.items()) if not (splits["train"] and splits["test"])}
     if len(thin) > MANY:
         message = f"{len(thin)} of {len(dealt)} classes have no train or no test row; is {column!r} really the label?"
         return [Problem(message=message, column=column, rule=f"{column}.classes", fix="name the column of the labels as task.label")]
+    places = first(thin) if thin else {}
     for label, splits in thin.items():
+        file, row = places.get(label, (None, None))
         rows = f"{splits.total()} row{'s' * (splits.total() != 1)}"
+        here = ", first seen here," if file and splits.total() > 1 else ""
         missing = " and no ".join(split for split in ("train", "test") if not splits[split])
-        message = f"class {label!r} has {rows} and no {missing} row ({_dealt(splits)})" + (f"; {why}" if why else "")
+        message = f"class {label!r}{here} has {rows} and no {missing} row ({_dealt(splits)})" + (f"; {why}" if why else "")
         sure = f"with {enough} it has train and test rows almost surely" if enough else "in train and in test"
         fix = f"add rows of class {label!r} ({sure}), or take the class out"
-        problems.append(Problem(message=message, column=column, value=label, rule=f"{column}.classes", fix=fix))
+        problems.append(Problem(message=message, file=file, row=row, column=column, value=label, rule=f"{column}.classes", fix=fix))
     if len(dealt) == 1:
         fix = "add rows of a second class"
         message = f"every row has the label {next(iter(dealt))!r}: there is nothing to tell apart"
@@ -118,5 +135,9 @@ def labelled_splits(rows: Path, splits: Path) -> pd.DataFrame:
         dealt[label][split] += 1
     # The shares are not known here; 20 rows are enough for the default quarter in test.
     if problems := class_problems(dealt, "label", 20):
+        ids = accepted.drop_duplicates("label").set_index("label")["id"]
+        for problem in problems:
+            if problem.get("value") in ids:
+                problem["message"] += f"; its first id in data.labelled is {ids.at[problem['value']]!r}"
         reject("after near-duplicates were dropped the labelled rows cannot carry the task", problems)
     return table

@@ -111,7 +111,7 @@ def validate(columns: Mapping[str, Sequence[str | None]], contract: Contract) ->
         rule = known[item.expectation_config.meta["rule"]]
         if raised := _raised(item.exception_info):
             missing = Problem(message=f"{rule.id} could not be evaluated: {raised}", column=rule.column, rule=rule.id)
-            raise DataRejected(f"the contract {contract.id!r}: {missing['message']}", problems=[missing])
+            raise DataRejected(f"data.labelled: the rule {missing['message']}", problems=[missing])
         found[rule.id] = [int(entry[ROW]) for entry in item.result.get("unexpected_index_list") or ()]
         if not item.success and not found[rule.id]:
             raise EnvironmentFault(f"Great Expectations says that {rule.id} failed, but names no row", fix="regraft doctor")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from regraft import files
+from regraft import base_model, files
 from regraft.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.txt", "vocab.json", "merges.txt", "*.model",
 )  # fmt: skip
-OFFSET = frozenset({"camembert", "data2vec-text", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"})
-"""Model types that number positions from ``pad_token_id + 1``: 514 position embeddings are 512 tokens."""
 VOLATILE = ("_name_or_path", "transformers_version", "name_or_path")
 """Keys of a configuration that tell where or by what a model was made, and would make equal models differ."""
 
@@ -48,13 +46,12 @@ def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def check_length(folder: Path, length: int, key: str) -> None:
     """Refuse a length that the model in ``folder`` has no positions for.
 
+    :mod:`regraft.resolve` says so first; a resolved file of an earlier version, or one edited by hand, is read without it.
+
     :raises ConfigError: naming ``key`` and the most it may be.
     """
-    config = files.read_json(folder / "config.json")
-    most = int(config.get("max_position_embeddings") or length)
-    if config.get("model_type") in OFFSET:
-        most -= int(config.get("pad_token_id", 1)) + 1
-    if length > most:
+    most = base_model.positions(folder)
+    if most is not None and length > most:
         raise ConfigError(f"{key} is {length}, but the base model reads at most {most} tokens", fix=f"{key}: {most}")
 
 
