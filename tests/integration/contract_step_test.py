@@ -175,6 +175,7 @@ def test_a_class_with_one_row_is_named_with_its_count_and_a_fix(tmp_path):
     assert (problem["file"], problem["row"]) == ("own/rows.csv", 62)
     assert str(error).startswith("data.labelled (own/rows.csv) cannot carry the task: 1 fault\n  own/rows.csv:62: class 'mauve'")
     assert "17" in problem["fix"]
+    assert problem["fix"].endswith("or correct or take out those it has")
     assert error.fix == problem["fix"]
 
 
@@ -194,6 +195,7 @@ def test_a_label_of_the_contract_without_rows_is_a_fault(tmp_path):
     error = reject(tmp_path, [row for row in good() if row["label"] != "red"])
     assert "class 'red' has 0 rows" in str(error)
     assert (error.problems[0]["file"], error.problems[0]["row"]) == (None, None)
+    assert error.fix.endswith("or take the class out")
 
 
 @pytest.mark.parametrize("rules", [RULES, None, {**default_contract(TaskOptions()), "version": "2"}])

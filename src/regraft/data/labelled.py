@@ -108,7 +108,8 @@ def class_problems(
         missing = " and no ".join(split for split in ("train", "test") if not splits[split])
         message = f"class {label!r}{here} has {rows} and no {missing} row ({_dealt(splits)})" + (f"; {why}" if why else "")
         sure = f"with {enough} it has train and test rows almost surely" if enough else "in train and in test"
-        fix = f"add rows of class {label!r} ({sure}), or take the class out"
+        otherwise = "correct or take out those it has" if splits.total() else "take the class out"
+        fix = f"add rows of class {label!r} ({sure}), or {otherwise}"
         problems.append(Problem(message=message, file=file, row=row, column=column, value=label, rule=f"{column}.classes", fix=fix))
     if len(dealt) == 1:
         fix = "add rows of a second class"
