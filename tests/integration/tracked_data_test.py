@@ -66,6 +66,16 @@ def test_a_changed_label_is_noticed_without_the_cache(tracked, cli):
     assert "data differs from data.dvc: data has" in cli("plan", "tiny").out
 
 
+def test_that_data_is_the_same_is_remembered_until_it_is_touched(tracked, monkeypatch):
+    forget(tracked)
+    asked = list[object]()
+    real = dvc.data_status
+    monkeypatch.setattr(dvc, "data_status", lambda *args, **kwargs: asked.append(args) or real(*args, **kwargs))
+    assert (said(tracked).state, said(tracked).state, len(asked)) == ("ok", "ok", 1)
+    relabel(tracked)
+    assert (said(tracked).state, said(tracked).state, len(asked)) == ("warn", "warn", 3)
+
+
 def test_another_number_of_files_is_told_with_the_bytes(tracked):
     forget(tracked)
     (tracked.root / "data" / "more.jsonl").write_text("{}\n")
