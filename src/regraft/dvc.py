@@ -179,7 +179,19 @@ def status(workspace: Workspace, addresses: Sequence[str]) -> dict[str, Any]:
         targets.append("data.dvc")
     if not targets:
         return {}
-    said = ask(workspace, "status", "--json", *targets)
+    return _document(ask(workspace, "status", "--json", *targets))
+
+
+def data_status(workspace: Workspace, paths: Sequence[str], *, granular: bool) -> dict[str, Any]:
+    """What ``dvc data status`` says of tracked paths (0.7 s). Named by data.dvc instead of its paths, they are left out.
+
+    Only ``granular`` names the files of a folder; a listing that is not in the cache is then asked of the remote.
+    """
+    flags = ["--granular"] if granular else []
+    return _document(ask(workspace, "data", "status", "--json", "--unchanged", *flags, *paths))
+
+
+def _document(said: str) -> dict[str, Any]:
     return dict(json.loads(said[said.index("{") :]))  # DVC may print a remark first
 
 

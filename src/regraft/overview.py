@@ -38,7 +38,7 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
     }
     try:
         values = resolve(workspace, name)
-        steps = assess(workspace, name, values).steps
+        steps = assess(workspace, name, values, data=False).steps
         entry["steps"] = [{"name": step.name, "state": step.state, "why": list(step.why), "certain": step.certain} for step in steps]
     except RegraftError as error:  # a broken pipeline file must not hide the champions of the others
         entry |= {"error": str(error), "fix": error.fix}

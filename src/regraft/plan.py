@@ -7,10 +7,10 @@ step may still come from DVC's run cache, and a step behind a stale one may turn
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from regraft import dvc
+from regraft import dvc, tracked
 from regraft.config import listed
 from regraft.step import Output, Step
 from regraft.workspace import Workspace
@@ -43,8 +43,8 @@ class Assessment:
         return all(step.state == "fresh" for step in self.steps)
 
 
-def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> Assessment:
-    """One ``dvc status`` for ``pipeline``, explained.
+def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, data: bool = True) -> Assessment:
+    """One ``dvc status`` for ``pipeline``, explained; ``data`` asks whether data/ is what data.dvc says, too.
 
     Data and outputs are DVC's to judge. Parameters and commands are compared with dvc.lock here, against
     ``resolved`` as it would be written: reading a plan writes nothing, so a run at work is not disturbed.
@@ -52,13 +52,15 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> 
     locked = dvc.lock(workspace)
     steps = workspace.steps_in(resolved)
     said = dvc.status(workspace, [address for step in steps if (address := f"{step.name}@{pipeline}") in locked])
-    return judge(steps, pipeline, resolved, locked, said)
+    found = judge(steps, pipeline, resolved, locked, said)
+    differs = tracked.compare(workspace, said.get("data.dvc", [])).differs if data else ()
+    return replace(found, data="; ".join(differs) or None)
 
 
 def judge(
     steps: Sequence[Step[Any]], pipeline: str, resolved: Mapping[str, Any], locked: Mapping[str, Any], said: Mapping[str, Any]
 ) -> Assessment:
-    """The assessment, from the stages of dvc.lock and the answer of ``dvc status --json``. Pure."""
+    """The steps, from the stages of dvc.lock and the answer of ``dvc status --json``. Pure; of data.dvc it says nothing."""
     states: dict[str, StepState] = {}
     for step in steps:
         address = f"{step.name}@{pipeline}"
@@ -74,13 +76,7 @@ def judge(
             why or tuple(f"if {name} comes out different" for name in waits),
             certain=bool(why),
         )
-    return Assessment(tuple(states.values()), _data(said.get("data.dvc", [])))
-
-
-def _data(changes: list[Any]) -> str | None:
-    """How data/ differs from data.dvc. Bytes that are only missing from the cache are no difference."""
-    outs = {path: how for change in changes if isinstance(change, dict) for path, how in change.get("changed outs", {}).items()}
-    return "; ".join(f"{path} is {how}" for path, how in outs.items() if how != "not in cache") or None
+    return Assessment(tuple(states.values()), None)
 
 
 def _own_reasons(step: Step[Any], entry: Mapping[str, Any], pipeline: str, resolved: Mapping[str, Any]) -> Iterator[str]:

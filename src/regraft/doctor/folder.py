@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from regraft import dvc, integrity, standing, upgrade
+from regraft import dvc, integrity, standing, tracked, upgrade
 from regraft import template as templates
 from regraft.doctor.check import Check, State, verdict
 from regraft.errors import RegraftError
@@ -79,13 +79,26 @@ def data(workspace: Workspace) -> Iterator[Check]:
     if not (workspace.root / "data.dvc").is_file():
         yield Check("data.dvc", "ok", "none; data/ is not under DVC")
         return
-    changes = dvc.status(workspace, []).get("data.dvc", [])
-    if changes:
-        words = "; ".join(f"{path} {how}" for change in changes for paths in change.values() for path, how in paths.items())
-        fix = "dvc add data, to take it in; dvc checkout data.dvc, to go back"
-        yield Check("data.dvc", "warn", f"data/ is not what data.dvc says: {words}", fix)
+    found = tracked.compare(workspace, dvc.status(workspace, []).get("data.dvc", []))
+    if words := [*found.differs, *(f"{path} could not be compared, and is not in DVC's cache" for path in found.unknown), *found.other]:
+        yield Check("data.dvc", "warn", f"data/ is not what data.dvc says: {'; '.join(words)}", _way_out(workspace, found))
+    elif found.absent:
+        message = "data/ is what data.dvc says, but DVC has no copy of it: `dvc add data` puts one into its cache, `dvc push` elsewhere"
+        yield Check("data.dvc", "ok", message)
     else:
         yield Check("data.dvc", "ok", "data/ is what data.dvc says")
+
+
+def _way_out(workspace: Workspace, found: tracked.Tracked) -> str:
+    """Never a command that loses data: where cache and remote lack the bytes, ``dvc checkout --force`` and ``dvc pull --force`` do."""
+    take = [] if found.gone else ["dvc add data, to take it in"]
+    if not found.absent:
+        force = "" if found.gone == found.outs else "--force "
+        return "; ".join([*take, f"dvc checkout {force}data.dvc, to go back" + (" and drop what differs" if force else "")])
+    remotes = [line.split(".")[1] for line in dvc.ask(workspace, "config", "--list").splitlines() if line.startswith("remote.")]
+    if remotes:
+        return "; ".join([*take, "dvc fetch data.dvc, which brings what was pushed into the cache, and regraft doctor again"])
+    return "; ".join([*take, "what data.dvc names is neither in DVC's cache nor is there a remote to fetch it from"])
 
 
 def digests(workspace: Workspace) -> Iterator[Check]:
