@@ -79,6 +79,7 @@ def data(workspace: Workspace) -> Iterator[Check]:
     if not (workspace.root / "data.dvc").is_file():
         yield Check("data.dvc", "ok", "none; data/ is not under DVC")
         return
+    integrity.require_whole(workspace, [dvc.tracked_data(workspace)])
     changes = dvc.status(workspace, []).get("data.dvc", [])
     if changes:
         words = "; ".join(f"{path} {how}" for change in changes for paths in change.values() for path, how in paths.items())
