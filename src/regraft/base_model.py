@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from regraft import files
+from regraft import files, hub
 from regraft.errors import ConfigError, EnvironmentFault, Problem
 
 ENCODERS = frozenset({
@@ -154,25 +154,14 @@ def _from_hub(spec: str) -> Path:
 
 
 def _snapshot(spec: str, repo: str, revision: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
-
-    why = "its weights are incomplete there; the repository may hold no safetensors"
-    for local_only in (True, False):  # a pinned revision cannot change: a whole cached one needs no network
-        try:
-            wanted = list(MATTERS)
-            folder = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted, local_files_only=local_only))
-        except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
-            message = f"base_model {spec}: the hub has no such repository or revision, or your token may not read it"
-            raise ConfigError(message, fix="hf auth login") from None
-        except LocalEntryNotFoundError as error:
-            why = str(error).splitlines()[0]
-        except OSError as error:  # every other answer of the hub is an OSError too
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        else:
-            # A killed download leaves some of the files, and offline these are handed out without a word.
-            if not list(_weights(folder)):
-                return folder
+    try:
+        folder, why = hub.snapshot(repo, revision, MATTERS, whole=lambda folder: not list(_weights(folder)))
+    except hub.NoSuchRevision:
+        message = f"base_model {spec}: the hub has no such repository or revision, or your token may not read it"
+        raise ConfigError(message, fix="hf auth login") from None
+    if folder:
+        return folder
+    why = why or "its weights are incomplete there; the repository may hold no safetensors"
     raise EnvironmentFault(
         f"base_model {spec} is not in the local cache, or not whole, and cannot be fetched ({why})",
         fix=f"on a machine with a network: hf download {repo} --revision {revision}; then copy HF_HOME here",

@@ -204,6 +204,16 @@ def lock(workspace: Workspace) -> Mapping[str, Any]:
     return dict((yaml.load(path.read_text(encoding="utf8"), Loader=loader) or {}).get("stages", {}))
 
 
+def tracked_data(workspace: Workspace) -> Mapping[str, Any]:
+    """The outs of data.dvc as those of a stage; none where there is no such file, or one that DVC itself will refuse."""
+    try:
+        value = yaml.safe_load((workspace.root / "data.dvc").read_text(encoding="utf8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        value = None
+    outs = value.get("outs") if isinstance(value, dict) else None
+    return {"outs": [out for out in outs or [] if isinstance(out, dict) and {"md5", "path"} <= out.keys()]}
+
+
 def ask(workspace: Workspace, *argv: str) -> str:
     """What ``dvc`` prints on stdout.
 

@@ -2,15 +2,18 @@
 
 DVC trusts what it once wrote: a cache object that is still write-protected is handed out without another look, and a
 file whose size and time did not change counts as unchanged. Two lists say what should be there: a step's record holds
-the sha256 of every output, and an object of DVC's cache is named by its md5.
+the sha256 of every output, and an object of DVC's cache is named by its md5. An object that lost its protection, as
+``rsync --no-perms`` leaves it, DVC hashes, and deletes without a word where it is broken: such are looked at before.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ from regraft.errors import EnvironmentFault, Problem
 from regraft.workspace import Workspace
 
 REPAIR = "regraft doctor --repair"
+PROTECTED = 0o444
+"""The mode that DVC gives to an object it knows to be whole, whatever ``cache.type`` says (dvc_data, LocalHashFileDB.CACHE_MODE)."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,36 @@ def recorded(workspace: Workspace, pipeline: str, step: str) -> dict[str, Any]:
     cache = _cache(workspace)
     objects = _objects(cache, stage)
     problems = [_problem(workspace, path, objects.get(workspace.relative(path)), cache) for path in faulty]
+    raise _refusal(f"the output of step '{step}' is not what was computed", problems)
+
+
+def require_whole(workspace: Workspace, stages: Iterable[Mapping[str, Any]]) -> None:
+    """Hash the cache objects behind the outputs of ``stages`` that are not protected; call it before DVC looks at them.
+
+    Whole ones are protected again, as DVC would do, so that each is read once; where all are protected, this is a stat for
+    each. To protect a broken one would be a lie: ``dvc checkout`` hands it out, and ``dvc status`` calls it up to date.
+
+    :raises EnvironmentFault: an object does not have the md5 it is named by; names both it and the output.
+    """
+    cache, problems = _cache(workspace), list[Problem]()
+    for stage in stages:
+        for path, shown in _behind(cache, stage).items():
+            with suppress(OSError):  # gone, not readable, or not ours to protect: DVC has its own words, or hashes it again
+                if stat.S_IMODE(path.stat().st_mode) == PROTECTED:
+                    continue
+                if _md5(path) == _named(path):
+                    path.chmod(PROTECTED)
+                elif path.is_file():
+                    broken = workspace.relative(path)
+                    message = f"{broken}, behind {shown}, is corrupted"
+                    problems.append(Problem(message=message, file=broken, rule="digest", value=_named(path), fix=REPAIR))
+    if problems:
+        raise _refusal("DVC's cache does not hold what was written", problems)
+
+
+def _refusal(what: str, problems: list[Problem]) -> EnvironmentFault:
     said = "; ".join(problem["message"] for problem in problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
-    raise EnvironmentFault(f"the output of step '{step}' is not what was computed: {said}", fix=REPAIR, problems=problems)
+    return EnvironmentFault(f"{what}: {said}", fix=REPAIR, problems=problems)
 
 
 def _problem(workspace: Workspace, path: Path, md5: str | None, cache: Path) -> Problem:
@@ -153,6 +186,13 @@ def _md5(path: Path) -> str:
         return ""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _behind(cache: Path, stage: Mapping[str, Any]) -> dict[Path, str]:
+    """``{object: path}`` of the outputs of a stage: files, folders' listings, and the files that the listings name."""
+    own = {str(out["md5"]): str(out["path"]) for out in stage.get("outs", [])}
+    inside = {md5: path for path, md5 in _objects(cache, stage).items()}
+    return {cache / md5[:2] / md5[2:]: path for md5, path in {**own, **inside}.items()}
 
 
 def _objects(cache: Path, stage: Mapping[str, Any]) -> dict[str, str]:

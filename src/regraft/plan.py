@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from regraft import dvc, tracked
+from regraft import dvc, integrity, tracked
 from regraft.config import listed
 from regraft.step import Output, Step
 from regraft.workspace import Workspace
@@ -48,10 +48,14 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, 
 
     Data and outputs are DVC's to judge. Parameters and commands are compared with dvc.lock here, against
     ``resolved`` as it would be written: reading a plan writes nothing, so a run at work is not disturbed.
+
+    :raises EnvironmentFault: a cache object of a step or of data/ lost its protection and is broken; DVC would delete it.
     """
     locked = dvc.lock(workspace)
     steps = workspace.steps_in(resolved)
-    said = dvc.status(workspace, [address for step in steps if (address := f"{step.name}@{pipeline}") in locked])
+    known = [address for step in steps if (address := f"{step.name}@{pipeline}") in locked]
+    integrity.require_whole(workspace, [*(locked[address] for address in known), dvc.tracked_data(workspace)])
+    said = dvc.status(workspace, known)
     found = judge(steps, pipeline, resolved, locked, said)
     differs = tracked.compare(workspace, said.get("data.dvc", [])).differs if data else ()
     return replace(found, data="; ".join(differs) or None)

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from regraft import dvc, files, standing
+from regraft import dvc, files, integrity, standing
+from regraft.doctor import folder
+from regraft.errors import EnvironmentFault
 from regraft.plan import Assessment, assess, judge
 from regraft.resolve import resolve
 from regraft.step import Output, Step
@@ -196,3 +198,64 @@ def test_a_verdict_is_due_when_what_it_rests_on_changed(fresh):
 
 def test_without_a_verdict_one_is_due(tiny):
     assert standing.decision_due(tiny, "tiny", resolve(tiny, "tiny"), Assessment((), None)) == "no verdict yet"
+
+
+def objects(workspace: Workspace) -> list[Path]:
+    return [path for path in (workspace.root / ".dvc/cache/files/md5").rglob("*") if path.is_file()]
+
+
+def unprotected_and_spoiled(workspace: Workspace, content: bytes) -> Path:
+    """The cache object that begins with ``content``, writable as after rsync --no-perms, with two of its bytes overwritten."""
+    (found,) = (path for path in objects(workspace) if path.read_bytes().startswith(content))
+    found.chmod(0o644)
+    found.write_bytes(b"##" + found.read_bytes()[2:])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("content", "behind"),
+    [
+        pytest.param(b"pretrain model/x", "artifacts/tiny/pretrain/out/model/x", id="an output"),
+        pytest.param(b'{"text":', "data/corpus.jsonl", id="data"),
+    ],
+)
+def test_a_spoiled_object_without_its_protection_is_named_before_dvc_deletes_it_and_put_back_by_the_repair(fresh, content, behind):
+    spoiled = unprotected_and_spoiled(fresh, content)
+    with pytest.raises(EnvironmentFault, match=f"{spoiled.relative_to(fresh.root)}, behind {behind}, is corrupted") as caught:
+        plan(fresh)
+    assert caught.value.fix == "regraft doctor --repair"
+    assert spoiled.is_file()
+    assert f"{spoiled.relative_to(fresh.root)} was corrupted: put back from {behind}" in integrity.repair(fresh)
+    assert spoiled.read_bytes().startswith(content)
+
+
+def test_a_spoiled_listing_of_a_folder_is_named_too(fresh):
+    out = fresh.relative(fresh.artifacts("tiny", "pretrain") / "out")
+    md5 = next(entry["md5"] for entry in dvc.lock(fresh)["pretrain@tiny"]["outs"] if entry["path"] == out)
+    listing = fresh.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    listing.chmod(0o644)
+    listing.write_bytes(b"##" + listing.read_bytes()[2:])
+    with pytest.raises(EnvironmentFault, match=f"{fresh.relative(listing)}, behind {out}, is corrupted"):
+        plan(fresh)
+
+
+def test_the_doctor_looks_at_spoiled_data_without_letting_dvc_delete_it(fresh):
+    spoiled = unprotected_and_spoiled(fresh, b'{"text":')
+    with pytest.raises(EnvironmentFault, match=r"behind data/corpus\.jsonl, is corrupted"):
+        list(folder.data(fresh))
+    assert spoiled.is_file()
+
+
+def test_whole_objects_that_lost_their_protection_get_it_back_and_protected_ones_are_not_read(fresh, monkeypatch):
+    for path in objects(fresh):
+        path.chmod(0o644)
+    assert plan(fresh).fresh
+    assert {path.stat().st_mode & 0o777 for path in objects(fresh)} == {0o444}
+    monkeypatch.setattr(integrity, "_md5", lambda path: pytest.fail(f"read {path}"))
+    assert plan(fresh).fresh
+
+
+def test_a_data_dvc_that_is_no_file_of_dvc_is_left_to_dvc_to_refuse(fresh):
+    for text in ("outs:\n- path: data\n", "outs: [1, x]", "<<<<<<< HEAD\nouts:\n", "[]", ""):
+        (fresh.root / "data.dvc").write_text(text)
+        assert dvc.tracked_data(fresh) == {"outs": []}

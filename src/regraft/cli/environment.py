@@ -11,6 +11,7 @@ QUIET = {
     "GX_ANALYTICS_ENABLED": "False",
     "DVC_NO_ANALYTICS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_VERBOSITY": "error",  # a line for each try otherwise, before the error that says it all
     "RAY_USAGE_STATS_ENABLED": "0",
     "AWS_EC2_METADATA_DISABLED": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from regraft import hub
 from regraft.config import HUB
 from regraft.data.formats import TEXTS, suffix_of
 from regraft.errors import ConfigError, EnvironmentFault, Problem
@@ -33,29 +34,23 @@ def fetch(spec: str) -> Path:
 
 def _snapshot(spec: str, repo: str, revision: str, inside: str) -> Path:
     """The cached folder of the revision, with what lies at ``inside``."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
-
     below = f"{inside}/" if inside else ""
     wanted = [*([inside] if inside else []), *(f"{below}*{suffix}{gz}" for suffix in TEXTS for gz in ("", ".gz"))]
-    why = f"the cache has no {inside or 'file of it that regraft reads'}"
-    for local_only in (True, False):  # a pinned revision cannot change: a whole cached one needs no network
-        try:
-            found = snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=wanted, local_files_only=local_only)
-        except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
-            raise _unfound(spec, "the hub has no such data set or revision, or your token may not read it", "hf auth login") from None
-        except LocalEntryNotFoundError as error:  # also a cached snapshot that its own listing shows to be incomplete
-            why = str(error).splitlines()[0]
-        except OSError as error:  # every other answer of the hub is an OSError too
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        else:
-            place = Path(found) / inside
-            if place.is_file() or any(suffix_of(path) in TEXTS for path in place.rglob("*")):
-                return Path(found)
+
+    def whole(folder: Path) -> bool:
+        place = folder / inside
+        return place.is_file() or any(suffix_of(path) in TEXTS for path in place.rglob("*"))
+
+    try:
+        folder, why = hub.snapshot(repo, revision, wanted, whole, kind="dataset")
+    except hub.NoSuchRevision:
+        raise _unfound(spec, "the hub has no such data set or revision, or your token may not read it", "hf auth login") from None
+    if folder:
+        return folder
     if (names := _names(repo, revision)) and not any(_meant(name, inside) for name in names):
         look = f"open https://huggingface.co/datasets/{repo}/tree/{revision} and name a file or folder of it"
         raise _unfound(spec, f"the data set holds no {inside or 'file that regraft reads'}; it has {', '.join(names[:8])}", look)
-    raise _out_of_reach(spec, repo, revision, why)
+    raise _out_of_reach(spec, repo, revision, why or f"the cache has no {inside or 'file of it that regraft reads'}")
 
 
 def _names(repo: str, revision: str) -> list[str]:

@@ -79,6 +79,7 @@ def data(workspace: Workspace) -> Iterator[Check]:
     if not (workspace.root / "data.dvc").is_file():
         yield Check("data.dvc", "ok", "none; data/ is not under DVC")
         return
+    integrity.require_whole(workspace, [dvc.tracked_data(workspace)])
     found = tracked.compare(workspace, dvc.status(workspace, []).get("data.dvc", []))
     if words := [*found.differs, *(f"{path} could not be compared, and is not in DVC's cache" for path in found.unknown), *found.other]:
         yield Check("data.dvc", "warn", f"data/ is not what data.dvc says: {'; '.join(words)}", _way_out(workspace, found))
