@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from regraft.data.formats import TABLES, TEXTS, hint, known, packed, suffix_of
 from regraft.data.reading import read_file
 from regraft.data.sources import reject
 from regraft.errors import ConfigError, Problem
 
-SUFFIXES = (".csv", ".jsonl")
 STDIN = "-"
 
 
@@ -27,8 +29,9 @@ class Asked:
 def read(arguments: Sequence[str], column: str) -> list[Asked]:
     """The texts that the arguments mean, in their order.
 
-    ``-`` is standard input, one text a line; what ends with .csv or .jsonl is a file, of which ``column`` is read;
-    everything else is a text. DataRejected names every row without a text; nothing is left out silently.
+    ``-`` is standard input, one text a line; what ends as a table does (``a.csv``, ``a.tsv.gz``, ``a.parquet``) is a
+    file, of which ``column`` is read; everything else is a text. ConfigError for a file or folder that is no table: its
+    name is no text that anybody asks about. DataRejected names every row without a text; nothing is left out silently.
     """
     problems: list[Problem] = []
     found = [asked for number, said in enumerate(arguments, start=1) for asked in _one(said, number, column, problems)]
@@ -42,12 +45,27 @@ def read(arguments: Sequence[str], column: str) -> list[Asked]:
 def _one(said: str, number: int, column: str, problems: list[Problem]) -> Iterator[Asked]:
     if said == STDIN:
         yield from _lines()
-    elif said.endswith(SUFFIXES):
+    elif suffix_of(Path(said)) in TABLES:
         yield from _rows(Path(said), column, problems)
+    elif os.path.exists(said):  # Path.exists raises where a text is longer than a file name may be
+        raise _no_table(Path(said))
     elif said.strip():
         yield Asked(said)
     else:
         raise ConfigError(f"text {number} is empty", fix="regraft predict --help")
+
+
+def _no_table(path: Path) -> ConfigError:
+    """A file that rows are not read from, or a folder, and how to ask about what it holds, or about its name."""
+    shown = shlex.quote(str(path))
+    if path.is_dir():
+        fix = f"regraft predict PIPELINE {shown.rstrip('/')}/*"
+    elif suffix_of(path) in TEXTS:
+        fix = f"gunzip -c {shown} | regraft predict PIPELINE -" if packed(path) else f"regraft predict PIPELINE - < {shown}"
+    else:
+        fix = hint(path, str(path))
+    message = f"{path} is a {'folder' if path.is_dir() else 'file'}, and rows are read from {known(TABLES)} files"
+    return ConfigError(f"{message}; a text that is called so can be given on standard input", fix=fix)
 
 
 def _lines() -> Iterator[Asked]:

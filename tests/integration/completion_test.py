@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from regraft.cli import main
+
 HEAVY = "{'torch', 'transformers', 'prefect', 'mlflow', 'pandas', 'great_expectations', 'sklearn', 'scipy', 'dvc', 'pyarrow'}"
 CODE = (
     f"import sys, atexit\natexit.register(lambda: print('HEAVY', sorted({HEAVY} & set(sys.modules)), file=sys.stderr))\n"
@@ -33,6 +35,31 @@ def test_verbs_pipelines_and_runs_are_offered_without_heavy_imports(tiny):
     assert offered("regraft his", tiny.root) == ["history"]
     assert offered("regraft predict ti", tiny.root) == ["tiny"]
     assert offered("regraft diff ", tiny.root) == ["tiny", "tiny-20260101T000000-abcdef"]
+
+
+RUNS, PIPELINES = ["tiny", "tiny-20260101T000000-abcdef"], ["tiny"]
+VERBS = {
+    "report": RUNS, "compare": RUNS, "compare tiny": RUNS, "diff": RUNS, "diff tiny": RUNS, "explain": RUNS, "promote": RUNS,
+    "card": PIPELINES, "card show": PIPELINES, "card verify": PIPELINES, "card write": PIPELINES, "rollback": PIPELINES,
+    "history": PIPELINES, "plan": PIPELINES, "predict": PIPELINES, "run": PIPELINES, "status": PIPELINES,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_about_a_run_or_a_pipeline_offers_their_names(verb, tiny, capfd, monkeypatch):
+    log = tiny.log_file("tiny-20260101T000000-abcdef")
+    log.parent.mkdir(parents=True)
+    log.touch()
+    for name, value in {
+        "_REGRAFT_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"regraft {verb} ti",
+        "COMP_CWORD": str(verb.count(" ") + 2),
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["regraft"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capfd.readouterr().out.split() == VERBS[verb]
 
 
 def test_outside_a_workspace_nothing_is_offered_and_nothing_breaks(tmp_path):

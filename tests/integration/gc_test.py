@@ -190,6 +190,16 @@ def test_objects_that_nothing_names_go_and_what_a_parameter_put_back_needs_stays
     assert dvc.ask(tiny, "status", "probe", "extra.dvc").strip().endswith("up to date.")
 
 
+def test_what_the_run_cache_could_free_is_mentioned_where_it_is_something(tiny, cached, cli):
+    said = {}
+    for text in ("small", "large" * 600_000, "last"):
+        (tiny.root / "in.txt").write_text(text)
+        cached("repro", "probe")
+        said[text] = cli("gc").out
+    assert ["MB more with --run-cache" in out for out in said.values()] == [False, False, True]
+    assert "3 MB more with --run-cache" in said["last"]
+
+
 def test_what_a_commit_names_stays(tiny, cached, cli):
     git(tiny, "init", "-q")
     for text in ("committed", "loose", "now"):

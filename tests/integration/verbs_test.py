@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -12,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from regraft import files
@@ -105,6 +108,23 @@ def test_texts_files_and_standard_input_are_asked_about_in_their_order(told, cli
     assert [a["row"] for a in answers] == [None, 2, 3, 1, 3, 1, None]
 
 
+@pytest.mark.parametrize("name", ["rows.tsv", "rows.csv.gz", "rows.tsv.gz", "rows.jsonl.gz", "rows.parquet", "ROWS.CSV"])
+def test_every_format_that_rows_are_read_from_can_be_asked_about(told, cli, tmp_path, name):
+    path, mark = tmp_path / name, "\t" if ".tsv" in name else ","
+    if name.endswith(".parquet"):
+        pq.write_table(pa.table({"id": [1, 2], "text": ["the array", "frame"]}), path)
+    else:
+        rows = '{"text": "the array"}\n{"text": "frame"}\n' if ".jsonl" in name else f"id{mark}text\n1{mark}the array\n2{mark}frame\n"
+        path.write_bytes(gzip.compress(rows.encode()) if name.endswith(".gz") else rows.encode())
+    answers = cli("predict", "tiny", str(path), "--json").json["answers"]
+    assert [(a["text"], a["file"]) for a in answers] == [("the array", str(path)), ("frame", str(path))]
+
+
+def test_a_text_longer_than_any_file_name_is_a_text(told, cli):
+    text = "the array of the tensor " * 300
+    assert cli("predict", "tiny", text, "--json").json["answers"][0]["text"] == text
+
+
 def test_the_terminal_has_one_line_a_text(told, cli):
     lines = cli("predict", "tiny", "the array\nof the tensor").out.splitlines()
     assert lines[0].startswith("tiny version 2 (")
@@ -122,6 +142,12 @@ def test_the_terminal_has_one_line_a_text(told, cli):
         (["tiny", "x", "--version", "0"], 2, "Invalid value"),
         (["tiny", "  "], 2, "text 1 is empty"),
         (["tiny", "none.csv"], 2, "none.csv is not there; a text that ends with .csv"),
+        (["tiny", "none.csv.gz"], 2, "none.csv.gz is not there; a text that ends with .gz"),
+        (["tiny", "other.txt"], 2, "other.txt is a file, and rows are read from .csv, .tsv, .jsonl (each also as .gz) and .parquet files"),
+        (["tiny", "other.txt"], 2, "next: regraft predict PIPELINE - < other.txt"),
+        (["tiny", "other.txt.gz"], 2, "next: gunzip -c other.txt.gz | regraft predict PIPELINE -"),
+        (["tiny", "other.xlsx"], 2, "next: save it as CSV UTF-8 in the spreadsheet"),
+        (["tiny", "data"], 2, "data is a folder, and rows are read from"),
         (["tiny", "other.csv"], 3, "no column 'text'; did you mean 'texts'?"),
         (["tiny", "holes.jsonl"], 3, "holes.jsonl:2: no text [text.required]"),
         (["tiny", "holes.jsonl"], 3, "holes.jsonl:3: text is the number 5, not a string"),
@@ -131,7 +157,8 @@ def test_the_terminal_has_one_line_a_text(told, cli):
     ],
 )
 def test_predict_says_what_is_wrong_and_answers_nothing(told, cli, monkeypatch, argv, code, text):
-    files.write_text(Path("other.csv"), "id,texts\n1,a\n")
+    for name in ("other.csv", "other.txt", "other.txt.gz", "other.xlsx"):
+        files.write_text(Path(name), "id,texts\n1,a\n")
     files.write_text(Path("holes.jsonl"), '{"text": "a"}\n{"text": null}\n{"text": 5}\n')
     files.write_bytes(Path("latin.csv"), "text\ngrößer\n".encode("cp1252"))
     files.write_text(Path("empty.csv"), "")
@@ -228,3 +255,14 @@ def test_diff_says_what_it_does_not_find(told, cli, a, text):
     said = cli("diff", a, "tiny/1")
     assert (said.code, said.out, text in said.err) == (2, "", True), said
     assert "next: " in said.err
+
+
+# --- status ------------------------------------------------------------------------------------------------------
+
+
+def test_status_tells_the_time_as_history_does_and_programs_the_whole_of_it(told, cli):
+    since = cli("status", "tiny", "--json").json["pipelines"]["tiny"]["champion"]["since"]
+    shown = f" since {since[:10]} {since[11:16]}"
+    assert f"{shown}, {RUNS[2]}\n" in cli("status", "tiny").out
+    assert f"{shown}\n" in cli("history", "tiny").out
+    assert since.endswith("+00:00")

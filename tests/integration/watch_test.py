@@ -35,12 +35,13 @@ DECIDED = [
 ]  # fmt: skip
 
 
-def drawn(events: list[dict[str, object]], now: float, alive: bool = True) -> list[str]:
+def drawn(events: list[dict[str, object]], now: float, alive: bool = True, width: int = 120) -> list[str]:
     seen = RunSeen(RUN, alive=alive)
     for event in events:
         seen.add(event)
     text = io.StringIO()
-    Console(file=text, width=120).print(Group(*_pipeline("tiny", seen, ORDER, now)))
+    console = Console(file=text, width=width)
+    console.print(Group(*_pipeline("tiny", seen, ORDER, now, console.width)))
     return [" ".join(line.split()) for line in text.getvalue().splitlines()]
 
 
@@ -51,6 +52,23 @@ def test_the_step_at_work_has_progress_speed_and_time_left():
     assert lines[3].startswith("pretrain 0:00:11")
     assert lines[3].endswith("30 % 2.0 steps/s 0:00:35")
     assert lines[4:] == ["scores waits", "decide waits"]
+
+
+AT_LENGTH = [
+    {"at": 100.0, "event": "run_started", "run": RUN},
+    {"at": 102.0, "event": "step_started", "step": "finetune_base"},
+    {"at": 103.0, "event": "progress", "step": "finetune_base", "done": 0, "total": 90_000, "unit": "steps", "tokens": 2048},
+    {"at": 36_104.0, "event": "progress", "step": "finetune_base", "done": 89_990, "total": 90_000, "unit": "steps", "tokens": 2048},
+]
+
+
+@pytest.mark.parametrize("width", [68, 80, 99, 100, 120])
+def test_a_narrow_terminal_loses_the_bar_and_no_number(width):
+    (line,) = (line for line in drawn(AT_LENGTH, now=36_104.0, width=width) if line.startswith("finetune_base"))
+    assert line.replace("\N{BOX DRAWINGS HEAVY HORIZONTAL}", "").split() == [
+        "finetune_base", "10:00:02", "100", "%", "5,119", "tokens/s", "0:00:04"
+    ]  # fmt: skip
+    assert ("\N{BOX DRAWINGS HEAVY HORIZONTAL}" in line) == (width >= 100)
 
 
 def test_after_the_last_step_the_decision_is_at_work():
@@ -70,7 +88,7 @@ def test_a_run_that_was_killed_is_not_shown_as_running():
 
 def test_a_pipeline_without_a_run_says_so():
     text = io.StringIO()
-    Console(file=text, width=120).print(Group(*_pipeline("tiny", None, ORDER, 0.0)))
+    Console(file=text, width=120).print(Group(*_pipeline("tiny", None, ORDER, 0.0, 120)))
     assert " ".join(text.getvalue().split()) == "tiny no run has been seen here"
 
 

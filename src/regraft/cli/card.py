@@ -23,6 +23,10 @@ class ShownByDefault(TyperGroup):
             args = ["show", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The verbs, and what ``show`` would offer."""
+        return [*super().shell_complete(ctx, incomplete), *self.commands["show"].params[0].shell_complete(ctx, incomplete)]
+
 
 def add_to(app: typer.Typer) -> None:
     cards = typer.Typer(

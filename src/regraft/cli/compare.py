@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from regraft.cli import console
+from regraft.cli import complete, console
 from regraft.cli.run import Json
 
 SIDE = "A run or pipeline (its candidate; RUN:tfidf, RUN:base for another model of it), or a version: demo/3, demo@champion."
@@ -19,8 +19,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help=SIDE, show_default=False)],
-    b: Annotated[str, typer.Argument(help="The same; differences are B - A.", show_default=False)],
+    a: Annotated[str, typer.Argument(help=SIDE, show_default=False, autocompletion=complete.runs)],
+    b: Annotated[str, typer.Argument(help="The same; differences are B - A.", show_default=False, autocompletion=complete.runs)],
     metric: Annotated[str | None, typer.Option("--metric", help="One metric; all of them without it.", show_default=False)] = None,
     confidence: Annotated[float, typer.Option("--confidence", min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
     json: Json = False,

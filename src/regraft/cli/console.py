@@ -55,6 +55,11 @@ def _hung(line: Text, hang: int, console: Console) -> list[Text]:
     return [Text.assemble(" " * hang if number else first, part) for number, part in enumerate(parts)]
 
 
+def minute(at: str) -> str:
+    """``2026-11-21 06:29``; the journal's times are UTC."""
+    return at[:16].replace("T", " ")
+
+
 def wants_json() -> bool:
     """``--json`` anywhere on the command line; errors have to know before the verb has parsed it."""
     return "--json" in sys.argv[1:]

@@ -152,7 +152,8 @@ def _show(name: str, entry: dict[str, Any]) -> None:
     say = console.out.print
     say(f"[bold]{name}[/]")
     if champion:
-        say(f"  champion      version {champion['version']} ({champion['digest'][:12]}) since {champion['since']}, {champion['run']}")
+        since = console.minute(champion["since"])
+        say(f"  champion      version {champion['version']} ({champion['digest'][:12]}) since {since}, {champion['run']}")
     else:
         say("  champion      none")
     if waiver := entry["waiver"]:

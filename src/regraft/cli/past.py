@@ -51,7 +51,7 @@ def history(
     when = f"at {moment:%Y-%m-%d %H:%M:%S} UTC: " if moment else ""
     champion = document["champion"]
     if champion:
-        since = _minute(champion["since"])
+        since = console.minute(champion["since"])
         say(f"[bold]{pipeline}[/]  {when}champion version {champion['version']} [dim]({champion['digest'][:12]})[/] since {since}")
     else:
         say(f"[bold]{pipeline}[/]  {when}no champion")
@@ -79,13 +79,8 @@ def _entries(entries: list[Any], now: datetime) -> Table:
         for waiver in entry.waivers:
             word = "over since" if waiver.expired(now) else "until"
             why += f"\n[yellow]waived {escape(waiver.name)}[/] {word} {waiver.until}: {escape(waiver.sentence)}"
-        table.add_row(str(entry.seq), _minute(entry.at), f"[{COLOUR[entry.action]}]{sentence(entry)}[/]", escape(entry.by), why)
+        table.add_row(str(entry.seq), console.minute(entry.at), f"[{COLOUR[entry.action]}]{sentence(entry)}[/]", escape(entry.by), why)
     return table
-
-
-def _minute(at: str) -> str:
-    """``2026-11-21 06:29``; the journal's times are UTC."""
-    return at[:16].replace("T", " ")
 
 
 def diff(a: Thing, b: Thing, json: Json = False) -> None:

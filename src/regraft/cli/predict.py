@@ -21,7 +21,10 @@ def add_to(app: typer.Typer) -> None:
 def predict(
     pipeline: Pipeline,
     texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT...", help="Texts, .csv or .jsonl files, or - (standard input, one text a line).")
+        list[str],
+        typer.Argument(
+            metavar="TEXT...", help="Texts, tables (.csv, .tsv, .jsonl, also .gz; .parquet), or - (standard input, one text a line)."
+        ),
     ],
     version: Annotated[
         int | None, typer.Option("--version", min=1, metavar="N", help="A registered version; the champion without it.", show_default=False)

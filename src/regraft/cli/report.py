@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from regraft.cli import console
+from regraft.cli import complete, console
 from regraft.cli.live import COLOUR
 from regraft.cli.run import Json
 
@@ -20,7 +20,10 @@ def add_to(app: typer.Typer) -> None:
 
 def report(
     run: Annotated[
-        str | None, typer.Argument(help="A run, or a pipeline (its latest verdict). All pipelines without it.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="A run, or a pipeline (its latest verdict). All pipelines without it.", show_default=False, autocompletion=complete.runs
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="File for the page.", show_default=False)] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,

@@ -23,6 +23,8 @@ from regraft.workspace import Workspace
 
 SECONDS = 0.5
 """Between two looks."""
+ROOM_FOR_A_BAR = 100
+"""Columns from which on there is a bar: beside the longest state and speed a line is 89 wide with one, 65 without."""
 STATE = {"running": "bold", "done": "green", "failed": "red", "stopped": "yellow"}
 
 
@@ -48,13 +50,13 @@ def _draw(watches: dict[str, Watch], orders: Mapping[str, Sequence[str]]) -> Non
     with Live(console=out, auto_refresh=False, transient=False) as live:
         while True:
             now = time.time()
-            parts = [part for name, each in watches.items() for part in _pipeline(name, each.look(), orders[name], now)]
+            parts = [part for name, each in watches.items() for part in _pipeline(name, each.look(), orders[name], now, out.width)]
             live.update(Group(*parts, Text("Ctrl-C ends the watch, not the run", style="dim")), refresh=True)
             time.sleep(SECONDS)
 
 
-def _pipeline(name: str, seen: RunSeen | None, order: Sequence[str], now: float) -> Iterator[RenderableType]:
-    """What is drawn for one pipeline."""
+def _pipeline(name: str, seen: RunSeen | None, order: Sequence[str], now: float, width: int) -> Iterator[RenderableType]:
+    """What is drawn for one pipeline, ``width`` columns wide."""
     if seen is None:
         yield Text.from_markup(f"[bold]{name}[/]  [dim]no run has been seen here[/]")
         return
@@ -62,11 +64,12 @@ def _pipeline(name: str, seen: RunSeen | None, order: Sequence[str], now: float)
     said = f"[{STATE[state]}]{state}[/], {took}" if state in ("running", "done") else f"[{STATE[state]}]{state}[/]"
     yield Text.from_markup(f"[bold]{escape(seen.run)}[/]  {said}")
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("  step", "state", "progress", "", "speed", "left"):
+    bar = width >= ROOM_FOR_A_BAR
+    for column in ("  step", "state", *(["progress", ""] if bar else ["progress"]), "speed", "left"):
         table.add_column(column, justify="right" if column in ("speed", "left") else "left", no_wrap=True)
     for step in dict.fromkeys([*order, *seen.steps]):
-        table.add_row(f"  {step}", *_cells(seen.steps.get(step), state, now))
-    table.add_row("  decide", _decision(seen, order), "", "", "", "")
+        table.add_row(f"  {step}", *_cells(seen.steps.get(step), state, now, bar=bar))
+    table.add_row("  decide", _decision(seen, order))
     yield table
     if seen.last:
         yield Text(f"  {seen.last.splitlines()[0]}", style="dim", no_wrap=True, overflow="ellipsis")
@@ -81,20 +84,21 @@ def _decision(seen: RunSeen, order: Sequence[str]) -> str:
     return "[bold]at work[/]" if ready else "[dim]waits[/]"
 
 
-def _cells(step: StepSeen | None, run: str, now: float) -> tuple[RenderableType, ...]:
+def _cells(step: StepSeen | None, run: str, now: float, *, bar: bool) -> tuple[RenderableType, ...]:
+    """What stands beside a step's name; the cells after the last one are empty."""
     if step is None:
-        return ("[dim]waits[/]" if run == "running" else "", "", "", "", "")
+        return ("[dim]waits[/]" if run == "running" else "",)
     if step.state != "running":
-        word = {"computed": f"{step.seconds:.1f} s", "cached": "[dim]cached[/]", "failed": "[red]did not finish[/]"}[step.state]
-        return (word, "", "", "", "")
+        return ({"computed": f"{step.seconds:.1f} s", "cached": "[dim]cached[/]", "failed": "[red]did not finish[/]"}[step.state],)
     if run != "running":
-        return ("[yellow]stopped[/]", "", "", "", "")
+        return ("[yellow]stopped[/]",)
+    took = f"[bold]{clock(now - step.since)}[/]"
     if not step.total:
-        return (f"[bold]{clock(now - step.since)}[/]", "", "", "", "")
+        return (took,)
     left = step.left(now)
     return (
-        f"[bold]{clock(now - step.since)}[/]",
-        ProgressBar(total=step.total, completed=step.done, width=24),
+        took,
+        *([ProgressBar(total=step.total, completed=step.done, width=24)] if bar else []),
         f"{100 * step.done / step.total:.0f} %",
         _speed(step),
         clock(left) if left is not None else "",

@@ -57,8 +57,10 @@ def rooms(workspace: Workspace, *, run_cache: bool) -> list[Room]:
     lost = (*_objects(cache, needed, but=kept), *(Item.of(path, EARLIER) for path in sorted(restorable)))
     note = None
     if lost and not run_cache:
-        amount = sum(item.bytes for item in lost) / 1e6
-        note, lost = f"{amount:,.0f} MB more with --run-cache: what putting settings or data back would cost again", ()
+        amount = f"{sum(item.bytes for item in lost) / 1e6:,.0f}"
+        if amount != "0":
+            note = f"{amount} MB more with --run-cache: what putting settings or data back would cost again"
+        lost = ()
     elif lost:
         note = "settings and data that are put back will be computed again"
     return [Room(ROOMS[0], (*_objects(cache, kept), *unhittable)), Room(ROOMS[1], lost, note)]
