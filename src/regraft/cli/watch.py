@@ -24,7 +24,7 @@ from regraft.workspace import Workspace
 SECONDS = 0.5
 """Between two looks."""
 ROOM_FOR_A_BAR = 100
-"""Columns from which on there is a bar: beside the longest state and speed a line is 89 wide with one, 65 without."""
+"""Columns from which on there is a bar: a line of 200,000 tokens/s is 91 wide with one, 68 without."""
 STATE = {"running": "bold", "done": "green", "failed": "red", "stopped": "yellow"}
 
 
