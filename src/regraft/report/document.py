@@ -72,8 +72,13 @@ class Report:
     transfer: Transfer | None
     """Predicted against actual effect of adaptation over the pipeline's runs; None before the second one."""
     data: dict[str, Any]
+    base_model: dict[str, str] | None
+    """Name as in the pipeline file, and digest, of the model that training started from; None where no record names it."""
     steps: tuple[dict[str, Any], ...]
-    """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost."""
+    """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost.
+
+    ``base_model`` as above is None for a step that does not load it.
+    """
     history: tuple[dict[str, Any], ...]
     """What the journal says about these weights when the document was made."""
     forgetting: dict[str, Any] | None
@@ -129,6 +134,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         serving=measured.get("cost"),
         transfer=transfer(evidence.effects, evidence.run.name, policy.adaptation[0]),
         data=_data(evidence),
+        base_model=next(filter(None, map(_base_model, evidence.records.values())), None),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
         history=tuple(
             {"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason, "waivers": _plain(e)} for e in evidence.history
@@ -212,6 +218,14 @@ def _data(evidence: Evidence) -> dict[str, Any]:
     return found
 
 
+def _base_model(record: Mapping[str, Any]) -> dict[str, str] | None:
+    """What the step loaded beside its inputs: DVC does not watch it, its section of the settings holds the digest."""
+    settings = record.get("params", {})
+    if "base_digest" not in settings:
+        return None
+    return {"name": settings["base_model"], "digest": settings["base_digest"]}
+
+
 def _step(record: Mapping[str, Any], run: str) -> dict[str, Any]:
     kept = (
         "step",
@@ -232,6 +246,7 @@ def _step(record: Mapping[str, Any], run: str) -> dict[str, Any]:
         "computed": record["run"] == run,
         "run": record["run"],
         "tokens": record["metrics"].get("tokens"),
+        "base_model": _base_model(record),
         "inputs": {name: dict(said) for name, said in sorted(record["inputs"].items())},
         "outputs": dict(sorted(record["outputs"].items())),
         "digest": files.digest_of(record["outputs"]),

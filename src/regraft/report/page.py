@@ -6,11 +6,13 @@ policy what it does not need: scripts, and every request.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from regraft.gates.cost import milliseconds
 from regraft.report import plots, words
@@ -46,10 +48,24 @@ def _environment() -> jinja2.Environment:
         "short": lambda value: value[:12],
         "seconds": seconds,
         "stale": stale,
+        "begin": begin,
+        "breakable": breakable,
         "cut": lambda text: text if len(text) <= CUT else text[:CUT].rstrip() + " …",
         "day": lambda at: datetime.fromisoformat(at).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return environment
+
+
+def begin(sentence: str) -> str:
+    """``sentence`` with a capital first letter; a first word with other marks than letters is a name, and stays."""
+    first = sentence.partition(" ")[0]
+    return sentence[:1].upper() + sentence[1:] if first.replace("-", "").isalpha() else sentence
+
+
+def breakable(name: str) -> Markup:
+    """The name of a base model, which may break after its marks; a commit of the hub is shortened to twelve digits."""
+    parts = re.split(r"(?<=[:/@_-])", re.sub(r"(?<=@)([0-9a-f]{12})[0-9a-f]{28}$", r"\1", name))
+    return Markup("<wbr>").join(parts)
 
 
 def seconds(value: float) -> str:

@@ -13,6 +13,15 @@ NAMES = {"adapted": "Adapted model", "base": "Un-adapted base", "tfidf": "TF-IDF
 SHORT = {"adapted": "adapted", "base": "base", "tfidf": "TF-IDF", "champion": "champion"}
 MIDST = {"adapted": "adapted model", "base": "un-adapted base", "tfidf": "TF-IDF baseline", "champion": "champion"}
 """As NAMES, in the middle of a sentence."""
+NOTES = {"base": "fine-tuned, not adapted"}
+"""What a name does not say of a candidate."""
+SLICES = {
+    "text_length": "length of text",
+    "text_script": "script",
+    "text_oov": "share of unknown words",
+    "text_cluster": "topic",
+}
+"""Discovered slices in a heading; a column of the labelled data goes by its own name."""
 METRICS = {
     name: said[0].upper() + said[1:] + (" (lower is better)" if name in words.LOWER_IS_BETTER else "")
     for name, said in words.METRICS.items()
