@@ -15,6 +15,7 @@ from regraft.score.predictions import Table
 from regraft.tracking import TrackedRun
 
 SKILL = {"adapted": 0.8, "base": 0.7, "tfidf": 0.5, "champion": 0.6}
+BASE = f"hub:somebody/a-small_encoder@{'7' * 40}"
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -77,9 +78,11 @@ def record(step: str) -> dict[str, object]:
         "pretrain": {"head_steps": 20, "tokens": 2000},
         "tfidf": {"rows": 80},
     }
+    base = {"base_model": BASE, "base_digest": "5" * 64} if step in ("pretrain", "finetune_base") else {}
     return {
         "step": step,
         "step_version": 1,
+        "params": {"seed": 17, **base},
         "fingerprint": "f" * 64,
         "started": "2026-01-01T00:00:00+00:00",
         "seconds": 1.5,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import io
 import itertools
 import json
 import runpy
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib import image
 from websockets.sync.client import ClientConnection, connect
 
 from regraft.report.document import document
@@ -60,6 +64,12 @@ class Browser:
         assert "exceptionDetails" not in said, said
         return said["result"].get("value")
 
+    def pixel(self, x: float, y: float) -> list[int]:
+        """Colour of one pixel of the page, as it is drawn."""
+        clip = {"x": x, "y": y, "width": 1, "height": 1, "scale": 1}
+        drawn = base64.b64decode(self.send("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"])
+        return [round(255 * float(value)) for value in image.imread(io.BytesIO(drawn))[0, 0][:3]]
+
     def named(self, method: str) -> list[dict[str, Any]]:
         return [event["params"] for event in self.events if event.get("method") == method]
 
@@ -91,7 +101,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     evidence, hostile = reported["evidence"], reported["HOSTILE"]
     long = [f"{'a_label_without_a_blank' * 3}_{n}" for n in range(16)]
     empty = {"champion": None, "challenger": None, "verdict": None, "steps": [], "stale": [], "age_seconds": None, "age": None}
+    topics = evidence()
+    topics = dataclasses.replace(topics, test={**topics.test, "text_cluster": [f"{n % 4}: of, four, topics" for n in range(300)]})
     made = {
+        "topics": render(document(topics)),
         "hostile": render(document(evidence(classes=(hostile, "a$b$c", "<img src=https://example.org/x>"), text=hostile))),
         "wide": render(document(evidence(classes=long, rows=600, text="word" * 200))),
         "many": render(document(evidence(classes=[f"class {n:03d}" for n in range(100)], rows=1000))),
@@ -102,7 +115,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in made}
 
 
-@pytest.mark.parametrize("name", ["hostile", "wide", "many", "overview"])
+@pytest.mark.parametrize("name", ["hostile", "wide", "many", "topics", "overview"])
 def test_a_page_opens_without_an_error_a_request_or_a_sideways_scroll(browser: Browser, pages: dict[str, Path], name: str) -> None:
     for width, theme in itertools.product(WIDTHS, ("light", "dark")):
         browser.open(pages[name], width, theme)
@@ -128,3 +141,26 @@ def test_text_of_a_plot_can_be_read_on_a_phone(browser: Browser, pages: dict[str
     heights = browser.ask("[...document.querySelectorAll('#models svg text')].map(t => t.getBoundingClientRect().height)")
     assert len(heights) > 10
     assert min(heights) >= 9
+
+
+def test_what_scrolls_has_an_edge_that_differs_from_the_page_until_its_end(browser: Browser, pages: dict[str, Path]) -> None:
+    edge = "(e => {const r = e.getBoundingClientRect(); return [r.right - 1 + scrollX, r.top + 3 + scrollY]})"
+    for theme, selector in itertools.product(("light", "dark"), ("#errors .scroll", "#lineage .scroll")):
+        browser.open(pages["many"], 400, theme)
+        one = f"document.querySelector('{selector}')"
+        assert browser.ask(f"{one}.scrollWidth - {one}.clientWidth") > 40
+        paper = browser.pixel(*browser.ask("(e => {const r = e.getBoundingClientRect(); return [r.left + r.width / 2, r.bottom - 4 + scrollY]})"
+                                           f"({one}.closest('section'))"))  # fmt: skip
+        before = browser.pixel(*browser.ask(f"{edge}({one})"))
+        browser.ask(f"void ({one}.scrollLeft = 1e6)")
+        assert browser.pixel(*browser.ask(f"{edge}({one})")) == paper != before, (theme, selector)
+
+
+def test_a_phone_shows_the_words_of_a_topic_instead_of_a_bar(browser: Browser, pages: dict[str, Path]) -> None:
+    seen = {}
+    for width in WIDTHS:
+        browser.open(pages["topics"], width, "light")
+        bars = "[...document.querySelectorAll('#errors table')].map(t => [t.querySelector('th').innerText, t.querySelector('.range')])"
+        seen[width] = browser.ask(f"Object.fromEntries({bars}.map(([name, bar]) => [name, bar ? bar.getBoundingClientRect().width : 0]))")
+    assert seen[400]["text_cluster"] == 0 < seen[400]["region"]
+    assert min(seen[800]["text_cluster"], seen[1400]["text_cluster"]) > 100

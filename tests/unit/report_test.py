@@ -18,7 +18,7 @@ from regraft.report import measure
 from regraft.report.document import as_json, document
 from regraft.report.fleet import stale
 from regraft.report.flips import flips
-from regraft.report.page import render, render_overview
+from regraft.report.page import begin, render, render_overview
 
 reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))
 evidence, HOSTILE = reported["evidence"], reported["HOSTILE"]
@@ -143,6 +143,14 @@ def test_the_confusion_counts_every_row_once_and_names_the_worst_mixups(few):
     assert found.mixups == (("b", "a", 2, 3), ("a", "b", 1, 2))
 
 
+def test_the_base_model_is_an_input_of_the_steps_that_load_it_and_of_no_other(plain):
+    assert plain.base_model == {"name": reported["BASE"], "digest": "5" * 64}
+    assert {s["step"] for s in plain.steps if s["base_model"]} == {"pretrain", "finetune_base"}
+    assert all(s["base_model"] in (None, plain.base_model) for s in plain.steps)
+    older = {step: {**record, "params": {}} for step, record in evidence().records.items()}
+    assert document(dataclasses.replace(evidence(), records=older)).base_model is None
+
+
 # --- the page ----------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +181,52 @@ def test_a_page_needs_nothing_from_anywhere(page):
     assert links
     assert all(link.startswith(("#", "data:,")) for link in links)
     assert not re.search(r"@import|url\((?!#)", page)
+
+
+def test_the_page_names_the_base_model_in_its_head_and_in_the_lineage(page):
+    shown = re.sub("<wbr>", "", page)
+    head, lineage = shown[: shown.index("<nav")], shown[shown.index('id="lineage"') : shown.index("<details><summary>Every file")]
+    said = f"hub:somebody/a-small_encoder@{'7' * 12}"
+    assert (head.count(f"<dd>{said}<"), lineage.count(f"base model {said} <"), lineage.count("5" * 12 + "<")) == (1, 2, 2)
+    assert shown.count(f"<dt>{reported['BASE']}</dt>") == 2, "the list of every file has it whole"
+
+
+def test_an_unadapted_candidate_says_what_it_is():
+    said = "Un-adapted base<small>fine-tuned, not adapted</small>"
+    better = {**reported["SKILL"], "adapted": 0.4}
+    assert (said in render(document(evidence(skill=better))), said in render(document(evidence()))) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("the adapted model scores", "The adapted model scores"),
+        ("un-adapted it scores", "Un-adapted it scores"),
+        ("text_oov = 0 % is", "text_oov = 0 % is"),
+        ("p95 of one text", "p95 of one text"),
+        ("2 decisions", "2 decisions"),
+        ("", ""),
+    ],
+)
+def test_a_finding_begins_with_a_capital_unless_with_a_name(sentence, shown):
+    assert begin(sentence) == shown
+
+
+def test_findings_are_capitalised_on_the_page_and_nowhere_else(plain, page):
+    first = plain.verdict["findings"][0]["sentence"]
+    assert first[0].islower()
+    assert f'<td class="wide">{first[0].upper()}' in page
+    assert '<td class="wide">' + first[0] not in page
+
+
+def test_discovered_slices_have_headings_in_words_and_the_order_is_explained_once():
+    given = evidence()
+    many = dict.fromkeys(("text_length", "text_script", "text_oov", "text_cluster"), given.test["region"])
+    page = render(document(dataclasses.replace(given, test={**given.test, **many})))
+    said = re.findall(r"<h3>By (.*?), worst first</h3>", page)
+    assert said == ["class", "region", "length of text", "script", "share of unknown words", "topic"]
+    assert page.count("Worst first: by the upper end of the interval") == 1
+    assert page.index("By region") < page.index("Worst first: by") < page.index("By length of text")
 
 
 def test_what_users_wrote_is_text_and_never_markup():
