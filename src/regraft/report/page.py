@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from regraft.gates.cost import milliseconds
 from regraft.report import plots, words
@@ -49,7 +48,7 @@ def _environment() -> jinja2.Environment:
         "seconds": seconds,
         "stale": stale,
         "begin": begin,
-        "breakable": breakable,
+        "parts": parts,
         "cut": lambda text: text if len(text) <= CUT else text[:CUT].rstrip() + " …",
         "day": lambda at: datetime.fromisoformat(at).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -62,10 +61,9 @@ def begin(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:] if first.replace("-", "").isalpha() else sentence
 
 
-def breakable(name: str) -> Markup:
-    """The name of a base model, which may break after its marks; a commit of the hub is shortened to twelve digits."""
-    parts = re.split(r"(?<=[:/@_-])", re.sub(r"(?<=@)([0-9a-f]{12})[0-9a-f]{28}$", r"\1", name))
-    return Markup("<wbr>").join(parts)
+def parts(name: str) -> list[str]:
+    """Where the name of a base model may break: after its marks. A commit of the hub is shortened to twelve digits."""
+    return re.split(r"(?<=[:/@_-])", re.sub(r"(?<=@)([0-9a-f]{12})[0-9a-f]{28}$", r"\1", name))
 
 
 def seconds(value: float) -> str:
