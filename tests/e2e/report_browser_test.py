@@ -108,7 +108,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     evidence, hostile = reported["evidence"], reported["HOSTILE"]
     long = [f"{'a_label_without_a_blank' * 3}_{n}" for n in range(16)]
-    empty = {"champion": None, "challenger": None, "verdict": None, "steps": [], "stale": [], "age_seconds": None, "age": None}
+    empty = {
+        "champion": None,
+        "challenger": None,
+        "verdict": None,
+        "steps": [],
+        "stale": [],
+        "perhaps": [],
+        "age_seconds": None,
+        "age": None,
+    }
     topics = evidence()
     topics = dataclasses.replace(topics, test={**topics.test, "text_cluster": [f"{n % 4}: of, four, topics" for n in range(300)]})
     made = {
