@@ -31,6 +31,7 @@ MANIFEST = "manifest.json"
 REFERENCE = Path(__file__).parent / "demo_data" / MANIFEST
 """What every library version should give, and the sentences that several libraries share."""
 ROWS = "labelled/rows.jsonl"
+READING = "reading the docstrings of 16 installed libraries ..."
 
 State = Literal["absent", "current", "stale", "edited"]
 
@@ -177,22 +178,32 @@ def _make(folder: Path, *, force: bool) -> None:
     elif found == "current" and not force:
         sys.stdout.write(f"{folder} is up to date ({'verified' if verified(folder) else 'unverified'})\n")
     else:
-        sys.stdout.write("reading the docstrings of 16 installed libraries ...\n")
+        sys.stdout.write(f"{READING}\n")
         sys.stdout.flush()
-        _tell(folder, build(folder))
+        manifest = build(folder)
+        sys.stdout.writelines(f"{line}\n" for line in lines(folder, manifest))
+        if warning := difference(manifest):
+            sys.stderr.write(f"warning: {warning}\n")
 
 
-def _tell(folder: Path, manifest: Mapping[str, Any]) -> None:
+def lines(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """What was built, for people."""
     libraries = manifest["libraries"].values()
     rows, documents, size = (sum(facts[key] for facts in libraries) for key in ("rows", "documents", "corpus_bytes"))
-    sys.stdout.write(f"{folder / ROWS}: {rows:,} sentences of {len(libraries)} libraries\n")
-    sys.stdout.write(f"{folder / 'corpus'}: {documents:,} docstrings, {size / 1e6:.1f} MB\n")
+    known = "verified, this is the text that the demo was measured on" if manifest["verified"] else "unverified"
+    return [
+        f"{folder / ROWS}: {rows:,} sentences of {len(libraries)} libraries",
+        f"{folder / 'corpus'}: {documents:,} docstrings, {size / 1e6:.1f} MB",
+        f"{folder / MANIFEST}: {known}",
+    ]
+
+
+def difference(manifest: Mapping[str, Any]) -> str | None:
+    """What a person should know of data that the demo was not measured on."""
     if manifest["verified"]:
-        sys.stdout.write(f"{folder / MANIFEST}: verified, this is the text that the demo was measured on\n")
-        return
-    sys.stdout.write(f"{folder / MANIFEST}: unverified\n")
+        return None
     which = "; ".join(f"{library} ({how})" for library, how in manifest["differs"].items())
-    sys.stderr.write(f"warning: not the text that the demo was measured on: {which}; runs on it are marked `demo: unverified`\n")
+    return f"not the text that the demo was measured on: {which}; runs on it are marked `demo: unverified`"
 
 
 def _fail(error: RegraftError) -> int:

@@ -52,6 +52,13 @@ def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Pr
     return Prepared(values, tuple(notes))
 
 
+def wants_demo(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> bool:
+    """Whether a pipeline reads the demo's data alone, and nobody has built that here yet."""
+    data = load_pipeline(workspace, pipeline, sets).data
+    paths = [*listed(data.corpus), *listed(data.labelled)]
+    return all(path.startswith("data/demo/") for path in paths) and not (workspace.root / "data" / "demo").exists()
+
+
 def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str | Sequence[str]]) -> None:
     """All local data paths exist, or a message that says how to get them."""
     problems = []

@@ -48,7 +48,6 @@ def test_a_clean_environment_with_the_wheel_makes_a_workspace_and_runs_the_demo(
     root = tmp_path / "w"
     where = Path(call(bin / "python", "-c", "import regraft; print(regraft.__file__)", cwd=root).strip())
     assert where.is_relative_to(bin.parent), "the installed library, not the checkout"
-    call(bin / "python", "-m", "regraft.demo", "data/demo", cwd=root)
     result = json.loads(call(bin / "regraft", "run", "demo", *(f"--set={pair}" for pair in LESS), "--json", cwd=root))
     assert (result["outcome"], result["champion"]["version"]) == ("pass", "1")
     again = json.loads(call(bin / "regraft", "run", "demo", *(f"--set={pair}" for pair in LESS), "--json", cwd=root))

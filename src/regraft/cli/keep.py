@@ -37,7 +37,7 @@ def init(
     written = template.init(folder)
     workspace = Workspace(folder.resolve())
     console.out.print(f"{len(written)} files in {folder}; pipelines: {', '.join(workspace.pipelines)}")
-    console.out.print(f"[dim]next:[/] cd {folder} && python -m regraft.demo data/demo && regraft run demo")
+    console.out.print(f"[dim]next:[/] cd {folder} && regraft run demo")
 
 
 def _upgrade(workspace: Workspace) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from regraft.cli import complete, console
+
+if TYPE_CHECKING:
+    from regraft.cli.live import Live
+    from regraft.workspace import Workspace
 
 Pipeline = Annotated[
     str, typer.Argument(help="Name of a pipeline file, without .yaml.", show_default=False, autocompletion=complete.pipelines)
@@ -39,6 +44,8 @@ def run(
     workspace = Workspace.find()
     require_pipeline(workspace, pipeline)
     with Live(quiet=json) as live, launch.run_lock(workspace, pipeline, wait=wait, on_event=live.show):
+        if standing.wants_demo(workspace, pipeline, set_ or ()):
+            _build_demo(workspace, live)
         prepared = standing.prepare(workspace, pipeline, set_ or ())
         ensure_repository(workspace)
         steps = assess(workspace, pipeline, prepared.values)
@@ -56,6 +63,19 @@ def run(
     if json:
         console.print_json(result)
     sys.exit(result["exit"])
+
+
+def _build_demo(workspace: Workspace, live: Live) -> None:
+    """The first run of the demo makes what it reads."""
+    from regraft import demo
+
+    folder = Path("data", "demo")
+    live.note(demo.READING)
+    manifest = demo.build(workspace.root / folder)
+    for line in demo.lines(folder, manifest):
+        live.note(line)
+    if warning := demo.difference(manifest):
+        live.show({"event": "warning", "message": warning})
 
 
 def step(
