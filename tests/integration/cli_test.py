@@ -85,7 +85,7 @@ def test_json_is_one_document_with_a_schema(argv, keys, cli, tiny):
 def test_status_as_json_has_the_shape_that_readers_rely_on(cli, tiny):
     entry = cli("status", "tiny", "--json").json["pipelines"]["tiny"]
     assert (entry["champion"], entry["challenger"], entry["verdict"]) == (None, None, None)
-    assert entry["steps"][0] == {"name": "contract", "state": "missing", "why": ["never run here"]}
+    assert entry["steps"][0] == {"name": "contract", "state": "missing", "why": ["never run here"], "certain": True}
 
 
 def test_errors_as_json_have_a_place_and_a_rule(cli, tiny):
