@@ -23,16 +23,15 @@ class Verbs(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         from regraft import limits
-        from regraft.cli.console import crash, fail, wants_json
+        from regraft.cli.console import crash, fail, nobody_reads, wants_json
         from regraft.errors import RegraftError
 
         try:
             return super().invoke(ctx)
         except RegraftError as error:
             sys.exit(fail(error))
-        except BrokenPipeError:  # `regraft plan demo | head`
-            sys.stderr.close()
-            sys.exit(0)
+        except BrokenPipeError:  # `regraft plan demo --json | head`
+            nobody_reads()
         except (typer.Exit, typer.Abort, KeyboardInterrupt):
             raise
         except Exception as error:  # the border of the process: a bug is one line with a log, not a traceback

@@ -8,7 +8,7 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,11 +23,16 @@ KEYS = ("message", "file", "row", "column", "value", "rule", "fix")
 """What every error of a JSON document has; null is unknown."""
 
 
+def nobody_reads() -> NoReturn:
+    """End without an error: the reader of stdout has seen enough. What is still buffered goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(0)
+
+
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """A reader that has seen enough is no error; Rich would end with 1."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered
-        raise SystemExit(0)
+        """Rich would end with 1."""
+        nobody_reads()
 
 
 out = _Console(highlight=False, soft_wrap=True)
@@ -68,6 +73,7 @@ def wants_json() -> bool:
 def print_json(value: dict[str, Any]) -> None:
     """One document on stdout."""
     sys.stdout.write(json.dumps({"schema": SCHEMA, **value}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()  # here a reader that went away can be told from a fault
 
 
 def warned(message: str, fix: str | None) -> str:
