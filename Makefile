@@ -49,7 +49,7 @@ $(INSTALLED): requirements.lock pyproject.toml $(if $(filter-out $(shell cat .ve
 	@touch $@
 
 data/demo/labelled: | $(INSTALLED)
-	@$(BIN)/python -m regraft.demo data/demo
+	@$(BIN)/python -m regraft.upkeep.demo data/demo
 
 demo: $(INSTALLED) | data/demo/labelled
 	@$(BIN)/regraft run demo

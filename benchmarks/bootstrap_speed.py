@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 
-from regraft.gates.bootstrap import interval, replicates
-from regraft.gates.paired import Predictions, align
+from regraft.evaluation.stats.bootstrap import interval, replicates
+from regraft.evaluation.stats.paired import Predictions, align
 
 
 def measure(rows: int, classes: int, models: int, resamples: int) -> str:

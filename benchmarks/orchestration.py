@@ -26,8 +26,8 @@ ENV = {**{key: value for key, value in os.environ.items() if not key.startswith(
 RUN = """
 import json, sys, time
 started = time.monotonic()
-from regraft import launch
-from regraft.workspace import Workspace
+from regraft.execution import launch
+from regraft.core.workspace import Workspace
 steps, workspace = 0.0, Workspace.find()
 def hear(event):
     global steps

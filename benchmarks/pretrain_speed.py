@@ -6,7 +6,7 @@
 The stock side is what run_mlm.py with group_texts does: full sequences without padding, DataCollatorForLanguageModeling,
 fp32, dense vocabulary head, the model's own dropout, AdamW. Both sides see sequences of the same length in batches
 of the same size, train every parameter, and are timed over whole steps after two that are not counted. Runs alternate in
-one process: from its second run on, the stock side has the kept memory of regraft.train.machine.keep_memory too.
+one process: from its second run on, the stock side has the kept memory of regraft.models.machine.keep_memory too.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import Any
 
 import torch
 
-from regraft.base_model import locate
 from regraft.config import PretrainOptions
-from regraft.text.packing import Packed, documents, pack, read
-from regraft.train import encoder
-from regraft.train.loop import train
-from regraft.train.machine import Machine, cores
-from regraft.train.mlm import Corpus, masking, phases
+from regraft.data.packing import Packed, documents, pack, read
+from regraft.models import encoder
+from regraft.models.base_model import locate
+from regraft.models.machine import Machine, cores
+from regraft.training.loop import train
+from regraft.training.objectives.mlm import Corpus, masking, phases
 
 UNCOUNTED = 2
 

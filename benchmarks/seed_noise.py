@@ -10,8 +10,8 @@ import sys
 
 import numpy as np
 
-from regraft.gates.bootstrap import interval, replicates
-from regraft.gates.paired import Paired
+from regraft.evaluation.stats.bootstrap import interval, replicates
+from regraft.evaluation.stats.paired import Paired
 from regraft.gates.seeds import Repeats, measured, one
 
 ROWS, SKILL = 150, 0.7

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from flows import prefect_server
 from flows.curves import Curves
-from regraft.flow_main import run_flow
-from regraft.launch import Event
-from regraft.repro import Ahead, Run
-from regraft.tracking import Tracker
+from regraft.execution.flow_main import run_flow
+from regraft.execution.launch import Event
+from regraft.execution.repro import Ahead, Run
+from regraft.registry.tracking import Tracker
 
 
 def main(run: Run) -> Event:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 
-from regraft.errors import EnvironmentFault
-from regraft.launch import Event
-from regraft.repro import Run
-from regraft.tracking import Tracker
+from regraft.core.errors import EnvironmentFault
+from regraft.execution.launch import Event
+from regraft.execution.repro import Run
+from regraft.registry.tracking import Tracker
 
 SECONDS = 2.0
 """Time between two writes: a batch of points costs 40 microseconds each, a commit some milliseconds."""

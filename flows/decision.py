@@ -1,6 +1,6 @@
 """What follows the steps: decide, publish, register, promote. Each is idempotent, so each may be repeated.
 
-Nothing here computes a number: the verdict is :func:`regraft.decide.decide`'s, the registry's rules are
+Nothing here computes a number: the verdict is :func:`regraft.gates.decide.decide`'s, the registry's rules are
 :mod:`regraft.registry`'s. Here is only what is fetched first, and what follows from which outcome.
 """
 
@@ -15,28 +15,30 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft import dvc, files, prediction, supervise
-from regraft.card import shelf
-from regraft.decide import candidate, decide, question
-from regraft.errors import EnvironmentFault, Interrupted, RegraftError
+from regraft.config.resolve import read_resolved
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault, Interrupted, RegraftError
+from regraft.core.progress import STOP
+from regraft.evaluation.prediction_store import PredictionStore
+from regraft.evaluation.serving_cost import ServingStore
+from regraft.execution import dvc, supervise
+from regraft.execution.launch import Event, write_invocation
+from regraft.execution.notify import document, notify
+from regraft.execution.records import data_hashes
+from regraft.execution.repro import Outcome, Run
+from regraft.gates import adaptation_effect
+from regraft.gates.decide import candidate, decide, question
 from regraft.gates.measurements import power_summary
 from regraft.gates.verdict import Champion, Verdict
-from regraft.launch import Event, write_invocation
-from regraft.notify import document, notify
-from regraft.records import data_hashes
 from regraft.registry.projection import project
 from regraft.registry.promotion import champion, promote
 from regraft.registry.registration import EXAMPLES, model_folder, register
 from regraft.registry.store import FileJournal, FileLedger, rolled_back
-from regraft.report.evidence import keep
-from regraft.report.make import log_page
-from regraft.repro import Outcome, Run
-from regraft.resolve import read_resolved
-from regraft.running import STOP
-from regraft.score.serving import ServingStore
-from regraft.score.store import PredictionStore
-from regraft.tracking import Tracker
-from regraft.waivers import waived_of
+from regraft.registry.tracking import Tracker
+from regraft.registry.waivers import waived_of
+from regraft.reports.card import store as shelf
+from regraft.reports.evidence import keep
+from regraft.reports.make import log_page
 
 EXITS = {"pass": 0, "fail": 4, "inconclusive": 5}
 MODEL_STEP = {"adapted": "finetune", "base": "finetune_base"}
@@ -68,7 +70,7 @@ class Decision:
 def foresee(run: Run, tracker: Tracker, run_id: str) -> None:
     """Write down what adaptation is expected to change, before anything is trained; what goes wrong is a warning."""
     try:
-        prediction.foresee(tracker, run.pipeline, run.name, run_id, read_resolved(run.workspace, run.pipeline)["gates"])
+        adaptation_effect.foresee(tracker, run.pipeline, run.name, run_id, read_resolved(run.workspace, run.pipeline)["gates"])
     except RegraftError as fault:
         run.emit({"event": "warning", "message": f"the effect of adaptation was not predicted: {fault}"})
 
@@ -89,7 +91,7 @@ def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
     folder = run.workspace.artifacts(run.pipeline, MODEL_STEP[name]) / "out" / "model"
     made = texts.with_name(f"{run.name}.serving.json")
     try:
-        _spawned(run, "serving", "regraft.score.serving", folder, texts, made)
+        _spawned(run, "serving", "regraft.evaluation.serving_cost", folder, texts, made)
     except EnvironmentFault as fault:
         files.write_json(made, {"problem": str(fault).replace(f"{run.workspace.root}/", "")})
         return made
@@ -136,7 +138,7 @@ def _champion_answers(run: Run, tracker: Tracker, scores: Path, now: Champion) -
 def _score(run: Run, folder: Path, rows: Path) -> Path:
     """The predictions of the model in ``folder``."""
     out = run.workspace.scratch / "evidence" / f"{run.name}.champion.parquet"
-    _spawned(run, "champion", "regraft.score", folder, rows, out)
+    _spawned(run, "champion", "regraft.evaluation", folder, rows, out)
     return out
 
 

@@ -15,10 +15,11 @@ import socket
 import sys
 import threading
 
-from regraft import limits, supervise
-from regraft.errors import EnvironmentFault
-from regraft.repro import Run
-from regraft.workspace import Workspace
+from regraft.core import limits
+from regraft.core.errors import EnvironmentFault
+from regraft.core.workspace import Workspace
+from regraft.execution import supervise
+from regraft.execution.repro import Run
 
 BACKLOG = 128
 SETTINGS = {

@@ -28,17 +28,18 @@ from prefect.states import Completed
 from flows import decision as after
 from flows.bridge import step_task
 from flows.curves import Curves
-from regraft import files, supervise
 from regraft.config import listed
-from regraft.demo import verified
-from regraft.energy import spent
-from regraft.errors import EnvironmentFault, Interrupted
-from regraft.launch import Event
-from regraft.repro import Ahead, Outcome, Run, run_step_with_dvc
-from regraft.resolve import read_resolved
-from regraft.running import STOP
-from regraft.step import Output
-from regraft.tracking import Tracker
+from regraft.config.resolve import read_resolved
+from regraft.core import files
+from regraft.core.energy import spent
+from regraft.core.errors import EnvironmentFault, Interrupted
+from regraft.core.progress import STOP
+from regraft.execution import supervise
+from regraft.execution.launch import Event
+from regraft.execution.repro import Ahead, Outcome, Run, run_step_with_dvc
+from regraft.execution.step import Output
+from regraft.registry.tracking import Tracker
+from regraft.upkeep.demo import verified
 
 P = ParamSpec("P")
 R = TypeVar("R")

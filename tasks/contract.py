@@ -10,7 +10,7 @@ from pydantic import Field
 
 from regraft.config import Paths, PipelineContext, StepConfig, TaskOptions
 from regraft.data.contract import Contract
-from regraft.step import Metrics, Step, evidence
+from regraft.execution.step import Metrics, Step, evidence
 
 
 class ContractConfig(StepConfig):
@@ -43,13 +43,13 @@ class ContractConfig(StepConfig):
 def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from tempfile import TemporaryDirectory
 
-    from regraft import files, running
+    from regraft.core import files, progress
     from regraft.data import labelled, quarantine
-    from regraft.data.judging import judge
     from regraft.data.reading import read_rows
     from regraft.data.report import data_docs
     from regraft.data.sources import Source, reject
-    from regraft.probes.labels import require_labels
+    from regraft.data.validation import judge
+    from regraft.evaluation.probe_labels import require_labels
 
     contract, task, listed = config.contract, config.task, evidence(out) / "quarantine.csv"
     required = [column.name for column in contract.columns if column.required]
@@ -73,8 +73,8 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         quarantine.write_counts(out / "counts.json", judged, told, labels)
         files.write_json(out / "labels.json", sorted(labels))
     if judged.quarantined:
-        kept = f"artifacts/{running.current().pipeline}/contract/evidence/{listed.name}"
-        running.emit("warning", message=f"{told.sentence(judged.read, judged.quarantined)}; all of them: {kept}")
+        kept = f"artifacts/{progress.current().pipeline}/contract/evidence/{listed.name}"
+        progress.emit("warning", message=f"{told.sentence(judged.read, judged.quarantined)}; all of them: {kept}")
     return {"read": judged.read, "accepted": judged.kept, "quarantined": judged.quarantined, "labels": len(labels)}
 
 

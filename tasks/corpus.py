@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.config import Paths, PipelineContext, SplitOptions, StepConfig
-from regraft.step import Metrics, Step, evidence
+from regraft.execution.step import Metrics, Step, evidence
 from tasks.contract import CONTRACT
 
 
@@ -28,10 +28,10 @@ class CorpusConfig(StepConfig):
 
 
 def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.data.dealing import deal, read_given, read_texts
     from regraft.data.documents import read_corpus
     from regraft.data.leakage import leaks, report
     from regraft.data.sources import Source
+    from regraft.data.splitting import deal, read_given, read_texts
     from regraft.data.tables import write_documents, write_table
 
     corpus = read_corpus(Source.of("data.corpus", inputs, config.corpus), config.text_column)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.config import EarlierRows, PipelineContext, StepConfig
-from regraft.step import Metrics, Step
+from regraft.execution.step import Metrics, Step
 from tasks.forgetting import STAGES
 
 
@@ -32,11 +32,11 @@ class EarlierTasksConfig(StepConfig):
 
 
 def _run(config: EarlierTasksConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.base_model import locate
     from regraft.data.earlier_tasks import read_task
-    from regraft.evidence.earlier_tasks import FILE, write
     from regraft.gates.earlier_tasks import right
-    from regraft.train.earlier_tasks import answers
+    from regraft.gates.evidence.earlier_tasks import FILE, write
+    from regraft.models.base_model import locate
+    from regraft.training.earlier_tasks import answers
 
     tasks = {name: read_task(name, task, config.seed) for name, task in config.tasks.items()}
     found = answers({"came": locate(config.base_model, Path.cwd()), **inputs}, tasks, config.max_length)

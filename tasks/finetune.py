@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from regraft.config import AbstainOptions, FinetuneOptions, PipelineContext, StepConfig
-from regraft.step import Cost, Metrics, Step
+from regraft.execution.step import Cost, Metrics, Step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.pretrain import PRETRAIN
@@ -44,10 +44,10 @@ class FinetuneBaseConfig(FinetuneConfig):
 
 
 def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.base_model import locate
+    from regraft.core.files import read_json
     from regraft.data.labelled import labelled_splits
-    from regraft.files import read_json
-    from regraft.train.classify import finetune
+    from regraft.models.base_model import locate
+    from regraft.training.classify import finetune
 
     base = isinstance(config, FinetuneBaseConfig)
     source = locate(config.base_model, Path.cwd()) if isinstance(config, FinetuneBaseConfig) else inputs["encoder"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.config import GeneralText, PipelineContext, PretrainOptions, StepConfig
-from regraft.step import Metrics, Step
+from regraft.execution.step import Metrics, Step
 from tasks.finetune import FINETUNE, FINETUNE_BASE
 from tasks.pretrain import PRETRAIN
 
@@ -37,9 +37,9 @@ class ForgettingConfig(StepConfig):
 def _run(config: ForgettingConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     import pyarrow as pa
 
-    from regraft.base_model import locate
     from regraft.data.tables import write_table
-    from regraft.train.forgetting import measure
+    from regraft.models.base_model import locate
+    from regraft.training.forgetting import measure
 
     base = locate(config.base_model, Path.cwd())
     masked, nats = measure(

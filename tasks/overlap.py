@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.config import PipelineContext, StepConfig
-from regraft.step import Metrics, Step
+from regraft.execution.step import Metrics, Step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 
@@ -21,10 +21,10 @@ class OverlapConfig(StepConfig):
 
 
 def _run(config: OverlapConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
+    from regraft.data.contamination import Finder, read_trained_on, worst
     from regraft.data.labelled import labelled_splits
-    from regraft.data.overlap import Finder, read_trained_on, worst
-    from regraft.evidence.doubts import OVERLAP as FILE
-    from regraft.evidence.doubts import write_overlap
+    from regraft.gates.evidence.row_quality import OVERLAP as FILE
+    from regraft.gates.evidence.row_quality import write_overlap
 
     table = labelled_splits(inputs["rows"], inputs["splits"])
     test, train = (table[table["split"] == split] for split in ("test", "train"))

@@ -10,7 +10,7 @@ from typing import Self
 from pydantic import Field
 
 from regraft.config import GeneralText, PipelineContext, PretrainOptions, StepConfig, Strict
-from regraft.step import Cost, Metrics, Step
+from regraft.execution.step import Cost, Metrics, Step
 from tasks.tokens import TOKENS
 
 
@@ -44,9 +44,9 @@ class PretrainConfig(StepConfig):
 def _run(config: PretrainConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from tempfile import TemporaryDirectory
 
-    from regraft.base_model import locate
-    from regraft.train.forgetting import pack_general
-    from regraft.train.mlm import Budget, pretrain
+    from regraft.models.base_model import locate
+    from regraft.training.forgetting import pack_general
+    from regraft.training.objectives.mlm import Budget, pretrain
 
     base, asked = locate(config.base_model, Path.cwd()), config.forgetting
     train = partial(pretrain, base, inputs["tokens"], config.pretrain, config.seed, out / "model")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.config import PROBED, Invariance, PipelineContext, PipelineOptions, StepConfig, TemplateTest
-from regraft.step import Cost, Metrics, Step
+from regraft.execution.step import Cost, Metrics, Step
 from tasks.finetune import FINETUNE, FINETUNE_BASE
 from tasks.scores import SCORES
 
@@ -35,13 +35,12 @@ class ProbesConfig(StepConfig):
 
 
 def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft import files, running
-    from regraft.evidence import probes
-    from regraft.probes import variants
-    from regraft.probes.asking import ask
-    from regraft.probes.labels import require_labels
-    from regraft.score import predictions
-    from regraft.score.folder import HeldOut
+    from regraft.core import files, progress
+    from regraft.evaluation import predictions, variants
+    from regraft.evaluation.probe_labels import require_labels
+    from regraft.evaluation.probing import ask
+    from regraft.evaluation.scoring import HeldOut
+    from regraft.gates.evidence import probes
 
     require_labels((test.label for test in config.templates if test.label), files.read_json(inputs["labels"]))
     rows = HeldOut.read(inputs["rows"])
@@ -53,7 +52,7 @@ def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     answers = {}
     for done, model in enumerate(("adapted", "base"), start=1):
         answers[model] = ask(inputs[model], made, predictions.read(inputs[f"{model}_answers"]))
-        running.progress(done, 2, "models")
+        progress.progress(done, 2, "models")
     probes.write(out / probes.FILE, made, answers)
     return {"variants": len(made)}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.config import PipelineContext, StepConfig
-from regraft.step import Cost, Metrics, Step
+from regraft.execution.step import Cost, Metrics, Step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.finetune import FINETUNE, FINETUNE_BASE
@@ -26,16 +26,16 @@ class ScoresConfig(StepConfig):
 
 
 def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft import files, running
+    from regraft.core import files, progress
     from regraft.data.columns import other_columns
     from regraft.data.labelled import labelled_splits
     from regraft.data.tables import write_table
-    from regraft.gates.metrics import scores
-    from regraft.gates.paired import align
-    from regraft.score import calibration, predictions
-    from regraft.score.folder import HeldOut, score_folder
-    from regraft.score.slices import discover
-    from regraft.score.tfidf import Tfidf
+    from regraft.evaluation import predictions, temperature
+    from regraft.evaluation.scoring import HeldOut, score_folder
+    from regraft.evaluation.slice_discovery import discover
+    from regraft.evaluation.stats.metrics import scores
+    from regraft.evaluation.stats.paired import align
+    from regraft.models.tfidf import Tfidf
 
     table = labelled_splits(inputs["rows"], inputs["splits"])
     test = table[table["split"] == "test"].sort_values("id")
@@ -49,12 +49,12 @@ def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     made = {"tfidf": predictions.Table.of(rows.ids, rows.labels, baseline.predict(rows.texts), baseline.labels)}
     for done, name in enumerate(("adapted", "base"), start=2):
         made[name] = score_folder(inputs[name], rows)
-        running.progress(done, 3, "models")
+        progress.progress(done, 3, "models")
     for name, answers in made.items():
         predictions.write(out / f"{name}.parquet", answers)
-    said = {name: calibration.read(inputs[name]) for name in ("adapted", "base")}
+    said = {name: temperature.read(inputs[name]) for name in ("adapted", "base")}
     if any(said.values()):  # of models that were never calibrated nothing is said
-        files.write_json(out / calibration.FILE, said)
+        files.write_json(out / temperature.FILE, said)
     digests = {name: files.digest(inputs[name]) for name in made}
     files.write_json(out / "digests.json", {**digests, "rows": rows.digest})
     paired = align({name: answers.for_gates() for name, answers in made.items()})

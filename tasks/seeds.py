@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from regraft.config import PipelineContext, seeds_of
-from regraft.step import Cost, Metrics, Step
+from regraft.execution.step import Cost, Metrics, Step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.finetune import FinetuneBaseConfig
@@ -33,16 +33,16 @@ class SeedsConfig(FinetuneBaseConfig):
 
 
 def _run(config: SeedsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft import files
-    from regraft.base_model import locate
+    from regraft.core import files
     from regraft.data.labelled import labelled_splits
-    from regraft.evidence.seeds import file_name
-    from regraft.gates.metrics import scores
-    from regraft.gates.paired import align
-    from regraft.score import predictions
-    from regraft.score.folder import HeldOut
-    from regraft.train.classify import finetune
-    from regraft.train.seeds import repeat
+    from regraft.evaluation import predictions
+    from regraft.evaluation.scoring import HeldOut
+    from regraft.evaluation.stats.metrics import scores
+    from regraft.evaluation.stats.paired import align
+    from regraft.gates.evidence.seeds import file_name
+    from regraft.models.base_model import locate
+    from regraft.training.classify import finetune
+    from regraft.training.seeds import repeat
 
     table, labels = labelled_splits(inputs["rows"], inputs["splits"]), files.read_json(inputs["labels"])
     test = table[table["split"] == "test"].sort_values("id")

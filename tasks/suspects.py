@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from regraft.config import PipelineContext, StepConfig
-from regraft.step import Metrics, Step
+from regraft.execution.step import Metrics, Step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 
@@ -30,9 +30,9 @@ class SuspectsConfig(StepConfig):
 
 def _run(config: SuspectsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from regraft.data.labelled import labelled_splits
-    from regraft.evidence.doubts import SUSPECTS as FILE
-    from regraft.evidence.doubts import write_suspects
-    from regraft.score.suspects import Baseline, find_suspects
+    from regraft.evaluation.label_issues import Baseline, find_suspects
+    from regraft.gates.evidence.row_quality import SUSPECTS as FILE
+    from regraft.gates.evidence.row_quality import write_suspects
 
     rows = labelled_splits(inputs["rows"], inputs["splits"])
     baseline = Baseline(config.max_ngram, config.inverse_regularization)

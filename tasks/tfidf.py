@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from regraft.config import PipelineContext, StepConfig
-from regraft.step import Metrics, Step
+from regraft.execution.step import Metrics, Step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 
@@ -28,9 +28,9 @@ class TfidfConfig(StepConfig):
 
 
 def _run(config: TfidfConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft import files
+    from regraft.core import files
     from regraft.data.labelled import labelled_splits
-    from regraft.score.tfidf import Tfidf
+    from regraft.models.tfidf import Tfidf
 
     rows = labelled_splits(inputs["rows"], inputs["splits"])
     train = rows[rows["split"] == "train"].sort_values("id")

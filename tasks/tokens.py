@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.config import PipelineContext, StepConfig
-from regraft.step import Metrics, Step
+from regraft.execution.step import Metrics, Step
 from tasks.corpus import CORPUS
 
 
@@ -28,9 +28,9 @@ class TokensConfig(StepConfig):
 
 
 def _run(config: TokensConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.base_model import locate
-    from regraft.text.packing import documents, pack
-    from regraft.train.encoder import backend, check_length
+    from regraft.data.packing import documents, pack
+    from regraft.models.base_model import locate
+    from regraft.models.encoder import backend, check_length
 
     folder = locate(config.base_model, Path.cwd())
     check_length(folder, config.sequence_length, "pretrain.sequence_length")

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 import yaml
 
-from regraft import files
 from regraft.cli.environment import QUIET
-from regraft.workspace import Workspace
+from regraft.core import files
+from regraft.core.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 

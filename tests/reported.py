@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from regraft.config import DEFAULT_GATES, GateOptions
+from regraft.evaluation.predictions import Table
+from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates.policy import Case, Policy, judge
-from regraft.gates.slices import SliceTable
 from regraft.gates.verdict import Champion, Rows
-from regraft.report.evidence import Evidence
-from regraft.score.predictions import Table
-from regraft.tracking import TrackedRun
+from regraft.registry.tracking import TrackedRun
+from regraft.reports.evidence import Evidence
 
 SKILL = {"adapted": 0.8, "base": 0.7, "tfidf": 0.5, "champion": 0.6}
 BASE = f"hub:somebody/a-small_encoder@{'7' * 40}"

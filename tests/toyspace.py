@@ -22,11 +22,11 @@ from regraft.cli.environment import QUIET
 REPO = Path(__file__).parents[1]
 PIPELINES = """
 import hashlib, json, os, time
-from regraft import files
+from regraft.core import files
 from regraft.config import StepConfig
-from regraft.errors import DataRejected, Interrupted, Problem
-from regraft.running import STOP, current, progress
-from regraft.step import Step, evidence
+from regraft.core.errors import DataRejected, Interrupted, Problem
+from regraft.core.progress import STOP, current, progress
+from regraft.execution.step import Step, evidence
 
 class CountConfig(StepConfig):
     links: int
@@ -70,8 +70,8 @@ STEPS = (COUNT,)
 """
 FLOW = """
 import sys
-from regraft.flow_main import run_flow
-from regraft.repro import run_step_with_dvc
+from regraft.execution.flow_main import run_flow
+from regraft.execution.repro import run_step_with_dvc
 
 def flow(run):
     outcome = run_step_with_dvc(run, "count", 1)
@@ -82,7 +82,7 @@ if __name__ == "__main__":
 """
 PREFECT_FLOW = """
 from prefect import flow
-from regraft import files
+from regraft.core import files
 from flows.bridge import step_task
 
 def retrain_once(run, curves, ahead, *, own_server):
@@ -100,9 +100,9 @@ def retrain_once(run, curves, ahead, *, own_server):
 """
 CLI = """
 import json, os, sys
-from regraft import launch
-from regraft.errors import RegraftError
-from regraft.workspace import Workspace
+from regraft.execution import launch
+from regraft.core.errors import RegraftError
+from regraft.core.workspace import Workspace
 
 workspace = Workspace.find()
 show = lambda event: print(json.dumps(event), flush=True)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from regraft import files
-from regraft.score import predictions
-from regraft.score.predictions import Table
+from regraft.core import files
+from regraft.evaluation import predictions
+from regraft.evaluation.predictions import Table
 
 NOTHING_YET: dict[str, Any] = {
     **dict.fromkeys(("champion", "challenger", "verdict", "age_seconds", "age")),

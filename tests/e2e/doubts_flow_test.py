@@ -11,7 +11,7 @@ import pytest
 import yaml
 from workbench import regraft
 
-from regraft import files
+from regraft.core import files
 from regraft.data.split import split_of
 
 CLEAN = {"metric": "accuracy", "at_least": 0.01, "rows": "clean"}

@@ -11,7 +11,7 @@ import yaml
 from conftest import TOPICS, sentence
 from workbench import told
 
-from regraft import files
+from regraft.core import files
 
 FLOOR = {"metric": "macro_f1", "at_least": 0.01}
 

@@ -13,12 +13,13 @@ import pytest
 import yaml
 from workbench import told
 
-from regraft import files
 from regraft.config import GeneralText, PretrainOptions
-from regraft.errors import DataRejected, Interrupted
-from regraft.running import STOP, Running, running
-from regraft.train import forgetting, mlm
-from regraft.workspace import Workspace
+from regraft.core import files
+from regraft.core.errors import DataRejected, Interrupted
+from regraft.core.progress import STOP, Running, running
+from regraft.core.workspace import Workspace
+from regraft.training import forgetting
+from regraft.training.objectives import mlm
 
 FLOOR = {"metric": "macro_f1", "at_least": 0.01}
 OPTIONS = PretrainOptions(budget_tokens=20_000, head_warmup_tokens=500, sequence_length=32, batch_size=8, learning_rate=2e-2)
@@ -130,8 +131,8 @@ def general(tiny: Workspace) -> GeneralText:
 def test_adaptation_that_would_spend_more_ends_early_wherever_it_was_cut(
     tiny: Workspace, general: GeneralText, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from regraft.text.packing import pack
-    from regraft.train.encoder import backend
+    from regraft.data.packing import pack
+    from regraft.models.encoder import backend
 
     base, tokens = tiny.root / "models/tiny", tiny.root / "tokens"
     for folder in ("tokens", "general"):

@@ -21,8 +21,8 @@ from matplotlib import image
 from websockets.sync.client import ClientConnection, connect
 from workbench import NOTHING_YET
 
-from regraft.report.document import document
-from regraft.report.page import render, render_overview
+from regraft.reports.document import document
+from regraft.reports.page import render, render_overview
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`")]

@@ -15,15 +15,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from regraft import files, running
 from regraft.config import FinetuneOptions
-from regraft.errors import ConfigError, EnvironmentFault, Interrupted
-from regraft.resolve import load_pipeline
-from regraft.score import predictions
-from regraft.score.folder import HeldOut
-from regraft.train import classify
-from regraft.train.seeds import repeat
-from regraft.workspace import Workspace
+from regraft.config.resolve import load_pipeline
+from regraft.core import files, progress
+from regraft.core.errors import ConfigError, EnvironmentFault, Interrupted
+from regraft.core.workspace import Workspace
+from regraft.evaluation import predictions
+from regraft.evaluation.scoring import HeldOut
+from regraft.training import classify
+from regraft.training.seeds import repeat
 
 OPTIONS = FinetuneOptions(epochs=2, batch_size=16, max_length=16, checkpoint_seconds=1e9)
 SEEDS = {"seeds": 3}
@@ -46,19 +46,19 @@ def fine_tune(root: Path, home: Path | None, cut: int = 0) -> dict[str, str]:
         nonlocal seen
         seen += 1
         if seen == cut:
-            running.STOP.set()
+            progress.STOP.set()
         return whole(self, step)
 
     scratch = root / "scratch"
     scratch.mkdir(exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch, running.running(running.Running(pipeline="tiny", step="seeds", checkpoints=home)):
+    with pytest.MonkeyPatch.context() as patch, progress.running(progress.Running(pipeline="tiny", step="seeds", checkpoints=home)):
         patch.setattr(classify.Rows, "batch", batch)
         try:
             encoders = {"adapted": root / "models" / "tiny", "base": root / "models" / "tiny"}
             done = repeat(train, encoders, 3, held, seed=17, scratch=scratch)
         finally:
-            running.STOP.clear()
-        facts = running.current().facts
+            progress.STOP.clear()
+        facts = progress.current().facts
     assert list(scratch.iterdir()) == [], "no model is left"
     for one in done:
         predictions.write(root / "answers" / f"{one.model}.{one.number}", one.answers)
@@ -83,7 +83,7 @@ def test_cut_in_the_middle_of_a_later_training_it_goes_on_there_and_ends_with_th
 
 
 def test_parts_from_another_kind_of_machine_are_not_put_together(tiny: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from regraft.train import machine
+    from regraft.models import machine
 
     home = tmp_path / "checkpoints"
     with pytest.raises(Interrupted):

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from workbench import regraft
 
-from regraft import files
+from regraft.core import files
 
 GATES = [
     {"metric": "macro_f1", "at_least": 0.01},

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from regraft import files
+from regraft.core import files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 HELP = runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))

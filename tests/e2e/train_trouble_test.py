@@ -21,11 +21,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 from regraft.config import FinetuneOptions, PretrainOptions
-from regraft.errors import RegraftError
-from regraft.running import Running, running
-from regraft.text.packing import pack
-from regraft.train import classify, encoder, loop, mlm
-from regraft.train.machine import Machine
+from regraft.core.errors import RegraftError
+from regraft.core.progress import Running, running
+from regraft.data.packing import pack
+from regraft.training import classify, encoder, loop, mlm
+from regraft.models.machine import Machine
 
 # In bf16 oneDNN falls back to kernels that take minutes when an allocation fails.
 HERE = replace(Machine.here(), precision="fp32", threads=1)
@@ -76,8 +76,8 @@ def base(tiny_template: Path) -> Path:
 
 @pytest.fixture
 def train(monkeypatch):
-    from regraft.train.loop import Training
-    from regraft.train.machine import Machine
+    from regraft.models.machine import Machine
+    from regraft.training.loop import Training
 
     for kind, name in ((Training, "run"), (Machine, "here")):
         monkeypatch.setattr(kind, name, kind.__dict__[name])  # put back what the text below replaces

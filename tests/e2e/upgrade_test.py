@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from regraft import __version__, template
+from regraft import __version__
+from regraft.upkeep import template
 
 ROOT = Path(__file__).parents[2]
 OLD = Path(__file__).with_name("workspace-0.1.0.tar.gz")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from workbench import regraft
 
-from regraft import files
+from regraft.core import files
 
 pytestmark = pytest.mark.timeout(900)
 TODAY = datetime.now(UTC).date()

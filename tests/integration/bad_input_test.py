@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from regraft import files
 from regraft.cli.console import KEYS
-from regraft.resolve import write_resolved
-from regraft.workspace import Workspace
+from regraft.config.resolve import write_resolved
+from regraft.core import files
+from regraft.core.workspace import Workspace
 
 HEADER = "id,text,label\n"
 ROWS = [f"r{n},sentence number {n} about things,{'red' if n % 2 else 'blue'}" for n in range(60)]
@@ -108,7 +108,7 @@ def test_a_bad_hand_in_is_told_by_file_line_and_rule_and_leaves_no_output(name, 
     ],
 )
 def test_what_cannot_work_is_said_before_a_server_is_started(argv, code, says, tiny, cli, monkeypatch):
-    from regraft import launch
+    from regraft.execution import launch
 
     def started(*args: object, **named: object) -> None:
         raise AssertionError("a flow was started")

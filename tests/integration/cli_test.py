@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from regraft import files
-from regraft.workspace import Workspace
+from regraft.core import files
+from regraft.core.workspace import Workspace
 
 
 def written(workspace: Workspace) -> set[str]:
@@ -34,7 +34,7 @@ def written(workspace: Workspace) -> set[str]:
         ("run tiny --set seed", 2, "write key=value"),
         ("run tiny --set base_model=models/none", 2, "base_model models/none: no such folder"),
         ("run tiny --set data.corpus=none.txt", 3, "data.corpus: none.txt is not there"),
-        ("run tiny --set data.labelled=data/demo/x", 3, "next: python -m regraft.demo data/demo"),
+        ("run tiny --set data.labelled=data/demo/x", 3, "next: python -m regraft.upkeep.demo data/demo"),
         ("plan nope", 2, "no pipeline 'nope'"),
         ("plan tiny", 0, "unknown  never run here"),
         ("plan tiny --set gates.9.beats=tfidf", 2, "gates: input should be a list"),
@@ -101,7 +101,7 @@ def test_errors_as_json_have_a_place_and_a_rule(cli, tiny):
 
 def test_an_error_without_a_place_is_one_entry_with_its_fix(cli, tiny):
     (error,) = cli("run", "tiny", "--set", "data.corpus=data/demo/none", "--json").json["errors"]
-    assert error["fix"] == "python -m regraft.demo data/demo"
+    assert error["fix"] == "python -m regraft.upkeep.demo data/demo"
     assert error["message"] == "data.corpus: data/demo/none is not there"
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regraft import files
-from regraft.compare import compare
-from regraft.decide import decide
-from regraft.errors import EnvironmentFault
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
+from regraft.core.workspace import Workspace
+from regraft.evaluation import predictions
+from regraft.evaluation.prediction_store import PredictionStore
+from regraft.gates.decide import decide
 from regraft.gates.verdict import Champion
 from regraft.registry.store import FileJournal
-from regraft.score import predictions
-from regraft.score.store import PredictionStore
-from regraft.tracking import Tracker
-from regraft.workspace import Workspace
+from regraft.registry.tracking import Tracker
+from regraft.reports.compare import compare
 
 LABELS = ("left", "right")
 FIRST, SECOND, OTHER = (f"demo-2026010{day}T000000-abcdef" for day in (1, 2, 3))

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from regraft import files
 from regraft.config import PipelineContext, PipelineOptions, TaskOptions
-from regraft.data import judging
+from regraft.core import files
+from regraft.core.errors import ConfigError, DataRejected, RegraftError
+from regraft.core.progress import Running, running
+from regraft.data import validation
 from regraft.data.contract import Contract, default_contract, load_contract
-from regraft.data.judging import judge
 from regraft.data.rows import Row
-from regraft.errors import ConfigError, DataRejected, RegraftError
-from regraft.running import Running, running
+from regraft.data.validation import judge
 from tasks.contract import CONTRACT, ContractConfig
 from tasks.corpus import CORPUS, CorpusConfig
 
@@ -249,12 +249,12 @@ def test_the_report_opens_without_a_network_and_without_running_anything(tmp_pat
 
 
 def test_a_rule_that_raises_is_not_a_rule_that_passed(monkeypatch, tmp_path):
-    from regraft.data import validate
+    from regraft.data import expectations
 
-    def blind(columns, wanted, contract, original=validate._run):
+    def blind(columns, wanted, contract, original=expectations._run):
         return original(columns, wanted, contract.model_copy(update={"columns": contract.columns[:1]}))
 
-    monkeypatch.setattr(validate, "_run", blind)
+    monkeypatch.setattr(expectations, "_run", blind)
     rows = [Row("f", n, {"id": str(n), "text": "sentence", "label": "red"}, (), {}) for n in range(3)]
     with pytest.raises(DataRejected, match=r'could not be evaluated: .*"(text|label)" in BatchData does not exist'):
         judge(lambda: rows, Contract.model_validate(RULES), tmp_path)
@@ -298,7 +298,7 @@ def test_the_size_of_a_chunk_leaves_no_trace(tmp_path, monkeypatch, chunk_rows):
     with labelled.open("a") as handle:
         handle.write("x,y\n")
     before = run(tmp_path / "whole", labelled)
-    monkeypatch.setattr(judging, "judge", partial(judge, chunk_rows=chunk_rows))
+    monkeypatch.setattr(validation, "judge", partial(judge, chunk_rows=chunk_rows))
     after = run(tmp_path / "chunks", labelled)
     assert files.tree(before) == files.tree(after)
     sheets = [(out.parent / "evidence" / "quarantine.csv").read_text() for out in (before, after)]

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
-from regraft import base_model, cost, files, limits
-from regraft.cores import cores, device
-from regraft.cost import RunCost, StepCost, estimate, require_room
-from regraft.errors import EnvironmentFault
-from regraft.plan import Assessment, StepState
-from regraft.resolve import resolve
-from regraft.workspace import Workspace
+from regraft.config.resolve import resolve
+from regraft.core import files, limits
+from regraft.core.cores import cores, device
+from regraft.core.errors import EnvironmentFault
+from regraft.core.workspace import Workspace
+from regraft.execution import run_cost
+from regraft.execution.plan import Assessment, StepState
+from regraft.execution.run_cost import RunCost, StepCost, estimate, require_room
+from regraft.models import base_model
 
 SIZES = {"rows": 1000, "labels": 10, "splits": 500, "encoder": 90_000, "labelled": 11_000, "tokens": 4000}
 
@@ -183,9 +185,9 @@ def test_sizes_are_for_people(count: float, words: str) -> None:
 
 
 def test_two_kept_checkpoints_and_one_being_written_is_what_the_trainer_does() -> None:
-    from regraft.train import checkpoint
+    from regraft.training import checkpoint
 
-    assert cost.CHECKPOINTS == checkpoint.KEPT + 1
+    assert run_cost.CHECKPOINTS == checkpoint.KEPT + 1
 
 
 def test_further_seeds_cost_as_many_fine_tunings_and_keep_no_model(tiny: Workspace, model: int) -> None:

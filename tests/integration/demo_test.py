@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from regraft import demo, files
 from regraft.config import PipelineOptions
-from regraft.demo_data import libraries
-from regraft.demo_data.docstrings import dedent, find_package, read_library, read_module
-from regraft.demo_data.sentences import LIBRARIES, MASK, NAMES, ROWS, deal, gist, masker, sentence
-from regraft.errors import ConfigError, EnvironmentFault
+from regraft.core import files
+from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.data.docstrings import dedent, find_package, read_library, read_module
+from regraft.upkeep import demo
+from regraft.upkeep.demo_data import libraries
+from regraft.upkeep.demo_data.sentences import LIBRARIES, MASK, NAMES, ROWS, deal, gist, masker, sentence
 
 SMALL = ("peft", "pydantic")
 MODULE = b'''"""Tools for tests."""
@@ -170,7 +171,7 @@ def test_no_row_names_its_library(shares: list[libraries.Share]) -> None:
 
 def test_reading_imports_none_of_the_libraries() -> None:
     code = (
-        "import sys; from regraft.demo_data.libraries import read\n"
+        "import sys; from regraft.upkeep.demo_data.libraries import read\n"
         "before = set(sys.modules); read('pydantic', '0', frozenset()); print('pydantic' in set(sys.modules) - before)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

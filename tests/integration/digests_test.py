@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from regraft import integrity
-from regraft.doctor import folder
-from regraft.workspace import Workspace
+from regraft.core.workspace import Workspace
+from regraft.execution import integrity
+from regraft.upkeep.doctor import folder
 
 HELP = runpy.run_path(str(Path(__file__).parents[1] / "toyspace.py"))
 HOME = "artifacts/toy/count"

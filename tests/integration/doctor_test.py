@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from regraft import doctor, dvc, supervise, template
-from regraft.doctor import folder, installation, journal, stores
-from regraft.doctor.check import Check
-from regraft.errors import Conflict, EnvironmentFault
+from regraft.core.errors import Conflict, EnvironmentFault
+from regraft.core.workspace import Workspace
+from regraft.execution import dvc, supervise
 from regraft.registry.store import FileJournal
-from regraft.workspace import Workspace
+from regraft.upkeep import doctor, template
+from regraft.upkeep.doctor import folder, installation, journal, stores
+from regraft.upkeep.doctor.check import Check
 
 Serve = Callable[..., str]
 

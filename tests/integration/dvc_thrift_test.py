@@ -15,10 +15,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from regraft import dvc, files
-from regraft.launch import new_run_id
-from regraft.repro import Run, run_step_with_dvc
-from regraft.workspace import Workspace
+from regraft.core import files
+from regraft.core.workspace import Workspace
+from regraft.execution import dvc
+from regraft.execution.launch import new_run_id
+from regraft.execution.repro import Run, run_step_with_dvc
 
 ALL = ("contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores")
 

@@ -15,11 +15,11 @@ import yaml
 from conftest import TOPICS, sentence
 from safetensors.numpy import load_file, save_file
 
-from regraft import files
 from regraft.config import EarlierRows
+from regraft.config.resolve import write_resolved
+from regraft.core import files
+from regraft.core.workspace import Workspace
 from regraft.data.earlier_tasks import read_task
-from regraft.resolve import write_resolved
-from regraft.workspace import Workspace
 
 DATA = "data/earlier/topics.csv"
 
@@ -131,7 +131,7 @@ def test_rows_that_carry_no_probe_leave_no_output(earlier: Workspace, cli: Calla
 
 def test_equal_encoders_answer_alike_and_one_that_lost_its_words_does_not(earlier: Workspace) -> None:
     from regraft.gates.earlier_tasks import right
-    from regraft.train.earlier_tasks import answers
+    from regraft.training.earlier_tasks import answers
 
     base = earlier.root / "models/tiny"
     tasks = {"topics": read_task("topics", EarlierRows(data=DATA, label="kind", digest=files.digest(earlier.root / DATA)), 17)}
@@ -149,7 +149,7 @@ def test_equal_encoders_answer_alike_and_one_that_lost_its_words_does_not(earlie
 
 
 def test_features_do_not_depend_on_the_order_of_texts(earlier: Workspace) -> None:
-    from regraft.train.earlier_tasks import Frozen
+    from regraft.training.earlier_tasks import Frozen
 
     frozen, rng = Frozen.load(earlier.root / "models/tiny", "cpu"), random.Random(1)
     texts = list({sentence(rng, "garden", 3 + n % 9) for n in range(150)})

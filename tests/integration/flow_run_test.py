@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from regraft import files
-from regraft.events import Watch
-from regraft.workspace import Workspace
+from regraft.core import files
+from regraft.core.workspace import Workspace
+from regraft.execution.events import Watch
 
 FLOOR = {"metric": "macro_f1", "at_least": 0.01}
 STEPS = ["contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores"]

@@ -62,10 +62,10 @@ def test_a_step_that_fills_the_disk_says_so_and_leaves_no_output(small: Path) ->
 def test_a_message_that_does_not_fit_on_the_disk_still_arrives(
     small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from regraft.errors import EnvironmentFault
-    from regraft.launch import parse_event
-    from regraft.supervise import report_error
-    from regraft.workspace import Workspace
+    from regraft.core.errors import EnvironmentFault
+    from regraft.core.workspace import Workspace
+    from regraft.execution.launch import parse_event
+    from regraft.execution.supervise import report_error
 
     (small / ".regraft" / "errors").mkdir(parents=True)
     leave(small, 0)

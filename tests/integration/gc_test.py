@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from regraft import dvc, files
-from regraft.errors import EnvironmentFault
-from regraft.gc import dvc_cache
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
+from regraft.core.workspace import Workspace
+from regraft.evaluation.prediction_store import PredictionStore
+from regraft.execution import dvc
 from regraft.registry import promotion, registration
-from regraft.score.store import PredictionStore
-from regraft.tracking import Tracker
-from regraft.workspace import Workspace
+from regraft.registry.tracking import Tracker
+from regraft.upkeep.gc import dvc_cache
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "tiny_classifier.py"))
 
@@ -111,7 +112,7 @@ def test_an_alias_of_ones_own_a_base_model_and_a_candidate_that_waits_keep_their
 
 
 def test_a_version_that_was_promoted_after_the_survey_keeps_its_weights(registry):
-    from regraft import gc
+    from regraft.upkeep import gc
 
     with gc.held(registry.workspace):
         found = gc.survey(registry.workspace, registry)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from regraft import step_code
-from regraft.dvc import out_of_step
-from regraft.resolve import load_pipeline
-from regraft.workspace import Workspace
+from regraft.config.resolve import load_pipeline
+from regraft.core.workspace import Workspace
+from regraft.execution import step_code
+from regraft.execution.dvc import out_of_step
 
 ROOT = Path(__file__).parents[2]
 HERE = Workspace(ROOT)
@@ -65,8 +65,11 @@ def test_changed_code_of_a_step_has_a_new_version():
 def test_a_step_reaches_its_library_code_and_no_other_steps():
     (finetune,) = (step for step in HERE.steps if step.name == "finetune")
     reached = {path.relative_to(ROOT).as_posix() for path in step_code.closure(finetune, ROOT)}
-    assert {"tasks/finetune.py", "src/regraft/train/loop.py", "src/regraft/files.py"} <= reached
-    assert not {"tasks/pretrain.py", "src/regraft/step.py", "src/regraft/train/mlm.py", "src/regraft/cli/run.py"} & reached
+    assert {"tasks/finetune.py", "src/regraft/training/loop.py", "src/regraft/core/files.py"} <= reached
+    assert (
+        not {"tasks/pretrain.py", "src/regraft/execution/step.py", "src/regraft/training/objectives/mlm.py", "src/regraft/cli/run.py"}
+        & reached
+    )
 
 
 CODE = "def f(x):\n    return x + 1\n"
@@ -94,7 +97,7 @@ def test_a_field_that_lost_its_default_is_another_code():
 
 def test_imports_are_followed_into_functions_packages_and_relative_ones(tmp_path):
     for name, code in {
-        "tasks/a.py": "from regraft.step import Step\nfrom tasks.b import B, helper\ndef _run():\n    import pipelines.c as c\n",
+        "tasks/a.py": "from regraft.execution.step import Step\nfrom tasks.b import B, helper\ndef _run():\n    import pipelines.c as c\n",
         "tasks/b.py": "from . import d\nfrom tasks.e import E\n",
         "tasks/d.py": "",
         "tasks/e.py": "",
@@ -145,11 +148,11 @@ HEAVY |= {"matplotlib", "jinja2"}
     "imports",
     [
         "pipelines",
-        "regraft.resolve, regraft.plan, regraft.standing, regraft.overview",
-        "regraft.cli.run, regraft.cli.look, regraft.cli.champion, regraft.cli.keep",
-        "regraft.cli.past, regraft.cli.predict, regraft.cli.tidy, regraft.cli.report, regraft.cli.complete",
-        "regraft.history, regraft.difference, regraft.gc, regraft.schema, regraft.asking",
-        "regraft.launch, regraft.supervise, regraft.doctor",
+        "regraft.config.resolve, regraft.execution.plan, regraft.execution.freshness, regraft.reports.overview",
+        "regraft.cli.run, regraft.cli.inspect, regraft.cli.champion, regraft.cli.workspace",
+        "regraft.cli.history, regraft.cli.predict, regraft.cli.cleanup, regraft.cli.report, regraft.cli.complete",
+        "regraft.reports.history, regraft.reports.run_diff, regraft.upkeep.gc, regraft.config.schema, regraft.cli.prediction_input",
+        "regraft.execution.launch, regraft.execution.supervise, regraft.upkeep.doctor",
     ],
 )
 def test_the_edge_is_light(imports):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from regraft.errors import EnvironmentFault
+from regraft.core.errors import EnvironmentFault
 
 REVISION = "c" * 40
 REPO = f"hub:owner/name@{REVISION}"
@@ -27,7 +27,8 @@ NOISE = "a warning of the hub"
 def ask(tmp_path: Path, call: str, **env: str) -> subprocess.CompletedProcess[str]:
     """``call`` in a process of its own: huggingface_hub reads its environment when it is imported."""
     code = (
-        "import sys; from pathlib import Path; from regraft import base_model, errors; from regraft.data import hub\n"
+        "import sys; from pathlib import Path; from regraft.models import base_model; from regraft.core import errors\n"
+        "from regraft.data import hub\n"
         f"try: print({call})\n"
         "except errors.RegraftError as error: print(error); sys.exit(error.exit_code)"
     )

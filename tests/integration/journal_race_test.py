@@ -12,7 +12,7 @@ from regraft.registry.store import FileJournal
 RACE = """
 import sys, time
 from pathlib import Path
-from regraft.errors import Conflict
+from regraft.core.errors import Conflict
 from regraft.registry.store import FileJournal
 
 journal, me, rounds, start = FileJournal(Path(sys.argv[1]), "demo"), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])

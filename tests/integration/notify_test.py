@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from regraft.notify import document, notify
-from regraft.workspace import Workspace
+from regraft.core.workspace import Workspace
+from regraft.execution.notify import document, notify
 
 RUN = "demo-20260101T000000-abcdef"
 RESULT = {"pipeline": "demo", "run": RUN, "outcome": "pass", "exit": 0, "sentence": "it won", "champion": {"version": "3"}, "gates": []}

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from regraft import dvc, files, integrity, standing
-from regraft.doctor import folder
-from regraft.errors import EnvironmentFault
-from regraft.plan import Assessment, assess, judge
-from regraft.resolve import resolve
-from regraft.step import Output, Step
-from regraft.workspace import Workspace
+from regraft.config.resolve import resolve
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
+from regraft.core.workspace import Workspace
+from regraft.execution import dvc, freshness, integrity
+from regraft.execution.plan import Assessment, assess, judge
+from regraft.execution.step import Output, Step
+from regraft.upkeep.doctor import folder
 
 ALL = ["contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores"]
 
@@ -192,12 +193,12 @@ def test_a_verdict_is_due_when_what_it_rests_on_changed(fresh):
     ):
         values = resolve(fresh, "tiny", sets)
         steps = judge(asked(fresh), "tiny", values, locked, said)
-        assert standing.decision_due(fresh, "tiny", values, steps) == due
-        assert (standing.nothing_to_do(fresh, "tiny", values, steps) is not None) == (due is None)
+        assert freshness.decision_due(fresh, "tiny", values, steps) == due
+        assert (freshness.nothing_to_do(fresh, "tiny", values, steps) is not None) == (due is None)
 
 
 def test_without_a_verdict_one_is_due(tiny):
-    assert standing.decision_due(tiny, "tiny", resolve(tiny, "tiny"), Assessment((), None)) == "no verdict yet"
+    assert freshness.decision_due(tiny, "tiny", resolve(tiny, "tiny"), Assessment((), None)) == "no verdict yet"
 
 
 def objects(workspace: Workspace) -> list[Path]:

@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 
-from regraft import files
-from regraft.doctor import journal as doctor
-from regraft.doctor.check import Check
-from regraft.errors import ConfigError, Conflict, EnvironmentFault, GateFailed
+from regraft.core import files
+from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, GateFailed
+from regraft.core.workspace import Workspace
 from regraft.registry import artifact, promotion, registration
 from regraft.registry.projection import project
 from regraft.registry.store import FileJournal
+from regraft.registry.tracking import Tracker
 from regraft.registry.waiver import Waiver
-from regraft.tracking import Tracker
-from regraft.workspace import Workspace
+from regraft.upkeep.doctor import journal as doctor
+from regraft.upkeep.doctor.check import Check
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "tiny_classifier.py"))
 
@@ -202,11 +202,11 @@ RACE = """
 import json, os, sys, time
 import mlflow, mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store  # once, before the forks
 from pathlib import Path
-from regraft.errors import Conflict
+from regraft.core.errors import Conflict
 from regraft.registry import promotion
 from regraft.registry.waiver import Waiver
-from regraft.tracking import Tracker
-from regraft.workspace import Workspace
+from regraft.registry.tracking import Tracker
+from regraft.core.workspace import Workspace
 
 root, pipeline, versions, expected = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
 signed = lambda n: [Waiver("at_least", None, "macro_f1", "fail", f"by {n}", "2999-01-01")] if len(sys.argv) > 5 else ()
@@ -278,8 +278,8 @@ KILL = """
 import os, signal, sys
 from pathlib import Path
 from regraft.registry import promotion
-from regraft.tracking import Tracker
-from regraft.workspace import Workspace
+from regraft.registry.tracking import Tracker
+from regraft.core.workspace import Workspace
 
 tracker = Tracker(Workspace(Path(sys.argv[1])))
 expected = promotion.champion(tracker, sys.argv[2])
@@ -370,7 +370,8 @@ def test_champion_and_an_alias_that_is_right_are_read_without_mlflow(bench):
     bench.promote(1)
     code = (
         "import sys; from pathlib import Path; from regraft.registry import promotion; from regraft.registry.projection import project\n"
-        "from regraft.tracking import Tracker; from regraft.workspace import Workspace; t = Tracker(Workspace(Path(sys.argv[1])))\n"
+        "from regraft.registry.tracking import Tracker; from regraft.core.workspace import Workspace\n"
+        "t = Tracker(Workspace(Path(sys.argv[1])))\n"
         "print(promotion.champion(t, sys.argv[2])['version'], project(t, sys.argv[2]))\n"
         "print(sorted({'mlflow', 'torch', 'pandas'} & set(sys.modules)))"
     )

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from regraft.errors import ConfigError, EnvironmentFault
-from regraft.tracking import Tracker
-from regraft.workspace import Workspace
+from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.core.workspace import Workspace
+from regraft.registry.tracking import Tracker
 
 RUN = "demo-20260101T000000-abcdef"
 PREPARE = """
 import sys
 from pathlib import Path
-from regraft.tracking import Tracker
-from regraft.workspace import Workspace
+from regraft.registry.tracking import Tracker
+from regraft.core.workspace import Workspace
 Tracker(Workspace(Path(sys.argv[1]))).start_run("demo", sys.argv[2])
 """
 

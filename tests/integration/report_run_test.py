@@ -10,7 +10,7 @@ import pytest
 import yaml
 from workbench import regraft
 
-from regraft.report.labels import label_curve
+from regraft.reports.labels import label_curve
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ import pytest
 from workbench import NOTHING_YET
 
 from regraft.config import GateOptions
-from regraft.gates.paired import Predictions, align
-from regraft.report import measure
-from regraft.report.document import as_json, document
-from regraft.report.fleet import stale
-from regraft.report.flips import flips
-from regraft.report.page import begin, render, render_overview
+from regraft.evaluation.stats.paired import Predictions, align
+from regraft.reports import measure
+from regraft.reports.document import as_json, document
+from regraft.reports.fleet import stale
+from regraft.reports.flips import flips
+from regraft.reports.page import begin, render, render_overview
 
 reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))
 evidence, HOSTILE = reported["evidence"], reported["HOSTILE"]

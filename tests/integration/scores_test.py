@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from regraft import files
-from regraft.decide import decide, rebuild
-from regraft.errors import EnvironmentFault
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
+from regraft.evaluation import predictions
+from regraft.evaluation.prediction_store import PredictionStore
+from regraft.evaluation.scoring import HeldOut, score_folder
+from regraft.gates.decide import decide, rebuild
 from regraft.gates.verdict import Champion
-from regraft.score import predictions
-from regraft.score.folder import HeldOut, score_folder
-from regraft.score.store import PredictionStore
 
 ROOT = Path(__file__).parents[2]
 TINY = runpy.run_path(str(ROOT / "tests" / "tiny_classifier.py"))
@@ -99,7 +99,7 @@ def test_a_decision_is_taken_on_scores_and_rebuilt(inputs, scored, tmp_path):
 
 
 def test_a_champion_scored_in_a_process_of_its_own_answers_as_in_the_step(inputs, scored, tmp_path):
-    argv = [sys.executable, "-m", "regraft.score", str(inputs["base"]), str(scored / "rows.parquet"), str(tmp_path / "out.parquet")]
+    argv = [sys.executable, "-m", "regraft.evaluation", str(inputs["base"]), str(scored / "rows.parquet"), str(tmp_path / "out.parquet")]
     subprocess.run(argv, check=True, capture_output=True)
     there, here = predictions.read(tmp_path / "out.parquet"), predictions.read(scored / "base.parquet")
     digests = files.read_json(scored / "digests.json")
@@ -119,7 +119,14 @@ def test_a_model_that_does_not_load_is_said_to(damage, inputs, scored, tmp_path)
 
 
 def test_a_missing_model_leaves_no_file(scored, tmp_path):
-    argv = [sys.executable, "-m", "regraft.score", str(tmp_path / "nothing"), str(scored / "rows.parquet"), str(tmp_path / "out.parquet")]
+    argv = [
+        sys.executable,
+        "-m",
+        "regraft.evaluation",
+        str(tmp_path / "nothing"),
+        str(scored / "rows.parquet"),
+        str(tmp_path / "out.parquet"),
+    ]
     done = subprocess.run(argv, check=False, capture_output=True, text=True)
     assert done.returncode == 8
     assert done.stderr.strip().splitlines()[-1].startswith(f"the model in {tmp_path / 'nothing'} does not load or predict: ")

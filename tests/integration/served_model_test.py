@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from regraft import files
-from regraft.errors import ConfigError
+from regraft.core import files
+from regraft.core.errors import ConfigError
+from regraft.core.workspace import Workspace
 from regraft.registry import artifact, promotion, registration
-from regraft.tracking import Tracker
-from regraft.workspace import Workspace
+from regraft.registry.tracking import Tracker
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "tiny_classifier.py"))
 TEXTS = ["the array of the tensor", "frame", "of"]
@@ -117,7 +117,7 @@ def test_production_serves_the_champion_without_regraft_and_without_pickle(produ
     said = json.loads(done.stdout)
     assert said["columns"] == ["label", "score"]
 
-    from regraft.score import classifier
+    from regraft.models import classifier
 
     measured = classifier.load(folder).predict(TEXTS)
     labels = [TINY["LABELS"][i] for i in measured.argmax(axis=1)]

@@ -6,8 +6,8 @@ import re
 import subprocess
 import sys
 
-from regraft import step_code
-from regraft.workspace import Workspace
+from regraft.core.workspace import Workspace
+from regraft.execution import step_code
 
 
 def test_a_new_version_is_accepted_by_regraft_dvc_and_changed_code_is_not(tiny):
@@ -25,5 +25,5 @@ def test_a_new_version_is_accepted_by_regraft_dvc_and_changed_code_is_not(tiny):
 
 
 def step_code_differing(workspace: Workspace) -> list[str]:
-    code = "from regraft import step_code as s; from regraft.workspace import Workspace as W; print(*s.differing(W.find()))"
+    code = "from regraft.execution import step_code as s; from regraft.core.workspace import Workspace as W; print(*s.differing(W.find()))"
     return subprocess.run([sys.executable, "-c", code], cwd=workspace.root, capture_output=True, text=True, check=True).stdout.split()

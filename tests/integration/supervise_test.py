@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from regraft import supervise
-from regraft.errors import BY_NAME, Conflict, DataRejected, Problem, RegraftError
-from regraft.launch import new_run_id, parse_event, run_lock
-from regraft.mend import _whole, mend
-from regraft.running import STOP
-from regraft.workspace import Workspace
+from regraft.core.errors import BY_NAME, Conflict, DataRejected, Problem, RegraftError
+from regraft.core.progress import STOP
+from regraft.core.workspace import Workspace
+from regraft.execution import supervise
+from regraft.execution.dvc_repair import _whole, mend
+from regraft.execution.launch import new_run_id, parse_event, run_lock
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def child(workspace: Workspace, code: str, *, lifeline: bool = True) -> supervis
 
 
 def test_a_child_hears_the_end_of_its_lifeline_and_may_finish_what_it_does(workspace: Workspace) -> None:
-    code = "from regraft import supervise; from regraft.running import STOP; supervise.watch(); print(STOP.wait(20), flush=True)"
+    imports = "from regraft.execution import supervise; from regraft.core.progress import STOP"
+    code = f"{imports}; supervise.watch(); print(STOP.wait(20), flush=True)"
     started, lines = child(workspace, code), []
     started.cut()
     assert started.finish(lines.append) in (0, 1)
@@ -47,7 +48,7 @@ def test_a_child_hears_the_end_of_its_lifeline_and_may_finish_what_it_does(works
 
 def test_a_child_that_ignores_the_end_of_its_lifeline_is_ended(workspace: Workspace) -> None:
     deaf = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
-    start = f"import signal, time; from regraft import supervise; {deaf}; supervise.follow_lifeline(0.3)"
+    start = f"import signal, time; from regraft.execution import supervise; {deaf}; supervise.follow_lifeline(0.3)"
     code = f"{start}; print('up', flush=True); time.sleep(60)"
     started = child(workspace, code)
     began: list[float] = []
@@ -61,14 +62,17 @@ def test_a_child_that_ignores_the_end_of_its_lifeline_is_ended(workspace: Worksp
 
 
 def test_without_an_invocation_the_end_of_stdin_means_nothing(workspace: Workspace) -> None:
-    code = "import time; from regraft import supervise; supervise.watch(); time.sleep(0.3); print('done')"
+    code = "import time; from regraft.execution import supervise; supervise.watch(); time.sleep(0.3); print('done')"
     env = {key: value for key, value in os.environ.items() if key != "REGRAFT_INVOCATION"}
     done = subprocess.run([sys.executable, "-c", code], input=b"", env=env, capture_output=True, check=True)
     assert done.stdout == b"done\n"
 
 
 def test_a_leader_that_dies_does_not_leave_its_descendant_writing(workspace: Workspace) -> None:
-    inner = "from regraft import supervise; from regraft.running import STOP; supervise.watch(); print('inner', flush=True); STOP.wait(60)"
+    inner = (
+        "from regraft.execution import supervise; from regraft.core.progress import STOP; supervise.watch(); print('inner', flush=True); "
+        "STOP.wait(60)"
+    )
     code = f"import subprocess, sys, os, time; subprocess.Popen([sys.executable, '-c', {inner!r}]); time.sleep(1); os._exit(7)"
     started = time.monotonic()
     lines: list[str] = []
@@ -78,7 +82,7 @@ def test_a_leader_that_dies_does_not_leave_its_descendant_writing(workspace: Wor
 
 
 def test_a_stop_interrupts_the_child_which_may_have_a_last_word(workspace: Workspace, stop: None) -> None:
-    start = "from regraft import supervise; from regraft.running import STOP; supervise.watch()"
+    start = "from regraft.execution import supervise; from regraft.core.progress import STOP; supervise.watch()"
     code = f"{start}; print('up', flush=True); STOP.wait(20); print('saved')"
     lines: list[str] = []
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from regraft import files, template
-from regraft.dvc import HEADER
-from regraft.errors import ConfigError, EnvironmentFault
+from regraft.core import files
+from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.execution.dvc import HEADER
+from regraft.upkeep import template
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-from regraft import dvc
-from regraft.doctor import folder
-from regraft.doctor.check import Check
-from regraft.workspace import Workspace
+from regraft.core.workspace import Workspace
+from regraft.execution import dvc
+from regraft.upkeep.doctor import folder
+from regraft.upkeep.doctor.check import Check
 
 
 def ask(workspace: Workspace, *argv: str) -> None:

@@ -14,12 +14,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from regraft import running
-from regraft.cores import cores
-from regraft.errors import EnvironmentFault, Interrupted
-from regraft.files import read_json
-from regraft.train.checkpoint import Checkpoints, broken, exclusive
-from regraft.train.machine import Machine, Start, resume_on
+from regraft.core import progress
+from regraft.core.cores import cores
+from regraft.core.errors import EnvironmentFault, Interrupted
+from regraft.core.files import read_json
+from regraft.models.machine import Machine, Start, resume_on
+from regraft.training.checkpoint import Checkpoints, broken, exclusive
 
 MACHINE = Machine("cpu", "GenuineIntel AVX512 bf16", 2, "bf16", "2.13.0")
 
@@ -28,7 +28,7 @@ MACHINE = Machine("cpu", "GenuineIntel AVX512 bf16", 2, "bf16", "2.13.0")
 def said(monkeypatch):
     """What was emitted."""
     events = []
-    monkeypatch.setattr("regraft.train.checkpoint.emit", lambda event, **values: events.append((event, values.get("message"))))
+    monkeypatch.setattr("regraft.training.checkpoint.emit", lambda event, **values: events.append((event, values.get("message"))))
     return events
 
 
@@ -167,7 +167,7 @@ def test_what_a_killed_writer_left_is_removed(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from regraft.train.checkpoint import exclusive
+from regraft.training.checkpoint import exclusive
 with exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -187,12 +187,12 @@ def test_a_second_process_waits_naming_the_first_and_goes_on_when_that_is_killed
 
 def test_a_waiting_process_can_be_stopped(tmp_path, said):
     with exclusive(tmp_path):
-        running.STOP.set()
+        progress.STOP.set()
         try:
             with pytest.raises(Interrupted, match="stopped while waiting"), exclusive(tmp_path):
                 raise AssertionError("the lock was held twice")
         finally:
-            running.STOP.clear()
+            progress.STOP.clear()
 
 
 def test_the_start_is_written_down_and_read_back(tmp_path):
@@ -236,7 +236,7 @@ def test_a_run_that_was_inexact_once_stays_so(monkeypatch):
 
 
 def test_cores_follow_the_affinity():
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from regraft.cores import cores; print(cores())"
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from regraft.core.cores import cores; print(cores())"
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert there.stdout.strip() == "1"
     assert cores() <= len(os.sched_getaffinity(0))

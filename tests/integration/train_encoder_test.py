@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from regraft.errors import ConfigError
-from regraft.train.encoder import check_length
+from regraft.core.errors import ConfigError
+from regraft.models.encoder import check_length
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from regraft.errors import ConfigError, EnvironmentFault, Interrupted
-from regraft.running import STOP, Running, running
-from regraft.train.checkpoint import Checkpoints
-from regraft.train.loop import Group, Phase, Watch, schedule, train
-from regraft.train.machine import Machine
-from regraft.train.trouble import Batches
+from regraft.core.errors import ConfigError, EnvironmentFault, Interrupted
+from regraft.core.progress import STOP, Running, running
+from regraft.models.machine import Machine
+from regraft.training.checkpoint import Checkpoints
+from regraft.training.loop import Group, Phase, Watch, schedule, train
+from regraft.training.trouble import Batches
 
 HEAD, ALL = 5, 9
 

@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regraft.files import tree
+from regraft.core.files import tree
 
 WORDS, LENGTH, SEQUENCES = 90, 16, 20
 
 CHILD = """
 import json, sys
 import pandas as pd
-from regraft import running
+from regraft.core import progress as running
 from regraft.config import FinetuneOptions, PretrainOptions
-from regraft.errors import Interrupted
-from regraft.train import classify, mlm
+from regraft.core.errors import Interrupted
+from regraft.training import classify, mlm
 
 sys.stdout = open(log, "w", buffering=1)
 seen = 0
@@ -69,7 +69,7 @@ def home(tmp_path_factory):
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    from regraft.text.packing import pack
+    from regraft.data.packing import pack
 
     home = tmp_path_factory.mktemp("training")
     names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(WORDS))]
@@ -92,7 +92,14 @@ def home(tmp_path_factory):
     return home
 
 
-PRELOADED = ["torch", "pandas", "sklearn.metrics", "transformers.models.bert.modeling_bert", "regraft.train.mlm", "regraft.train.classify"]
+PRELOADED = [
+    "torch",
+    "pandas",
+    "sklearn.metrics",
+    "transformers.models.bert.modeling_bert",
+    "regraft.training.objectives.mlm",
+    "regraft.training.classify",
+]
 
 
 @dataclass
@@ -202,7 +209,7 @@ def test_two_at_once_wait_for_one_another(home, tmp_path):
 def test_the_classifier_loads_with_plain_transformers_and_predicts_alike_in_any_order(home, tmp_path):
     from transformers import AutoModelForSequenceClassification
 
-    from regraft.score.classifier import load
+    from regraft.models.classifier import load
 
     child("finetune", home, tmp_path / "model").finish()
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model", local_files_only=True)

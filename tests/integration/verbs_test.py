@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from regraft import files
+from regraft.core import files
+from regraft.core.workspace import Workspace
+from regraft.models import classifier
 from regraft.registry import promotion, registration
-from regraft.score import classifier
-from regraft.tracking import Tracker
-from regraft.workspace import Workspace
+from regraft.registry.tracking import Tracker
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "tiny_classifier.py"))
 TEXTS = ["the array of the tensor", "frame", "of"]

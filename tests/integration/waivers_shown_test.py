@@ -31,7 +31,7 @@ def at(monkeypatch, month):
         def now(cls, tz=None):
             return cls(2026, month, 5, tzinfo=tz)
 
-    for module in ("regraft.overview", "regraft.standing", "regraft.cli.past"):
+    for module in ("regraft.reports.overview", "regraft.execution.freshness", "regraft.cli.history"):
         monkeypatch.setattr(f"{module}.datetime", Clock)
 
 

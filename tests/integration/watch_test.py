@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console, Group
 
 from regraft.cli.watch import _pipeline
-from regraft.events import Recorder, RunSeen, events_file
+from regraft.execution.events import Recorder, RunSeen, events_file
 
 RUN = "tiny-20260101T000000-abcdef"
 ORDER = ["contract", "pretrain", "scores"]

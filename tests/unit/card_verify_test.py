@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from regraft.card.render import Line
-from regraft.card.verify import mismatches, numbers
+from regraft.reports.card.render import Line
+from regraft.reports.card.verify import mismatches, numbers
 
 EXPECTED = [
     Line("# demo, version 3", "journal entry 5"),

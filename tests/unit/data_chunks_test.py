@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regraft import files
+from regraft.core import files
 from regraft.data import chunks, writing
 from regraft.data.chunks import ChunkStore
 from regraft.data.repeats import Repeats, hashes

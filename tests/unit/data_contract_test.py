@@ -13,8 +13,8 @@ import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
 from regraft.config import TaskOptions
+from regraft.core.errors import ConfigError
 from regraft.data.contract import Contract, default_contract, load_contract
-from regraft.errors import ConfigError
 
 DEMO = Path(__file__).parents[2] / "pipelines" / "demo.contract.yaml"
 LIBRARIES = {

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regraft.config import SplitOptions
-from regraft.data.dealing import Dealt, deal
+from regraft.core.errors import DataRejected
 from regraft.data.dedup import find_contained, find_duplicates, jaccard, normalise
 from regraft.data.documents import Corpus, Document
 from regraft.data.labelled import labelled_splits, rows_for_every_split
 from regraft.data.minhash import SHINGLE, bands_for, windows
 from regraft.data.split import split_of, uniform
-from regraft.errors import DataRejected
+from regraft.data.splitting import Dealt, deal
 
 OPTIONS = SplitOptions()
 WORDS = ["".join(random.Random(n).choices(string.ascii_lowercase, k=3 + n % 7)) for n in range(800)]

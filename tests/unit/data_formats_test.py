@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from regraft.core.errors import DataRejected
 from regraft.data.documents import read_corpus
 from regraft.data.formats import suffix_of
 from regraft.data.reading import read_rows
 from regraft.data.rows import Row
 from regraft.data.sources import Source
-from regraft.errors import DataRejected
 
 COLUMNS = ("id", "text", "label")
 ROWS = [

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from regraft.config import PipelineOptions
+from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.data import hub
 from regraft.data.sources import Source, list_files
-from regraft.errors import ConfigError, EnvironmentFault
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 SPEC = f"hub:owner/name@{REVISION}"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from regraft.core.errors import DataRejected
 from regraft.data.documents import read_corpus
 from regraft.data.reading import read_rows
 from regraft.data.rows import Row
 from regraft.data.sources import Source
-from regraft.errors import DataRejected
 
 COLUMNS = ("id", "text", "label")
 

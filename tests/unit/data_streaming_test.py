@@ -11,17 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from regraft import running
 from regraft.config import SplitOptions
-from regraft.data import dedup, minhash, spool, tables
-from regraft.data.dealing import deal
+from regraft.core import progress
+from regraft.core.errors import Interrupted
+from regraft.data import dedup, minhash, packing, spool, tables
 from regraft.data.dedup import find_duplicates
 from regraft.data.distinct import find_distinct
 from regraft.data.documents import Corpus, Document
 from regraft.data.minhash import MULTIPLIER, least_agreement, windows
+from regraft.data.splitting import deal
 from regraft.data.spool import Spool, on_disk
-from regraft.errors import Interrupted
-from regraft.text import packing
 
 WORDS = [f"{a}{b}{c}" for a in "bdgklm" for b in "aeiou" for c in "nrst"]
 
@@ -177,19 +176,19 @@ def test_of_the_documents_to_be_tokenized_one_row_group_is_held(tmp_path, monkey
 def test_a_signal_ends_the_step_between_two_documents_and_says_how_to_go_on(tmp_path):
     def read() -> Iterator[Document]:
         yield Document("c:0", text(0))
-        running.STOP.set()
+        progress.STOP.set()
         yield Document("c:1", text(1))
         raise AssertionError("read on after the signal")
 
     try:
-        with running.running(running.Running("demo", "corpus")), pytest.raises(Interrupted, match="corpus stopped after 2 doc") as caught:
+        with progress.running(progress.Running("demo", "corpus")), pytest.raises(Interrupted, match="corpus stopped after 2 doc") as caught:
             deal([], Corpus(read(), []), SplitOptions(), 17, scratch=tmp_path)
     finally:
-        running.STOP.clear()
+        progress.STOP.clear()
     assert caught.value.fix == "regraft run demo"
 
 
 def test_progress_ends_at_the_whole(capsys):
-    with running.running(running.Running("demo", "corpus", report=True)):
-        assert list(running.watched("abc", "letters", 6, size=lambda _: 2)) == ["a", "b", "c"]
+    with progress.running(progress.Running("demo", "corpus", report=True)):
+        assert list(progress.watched("abc", "letters", 6, size=lambda _: 2)) == ["a", "b", "c"]
     assert '"done": 6, "total": 6, "unit": "letters"' in capsys.readouterr().out

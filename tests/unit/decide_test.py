@@ -14,15 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 from workbench import leave_scores
 
-from regraft import explain, files
+from regraft.core import files
+from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.data.tables import write_table
-from regraft.decide import decide, question, rebuild
-from regraft.errors import ConfigError, EnvironmentFault
+from regraft.evaluation import predictions
+from regraft.evaluation.prediction_store import PredictionStore
+from regraft.evaluation.predictions import Table, rows_digest
+from regraft.gates.decide import decide, question, rebuild
 from regraft.gates.verdict import Champion
 from regraft.registry.store import FileLedger
-from regraft.score import predictions
-from regraft.score.predictions import Table, rows_digest
-from regraft.score.store import PredictionStore
+from regraft.reports import explain
 
 N, LABELS = 120, ["cat", "dog", "emu"]
 IDS = [f"r{i:03d}" for i in range(N)]
@@ -225,7 +226,7 @@ def test_the_story_says_what_was_compared_and_what_would_change_it(scores, champ
 def test_explaining_loads_no_model_library(scores, tmp_path):
     decide("demo", GATES, 17, scores, None, None, None, tmp_path / "evidence")
     code = (
-        "import sys; from pathlib import Path; from regraft import explain\n"
+        "import sys; from pathlib import Path; from regraft.reports import explain\n"
         f"list(explain.lines(explain.story(Path({str(tmp_path / 'evidence')!r}))))\n"
         "print(sorted({'torch', 'transformers', 'prefect', 'mlflow', 'sklearn', 'scipy'} & set(sys.modules)))"
     )

@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from regraft.cli import with_verbs
 from regraft.config import PipelineOptions, TemplateFile
-from regraft.schema import schema
+from regraft.config.schema import schema
 
 EVERY = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs" / "decisions").glob("*.md")))
 LEAST = {"version": 1, "base_model": "models/tiny", "data": {"labelled": "rows.csv", "corpus": "texts"}}

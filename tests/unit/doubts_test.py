@@ -12,25 +12,26 @@ import numpy as np
 import pytest
 from workbench import leave_scores
 
-from regraft import explain, files
 from regraft.config import GateOptions, NegativeFlips
-from regraft.data import overlap
-from regraft.data.overlap import Finder, worst
-from regraft.decide import decide, rebuild
-from regraft.errors import DataRejected, EnvironmentFault
-from regraft.evidence import doubts
-from regraft.gates.clean import MIN_ROWS
-from regraft.gates.doubts import Doubts, Overlap, Suspect
+from regraft.core import files
+from regraft.core.errors import DataRejected, EnvironmentFault
+from regraft.data import contamination
+from regraft.data.contamination import Finder, worst
+from regraft.evaluation.label_issues import Baseline, find_suspects, off_diagonal
+from regraft.evaluation.predictions import Table
+from regraft.evaluation.stats.paired import Predictions
+from regraft.evaluation.stats.proportions import wilson
+from regraft.gates.decide import decide, rebuild
+from regraft.gates.decontaminated import MIN_ROWS
+from regraft.gates.evidence import row_quality
 from regraft.gates.measurements import measurements
-from regraft.gates.paired import Predictions
 from regraft.gates.policy import Case, Policy, hear, judge
-from regraft.gates.proportions import wilson
+from regraft.gates.row_quality import Doubts, Overlap, Suspect
 from regraft.gates.verdict import Champion, Rows, rounded
-from regraft.report.document import document
-from regraft.report.page import render
-from regraft.report.words import headline
-from regraft.score.predictions import Table
-from regraft.score.suspects import Baseline, find_suspects, off_diagonal
+from regraft.reports import explain
+from regraft.reports.document import document
+from regraft.reports.page import render
+from regraft.reports.words import headline
 
 # --- overlap -----------------------------------------------------------------------------------------------------
 
@@ -90,7 +91,7 @@ def test_of_several_sources_the_worst_counts():
 
 
 def test_more_words_than_there_are_characters_is_said(monkeypatch):
-    monkeypatch.setattr(overlap.sys, "maxunicode", 10)
+    monkeypatch.setattr(contamination.sys, "maxunicode", 10)
     with pytest.raises(DataRejected, match="different words"):
         Finder([ROW])
 
@@ -325,10 +326,10 @@ def make_artifacts(root: Path) -> Path:
     leave_scores(root / "scores" / "out", tables, LABELS)
     for step in ("overlap", "suspects"):
         (root / step / "out").mkdir(parents=True)
-    doubts.write_overlap(root / "overlap" / "out" / doubts.OVERLAP, overlapping(range(30)).overlaps)
+    row_quality.write_overlap(root / "overlap" / "out" / row_quality.OVERLAP, overlapping(range(30)).overlaps)
     rows = {"id": IDS, "split": ["test"] * 5 + ["train"] * (N - 5), "text": ["a text"] * N, "label": TRUTH}
     found = {3: Suspect("emu", 0.1, 0.8), 4: Suspect("cat", 0.2, 0.7), 50: Suspect("cat", 0.2, 0.7)}
-    doubts.write_suspects(root / "suspects" / "out" / doubts.SUSPECTS, rows, found)
+    row_quality.write_suspects(root / "suspects" / "out" / row_quality.SUSPECTS, rows, found)
     return root
 
 
@@ -347,7 +348,7 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_decision_on_clean_rows_is_rebuilt_from_its_evidence_alone(decided, tmp_path):
     evidence = shutil.copytree(decided, tmp_path / "elsewhere")
     kept = files.read_json(evidence / "decision.json")["doubts"]
-    assert kept == {name: files.sha256_file(evidence / name) for name in doubts.FILES}
+    assert kept == {name: files.sha256_file(evidence / name) for name in row_quality.FILES}
     story = explain.story(evidence)
     assert story.measurements["overlap"]["clean"] == 210, "verdict and measurements are rebuilt byte for byte"
     told = "\n".join(explain.lines(story))
@@ -363,11 +364,11 @@ def test_a_decision_that_does_not_ask_keeps_none_of_it_nor_what_another_left(art
     shutil.copytree(decided, artifacts / "evidence")
     evidence = take(artifacts, GateOptions(at_least=0.5))
     assert "doubts" not in files.read_json(evidence / "decision.json")
-    assert not [name for name in doubts.FILES if (evidence / name).exists()]
+    assert not [name for name in row_quality.FILES if (evidence / name).exists()]
     assert (evidence / "negative_flips.csv").read_text().splitlines()[0] == "id,label,champion,candidate"
 
 
-@pytest.mark.parametrize("name", doubts.FILES)
+@pytest.mark.parametrize("name", row_quality.FILES)
 def test_a_file_that_was_touched_is_named(name, decided, tmp_path):
     evidence = shutil.copytree(decided, tmp_path / "touched")
     (evidence / name).write_bytes((evidence / name).read_bytes() + b" ")
@@ -376,7 +377,7 @@ def test_a_file_that_was_touched_is_named(name, decided, tmp_path):
 
 
 def test_a_decision_without_clean_rows_asks_for_other_test_rows(artifacts):
-    doubts.write_overlap(artifacts / "overlap" / "out" / doubts.OVERLAP, overlapping(range(N)).overlaps)
+    row_quality.write_overlap(artifacts / "overlap" / "out" / row_quality.OVERLAP, overlapping(range(N)).overlaps)
     (change,) = (line for line in explain.story(take(artifacts, FLOOR)).changes if "clean" in line)
     assert change.startswith("more test rows without overlap: only 0 of 240 test rows are clean")
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from regraft import files
-from regraft.events import WINDOW, Recorder, RunSeen, Watch, events_file
-from regraft.workspace import Workspace
+from regraft.core import files
+from regraft.core.workspace import Workspace
+from regraft.execution.events import WINDOW, Recorder, RunSeen, Watch, events_file
 
 RUN = "demo-20260101T000000-abcdef"
 HOLD = """
 import sys
 from pathlib import Path
-from regraft.events import Recorder
+from regraft.execution.events import Recorder
 record = Recorder(Path(sys.argv[1]))
 record({"event": "run_started", "run": "r"})
 print("held", flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regraft import files
+from regraft.core import files
 
 
 def test_a_writer_that_dies_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

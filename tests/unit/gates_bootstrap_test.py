@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from regraft.errors import EnvironmentFault
-from regraft.gates import bootstrap
-from regraft.gates.bootstrap import interval, replicates
-from regraft.gates.metrics import macro_f1, mcnemar, scores
-from regraft.gates.paired import Paired, Predictions, align
+from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.stats import bootstrap
+from regraft.evaluation.stats.bootstrap import interval, replicates
+from regraft.evaluation.stats.metrics import macro_f1, mcnemar, scores
+from regraft.evaluation.stats.paired import Paired, Predictions, align
 
 LABELS = ("cat", "dog", "emu", "yak")
 ROW = st.tuples(*[st.sampled_from(LABELS)] * 3)

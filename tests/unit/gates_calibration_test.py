@@ -11,16 +11,16 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import brier_score_loss, log_loss
 
-from regraft import files
 from regraft.config import GateOptions, PipelineOptions
+from regraft.core import files
+from regraft.evaluation import temperature as fitting
+from regraft.evaluation.stats.bootstrap import row_counts
+from regraft.evaluation.stats.paired import Predictions, align
 from regraft.gates import calibration
-from regraft.gates.bootstrap import row_counts
-from regraft.gates.court import Court
+from regraft.gates.comparison import Court
 from regraft.gates.measurements import measurements
-from regraft.gates.paired import Predictions, align
 from regraft.gates.policy import Case, Policy, hear
 from regraft.gates.verdict import Rows
-from regraft.score import calibration as fitting
 
 LABELS = ("cat", "dog", "emu")
 

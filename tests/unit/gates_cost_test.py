@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from regraft import energy, explain, files
 from regraft.config import GateOptions
-from regraft.decide import candidate, decide
+from regraft.core import energy, files
+from regraft.evaluation import predictions, serving_cost
+from regraft.evaluation.predictions import Table
+from regraft.evaluation.stats.paired import Predictions
 from regraft.gates import cost
+from regraft.gates.decide import candidate, decide
 from regraft.gates.measurements import measurements
-from regraft.gates.paired import Predictions
 from regraft.gates.policy import Case, Policy, hear
 from regraft.gates.verdict import Rows
-from regraft.score import predictions, serving
-from regraft.score.predictions import Table
+from regraft.reports import explain
 
 MACHINE = {"device": "cpu", "capability": "a processor", "threads": 1, "torch": "2"}
 LABELS = ["cat", "dog"]
@@ -59,7 +60,7 @@ def test_too_few_timings_bound_no_quantile_and_those_we_take_are_enough():
     with pytest.raises(ValueError, match="71 timings"):
         cost.quantile([1.0] * 71, 0.95, 0.95)
     assert cost.quantile([1.0] * 72, 0.95, 0.95).high == 1.0
-    for times in serving.TIMINGS.values():
+    for times in serving_cost.TIMINGS.values():
         cost.quantile([1.0] * times, 0.95, 0.99)
 
 
@@ -146,13 +147,13 @@ def test_without_such_a_gate_the_evidence_is_what_it_always_was(scores, tmp_path
 
 
 def test_a_measurement_is_kept_for_its_model_and_its_kind_of_machine(tmp_path, monkeypatch):
-    store = serving.ServingStore(tmp_path)
+    store = serving_cost.ServingStore(tmp_path)
     assert store.get("b") is None
     files.write_json(store.path("b"), measurement())
     assert store.get("b") == store.path("b")
     shutil.copytree(tmp_path / "b", tmp_path / "c")
     assert store.get("c") is None, "a file that was moved is about another model"
-    monkeypatch.setattr(serving, "hardware", lambda: {"processor": "another"})
+    monkeypatch.setattr(serving_cost, "hardware", lambda: {"processor": "another"})
     assert store.get("b") is None
     files.write_text(store.path("b"), "{")
     assert store.get("b") is None

@@ -13,19 +13,20 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import norm
 from workbench import leave_scores, sure
 
-from regraft import explain, files
 from regraft.config import EarlierTask, EarlierTasks, GateOptions
-from regraft.decide import decide, rebuild
-from regraft.errors import EnvironmentFault
-from regraft.evidence import earlier_tasks as kept
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.stats.paired import Predictions
 from regraft.gates.case import Case, EarlierAnswers, Policy
+from regraft.gates.decide import decide, rebuild
 from regraft.gates.earlier_tasks import measured
+from regraft.gates.evidence import earlier_tasks as kept
 from regraft.gates.forgetting import STAGES
-from regraft.gates.paired import Predictions
 from regraft.gates.policy import judge
 from regraft.gates.verdict import Finding, Rows
-from regraft.report.document import document
-from regraft.report.page import render
+from regraft.reports import explain
+from regraft.reports.document import document
+from regraft.reports.page import render
 
 evidence = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))["evidence"]
 N = 60

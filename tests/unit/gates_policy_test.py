@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from regraft.config import GateOptions
+from regraft.evaluation.stats.paired import Predictions
 from regraft.gates import words
-from regraft.gates.paired import Predictions
 from regraft.gates.policy import Case, Policy, judge
 from regraft.gates.verdict import Champion, Finding, Measured, Rows, render
 

@@ -15,9 +15,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from regraft.gates import metrics, ranking
-from regraft.gates.bootstrap import class_counts, replicates, row_counts
-from regraft.gates.paired import Paired, Predictions, align
+from regraft.evaluation.stats import metrics, ranking
+from regraft.evaluation.stats.bootstrap import class_counts, replicates, row_counts
+from regraft.evaluation.stats.paired import Paired, Predictions, align
 
 
 def model(rows: int, classes: int, decimals: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Predictions]:

@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from scipy.stats import t as student
 
 from regraft.config import GateOptions, PipelineOptions
-from regraft.errors import EnvironmentFault
+from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.stats.bootstrap import interval, replicates
+from regraft.evaluation.stats.paired import Floats, Paired, Predictions
 from regraft.gates import seeds
-from regraft.gates.bootstrap import interval, replicates
-from regraft.gates.doubts import Doubts, Overlap
 from regraft.gates.measurements import measurements
-from regraft.gates.paired import Floats, Paired, Predictions
 from regraft.gates.policy import Case, Policy, hear, judge
+from regraft.gates.row_quality import Doubts, Overlap
 from regraft.gates.seeds import Repeats, SeededMeasured, degrees, measured, more_rows, shares, student_quantile, undecided
 from regraft.gates.verdict import Champion, Finding, Rows
 

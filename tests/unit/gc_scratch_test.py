@@ -7,10 +7,10 @@ import fcntl
 import pytest
 import yaml
 
-from regraft import files
-from regraft.gc import scratch
-from regraft.resolve import write_resolved
-from regraft.workspace import Workspace
+from regraft.config.resolve import write_resolved
+from regraft.core import files
+from regraft.core.workspace import Workspace
+from regraft.upkeep.gc import scratch
 
 
 def room(workspace: Workspace, name: str) -> dict[str, str]:

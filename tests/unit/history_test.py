@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from regraft import files
-from regraft.errors import ConfigError
-from regraft.history import document, moment
+from regraft.core import files
+from regraft.core.errors import ConfigError
 from regraft.registry.store import FileJournal, Model
+from regraft.reports.history import document, moment
 
 NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
 RUNS = {version: f"tiny-2026010{version}T000000-abcdef" for version in (1, 2)}

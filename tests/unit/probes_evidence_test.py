@@ -11,18 +11,19 @@ import pytest
 from reported import HOSTILE, evidence
 from workbench import leave_scores
 
-from regraft import explain, files
 from regraft.config import Counterfactual, Fairness, GateOptions
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
 from regraft.data.tables import write_table
-from regraft.decide import decide, rebuild
-from regraft.errors import EnvironmentFault
-from regraft.evidence import probes as store
+from regraft.evaluation.predictions import Table
+from regraft.evaluation.variants import Variant
+from regraft.gates.decide import decide, rebuild
+from regraft.gates.evidence import probes as store
 from regraft.gates.policy import judge
 from regraft.gates.probes import Answers
-from regraft.probes.variants import Variant
-from regraft.report.document import as_json, document
-from regraft.report.page import render
-from regraft.score.predictions import Table
+from regraft.reports import explain
+from regraft.reports.document import as_json, document
+from regraft.reports.page import render
 
 N, LABELS = 120, ["cat", "dog"]
 IDS = [f"r{i:03d}" for i in range(N)]

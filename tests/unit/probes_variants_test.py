@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from regraft.config import IdentityTerms, TemplateFile, TemplateTest
-from regraft.errors import ConfigError
-from regraft.probes import files as probe_files
-from regraft.probes.labels import require_labels
-from regraft.probes.variants import CHANGES, cases, counterfactuals, draw, invariances
-from regraft.resolve import load_pipeline
-from regraft.workspace import Workspace
+from regraft.config import probe_files as probe_files
+from regraft.config.resolve import load_pipeline
+from regraft.core.errors import ConfigError
+from regraft.core.workspace import Workspace
+from regraft.evaluation.probe_labels import require_labels
+from regraft.evaluation.variants import CHANGES, cases, counterfactuals, draw, invariances
 
 
 def first(_: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regraft.errors import Conflict, EnvironmentFault
+from regraft.core.errors import Conflict, EnvironmentFault
 from regraft.registry.store import Entry, FileJournal, Model, challenger_of, champion_of, lease, previous_of, rolled_back, whoami
 
 

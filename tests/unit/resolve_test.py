@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from regraft.errors import ConfigError
-from regraft.resolve import load_pipeline, render, resolve, write_resolved
-from regraft.workspace import Workspace
+from regraft.config.resolve import load_pipeline, render, resolve, write_resolved
+from regraft.core.errors import ConfigError
+from regraft.core.workspace import Workspace
 
 HEAD = "version: 1\nbase_model: models/m\ndata:\n  corpus: c.txt\n  labelled: l.csv\n"  # 5 lines
 

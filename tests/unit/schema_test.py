@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 import yaml
 
-from regraft.errors import ConfigError
-from regraft.resolve import load_pipeline
-from regraft.schema import modeline, schema
-from regraft.workspace import Workspace
+from regraft.config.resolve import load_pipeline
+from regraft.config.schema import modeline, schema
+from regraft.core.errors import ConfigError
+from regraft.core.workspace import Workspace
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 SHIPPED = sorted(PIPELINES.glob("*.yaml"))

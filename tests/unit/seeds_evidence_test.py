@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from workbench import leave_scores
 
-from regraft import explain, files
 from regraft.config import GateOptions
-from regraft.decide import decide, rehear
-from regraft.errors import EnvironmentFault
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
+from regraft.evaluation import predictions
+from regraft.evaluation.predictions import Table
+from regraft.gates.decide import decide, rehear
 from regraft.gates.policy import judge
-from regraft.report.document import as_json, document
-from regraft.report.page import render
-from regraft.score import predictions
-from regraft.score.predictions import Table
+from regraft.reports import explain
+from regraft.reports.document import as_json, document
+from regraft.reports.page import render
 
 N, LABELS = 120, ["cat", "dog", "emu"]
 GATES = [{"at_least": 0.3}, {"seeds": 3}]

@@ -9,15 +9,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from regraft import standing
 from regraft.config import TaskOptions
+from regraft.config.resolve import load_pipeline
+from regraft.core.errors import ConfigError
+from regraft.core.workspace import Workspace
 from regraft.data.columns import other_columns, slice_columns
 from regraft.data.tables import write_table
-from regraft.errors import ConfigError
-from regraft.resolve import load_pipeline
-from regraft.score.slices import clusters, discover, length_band, oov_band, script
-from regraft.score.tfidf import Tfidf
-from regraft.workspace import Workspace
+from regraft.evaluation.slice_discovery import clusters, discover, length_band, oov_band, script
+from regraft.execution import freshness
+from regraft.models.tfidf import Tfidf
 
 TOPICS = {topic: [f"{topic}{n}" for n in range(60)] for topic in ("sea", "food")}
 
@@ -122,7 +122,7 @@ def gates(workspace: Workspace, *columns: str) -> None:
     workspace.pipeline_file("p").write_text(
         HEAD + f"gates:\n- {{beats: tfidf}}\n- {{slices: [{', '.join(columns)}], non_inferior_by: 0.1}}\n"
     )
-    standing.require_slices(workspace, "p", load_pipeline(workspace, "p"))
+    freshness.require_slices(workspace, "p", load_pipeline(workspace, "p"))
 
 
 def test_columns_of_any_file_and_discovered_slices_are_known(workspace):

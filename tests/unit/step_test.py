@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from regraft import base_model, files, running
 from regraft.config import StepConfig
-from regraft.errors import ConfigError, DataRejected, EnvironmentFault, Problem
-from regraft.running import Running
-from regraft.step import Output, Step, evidence, fingerprint, run_step
-from regraft.workspace import Workspace
+from regraft.core import files, progress
+from regraft.core.errors import ConfigError, DataRejected, EnvironmentFault, Problem
+from regraft.core.progress import Running
+from regraft.core.workspace import Workspace
+from regraft.execution.step import Output, Step, evidence, fingerprint, run_step
+from regraft.models import base_model
 
 
 class WordsConfig(StepConfig):
@@ -28,7 +29,7 @@ def shout(config: WordsConfig, inputs: Mapping[str, Path], out: Path) -> dict[st
     text = (inputs["text"].read_text() + config.mark) * config.times
     (out / "shout.txt").write_text(text)
     (evidence(out) / "curve.json").write_text("[]")
-    running.current().facts["threads"] = 3
+    progress.current().facts["threads"] = 3
     return {"characters": len(text)}
 
 
@@ -187,7 +188,7 @@ def test_checkpoints_are_kept_by_identity(workspace):
     seen = []
 
     def look(config: WordsConfig, inputs: Mapping[str, Path], out: Path) -> dict[str, int]:
-        seen.append(running.current().checkpoints)
+        seen.append(progress.current().checkpoints)
         return {}
 
     records = [leave(workspace, words(look), {**RESOLVED, "words": {"times": times}}) for times in (1, 2, 1)]
@@ -202,7 +203,7 @@ def test_a_step_called_by_hand_reports_nothing(workspace, capsys):
 
 def test_a_step_that_somebody_watches_reports_lines_that_stand_out(workspace, capsys):
     def count(config: WordsConfig, inputs: Mapping[str, Path], out: Path) -> dict[str, int]:
-        running.progress(1, 2, "rows", {"loss": 0.5})
+        progress.progress(1, 2, "rows", {"loss": 0.5})
         return {}
 
     run_step(words(count), workspace, "p", RESOLVED, Running(pipeline="p", step="words", report=True))
@@ -219,7 +220,7 @@ def test_a_step_that_somebody_watches_reports_lines_that_stand_out(workspace, ca
 def test_an_error_survives_pickling_with_all_it_knows():
     import pickle
 
-    from regraft.errors import BY_NAME, Problem
+    from regraft.core.errors import BY_NAME, Problem
 
     for kind in BY_NAME.values():
         error = pickle.loads(pickle.dumps(kind("no", fix="do", problems=[Problem(file="x", row=3)])))
@@ -251,7 +252,7 @@ def test_a_base_model_that_changes_under_a_step_is_refused_and_nothing_kept(work
 
 def test_the_seconds_of_a_step_that_was_cut_are_those_of_all_its_parts(workspace):
     def run(config, inputs, out):
-        running.current().facts["earlier_seconds"] = 100.0
+        progress.current().facts["earlier_seconds"] = 100.0
         return {}
 
     assert 100 <= leave(workspace, words(run))["seconds"] < 110

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from regraft.text.masking import IGNORED, Masking, order, seed_of, uniform, visits
+from regraft.training.objectives.masking import IGNORED, Masking, order, seed_of, uniform, visits
 
 MASKING = Masking(probability=0.15, mask_id=4, special_ids=frozenset({0, 2, 3}), vocabulary=1000)
 
@@ -37,7 +37,7 @@ def test_a_mask_depends_on_seed_epoch_and_index_and_on_nothing_drawn_before():
 
 
 def test_masks_are_the_same_in_another_process():
-    code = "from regraft.text.masking import uniform; print(uniform(3, 17, 'mask', 0, 1).tolist())"
+    code = "from regraft.training.objectives.masking import uniform; print(uniform(3, 17, 'mask', 0, 1).tolist())"
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert there.strip() == str(uniform(3, 17, "mask", 0, 1).tolist())
 

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from regraft.errors import DataRejected
-from regraft.files import tree
-from regraft.text.packing import documents, pack, read
+from regraft.core.errors import DataRejected
+from regraft.core.files import tree
+from regraft.data.packing import documents, pack, read
 
 CLS, SEP = 1, 2
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from regraft import files
-from regraft.errors import DataRejected
-from regraft.score.tfidf import Tfidf
+from regraft.core import files
+from regraft.core.errors import DataRejected
+from regraft.models.tfidf import Tfidf
 
 TEXTS = ["a cat purrs", "the cat sleeps", "a dog barks", "the dog runs", "emu eggs", "an emu runs"] * 4
 LABELS = ["cat", "cat", "dog", "dog", "emu", "emu"] * 4

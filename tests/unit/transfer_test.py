@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from regraft import files
-from regraft.errors import EnvironmentFault
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
+from regraft.gates.adaptation_effect import NAME, history
 from regraft.gates.transfer import Calibration, Effect, Predicted, calibration, predict
-from regraft.prediction import NAME, history
-from regraft.report.plots import transfer_plot
-from regraft.report.transfer import transfer
+from regraft.reports.plots import transfer_plot
+from regraft.reports.transfer import transfer
 
 
 def effect(number: int, value: float, predicted: Predicted | None = None, metric: str = "macro_f1") -> Effect:

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from regraft import files
-from regraft.errors import ConfigError, GateFailed, GateInconclusive
+from regraft.core import files
+from regraft.core.errors import ConfigError, GateFailed, GateInconclusive
 from regraft.registry.store import FileJournal, champion_of, previous_of
 from regraft.registry.waiver import Waiver, is_waiver
-from regraft.waivers import cover, day, notice, told, waived_of
+from regraft.registry.waivers import cover, day, notice, told, waived_of
 
 NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)
 RUN = "tiny-20260101T000000-abcdef"

@@ -15,16 +15,16 @@ from typer.core import TyperGroup
 from regraft.cli import environment
 
 if TYPE_CHECKING:
-    from regraft.errors import RegraftError
+    from regraft.core.errors import RegraftError
 
 
 class Verbs(TyperGroup):
     """Turns what the library raises into a message, a next command and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        from regraft import limits
         from regraft.cli.console import crash, fail, nobody_reads, wants_json
-        from regraft.errors import RegraftError
+        from regraft.core import limits
+        from regraft.core.errors import RegraftError
 
         try:
             return super().invoke(ctx)
@@ -46,7 +46,7 @@ class Verbs(TyperGroup):
 
 def _usage(error: Any, ctx: Any) -> RegraftError:
     """A usage error of Typer as ours, for ``--json``."""
-    from regraft.errors import ConfigError
+    from regraft.core.errors import ConfigError
 
     where = getattr(error, "ctx", None) or ctx
     return ConfigError(error.format_message(), fix=f"{where.command_path} --help")
@@ -64,10 +64,10 @@ app = typer.Typer(
 
 def with_verbs() -> typer.Typer:
     """The app with every verb; reading their signatures imports nothing heavy."""
-    from regraft.cli import card, champion, compare, keep, look, past, predict, report, run, tidy
+    from regraft.cli import card, champion, cleanup, compare, history, inspect, predict, report, run, workspace
 
     if not app.registered_commands:
-        for module in (run, look, compare, past, report, champion, card, predict, keep, tidy):
+        for module in (run, inspect, compare, history, report, champion, card, predict, workspace, cleanup):
             module.add_to(app)
     return app
 

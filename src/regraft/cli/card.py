@@ -39,14 +39,14 @@ def add_to(app: typer.Typer) -> None:
 
 def show(pipeline: Pipeline, version: Version = None, json: Json = False) -> None:
     """Print the card of a version."""
-    from regraft.card import shelf
-    from regraft.errors import EnvironmentFault
+    from regraft.core.errors import EnvironmentFault
+    from regraft.reports.card import store
 
     tracker = _tracker(pipeline)
-    entry = shelf.entry_of(tracker, pipeline, version)
+    entry = store.entry_of(tracker, pipeline, version)
     assert entry.to is not None
     chosen = entry.to["version"]
-    if (found := shelf.stored(tracker, pipeline, chosen)) is None:
+    if (found := store.stored(tracker, pipeline, chosen)) is None:
         raise EnvironmentFault(f"version {chosen} of '{pipeline}' has no card", fix=f"regraft card write {pipeline} {chosen}")
     if json:
         console.print_json({"pipeline": pipeline, "version": chosen, "card": found[0]})
@@ -56,9 +56,9 @@ def show(pipeline: Pipeline, version: Version = None, json: Json = False) -> Non
 
 def verify(pipeline: Pipeline, version: Version = None, json: Json = False) -> None:
     """Compare every number of a card with the artifact it is from; exit 8 names each that differs."""
-    from regraft.card import shelf
+    from regraft.reports.card import store
 
-    found = shelf.verify(_tracker(pipeline), pipeline, version)
+    found = store.verify(_tracker(pipeline), pipeline, version)
     if json:
         console.print_json({"pipeline": pipeline, "version": found.version, "numbers": found.numbers, "sources": list(found.sources)})
         return
@@ -69,22 +69,22 @@ def verify(pipeline: Pipeline, version: Version = None, json: Json = False) -> N
 
 def write(pipeline: Pipeline, version: Version = None) -> None:
     """Make the card of a version again, with the words of today's pipeline file, and store it."""
-    from regraft.card import shelf
-    from regraft.resolve import load_pipeline
+    from regraft.config.resolve import load_pipeline
+    from regraft.reports.card import store
 
     tracker = _tracker(pipeline)
-    entry = shelf.entry_of(tracker, pipeline, version)
+    entry = store.entry_of(tracker, pipeline, version)
     assert entry.to is not None
     options = load_pipeline(tracker.workspace, pipeline).card
-    shelf.write(tracker, pipeline, entry.to["version"], options.model_dump(mode="json") if options else None)
+    store.write(tracker, pipeline, entry.to["version"], options.model_dump(mode="json") if options else None)
     console.out.print(f"card of version {entry.to['version']} of '{pipeline}' is written beside its model")
     console.out.print(f"[dim]next:[/] regraft card {pipeline} {entry.to['version']}")
 
 
 def _tracker(pipeline: str) -> Any:
-    from regraft.resolve import require_pipeline
-    from regraft.tracking import Tracker
-    from regraft.workspace import Workspace
+    from regraft.config.resolve import require_pipeline
+    from regraft.core.workspace import Workspace
+    from regraft.registry.tracking import Tracker
 
     workspace = Workspace.find()
     require_pipeline(workspace, pipeline)

@@ -51,17 +51,17 @@ def promote(
     With --waive the candidate of a run that ended FAIL or INCONCLUSIVE is promoted, if the gates you name are all that held it back.
     Your name, reason, the last day and the findings go into the journal. After that day the gates count again.
     """
-    from regraft import by_hand
-    from regraft.tracking import Tracker
-    from regraft.workspace import Workspace
+    from regraft.core.workspace import Workspace
+    from regraft.production import manual_promotion
+    from regraft.registry.tracking import Tracker
 
-    what = by_hand.asked(named, version)
-    by_hand.require_together(named, waive or (), until, reason)
+    what = manual_promotion.asked(named, version)
+    manual_promotion.require_together(named, waive or (), until, reason)
     tracker = Tracker(Workspace.find())
     if waive:
-        change = by_hand.waived(tracker, what, waive, reason or "", until or "")
+        change = manual_promotion.waived(tracker, what, waive, reason or "", until or "")
     else:
-        change = by_hand.passed(tracker, what, reason or "promoted by hand")
+        change = manual_promotion.passed(tracker, what, reason or "promoted by hand")
     _tell(asdict(change), json)
 
 
@@ -74,9 +74,9 @@ def rollback(
     json: Json = False,
 ) -> None:
     """Put an earlier champion of PIPELINE back, after its bytes were verified and it answered a test question."""
+    from regraft.core.workspace import Workspace
     from regraft.registry import promotion
-    from regraft.tracking import Tracker
-    from regraft.workspace import Workspace
+    from regraft.registry.tracking import Tracker
 
     _tell(asdict(promotion.rollback(Tracker(Workspace.find()), pipeline, to, reason=reason)), json)
 

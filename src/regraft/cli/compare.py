@@ -26,10 +26,10 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare two models on the same rows by id: paired intervals, and the rows they differ on."""
-    from regraft import compare as comparing
+    from regraft.core.workspace import Workspace
     from regraft.gates import words
-    from regraft.tracking import Tracker
-    from regraft.workspace import Workspace
+    from regraft.registry.tracking import Tracker
+    from regraft.reports import compare as comparing
 
     found = comparing.compare(Tracker(Workspace.find()), a, b, metric=metric, confidence=confidence)
     if json:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regraft.errors import RegraftError
-from regraft.workspace import Workspace
+from regraft.core.errors import RegraftError
+from regraft.core.workspace import Workspace
 
 
 def pipelines(incomplete: str) -> list[str]:

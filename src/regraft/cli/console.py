@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from regraft.errors import RegraftError
+from regraft.core.errors import RegraftError
 
 SCHEMA = 1
 LEAST_WIDTH = 30
@@ -112,7 +112,7 @@ def crash(error: Exception) -> int:
 
 def internal(error: Exception, where: str = "") -> RegraftError:
     """A bug as an error that says in which file its traceback is."""
-    from regraft.workspace import Workspace
+    from regraft.core.workspace import Workspace
 
     text = "".join(traceback.format_exception(error))
     try:

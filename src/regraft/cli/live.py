@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from regraft.cli.console import err, out, prose
-from regraft.errors import ApprovalPending
-from regraft.events import clock, pace
+from regraft.core.errors import ApprovalPending
+from regraft.execution.events import clock, pace
 
 COLOUR = {"pass": "green", "fail": "red", "inconclusive": "yellow", "info": "dim"}
 
@@ -31,7 +31,7 @@ class _Clock(ProgressColumn):
 
 
 class Live:
-    """Shows what :mod:`regraft.launch` reports. ``quiet`` shows nothing."""
+    """Shows what :mod:`regraft.execution.launch` reports. ``quiet`` shows nothing."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet

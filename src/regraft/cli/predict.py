@@ -37,16 +37,16 @@ def predict(
     model was trained on. Write -- before texts that start with a dash. Where the pipeline file has `abstain`, answers
     below the threshold say so, with the best guess beside.
     """
-    from regraft import asking
+    from regraft.cli import prediction_input
+    from regraft.core.workspace import Workspace
+    from regraft.evaluation.answering import answer, text_column
     from regraft.registry.registration import model_folder
-    from regraft.score.answer import answer, text_column
-    from regraft.tracking import Tracker
-    from regraft.workspace import Workspace
+    from regraft.registry.tracking import Tracker
 
     tracker = Tracker(Workspace.find())
     model = _model(tracker, pipeline, version)
     folder = model_folder(tracker, pipeline, model["version"])
-    asked = asking.read(texts, text_column(folder))
+    asked = prediction_input.read(texts, text_column(folder))
     with Progress(console=console.err, transient=True, disable=json or not console.err.is_terminal) as progress:
         bar = progress.add_task(f"asking version {model['version']}", total=len(asked))
         answers = answer(folder, [item.text for item in asked], lambda done: progress.update(bar, completed=done))
@@ -69,10 +69,10 @@ def predict(
 
 def _model(tracker: Any, pipeline: str, version: int | None) -> dict[str, str]:
     """``{version, digest}`` by the journal."""
-    from regraft.errors import ConfigError
-    from regraft.history import journal_of
+    from regraft.core.errors import ConfigError
     from regraft.registry.registration import registered
     from regraft.registry.store import champion_of
+    from regraft.reports.history import journal_of
 
     entries = journal_of(tracker.workspace, pipeline).entries()
     if version is not None:

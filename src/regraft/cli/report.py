@@ -36,11 +36,11 @@ def report(
     if run is None:
         _fleet(out, open_, label_curve, json)
         return
-    from regraft.report import make
-    from regraft.report.document import as_json
-    from regraft.report.page import render
-    from regraft.tracking import Tracker
-    from regraft.workspace import Workspace
+    from regraft.core.workspace import Workspace
+    from regraft.registry.tracking import Tracker
+    from regraft.reports import make
+    from regraft.reports.document import as_json
+    from regraft.reports.page import render
 
     workspace = Workspace.find()
     found = make.report_on(Tracker(workspace), run, with_label_curve=label_curve)
@@ -58,9 +58,9 @@ def report(
 def _fleet(out: Path | None, open_: bool, label_curve: bool, json: bool) -> None:
     from datetime import UTC, datetime
 
-    from regraft.errors import ConfigError
-    from regraft.report.fleet import fleet
-    from regraft.workspace import Workspace
+    from regraft.core.errors import ConfigError
+    from regraft.core.workspace import Workspace
+    from regraft.reports.fleet import fleet
 
     if label_curve:
         raise ConfigError("--label-curve is about one run: say which", fix="regraft report PIPELINE --label-curve")
@@ -71,8 +71,8 @@ def _fleet(out: Path | None, open_: bool, label_curve: bool, json: bool) -> None
     else:
         console.out.print(_table(document))
     if out or open_:
-        from regraft.report.make import write
-        from regraft.report.page import render_overview
+        from regraft.reports.make import write
+        from regraft.reports.page import render_overview
 
         path = out or workspace.scratch / "reports" / "overview.html"
         write(path, render_overview(document))
@@ -82,7 +82,7 @@ def _fleet(out: Path | None, open_: bool, label_curve: bool, json: bool) -> None
 
 
 def _table(document: dict[str, Any]) -> Table:
-    from regraft.report.fleet import stale
+    from regraft.reports.fleet import stale
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("pipeline", "champion", "age", "last verdict", "stale"):

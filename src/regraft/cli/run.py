@@ -12,7 +12,7 @@ from regraft.cli import complete, console
 
 if TYPE_CHECKING:
     from regraft.cli.live import Live
-    from regraft.workspace import Workspace
+    from regraft.core.workspace import Workspace
 
 Pipeline = Annotated[
     str, typer.Argument(help="Name of a pipeline file, without .yaml.", show_default=False, autocompletion=complete.pipelines)
@@ -34,30 +34,30 @@ def run(
     json: Json = False,
 ) -> None:
     """Bring PIPELINE up to date: run what changed, decide on evidence, register and promote what earned it."""
-    from regraft import cost, launch, standing
     from regraft.cli.live import Live
-    from regraft.dvc import ensure_repository
-    from regraft.plan import assess
-    from regraft.resolve import require_pipeline
-    from regraft.workspace import Workspace
+    from regraft.config.resolve import require_pipeline
+    from regraft.core.workspace import Workspace
+    from regraft.execution import freshness, launch, run_cost
+    from regraft.execution.dvc import ensure_repository
+    from regraft.execution.plan import assess
 
     workspace = Workspace.find()
     require_pipeline(workspace, pipeline)
     with Live(quiet=json) as live, launch.run_lock(workspace, pipeline, wait=wait, on_event=live.show):
-        if standing.wants_demo(workspace, pipeline, set_ or ()):
+        if freshness.wants_demo(workspace, pipeline, set_ or ()):
             _build_demo(workspace, live)
-        prepared = standing.prepare(workspace, pipeline, set_ or ())
+        prepared = freshness.prepare(workspace, pipeline, set_ or ())
         ensure_repository(workspace)
         steps = assess(workspace, pipeline, prepared.values)
         for note in prepared.notes:
             live.note(note)
         if steps.data:
             live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
-        if (waiver := standing.waiver(workspace, pipeline)) and waiver.expired:
+        if (waiver := freshness.waiver(workspace, pipeline)) and waiver.expired:
             live.show({"event": "warning", "message": waiver.message})
-        stand = standing.nothing_to_do(workspace, pipeline, prepared.values, steps)
+        stand = freshness.nothing_to_do(workspace, pipeline, prepared.values, steps)
         if stand is None:
-            cost.require_room(cost.estimate(workspace, pipeline, prepared.values, steps), workspace)
+            run_cost.require_room(run_cost.estimate(workspace, pipeline, prepared.values, steps), workspace)
         result: dict[str, Any] = stand or launch.launch(workspace, pipeline, allow_inexact=allow_inexact, on_event=live.show)
         live.conclude(result, standing=stand is not None)
     if json:
@@ -67,7 +67,7 @@ def run(
 
 def _build_demo(workspace: Workspace, live: Live) -> None:
     """The first run of the demo makes what it reads."""
-    from regraft import demo
+    from regraft.upkeep import demo
 
     folder = Path("data", "demo")
     live.note(demo.READING)
@@ -84,13 +84,14 @@ def step(
     step_version: Annotated[int, typer.Option(help="The version dvc.yaml was generated for.")],
 ) -> None:
     """Run one step (this is what dvc.yaml calls)."""
-    from regraft import limits, supervise
-    from regraft.cost import need
-    from regraft.errors import ConfigError, RegraftError
-    from regraft.resolve import read_resolved
-    from regraft.running import Running
-    from regraft.step import run_step
-    from regraft.workspace import Workspace
+    from regraft.config.resolve import read_resolved
+    from regraft.core import limits
+    from regraft.core.errors import ConfigError, RegraftError
+    from regraft.core.progress import Running
+    from regraft.core.workspace import Workspace
+    from regraft.execution import supervise
+    from regraft.execution.run_cost import need
+    from regraft.execution.step import run_step
 
     supervise.watch()
     workspace = Workspace.find()

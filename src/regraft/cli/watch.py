@@ -17,9 +17,9 @@ from rich.text import Text
 
 from regraft.cli.console import out
 from regraft.cli.live import COLOUR
-from regraft.events import RunSeen, StepSeen, Watch, clock, pace
-from regraft.resolve import read_resolved
-from regraft.workspace import Workspace
+from regraft.config.resolve import read_resolved
+from regraft.core.workspace import Workspace
+from regraft.execution.events import RunSeen, StepSeen, Watch, clock, pace
 
 SECONDS = 0.5
 """Between two looks."""

@@ -38,8 +38,8 @@ from regraft.config.pipeline import (
     TaskOptions,
     listed,
 )
-from regraft.config.probes import SLOT, IdentityTerms, TemplateFile, TemplateTest
-from regraft.config.strict import Strict
+from regraft.core.strict import Strict
+from regraft.evaluation.probe_options import SLOT, IdentityTerms, TemplateFile, TemplateTest
 
 __all__ = [
     "DEFAULT_GATES",

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from regraft.config.strict import Strict
+from regraft.core.strict import Strict
 
 Model = TypeVar("Model", bound=Strict)
 Metric = Literal["macro_f1", "accuracy", "micro_f1", "balanced_accuracy", "mcc", "roc_auc", "pr_auc", "log_loss"]

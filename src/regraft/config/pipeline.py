@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from regraft.config.gates import DEFAULT_GATES, PROBED, EarlierTask, EarlierTasks, Forgetting, GateOptions
-from regraft.config.strict import Strict
+from regraft.core.strict import Strict
 
 HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<inside>.+))?")
 """A data set on the Hugging Face hub, pinned to a commit, or one file or folder of it."""

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from regraft.config import DISCOVERED_SLICES, PipelineOptions, TaskOptions, listed
-from regraft.errors import Problem
+from regraft.core.errors import Problem
 
 MOST = 1_000
 """Rows looked at of a file whose rows need not have the same columns."""

@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, field_validator, model_validator
 
 from regraft.config import Strict, TaskOptions
+from regraft.core.errors import ConfigError, Problem
 from regraft.data.split import SPLITS
-from regraft.errors import ConfigError, Problem
 
 Name = Annotated[StrictStr, Field(min_length=1)]
 
@@ -224,7 +224,7 @@ def _unique(kind: str, names: Sequence[str]) -> None:
 
 def load_contract(path: Path) -> dict[str, Any]:
     """The contract in ``path`` as a JSON-able dict; :class:`ConfigError` lists everything that is wrong with it."""
-    from regraft.resolve import faulty, line_of, read_yaml
+    from regraft.config.resolve import faulty, line_of, read_yaml
 
     shown = f"{path.parent.name}/{path.name}"
     value, node = read_yaml(path, shown)
@@ -258,7 +258,7 @@ def _contract(document: ContractFile) -> Contract:
 
 def _problem(item: Any, shown: str, row: int | None) -> Problem:
     """One pydantic error in the words of someone who edits YAML."""
-    from regraft.resolve import reason
+    from regraft.config.resolve import reason
 
     where = item["loc"]
     key = ".".join(map(str, where))

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from regraft.core.progress import watched
 from regraft.data.minhash import SHINGLE, Buckets, Hashes, Pairs, bands_for, sketch, windows
-from regraft.running import watched
 
 ANCHOR = 16
 """Characters of a text by which it is looked for inside documents; shorter texts are not looked for."""

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from regraft.core.progress import watched
 from regraft.data.dedup import normalise
 from regraft.data.documents import Document
 from regraft.data.spool import Spool
-from regraft.running import watched
 
 Ints = npt.NDArray[np.int64]
 Digests = npt.NDArray[np.uint64]

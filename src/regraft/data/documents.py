@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from regraft.core.errors import Problem
 from regraft.data.formats import TEXTS, faults_of_file, open_text, suffix_of, whole_problem
 from regraft.data.reading import read_file
 from regraft.data.sources import Source, list_files, reject, reject_if
-from regraft.errors import Problem
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from regraft import files
 from regraft.config import EarlierRows
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault, Problem
+from regraft.core.progress import current
 from regraft.data.formats import TABLES
 from regraft.data.labelled import class_problems, rows_for_every_split
 from regraft.data.reading import read_file
 from regraft.data.rows import Row
 from regraft.data.sources import Source, list_files, reject, reject_if
 from regraft.data.split import split_of
-from regraft.errors import EnvironmentFault, Problem
 from regraft.gates.earlier_tasks import HELD_OUT
-from regraft.running import current
 
 LEAST = 40
 """Different rows that a task needs: of 20 answers, one of which differs, a loss of 0.19 is detectable."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from regraft.errors import Problem
+from regraft.core.errors import Problem
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 """What rows are read from."""

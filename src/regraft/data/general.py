@@ -11,12 +11,12 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from regraft import files
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
+from regraft.core.progress import current
+from regraft.data.docstrings import read_library, read_module
 from regraft.data.documents import read_corpus
 from regraft.data.sources import Source
-from regraft.demo_data.docstrings import read_library, read_module
-from regraft.errors import EnvironmentFault
-from regraft.running import current
 
 KEY = "gates.forgetting.text"
 HELD_OUT = 5

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regraft.config import TaskOptions
+from regraft.core.errors import Problem
 from regraft.data.contract import Contract, unwritten
-from regraft.data.judging import Judged
 from regraft.data.sources import reject
 from regraft.data.split import split_of
-from regraft.errors import Problem
+from regraft.data.validation import Judged
 
 if TYPE_CHECKING:
     import pandas as pd

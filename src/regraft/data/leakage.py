@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from regraft import running
-from regraft.data.dealing import Dropped
+from regraft.core import progress
 from regraft.data.dedup import normalise
 from regraft.data.split import Split
+from regraft.data.splitting import Dropped
 from regraft.data.tables import write_table
 
 
@@ -45,8 +45,8 @@ def report(found: Sequence[Leak], path: Path) -> dict[str, int]:
     write_table(path, {**columns, "kind": ["exact" if leak.exact else "near" for leak in found]})
     exact = sum(leak.exact for leak in found)
     if found:
-        here = running.current()
-        running.emit("warning", message=f"{sentence(found)}; listed in artifacts/{here.pipeline}/{here.step}/evidence/{path.name}")
+        here = progress.current()
+        progress.emit("warning", message=f"{sentence(found)}; listed in artifacts/{here.pipeline}/{here.step}/evidence/{path.name}")
     return {"leaked_exact": exact, "leaked_near": len(found) - exact}
 
 

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from regraft.core.errors import Problem
 from regraft.data.rows import Fault, Row, header_problems, present
-from regraft.errors import Problem
 
 BATCH = 8192
 """Rows unpacked at once."""

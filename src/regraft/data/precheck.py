@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.config import listed
-from regraft.errors import Problem
+from regraft.core.errors import Problem
 
 ROWS = 20_000
 """Rows looked at, of all files together: 0.1 s."""
@@ -56,12 +56,12 @@ def _faults(
     root: Path, key: str, paths: str | Sequence[str], suffixes: Sequence[str], required: Sequence[str], strings: Collection[str]
 ) -> Iterator[Problem]:
     """Faults of the files behind one key of the pipeline file."""
+    from regraft.core.errors import DataRejected
     from regraft.data import hub
     from regraft.data.documents import read_paragraphs
     from regraft.data.formats import suffix_of
     from regraft.data.reading import read_file
     from regraft.data.sources import Source, list_files
-    from regraft.errors import DataRejected
 
     places = [Source(key, hub.fetch(path) if path.startswith("hub:") else root / path, path) for path in listed(paths)]
     if not places:  # a workspace whose steps read something else

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from regraft import files
 from regraft.config import TaskOptions
-from regraft.data.judging import WHOLE, Judged, breaks, value
+from regraft.core import files
+from regraft.core.errors import Problem
 from regraft.data.rows import Fault, Row
 from regraft.data.sources import MAX_OF_A_RULE
+from regraft.data.validation import WHOLE, Judged, breaks, value
 from regraft.data.writing import TableWriter
-from regraft.errors import Problem
 
 MEND = "mend the row or remove it"
 LISTED = ("file", "row", "id", "rule", "reason")

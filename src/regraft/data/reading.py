@@ -14,11 +14,11 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from regraft.core.errors import Problem
 from regraft.data.formats import TABLES, faults_of_file, open_text, suffix_of, whole_problem
 from regraft.data.parquet import read_parquet
 from regraft.data.rows import MARKS, Fault, Row, broken, encodable, header_problems, present
 from regraft.data.sources import Source, list_files, reject_if
-from regraft.errors import Problem
 
 FIELD_LIMIT = 16 * 2**20
 """Longest CSV field in characters (the csv module's own limit is 131,072: less than one long document)."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regraft.errors import Problem
+from regraft.core.errors import Problem
 
 MARKS = {",": "comma", "\t": "tab", ";": "semicolon"}
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from regraft.config import listed
+from regraft.core.errors import DataRejected, Problem
 from regraft.data.formats import hint, known, open_bytes, packed, suffix_of
-from regraft.errors import DataRejected, Problem
 
 MAX_PROBLEMS = 20
 """Faults shown; the rest is counted."""

@@ -26,16 +26,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regraft.config import GateOptions
+from regraft.evaluation.stats.bootstrap import interval, row_counts
+from regraft.evaluation.stats.paired import Floats, Ints
+from regraft.evaluation.stats.power import POWER, detectable
+from regraft.evaluation.stats.proportions import wilson
 from regraft.gates import words
-from regraft.gates.bootstrap import interval, row_counts
 from regraft.gates.budgets import Held, finding
-from regraft.gates.paired import Floats, Ints
-from regraft.gates.power import POWER, detectable
-from regraft.gates.proportions import wilson
 from regraft.gates.verdict import Finding, Measured, rounded
 
 if TYPE_CHECKING:
-    from regraft.gates.court import Court
+    from regraft.gates.comparison import Court
 
 MOST_BINS, FEWEST_BINS, ROWS_A_BIN = 15, 5, 50
 """15 is Guo et al.'s number; fewer where bins would have fewer than 50 rows."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from regraft.config import GateOptions
-from regraft.gates.bootstrap import RESAMPLES
-from regraft.gates.doubts import NO_DOUBTS, Doubts
-from regraft.gates.paired import Floats, Ints, Predictions
-from regraft.gates.power import POWER
+from regraft.evaluation.stats.bootstrap import RESAMPLES
+from regraft.evaluation.stats.paired import Floats, Ints, Predictions
+from regraft.evaluation.stats.power import POWER
+from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates.probes import Probes
-from regraft.gates.slices import SliceTable
+from regraft.gates.row_quality import NO_DOUBTS, Doubts
 from regraft.gates.verdict import Champion, Rows
 
 
@@ -97,7 +97,8 @@ class Case:
     calibration: Mapping[str, Any] | None = None
     """Candidate -> what its model folder says of its calibration; None where nothing asks."""
     cost: Mapping[str, Any] | None = None
-    """What serving the candidate takes, as :mod:`regraft.score.serving` measured it, or why it could not; None where no gate asks."""
+    """What serving the candidate takes, as :mod:`regraft.evaluation.serving_cost` measured it, or why it could not be measured;
+    None where no gate asks."""
     general: GeneralLosses | None = None
     """Measured where a gate asks what was forgotten."""
     earlier_tasks: Mapping[str, EarlierAnswers] | None = None

@@ -19,7 +19,7 @@ from regraft.gates.budgets import Held, finding
 from regraft.gates.verdict import Finding, Measured, rounded
 
 if TYPE_CHECKING:
-    from regraft.gates.court import Court
+    from regraft.gates.comparison import Court
 
 QUANTILES = {"p50": 0.5, "p95": 0.95}
 BATCHES = (1, 32)

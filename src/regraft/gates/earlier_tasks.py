@@ -2,7 +2,7 @@
 
 The answers come from the step ``earlier_tasks``: of four encoders, frozen, under the same linear probe, to the same held-out
 rows. Compared is accuracy, row by row, so a task is what a slice is: a paired difference of shares with a score test, and all
-tasks of the gate are one family under Holm's correction (:mod:`regraft.gates.slices`). It is no bootstrap: where few rows
+tasks of the gate are one family under Holm's correction (:mod:`regraft.evaluation.stats.slices`). It is no bootstrap: where few rows
 changed, a percentile interval is far too narrow, and few rows are what a small budget is about (measured in ADR 0016).
 """
 
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.config import EarlierTask, GateOptions
+from regraft.evaluation.stats.power import POWER
+from regraft.evaluation.stats.proportions import wilson
+from regraft.evaluation.stats.slices import Slice, SliceResult, compare
 from regraft.gates import budgets, words
 from regraft.gates.case import Case, EarlierAnswers
 from regraft.gates.forgetting import CAME, NAMED, PATHS, SAID, STAGES
-from regraft.gates.power import POWER
-from regraft.gates.proportions import wilson
-from regraft.gates.slices import Slice, SliceResult, compare
 from regraft.gates.verdict import Finding, Measured, rounded
 
 HELD_OUT = 0.5

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regraft.config import Fairness, GateOptions
+from regraft.evaluation.stats.power import POWER, detectable
+from regraft.evaluation.stats.proportions import wilson
+from regraft.evaluation.stats.slices import MISSING, members
 from regraft.gates import words
-from regraft.gates.power import POWER, detectable
 from regraft.gates.probes import such_rows
-from regraft.gates.proportions import wilson
-from regraft.gates.slices import MISSING, members
 from regraft.gates.verdict import Finding, Measured, Outcome, at_most, rounded
 
 if TYPE_CHECKING:
-    from regraft.gates.court import Court
+    from regraft.gates.comparison import Court
 
 
 @dataclass(frozen=True)

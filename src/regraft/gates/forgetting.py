@@ -2,7 +2,7 @@
 
 The losses come from the step ``forgetting``, sequence by sequence, of four encoders under heads that were made and
 warmed up in the same way. Compared is the loss a token, a ratio of sums over the same sequences, so that its interval
-is a paired percentile bootstrap over sequences: that of :mod:`regraft.gates.bootstrap` with one class.
+is a paired percentile bootstrap over sequences: that of :mod:`regraft.evaluation.stats.bootstrap` with one class.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from regraft.config import Forgetting, GateOptions
+from regraft.evaluation.stats.bootstrap import interval, row_counts
+from regraft.evaluation.stats.paired import Floats, Paired
+from regraft.evaluation.stats.power import POWER, detectable, more_rows
 from regraft.gates import words
-from regraft.gates.bootstrap import interval, row_counts
 from regraft.gates.case import Case, GeneralLosses
-from regraft.gates.paired import Floats, Paired
-from regraft.gates.power import POWER, detectable, more_rows
 from regraft.gates.verdict import Finding, Measured, Part, at_most, rounded
 
 CAME = "came"

@@ -1,7 +1,7 @@
 """Everything measured on the way to a verdict, for people who want more than the gates asked: ``measurements.json``.
 
 It decides nothing. Every number has an interval; every comparison and slice says the smallest true difference that
-these rows would have shown (:mod:`regraft.gates.power`). Like a verdict it is the same bytes for the same evidence.
+these rows would have shown (:mod:`regraft.evaluation.stats.power`). Like a verdict it is the same bytes for the same evidence.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from regraft.gates import calibration, clean, cost, earlier_tasks, fairness, forgetting, probes, seeds, suspects
-from regraft.gates.bootstrap import class_counts, interval, row_counts
+from regraft.evaluation.stats.bootstrap import class_counts, interval, row_counts
+from regraft.evaluation.stats.metrics import COUNTED, counts
+from regraft.evaluation.stats.paired import Floats
+from regraft.evaluation.stats.power import POWER, detectable, disagreement_error
+from regraft.evaluation.stats.proportions import quantile, tango_interval, wilson
+from regraft.evaluation.stats.ranking import RANKED, Ranking
+from regraft.evaluation.stats.slices import Slice, SliceResult, members, split_by_size
+from regraft.gates import calibration, cost, decontaminated, earlier_tasks, fairness, forgetting, probes, seeds, suspects
 from regraft.gates.case import Case
-from regraft.gates.court import REPORTED, Court
-from regraft.gates.metrics import COUNTED, counts
-from regraft.gates.paired import Floats
-from regraft.gates.power import POWER, detectable, disagreement_error
-from regraft.gates.proportions import quantile, tango_interval, wilson
-from regraft.gates.ranking import RANKED, Ranking
-from regraft.gates.slices import Slice, SliceResult, members, split_by_size
+from regraft.gates.comparison import REPORTED, Court
 from regraft.gates.verdict import Measured, rounded
 
 SCHEMA = 1
@@ -51,7 +51,7 @@ def measurements(case: Case, court: Court | None) -> Json:
         "slice_gates": [_slice_gate(court, number) for number in sorted(court.judged)],
         **fairness.measured(court, confidence),
         **probes.measured(court, confidence),
-        **clean.measured(court),
+        **decontaminated.measured(court),
         **suspects.measured(court, confidence),
         **({"seeds": seeds.document(court)} if court.repeats else {}),
         **calibration.measurements(court),

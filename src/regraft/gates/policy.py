@@ -2,12 +2,12 @@
 
 Two candidates exist. ``adapted`` is chosen only if its interval against ``base`` lies above 0; otherwise ``base`` is
 the candidate, and that comparison never fails a run by itself. The chosen one then answers the policy's gates, one
-finding each (:mod:`regraft.gates.court`):
+finding each (:mod:`regraft.gates.comparison`):
 
 - ``at_least``: the interval must not reach below the floor (fails when all of it lies below);
 - ``beats``: the interval of the difference must lie above 0 (fails when all of it lies below). A first model has no
   champion to beat; a champion that cannot be scored leaves the question open;
-- ``non_inferior_by``: the same against minus a margin; with ``slices`` on every slice (:mod:`regraft.gates.slices`);
+- ``non_inferior_by``: the same against minus a margin; with ``slices`` on every slice (:mod:`regraft.evaluation.stats.slices`);
 - ``negative_flips``: the interval of the share of rows that got worse must lie within a budget;
 - ``holdout``: the test rows must not have decided more often than they may;
 - ``fairness``, ``robustness``, ``counterfactual``, ``templates``: what differs between groups of rows, and what changes with
@@ -23,10 +23,10 @@ One set of resamples serves every model and gate, so the findings of one verdict
 
 from __future__ import annotations
 
+from regraft.evaluation.stats.paired import align
 from regraft.gates import seeds, words
 from regraft.gates.case import Case, Policy
-from regraft.gates.court import Court
-from regraft.gates.paired import align
+from regraft.gates.comparison import Court
 from regraft.gates.verdict import Finding, Model, Verdict, conclude
 
 __all__ = ["MUST_BE_FINITE", "Case", "Policy", "choose", "hear", "judge"]

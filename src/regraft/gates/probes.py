@@ -21,15 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.config import PROBED, GateOptions
-from regraft.errors import EnvironmentFault
+from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.stats.paired import Predictions
+from regraft.evaluation.stats.power import POWER, detectable
+from regraft.evaluation.stats.proportions import holm, quantile, tango_interval, two_sided, wilson
 from regraft.gates import words
-from regraft.gates.paired import Predictions
-from regraft.gates.power import POWER, detectable
-from regraft.gates.proportions import holm, quantile, tango_interval, two_sided, wilson
 from regraft.gates.verdict import Finding, Measured, Outcome, at_most, rounded
 
 if TYPE_CHECKING:
-    from regraft.gates.court import Court
+    from regraft.gates.comparison import Court
 
 MODELS = ("adapted", "base")
 NAMED = {

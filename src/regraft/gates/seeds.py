@@ -6,7 +6,7 @@ variance in machine learning benchmarks"). So adapted and base are fine-tuned k 
 the k models, and a resample draws rows and seeds jointly, as in the Multi-Bootstrap (Sellam et al. 2022, "The
 MultiBERTs", section 3). Number s of adapted and number s of base share their seed, so both are drawn together.
 
-Rows and their stream are those of :mod:`regraft.gates.bootstrap`. Seeds are drawn from the same generator under another
+Rows and their stream are those of :mod:`regraft.evaluation.stats.bootstrap`. Seeds are drawn from the same generator under another
 key, seed + 2**64: number h at position r * (k - 1) + j is draw j of resample r, the seed floor(h * k / 2**32).
 
 Few seeds make a plain bootstrap too narrow, twice over. k draws of k seeds shrink their variance by (k - 1) / k, so
@@ -29,15 +29,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regraft.config import seeds_of
+from regraft.evaluation.stats.bootstrap import interval
+from regraft.evaluation.stats.paired import Floats, Paired, align
+from regraft.evaluation.stats.proportions import quantile
 from regraft.gates import words
-from regraft.gates.bootstrap import interval
 from regraft.gates.case import Case
-from regraft.gates.paired import Floats, Paired, align
-from regraft.gates.proportions import quantile
 from regraft.gates.verdict import Finding, Measured, rounded
 
 if TYPE_CHECKING:
-    from regraft.gates.court import Court
+    from regraft.gates.comparison import Court
 
 SEEDED = ("adapted", "base")
 """The models that are fine-tuned more than once; TF-IDF has no seed, and of a champion there is one model."""

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from regraft.evaluation.stats.proportions import wilson
 from regraft.gates import words
-from regraft.gates.proportions import wilson
 from regraft.gates.verdict import Finding, rounded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from regraft.gates.court import Court
+    from regraft.gates.comparison import Court
 
 
 def apart(court: Court, found: Finding) -> Finding:

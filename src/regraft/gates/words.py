@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from regraft.gates import power
-from regraft.gates.power import MOST_GROWTH
-from regraft.gates.slices import Slice, SliceResult
+from regraft.evaluation.stats import power
+from regraft.evaluation.stats.power import MOST_GROWTH
+from regraft.evaluation.stats.slices import Slice, SliceResult
 from regraft.gates.verdict import Measured, Part
 
 METRICS = {

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from regraft import files
-from regraft.errors import ConfigError, EnvironmentFault, Problem
-from regraft.score import calibration
+from regraft.core import files
+from regraft.core.errors import ConfigError, EnvironmentFault, Problem
+from regraft.evaluation import temperature
 
 if TYPE_CHECKING:
     from mlflow.models import Model
 
-CODE = Path(__file__).with_name("model_code.py")
-LOADER = Path(__file__).parents[1] / "score" / "classifier.py"
+_MODELS = Path(__file__).parents[1] / "models"
+CODE, LOADER = _MODELS / "model_code.py", _MODELS / "classifier.py"
 REQUIREMENTS = ("mlflow", "torch", "transformers", "safetensors")
 SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja", ".md"})
 """What a classifier folder may hold: weights as safetensors, text, and SentencePiece vocabularies. Nothing that runs."""
@@ -59,7 +59,7 @@ def save(model: Model, folder: Path, input_example: Sequence[str], path: Path) -
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-    abstains = [ColSpec("boolean", "abstains")] if "abstain" in (calibration.read(folder) or {}) else []
+    abstains = [ColSpec("boolean", "abstains")] if "abstain" in (temperature.read(folder) or {}) else []
     mlflow.pyfunc.save_model(
         path=str(path),
         mlflow_model=model,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regraft import files
-from regraft.errors import EnvironmentFault
-from regraft.tracking import Tracker
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
+from regraft.registry.tracking import Tracker
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regraft import files
+from regraft.core import files
 
 LOCATIONS = (
     ("experiments", "artifact_location"),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from regraft.errors import Conflict
+from regraft.core.errors import Conflict
 from regraft.registry.store import Entry, FileJournal, challenger_of, champion_of, lease
-from regraft.tracking import Tracker
+from regraft.registry.tracking import Tracker
 
 ALIASES = ("champion", "challenger")
 

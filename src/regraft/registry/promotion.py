@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.errors import ConfigError, Conflict, EnvironmentFault, GateFailed, GateInconclusive
+from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, GateFailed, GateInconclusive
 from regraft.registry import artifact
 from regraft.registry.projection import project, project_held
 from regraft.registry.registration import model_folder, model_root, registered
 from regraft.registry.store import Action, Entry, FileJournal, Model, challenger_of, champion_of, lease, previous_of
+from regraft.registry.tracking import Tracker
 from regraft.registry.waiver import Waiver
-from regraft.tracking import Tracker
-from regraft.waivers import listed, waived_of
+from regraft.registry.waivers import listed, waived_of
 
 SMOKE_SECONDS = 300.0
 

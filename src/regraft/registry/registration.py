@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regraft import files
-from regraft.errors import ConfigError, EnvironmentFault
+from regraft.core import files
+from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.registry import artifact
 from regraft.registry.projection import project_held
 from regraft.registry.store import SCHEMA, Entry, FileJournal, lease
-from regraft.tracking import Tracker
+from regraft.registry.tracking import Tracker
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EXAMPLES = 2
 """Test rows that a registered model carries as its input example."""
 FREED = "regraft.freed"
-"""Tag of a version whose weights :mod:`regraft.gc` deleted, with the time."""
+"""Tag of a version whose weights :mod:`regraft.upkeep.gc` deleted, with the time."""
 
 
 def register(

@@ -32,9 +32,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from regraft import files
-from regraft.errors import Conflict, EnvironmentFault, Problem
-from regraft.registry.lease import lease as lease
+from regraft.core import files
+from regraft.core.errors import Conflict, EnvironmentFault, Problem
+from regraft.core.lock import lease as lease
 from regraft.registry.waiver import Waiver, is_waiver
 
 SCHEMA, WITH_WAIVERS = 1, 2

@@ -1,0 +1,137 @@
+"""``gc`` and ``schema``: room on the disk, and help while typing."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from regraft.cli import console
+from regraft.cli.run import Json
+
+WHAT = {
+    "checkpoints": "of settings, data or code that are not today's",
+    "runs": "logs and working files of earlier runs",
+    "downloads": "copies of what MLflow holds",
+    "models": "weights of versions nobody can come back to",
+    "predictions": "answers of models that are gone",
+    "dvc cache": "objects that nothing names",
+    "run cache": "results of earlier settings and data",
+}
+
+
+class Kind(StrEnum):
+    """The files that have a schema."""
+
+    pipeline = "pipeline"
+    contract = "contract"
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(epilog="Example: regraft gc, and when the list is right: regraft gc --yes")(gc)
+    app.command(epilog="Example: regraft schema > pipelines/pipeline.schema.json")(schema)
+
+
+def gc(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
+    run_cache: Annotated[
+        bool, typer.Option("--run-cache", help="Also results that putting a parameter or the data back would bring back for nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List what takes up room and is needed by nothing, and with --yes free it.
+
+    Never touched: the journal, runs and their evidence in MLflow, and the weights of every version that has an alias, that a
+    rollback goes back to, that a verdict on one of these was about, or that a pipeline starts from. Refused while a run is in
+    progress (exit 7).
+    """
+    from regraft.core.workspace import Workspace
+    from regraft.registry.tracking import Tracker
+    from regraft.upkeep import gc as collecting
+
+    workspace = Workspace.find()
+    tracker = Tracker(workspace)
+    with collecting.held(workspace):
+        found = collecting.survey(workspace, tracker, run_cache=run_cache)
+        freed = collecting.free(workspace, tracker, found) if yes else 0
+    if json:
+        console.print_json(_document(workspace, found, freed, yes))
+        return
+    _show(found)
+    if yes:
+        console.out.print(f"\n[green]freed[/] {_bytes(freed)}")
+    elif found.bytes:
+        again = "regraft gc --run-cache --yes" if run_cache else "regraft gc --yes"
+        console.out.print(f"\nnothing was deleted  [dim]next:[/] {again}")
+
+
+def _show(found: Any) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("room", no_wrap=True)
+    table.add_column("what could go", overflow="fold")
+    table.add_column("items", justify="right", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    for room in found.rooms:
+        named = ", ".join(item.why for item in room.items) if room.name == "models" else ""
+        what = ": ".join(filter(None, [WHAT[room.name], named])) if room.items else "[dim]nothing[/]"
+        what += f"\n[dim]{escape(room.note)}[/]" if room.note else ""
+        table.add_row(room.name, what, f"{len(room.items):,}" if room.items else "", _bytes(room.bytes) if room.items else "")
+    table.add_row()
+    table.add_row("[bold]all[/]", "", f"{sum(len(room.items) for room in found.rooms):,}", f"[bold]{_bytes(found.bytes)}[/]")
+    console.out.print(table)
+    if stays := [version for version in found.versions if version.kept]:
+        console.out.print("\n[dim]versions that stay[/]")
+        for version in stays:
+            console.out.print(f"  {version.pipeline} {version.version}  {_bytes(version.bytes)}  [dim]{escape(version.kept)}[/]")
+
+
+def _document(workspace: Any, found: Any, freed: int, yes: bool) -> dict[str, Any]:
+    from regraft.upkeep.gc.models import document
+
+    rooms = [
+        {
+            "name": room.name,
+            "bytes": room.bytes,
+            "note": room.note,
+            "items": [{"path": workspace.relative(item.path), "bytes": item.bytes, "why": item.why} for item in room.items],
+        }
+        for room in found.rooms
+    ]
+    return {"freed": yes, "bytes": freed if yes else found.bytes, "rooms": rooms, "kept": document(found.versions)}
+
+
+def _bytes(count: int) -> str:
+    """``91.6 MB``; decimal units, as ``df -H`` and disk vendors count."""
+    amount, units = float(count), iter(("B", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while amount >= 1000:
+        amount, unit = amount / 1000, next(units)
+    return f"{amount:,.0f} {unit}" if unit in ("B", "kB") else f"{amount:,.1f} {unit}"
+
+
+def schema(
+    kind: Annotated[Kind, typer.Argument(help="Which file.")] = Kind.pipeline,
+    json: Json = False,
+) -> None:
+    """Print the JSON schema of pipeline files or of contracts: every key, what it means, its default and its limits.
+
+    Write it beside your pipeline files and start them with the line that this verb shows; an editor with the YAML language server
+    then completes and checks keys while you type.
+    """
+    from json import dumps
+
+    from regraft.config.schema import file_name, modeline
+    from regraft.config.schema import schema as of
+
+    name: Literal["pipeline", "contract"] = "pipeline" if kind is Kind.pipeline else "contract"
+    if json:
+        console.print_json({"kind": name, "file": f"pipelines/{file_name(name)}", "line": modeline(name), "json_schema": of(name)})
+        return
+    sys.stdout.write(dumps(of(name), indent=2, ensure_ascii=False) + "\n")
+    if not sys.stdout.isatty():  # redirected to a file: the line has to be said beside it
+        files = "pipelines/<name>.yaml" if name == "pipeline" else "pipelines/<name>.contract.yaml"
+        console.err.print(f"[dim]next:[/] make this the first line of {files}: {escape(modeline(name))}")

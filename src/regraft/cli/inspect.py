@@ -1,0 +1,190 @@
+"""``plan``, ``status`` and ``explain``: verbs that only read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from regraft.cli import complete, console
+from regraft.cli.run import Json, Pipeline, Set
+
+if TYPE_CHECKING:
+    from regraft.core.workspace import Workspace
+    from regraft.execution.run_cost import RunCost, StepCost
+
+MARK = {"fresh": "[green]fresh[/]", "stale": "[yellow]stale[/]", "perhaps": "[yellow]stale?[/]", "missing": "[red]missing[/]"}
+
+
+def add_to(app: typer.Typer) -> None:
+    for verb in (plan, status, explain):
+        app.command()(verb)
+
+
+def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
+    """Say which steps of PIPELINE would run, and why. Changes nothing."""
+    from regraft.config.resolve import load_pipeline, resolve
+    from regraft.core.workspace import Workspace
+    from regraft.execution import dvc, freshness, run_cost
+    from regraft.execution.plan import assess
+
+    workspace = Workspace.find()
+    values = resolve(workspace, pipeline, set_ or ())
+    freshness.require_data(workspace, pipeline, values["data"])
+    freshness.require_slices(workspace, pipeline, load_pipeline(workspace, pipeline, set_ or ()))
+    dvc.ensure_repository(workspace)
+    found = assess(workspace, pipeline, values)
+    decision = freshness.decision_due(workspace, pipeline, values, found)
+    power, waiver = freshness.last_power(workspace, pipeline), freshness.waiver(workspace, pipeline)
+    costs = run_cost.estimate(workspace, pipeline, values, found)
+    each = {step.name: step for step in costs.steps}
+    if json:
+        steps = [asdict(s) | {"cost": asdict(each[s.name]) if s.name in each else None} for s in found.steps]
+        document = {"pipeline": pipeline, "steps": steps, "data": found.data, "decision": decision, "cost": costs.document()}
+        console.print_json({**document, "power": power, "waiver": waiver.document() if waiver else None})
+        return
+    known = ("tokens", "time", "disk") if costs.known else ()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("step", "", *known, "why"):
+        table.add_column(column, justify="right" if column in known else "left", no_wrap=column != "why")
+    for step in found.steps:
+        word = "up to date" if step.state == "fresh" else "[yellow]runs[/]" if step.certain else "[dim]may run[/]"
+        table.add_row(step.name, word, *(_cost(each.get(step.name)) if known else ()), escape("; ".join(step.why)))
+    table.add_row("decide", "up to date" if decision is None else "[yellow]runs[/]", *("" for _ in known), escape(decision or ""))
+    console.out.print(table)
+    _total(costs)
+    if found.data:
+        console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(found.data)}; `dvc add data` takes it in", soft_wrap=True)
+    if power:
+        _show_power(power)
+    if waiver:
+        console.out.print(f"\n{console.warned(waiver.message, waiver.fix)}")
+
+
+def _show_power(summary: list[dict[str, Any]]) -> None:
+    from regraft.gates.words import power_lines
+
+    console.out.print(f"\n[dim]The last run's test rows show a true difference with {summary[0]['power'] * 100:g} % power from[/]")
+    for line in power_lines(summary):
+        console.out.print(f"  {escape(line)}")
+
+
+def _cost(step: StepCost | None) -> tuple[str, str, str]:
+    """Tokens, time and disk of one step as cells; nothing for a step that does not run."""
+    from regraft.core.limits import size
+
+    if step is None:
+        return "", "", ""
+    tokens = "" if step.tokens is None else f"{step.tokens:,}"
+    return (
+        tokens,
+        "unknown" if step.minutes is None else _span(step.minutes),
+        "unknown" if step.disk_bytes is None else size(step.disk_bytes),
+    )
+
+
+def _span(minutes: float) -> str:
+    if minutes < 1.5:
+        return f"{max(1, round(minutes * 60))} s"
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _total(costs: RunCost) -> None:
+    """The sum, and what it is based on."""
+    from regraft.core.limits import size
+
+    if not costs.steps:
+        return
+    if not costs.known:
+        console.out.print(f"\ntime and disk are unknown until these steps have run here once; {size(costs.free_bytes)} of disk are free")
+        return
+    time = f"about {_span(costs.minutes)}" if costs.minutes is not None else f"time unknown for {', '.join(costs.unknown)}"
+    least = "at least" if costs.partly else "about"
+    disk = "disk unknown" if costs.disk_bytes is None else f"{least} {size(costs.disk_bytes)} of disk"
+    console.out.print(f"\nall that may run: {time}; {disk}, {size(costs.free_bytes)} free")
+    words = dict.fromkeys(step.based_on for step in costs.steps)
+    for said in words:
+        names = ", ".join(step.name for step in costs.steps if step.based_on == said)
+        console.out.print(f"[dim]  {names}: {escape(said)}[/]")
+    console.out.print("[dim]  a time is that of the computing as it was then; what DVC has in its cache takes seconds[/]")
+
+
+def status(
+    pipeline: Annotated[
+        str | None, typer.Argument(help="One pipeline; all of them without it.", show_default=False, autocompletion=complete.pipelines)
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the runs in progress until Ctrl-C.")] = False,
+    json: Json = False,
+) -> None:
+    """Show champions, the last verdicts and the state of every step."""
+    from regraft.core.workspace import Workspace
+    from regraft.reports.overview import overview
+
+    workspace = Workspace.find()
+    if watch:
+        _watch(workspace, pipeline, json)
+        return
+    document = overview(workspace, pipeline)
+    if json:
+        console.print_json(document)
+        return
+    for name, entry in document["pipelines"].items():
+        _show(name, entry)
+
+
+def _watch(workspace: Workspace, pipeline: str | None, json: bool) -> None:
+    from regraft.cli.watch import watch
+    from regraft.config.resolve import require_pipeline
+    from regraft.core.errors import ConfigError
+
+    if json:
+        raise ConfigError("--watch is for people, --json for programs: a document is one moment", fix="regraft status --json")
+    if pipeline:
+        require_pipeline(workspace, pipeline)
+    watch(workspace, [pipeline] if pipeline else workspace.pipelines)
+
+
+def _show(name: str, entry: dict[str, Any]) -> None:
+    champion, challenger, verdict = entry["champion"], entry["challenger"], entry["verdict"]
+    say = console.out.print
+    say(f"[bold]{name}[/]")
+    if champion:
+        since = console.minute(champion["since"])
+        say(f"  champion      version {champion['version']} ({champion['digest'][:12]}) since {since}, {champion['run']}")
+    else:
+        say("  champion      none")
+    if waiver := entry["waiver"]:
+        say(f"  waiver        {console.warned(waiver['message'], waiver['fix'])}")
+    if challenger:
+        say(f"  challenger    version {challenger['version']}")
+    say(f"  verdict       {verdict['outcome'].upper()} in {verdict['run']}" if verdict else "  verdict       none yet")
+    if entry.get("error"):
+        message = entry["error"].replace("\n", "\n  ")
+        say(f"  [red]{escape(message)}[/]")
+        say(f"  next: {escape(entry['fix'])}")
+    for step in entry["steps"]:
+        mark = MARK[step["state"] if step["certain"] or step["state"] == "fresh" else "perhaps"]
+        say(f"  {step['name']:<14}{mark}  [dim]{escape('; '.join(step['why']))}[/]")
+
+
+def explain(
+    run: Annotated[str, typer.Argument(help="A run, or a pipeline (its latest run).", autocompletion=complete.runs)], json: Json = False
+) -> None:
+    """Rebuild the verdict of RUN from its stored predictions, byte for byte, and tell what decided it."""
+    from regraft.core.workspace import Workspace
+    from regraft.registry.tracking import Tracker
+    from regraft.reports import explain as explaining
+
+    workspace = Workspace.find()
+    folder = Tracker(workspace).download_evidence(run)
+    story: Any = explaining.story(folder)
+    if json:
+        console.print_json(asdict(story))
+        return
+    for line in explaining.lines(story):
+        label = explaining.LABEL.match(line)
+        hang = label.end() if label else len(line) - len(line.lstrip()) + 2
+        console.out.print(console.prose(escape(line), hang))

@@ -1,0 +1,142 @@
+"""``init``, ``dvc`` and ``doctor``: the verbs that look after a workspace."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from regraft.cli import console
+from regraft.cli.run import Json
+
+if TYPE_CHECKING:
+    from regraft.core.workspace import Workspace
+
+
+def add_to(app: typer.Typer) -> None:
+    for verb in (init, dvc, doctor):
+        app.command()(verb)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder; with --upgrade a workspace.")],
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Bring the files that you left alone to the installed version.")] = False,
+) -> None:
+    """Write a workspace of your own: flows, steps, a demo pipeline and DVC."""
+    from regraft.core.workspace import Workspace
+    from regraft.upkeep import template
+
+    if upgrade:
+        _upgrade(Workspace.find(folder))
+        return
+    written = template.init(folder)
+    workspace = Workspace(folder.resolve())
+    console.out.print(f"{len(written)} files in {folder}; pipelines: {', '.join(workspace.pipelines)}")
+    console.out.print(f"[dim]next:[/] cd {folder} && regraft run demo")
+
+
+def _upgrade(workspace: Workspace) -> None:
+    from regraft import __version__
+    from regraft.execution import launch
+    from regraft.gates.words import counted
+    from regraft.upkeep.upgrade import merges, upgrade
+
+    with ExitStack() as held:  # no run is at work on the files
+        for name in workspace.pipelines:
+            held.enter_context(launch.run_lock(workspace, name, wait=False))
+        found = upgrade(workspace.root)
+    for path in (*found.written, *found.removed):
+        console.out.print(f"  {'written' if path in found.written else 'removed'}  {escape(path)}")
+    for item, command in zip(found.left, merges(found), strict=True):
+        console.out.print(f"  [yellow]yours[/]    {escape(str(item))}\n           [dim]next:[/] {escape(command)}")
+    total = len(found.written) + len(found.removed)
+    console.out.print(
+        f"{counted(total, 'file')} brought from regraft {found.before} to {__version__}, {len(found.left)} left for you to merge"
+    )
+    console.out.print("[dim]next:[/] regraft dvc && regraft doctor")
+
+
+def dvc(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the generated files are in step; exit 2 if not.")] = False,
+    same_results: Annotated[
+        bool, typer.Option("--same-results", help="Accept changed code without a new step version: it computes the same bytes.")
+    ] = False,
+) -> None:
+    """Write dvc.yaml and pipelines/resolved/ from the steps and the pipeline files."""
+    from regraft.config.resolve import write_resolved
+    from regraft.core.errors import ConfigError
+    from regraft.core.workspace import Workspace
+    from regraft.execution import dvc as generated
+    from regraft.execution import step_code
+
+    workspace = Workspace.find()
+    if check:
+        if stale := generated.out_of_step(workspace):
+            raise ConfigError(f"not in step with the code and the pipeline files: {', '.join(stale)}", fix="regraft dvc")
+        console.out.print("dvc.yaml and pipelines/resolved/ are in step")
+        return
+    for path in generated.leftover(workspace):
+        path.unlink()
+    for name in workspace.pipelines:
+        write_resolved(workspace, name)
+    generated.write_generated(workspace)
+    generated.ensure_repository(workspace)
+    if same_results or step_code.lock_file(workspace).is_file():
+        step_code.write(workspace, same_results=same_results)
+    console.out.print(f"dvc.yaml and pipelines/resolved/: {', '.join(workspace.pipelines) or 'no pipeline'}")
+
+
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Set corrupted outputs and cache objects aside first.")] = False,
+    relocate: Annotated[bool, typer.Option("--relocate", help="Point MLflow's artifact paths at the moved workspace first.")] = False,
+    json: Json = False,
+) -> None:
+    """Examine the workspace, the libraries and the stores; exit 8 if something is broken."""
+    from regraft.core.errors import ConfigError
+    from regraft.core.workspace import Workspace
+    from regraft.upkeep.doctor import examine
+
+    try:
+        workspace = Workspace.find()
+    except ConfigError:
+        if repair or relocate:
+            raise
+        workspace = None
+    repaired = [*(_repair(workspace) if repair and workspace else []), *(_relocate(workspace) if relocate and workspace else [])]
+    if not json:
+        for sentence in repaired:
+            console.out.print(f"[yellow]repaired[/]  {escape(sentence)}")
+    checks = examine(workspace)
+    bad = any(check.state == "bad" for check in checks)
+    if json:
+        console.print_json({"exit": 8 if bad else 0, "repaired": repaired, "checks": [asdict(check) for check in checks]})
+    else:
+        mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "bad": "[red]bad [/]"}
+        for check in checks:
+            message = check.message.replace("\n", "\n    ")
+            console.out.print(f"{mark[check.state]}  {check.name}: {escape(message)}")
+            if check.fix and check.state != "ok":
+                console.out.print(f"      [dim]next:[/] {escape(check.fix)}")
+    sys.exit(8 if bad else 0)
+
+
+def _relocate(workspace: Workspace) -> list[str]:
+    from regraft.registry.tracking import Tracker
+
+    return [Tracker(workspace).relocate()]
+
+
+def _repair(workspace: Workspace) -> list[str]:
+    """:func:`regraft.execution.integrity.repair` while no run is at work, and none can start."""
+
+    from regraft.execution import integrity, launch
+
+    with ExitStack() as held:
+        for name in workspace.pipelines:
+            held.enter_context(launch.run_lock(workspace, name, wait=False))
+        return integrity.repair(workspace)

@@ -1,0 +1,102 @@
+"""What a step may know of the run it is part of: where to keep checkpoints, whether to stop, where to report.
+
+``regraft step`` fills it in; a step function called directly (a test, a notebook) gets a quiet default. None of
+it may influence what lands below ``out/``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from regraft.core.errors import Interrupted
+
+T = TypeVar("T")
+
+STOP = threading.Event()
+"""Set by a signal or by the end of the lifeline; long loops look at it after every optimizer step."""
+
+
+@dataclass
+class Running:
+    """The run around a step function."""
+
+    pipeline: str = ""
+    step: str = ""
+    checkpoints: Path | None = None
+    """Folder of this fingerprint's checkpoints; None: keep none."""
+    allow_inexact: bool = False
+    """Resume although the bits may differ (other threads, device or CPU capability)."""
+    report: bool = False
+    """Print progress events on stdout."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """device, threads, precision, exact: measured by the step, written into its record."""
+    part: int = 0
+    """Of a step that does the same work several times: how often it is done."""
+    parts: int = 1
+
+
+_current: ContextVar[Running | None] = ContextVar("regraft_running", default=None)
+
+
+def current() -> Running:
+    """The run around the calling step, or a quiet default."""
+    return _current.get() or Running()
+
+
+@contextlib.contextmanager
+def running(context: Running) -> Iterator[Running]:
+    """Make ``context`` what :func:`current` returns."""
+    token = _current.set(context)
+    try:
+        yield context
+    finally:
+        _current.reset(token)
+
+
+def emit(event: str, **values: Any) -> None:
+    """One event for whoever watches: a line ``@@ {json}`` on stdout.
+
+    A closed pipe is not an error: the terminal may go away while the step has a checkpoint to write.
+    """
+    context = current()
+    if not context.report:
+        return
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        sys.stdout.write("@@ " + json.dumps({"event": event, "step": context.step, **values}) + "\n")
+        sys.stdout.flush()
+
+
+def progress(done: int, total: int, unit: str, metrics: Mapping[str, float] | None = None, tokens: float | None = None) -> None:
+    """``done`` of ``total`` units; ``metrics`` become points of the live curves at x = ``done``.
+
+    ``tokens`` of one unit, on average: people are shown a speed in tokens then.
+    """
+    context = current()
+    of = {"tokens": tokens} if tokens else {}
+    emit("progress", done=context.part * total + done, total=context.parts * total, unit=unit, metrics=dict(metrics or {}), **of)
+
+
+def watched(items: Iterable[T], unit: str, total: int = 0, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
+    """``items`` as they come; each counts ``size`` units of ``total`` in the progress reported twice a second (0: none is).
+
+    :raises Interrupted: STOP was set. For steps of minutes, which keep no checkpoint.
+    """
+    done, told = 0, time.monotonic()
+    for item in items:
+        yield item
+        done += size(item)
+        if STOP.is_set():
+            step, pipeline = current().step or "the step", current().pipeline or "PIPELINE"
+            raise Interrupted(f"{step} stopped after {done:,} {unit}; it starts again from its inputs", fix=f"regraft run {pipeline}")
+        if total and (time.monotonic() > told + 0.5 or done == total):
+            told = time.monotonic()
+            progress(done, total, unit)

@@ -1,0 +1,152 @@
+"""The contract's rules, run by Great Expectations; what comes back is which rows break which rule.
+
+Fails closed: a rule that raised is not a rule that passed or failed, it is a reason to stop. Traps: a rule on an
+empty frame passes, and results come back in another order than the rules went in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from regraft.core.errors import DataRejected, EnvironmentFault, Problem
+from regraft.data.contract import Column, Contract
+from regraft.data.rows import Fault
+from regraft.data.split import SPLITS
+
+SHOWN = 80
+"""Characters of a value that a reason quotes."""
+ROW = "row in order of reading"
+"""The column by which Great Expectations names rows; no contract is likely to have one of that name."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of one column: a Great Expectations class with its arguments, and how to say that it is broken."""
+
+    id: str
+    column: str
+    expectation: str
+    arguments: Mapping[str, Any]
+    reason: Callable[[str, str], str]
+    """(value, places of the same value) -> words."""
+
+    @property
+    def unique(self) -> bool:
+        """Whether the rule is about rows together, not about each."""
+        return self.expectation == "ExpectColumnValuesToBeUnique"
+
+    def fault(self, value: str | None, places: str = "") -> Fault:
+        """How a row with ``value`` breaks this rule; ``places`` are those of the same value, for uniqueness."""
+        return Fault(self.id, self.column, value, self.reason(value or "", places))
+
+
+def rules(contract: Contract) -> Iterator[Rule]:
+    """The rules of ``contract``, ids as ``<column>.<rule>``."""
+    for column in contract.columns:
+        yield from _rules(column)
+
+
+def _rules(column: Column) -> Iterator[Rule]:
+    name = column.name
+
+    def rule(kind: str, expectation: str, reason: Callable[[str, str], str], **arguments: Any) -> Rule:
+        return Rule(f"{name}.{kind}", name, expectation, arguments, reason)
+
+    if column.required:
+        yield rule("required", "ExpectColumnValuesToNotBeNull", lambda value, places: f"{name} is missing")
+    if column.unique:
+        yield rule("unique", "ExpectColumnValuesToBeUnique", lambda value, places: _not_unique(name, value, places))
+    if column.min_length is not None:
+        least = column.min_length
+        few = f"at least {least} are needed"
+        yield rule("min_length", "ExpectColumnValueLengthsToBeBetween", lambda value, places: _length(name, value, few), min_value=least)
+    if column.max_length is not None:
+        most = column.max_length
+        many = f"at most {most} are allowed"
+        yield rule("max_length", "ExpectColumnValueLengthsToBeBetween", lambda value, places: _length(name, value, many), max_value=most)
+    if column.pattern is not None:
+        said = f"does not match {column.pattern}"
+        yield rule("pattern", "ExpectColumnValuesToMatchRegex", lambda value, places: f"{name} {quote(value)} {said}", regex=column.pattern)
+    if column.valid_values is not None:
+        valid = column.valid_values
+        yield rule("valid_values", "ExpectColumnValuesToBeInSet", lambda value, places: _invalid(name, value, valid), value_set=list(valid))
+
+
+def quote(value: str) -> str:
+    """``value`` as a reason shows it."""
+    return repr(value if len(value) <= SHOWN else value[: SHOWN - 1] + "…")
+
+
+def _length(name: str, value: str, limit: str) -> str:
+    return f"{name} has {len(value)} characters, {limit}: {quote(value)}"
+
+
+def _not_unique(name: str, value: str, places: str) -> str:
+    return f"{name} {quote(value)} stands at {places}; nothing says which is right, so none is kept"
+
+
+def _invalid(name: str, value: str, valid: Sequence[str]) -> str:
+    near = difflib.get_close_matches(value.strip().lower(), valid, n=1)
+    if not near and tuple(valid) == SPLITS:
+        near = [dev for dev in ("dev",) if value.strip().lower() in ("validation", "valid", "val", "eval")]
+    guess = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{name} {quote(value)} is not one of the {len(valid)} valid values{guess}"
+
+
+def validate(columns: Mapping[str, Sequence[str | None]], contract: Contract) -> tuple[dict[str, list[int]], Any]:
+    """``{rule id: indexes of the rows that break it}`` for every rule, and Great Expectations' own result.
+
+    ``columns`` are the values of each column of the contract, of one length, not empty. Raises :class:`DataRejected`
+    if a rule could not be evaluated.
+    """
+    assert all(columns.values()), "rules pass on an empty frame"
+    known = {rule.id: rule for rule in rules(contract)}
+    result = _run(columns, list(known.values()), contract)
+    found: dict[str, list[int]] = {}
+    for item in result.results:
+        rule = known[item.expectation_config.meta["rule"]]
+        if raised := _raised(item.exception_info):
+            missing = Problem(message=f"{rule.id} could not be evaluated: {raised}", column=rule.column, rule=rule.id)
+            raise DataRejected(f"data.labelled: the rule {missing['message']}", problems=[missing])
+        found[rule.id] = [int(entry[ROW]) for entry in item.result.get("unexpected_index_list") or ()]
+        if not item.success and not found[rule.id]:
+            raise EnvironmentFault(f"Great Expectations says that {rule.id} failed, but names no row", fix="regraft doctor")
+    if missed := sorted(known.keys() - found.keys()):
+        raise EnvironmentFault(f"Great Expectations did not evaluate {', '.join(missed)}", fix="regraft doctor")
+    return found, result
+
+
+def _raised(info: Any) -> str:
+    """The message of a rule that raised, or "". The info is flat, or one entry a metric: known in 1.24 only by looking."""
+    entries = [info] if "raised_exception" in info else list(info.values())
+    return next((str(entry["exception_message"]).strip() for entry in entries if entry["raised_exception"]), "")
+
+
+def _run(columns: Mapping[str, Sequence[str | None]], wanted: Sequence[Rule], contract: Contract) -> Any:
+    """Great Expectations' result of ``wanted`` on ``columns``: 0.1 s and 3.2 µs a row for 7 rules, after 2.3 s of import."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+    import great_expectations as gx
+    import pandas as pd
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    # object, not str: pyarrow-backed strings would change the regex engine (RE2) and what null means.
+    frame = pd.DataFrame({column.name: columns[column.name] for column in contract.columns}, dtype=object)
+    frame.insert(0, ROW, range(len(frame)))
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    suite = gx.ExpectationSuite(
+        name=contract.id,
+        expectations=[
+            getattr(gx.expectations, rule.expectation)(column=rule.column, meta={"rule": rule.id}, **rule.arguments) for rule in wanted
+        ],
+    )
+    batch = context.data_sources.add_pandas("labelled").add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
+    definition = gx.ValidationDefinition(name=contract.id, data=batch, suite=suite)
+    context.suites.add(suite)
+    context.validation_definitions.add(definition)
+    complete = {"result_format": "COMPLETE", "unexpected_index_column_names": [ROW]}
+    return definition.run(batch_parameters={"dataframe": frame}, result_format=complete)

@@ -1,0 +1,65 @@
+"""A registered model's answers to texts that have no label: what ``regraft predict`` shows.
+
+The same code as in the step ``scores`` and in production (:mod:`regraft.models.classifier`), on a folder whose bytes
+were verified by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
+
+BATCH = 512
+"""Texts between two reports of progress: some seconds on two cores."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one text."""
+
+    label: str
+    p: float
+    """Probability of ``label``."""
+    probabilities: dict[str, float]
+    """label -> probability, in the order of the model's labels."""
+    abstains: bool | None = None
+    """Whether ``label`` is no more than a guess; None of a model that never abstains."""
+
+
+def text_column(folder: Path) -> str:
+    """The column that a model reads, without loading it. EnvironmentFault where the folder does not say."""
+    try:
+        return str(files.read_json(folder / "serving.json")["text_column"])
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise EnvironmentFault(f"{folder / 'serving.json'} does not name the text column: {fault}", fix="regraft doctor") from fault
+
+
+def answer(folder: Path, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> list[Answer]:
+    """One answer a text, in their order. EnvironmentFault when the model does not load or predict.
+
+    :param on_progress: told how many texts are done.
+    """
+    from regraft.models import classifier
+    from regraft.models.machine import Machine
+
+    machine = Machine.here()
+    machine.apply()
+    found: list[Answer] = []
+    try:
+        model = classifier.load(folder, machine.device)
+        for start in range(0, len(texts), BATCH):
+            p = model.predict(texts[start : start + BATCH])
+            unsure = model.abstains(p)
+            for row, abstains in zip(p.tolist(), unsure.tolist() if unsure is not None else [None] * len(p), strict=True):
+                best = max(range(len(row)), key=row.__getitem__)
+                found.append(Answer(model.labels[best], row[best], dict(zip(model.labels, row, strict=True)), abstains))
+            if on_progress:
+                on_progress(len(found))
+    except Exception as fault:  # transformers, safetensors and json raise what they like about a damaged folder
+        first = (str(fault).strip() or type(fault).__name__).splitlines()[0]
+        raise EnvironmentFault(f"the model in {folder} does not load or predict: {first}", fix="regraft doctor") from fault
+    return found

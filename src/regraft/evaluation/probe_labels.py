@@ -1,0 +1,27 @@
+"""Labels that a user's templates expect have to be labels of the data; said as early as it can be known.
+
+Where the data contract lists the labels, that is when the pipeline is resolved (:mod:`regraft.config.probe_files`); where it
+does not, at the end of the step `contract`, which has read them. The step `probes` asks again, for workspaces whose
+own `contract` does not.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable
+
+from regraft.core.errors import ConfigError
+
+
+def guess(label: str, known: Collection[str]) -> str:
+    """What ``label``, which is not ``known``, may have meant, to stand at the end of a sentence."""
+    near = difflib.get_close_matches(label, sorted(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f". Known: {', '.join(sorted(known))}"
+
+
+def require_labels(expected: Iterable[str], known: Collection[str]) -> None:
+    """ConfigError for the first label of ``expected`` that no labelled row has."""
+    for label in expected:
+        if label not in known:
+            message = f"templates: a test expects the label {label!r}, which no labelled row has{guess(label, known)}"
+            raise ConfigError(message, fix="edit the file that the gate `templates` names")

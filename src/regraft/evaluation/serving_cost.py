@@ -1,0 +1,136 @@
+"""What it takes to serve a model: ``python -m regraft.evaluation.serving_cost MODEL_DIR TEXTS_JSON OUT_JSON`` measures it once.
+
+A latency is no function of a model's bytes, so measuring it is no step: it is done once per model and kind of machine,
+and :class:`ServingStore` keeps what came out. The process loads what production loads (json, numpy, torch,
+transformers and :mod:`regraft.models.classifier`) and nothing else, so its memory is that of a server of this model,
+without the web framework round it. Every timing is kept; quantiles and their intervals are the gate's business
+(:mod:`regraft.gates.cost`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from regraft.core import files
+from regraft.core.cores import cores, device
+from regraft.core.errors import EnvironmentFault, RegraftError
+
+SCHEMA = 1
+TIMINGS = {1: 200, 32: 120}
+"""Texts at once -> timings. 104 are the fewest whose largest bounds a 95 % quantile with a confidence of 0.99."""
+WARM_UP = 10
+"""Untimed calls before: the first ones allocate and choose kernels."""
+Json = dict[str, Any]
+
+
+def hardware() -> Json:
+    """What a latency depends on besides the model, told without torch: processor, cores, GPU, and who computes."""
+    names = {"processor": ("/proc/cpuinfo", r"model name\s*: (.+)"), "gpu": ("/proc/driver/nvidia/gpus/*/information", r"Model:\s*(.+)")}
+    found: Json = {"cores": cores(), "device": device(), **{library: version(library) for library in ("torch", "transformers")}}
+    for name, (pattern, wanted) in names.items():
+        for path in sorted(Path("/").glob(pattern.removeprefix("/"))):
+            with suppress(OSError):
+                if said := re.search(wanted, path.read_text()):
+                    found[name] = said[1].strip()
+    return found
+
+
+@dataclass(frozen=True)
+class ServingStore:
+    """Measurements by model and kind of machine: ``<root>/<model digest>/<digest of hardware()>.json``."""
+
+    root: Path
+
+    def path(self, model: str) -> Path:
+        """Where the measurement of ``model`` on this kind of machine belongs."""
+        return self.root / model / f"{files.sha256_text(files.canonical(hardware()))}.json"
+
+    def get(self, model: str) -> Path | None:
+        """The measurement, or None where there is none that can be believed."""
+        path = self.path(model)
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            said = files.read_json(path)
+            return path if (said["schema"], said["model"]) == (SCHEMA, model) else None
+        return None
+
+
+def measure(folder: Path, texts: Sequence[str]) -> Json:
+    """Load the classifier in ``folder``, let it answer ``texts``, and say what that took. Call it in a fresh process."""
+    from regraft.models import classifier
+    from regraft.models.machine import Machine, vendor
+
+    machine = Machine.here()
+    machine.apply()
+    before = os.getloadavg()[0]
+    try:
+        model = classifier.load(folder, machine.device)
+        taken = {str(size): [round(ms, 3) for ms in _timed(model, texts, size, times)] for size, times in TIMINGS.items()}
+    except Exception as fault:  # transformers, safetensors and json raise what they like about a damaged folder
+        first = (str(fault).strip() or type(fault).__name__).splitlines()[0]
+        raise EnvironmentFault(f"the model in {folder} does not load or predict: {first}") from fault
+    here = hardware()
+    name = machine.capability if machine.device == "cuda" else here.get("processor", vendor())
+    return {
+        "schema": SCHEMA,
+        "model": files.digest(folder),
+        "machine": {"device": machine.device, "capability": name, "threads": machine.threads, "torch": here["torch"]},
+        "load": round(before, 2),
+        "milliseconds": taken,
+        "peak_bytes": peak_bytes() + _gpu_bytes(machine.device),
+        "size_bytes": sum(path.stat().st_size for path in files.walk(folder)),
+    }
+
+
+def _timed(model: Any, texts: Sequence[str], size: int, times: int) -> Iterator[float]:
+    """Milliseconds of ``times`` calls with ``size`` texts, which run through all of ``texts`` evenly and begin anew at their end."""
+    for call in range(-WARM_UP, times):
+        start = max(call, 0) * max(1, len(texts) // times)
+        chosen = [texts[(start + i) % len(texts)] for i in range(size)]
+        began = time.perf_counter()
+        model.predict(chosen)
+        if call >= 0:
+            yield (time.perf_counter() - began) * 1000
+
+
+def peak_bytes() -> int:
+    """Most memory this process ever had resident."""
+    with suppress(OSError, ValueError, IndexError):
+        # Not ru_maxrss: Linux hands the parent's on through fork and exec, so a small child of a large process looks large.
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _gpu_bytes(device: str) -> int:
+    import torch
+
+    return int(torch.cuda.max_memory_reserved()) if device == "cuda" else 0
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) != 3:
+        print("usage: python -m regraft.evaluation.serving_cost MODEL_DIR TEXTS_JSON OUT_JSON", file=sys.stderr)  # noqa: T201
+        return 2
+    folder, texts, out = map(Path, argv)
+    try:
+        files.write_json(out, measure(folder, json.loads(texts.read_text(encoding="utf8"))))
+    except RegraftError as error:
+        print(error)  # noqa: T201  # whoever started this reads it
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

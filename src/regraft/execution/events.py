@@ -1,0 +1,198 @@
+"""The events of a run as a file, so that another terminal can watch it: ``.regraft/logs/<run>.events.jsonl``.
+
+The process that started the run appends each event (:mod:`regraft.execution.launch`) with the time it came, and holds a lock
+on the file until it ends, however it ends. So whether a run is alive is asked of the kernel and of a file that no run
+ever waits for; to probe the pipeline's own lock would be to hold it for a moment, and turn a starting run away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from regraft.core.workspace import Workspace
+
+Event = Mapping[str, Any]
+SUFFIX = ".events.jsonl"
+WINDOW = 30.0
+"""Seconds of progress that the speed is taken from."""
+
+
+def events_file(workspace: Workspace, run: str) -> Path:
+    return workspace.log_file(run).with_suffix(SUFFIX)
+
+
+class Recorder:
+    """Appends events to a run's file. A disk that is full costs the watcher, not the run."""
+
+    def __init__(self, path: Path) -> None:
+        self._handle: int | None = None
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+
+    def __call__(self, event: Event) -> None:
+        if self._handle is not None:
+            with contextlib.suppress(OSError):  # a torn line is no event for the reader
+                os.write(self._handle, (json.dumps({"at": time.time(), **event}) + "\n").encode())
+
+    def close(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+        self._handle = None
+
+
+def clock(seconds: float) -> str:
+    """0:01:59."""
+    return str(timedelta(seconds=max(0, round(seconds))))
+
+
+def pace(speed: float, unit: str, tokens: float | None) -> str:
+    """``speed`` in units a second, for people: of what reads tokens, those."""
+    shown = speed * (tokens or 1)
+    return f"{shown:,.{0 if shown >= 10 else 1}f} {'tokens' if tokens else unit}/s"
+
+
+@dataclass
+class StepSeen:
+    """One step of a watched run."""
+
+    name: str
+    state: str
+    """running, computed, cached or failed."""
+    since: float
+    seconds: float | None = None
+    """How long it took; None while it runs."""
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    tokens: float | None = None
+    """Of one unit, on average, where it reads any."""
+    points: list[tuple[float, int]] = field(default_factory=list)
+    """(time, done) of the last :data:`WINDOW` seconds."""
+
+    @property
+    def speed(self) -> float | None:
+        """Units a second, over the window; None until two points lie apart."""
+        if len(self.points) < 2 or self.points[-1][0] <= self.points[0][0]:
+            return None
+        (before, first), (now, last) = self.points[0], self.points[-1]
+        return (last - first) / (now - before)
+
+    def left(self, now: float) -> float | None:
+        """Seconds until the step should be done, from its speed; None: unknown."""
+        if not self.speed or not self.total:
+            return None
+        return max(0.0, (self.total - self.done) / self.speed - (now - self.points[-1][0]))
+
+    def advance(self, event: Event, at: float) -> None:
+        """Take in that the step has come further, or goes on from a checkpoint."""
+        self.done, self.total, self.unit = int(event["done"]), int(event["total"]), event.get("unit", self.unit)
+        self.tokens = event.get("tokens", self.tokens)
+        self.points = [point for point in self.points if point[0] > at - WINDOW] + [(at, self.done)]
+
+
+@dataclass
+class RunSeen:
+    """What the events of one run add up to."""
+
+    run: str
+    started: float = 0.0
+    alive: bool = True
+    steps: dict[str, StepSeen] = field(default_factory=dict)
+    outcome: str | None = None
+    """Of the verdict, once there is one."""
+    last: str = ""
+    """The newest sentence: a warning, a promotion, an error, the result."""
+    ended: float | None = None
+    """When the result or the error came."""
+    failed: bool = False
+    """It ended with an error."""
+
+    @property
+    def state(self) -> str:
+        """running, done, failed, or stopped: gone without a last word."""
+        if self.ended is None:
+            return "running" if self.alive else "stopped"
+        return "failed" if self.failed else "done"
+
+    @property
+    def current(self) -> StepSeen | None:
+        """The step at work."""
+        return next((step for step in self.steps.values() if step.state == "running"), None)
+
+    def add(self, event: Event) -> None:
+        """Take one more event in; kinds that are not known are skipped."""
+        at = float(event["at"])
+        self.started = self.started or at
+        match event["event"]:
+            case "step_started":
+                self.steps[event["step"]] = StepSeen(event["step"], "running", at)
+            case "resume" | "progress" if event.get("step") in self.steps:
+                self.steps[event["step"]].advance(event, at)
+            case "step_finished":
+                before = self.steps.get(event["step"])
+                self.steps[event["step"]] = StepSeen(event["step"], event["state"], before.since if before else at, event["seconds"])
+            case "verdict":
+                self.outcome = event["outcome"]
+            case "warning" | "promoted":
+                self.last = str(event.get("message") or event.get("sentence"))
+            case "result" | "error" as kind:
+                self.ended, self.failed = at, kind == "error"
+                self.last = str(event.get("message") or event.get("sentence") or "")
+
+
+class Watch:
+    """The newest run of a pipeline; every look takes in what was added since the last."""
+
+    def __init__(self, workspace: Workspace, pipeline: str) -> None:
+        self._folder, self._pipeline = workspace.scratch / "logs", pipeline
+        self._path: Path | None = None
+        self._read = 0
+        self._seen = RunSeen("")
+
+    def look(self) -> RunSeen | None:
+        """The newest run as of now; None where no run has left events."""
+        # A run's name begins with the time of its start.
+        newest = max(self._folder.glob(f"{self._pipeline}-*{SUFFIX}"), key=lambda path: path.name, default=None)
+        if newest is None:
+            return None
+        if newest != self._path:
+            self._path, self._read, self._seen = newest, 0, RunSeen(newest.name.removesuffix(SUFFIX))
+        self._seen.alive = _held(newest)  # asked first: what a run wrote before it ended is then read
+        for event in self._added(newest):
+            self._seen.add(event)
+        return self._seen
+
+    def _added(self, path: Path) -> Iterator[Event]:
+        with path.open("rb") as handle:
+            handle.seek(self._read)
+            for line in handle:
+                if not line.endswith(b"\n"):  # its writer is not done with it
+                    break
+                self._read += len(line)
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if isinstance(event, dict) and {"at", "event"} <= event.keys():
+                        yield event
+
+
+def _held(path: Path) -> bool:
+    """Whether the process that writes ``path`` is alive."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -1,0 +1,137 @@
+"""Is there anything to do? Answered without Prefect, MLflow, pandas or torch.
+
+Nothing is to be done when every step is fresh, the policy is the one the last verdict was written under, and the
+champion is still the one that verdict left behind. Then the standing verdict's exit code is the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from regraft.config import PipelineOptions, listed
+from regraft.config.resolve import faulty, keep_resolved, load_pipeline, resolve
+from regraft.core import files
+from regraft.core.errors import DataRejected, Problem
+from regraft.core.workspace import Workspace
+from regraft.data import precheck
+from regraft.execution import dvc
+from regraft.execution.plan import Assessment
+from regraft.registry.store import FileJournal
+from regraft.registry.waivers import Notice, notice
+from regraft.upkeep import upgrade
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A pipeline whose generated files are in step."""
+
+    values: dict[str, Any]
+    """The resolved file's content."""
+    notes: tuple[str, ...]
+    """What the user should be told."""
+
+
+def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Prepared:
+    """Render the resolved file and dvc.yaml; say what ``--set`` did and what is missing."""
+    options = load_pipeline(workspace, pipeline, sets)
+    require_data(workspace, pipeline, {"corpus": options.data.corpus, "labelled": options.data.labelled})
+    values = resolve(workspace, pipeline, sets)
+    precheck.look(workspace.root, values)
+    require_slices(workspace, pipeline, options)
+    keep_resolved(workspace, values)
+    dvc.write_generated(workspace)
+    notes = [f"--set changed pipelines/resolved/{pipeline}.yaml only; `regraft dvc --check` fails until a run without it"] if sets else []
+    if old := upgrade.behind(workspace.root):
+        notes.append(f"{old}: `regraft init --upgrade .` brings it in step")
+    return Prepared(values, tuple(notes))
+
+
+def wants_demo(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> bool:
+    """Whether a pipeline reads the demo's data alone, and nobody has built that here yet."""
+    data = load_pipeline(workspace, pipeline, sets).data
+    paths = [*listed(data.corpus), *listed(data.labelled)]
+    return all(path.startswith("data/demo/") for path in paths) and not (workspace.root / "data" / "demo").exists()
+
+
+def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str | Sequence[str]]) -> None:
+    """All local data paths exist, or a message that says how to get them."""
+    problems = []
+    for key, path in ((key, path) for key, paths in sorted(data.items()) for path in listed(paths)):
+        if path.startswith("hub:") or (workspace.root / path).exists():
+            continue
+        fix = f"put the data there, or correct data.{key} in pipelines/{pipeline}.yaml"
+        if path.startswith("data/demo/"):
+            fix = "python -m regraft.upkeep.demo data/demo"
+        elif path.startswith("data/") and (workspace.root / "data.dvc").is_file():
+            fix += "; `dvc pull data.dvc` fetches what was pushed"
+        message = f"data.{key}: {path} is not there"
+        problems.append(Problem(message=message, file=path, column=f"data.{key}", rule="file.exists", fix=fix))
+    if problems:
+        raise DataRejected("; ".join(problem["message"] for problem in problems), fix=problems[0]["fix"], problems=problems)
+
+
+def require_slices(workspace: Workspace, pipeline: str, options: PipelineOptions) -> None:
+    """Every column that a gate slices by is in the labelled data, or a fault of the pipeline file."""
+    from regraft.data.columns import slice_problems
+
+    if problems := slice_problems(workspace.root, options, workspace.relative(workspace.pipeline_file(pipeline))):
+        raise faulty(problems)
+
+
+def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any], steps: Assessment) -> str | None:
+    """Why a new verdict would be written, or None."""
+    path = workspace.latest_file(pipeline)
+    if not path.is_file():
+        return "no verdict yet"
+    latest = files.read_json(path)
+    if latest["gates"] != values["gates"] or latest["seed"] != values["seed"]:
+        return f"the gates changed since {latest['run']}"
+    head = FileJournal(workspace.state, pipeline).head()
+    if (head.seq if head else 0) != latest["journal_seq"]:
+        return f"the champion changed since {latest['run']}"
+    return None if steps.fresh else "if the scores come out different"
+
+
+def last_power(workspace: Workspace, pipeline: str) -> list[dict[str, Any]]:
+    """What the test rows of the last finished run can show; empty before the first."""
+    path = workspace.latest_file(pipeline)
+    return list(files.read_json(path).get("power", [])) if path.is_file() else []
+
+
+def waiver(workspace: Workspace, pipeline: str) -> Notice | None:
+    """What the champion stands on besides its verdict, as of now."""
+    return notice(pipeline, FileJournal(workspace.state, pipeline).entries(), datetime.now(UTC))
+
+
+def nothing_to_do(workspace: Workspace, pipeline: str, values: dict[str, Any], steps: Assessment) -> dict[str, Any] | None:
+    """The standing result, or None when something has to run."""
+    path = workspace.latest_file(pipeline)
+    if not path.is_file():
+        return None
+    latest: dict[str, Any] = files.read_json(path)
+    if decision_due(workspace, pipeline, values, steps) or _remote_champion_moved(pipeline, latest):
+        return None
+    return latest
+
+
+def _remote_champion_moved(pipeline: str, latest: dict[str, Any]) -> bool:
+    """With an http tracking URI, one REST call compares the alias; an unreachable server means: run, and say so there."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri.startswith(("http://", "https://")):
+        return False
+    query = urllib.parse.urlencode({"name": pipeline, "alias": "champion"})
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/api/2.0/mlflow/registered-models/alias?{query}", timeout=5) as answer:
+            version = json.load(answer)["model_version"]["version"]
+    except (urllib.error.URLError, TimeoutError, KeyError, ValueError):
+        version = None
+    champion = latest.get("champion")
+    return str(version) != str(champion["version"]) if champion else version is not None

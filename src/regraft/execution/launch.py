@@ -1,0 +1,199 @@
+"""``regraft run`` as the parent of the flow: one run a pipeline, watched to its end.
+
+The flow is a child process on a lifeline (:mod:`regraft.execution.supervise`) that prints events as lines ``@@ {json}``;
+whatever else it and its descendants say goes to ``.regraft/logs/<run>.log``. Events are kept beside it, for those who
+watch from elsewhere (:mod:`regraft.execution.events`). They are, all with ``event``:
+
+========================  ==================================================================================
+``run_started``           run, log, steps: their names in order
+``waiting``               pid of the process that holds the pipeline
+``step_started``          step
+``progress``              step, done, total, unit, metrics{name: float}, [tokens: of one unit]
+``step_finished``         step, state (computed | cached | failed), seconds, from_run (cached: who computed it)
+``warning``               message
+``verdict``               outcome (pass | fail | inconclusive), sentence, findings[{gate, outcome, sentence}]
+``promoted``              version, digest, sentence
+``error``                 error, exit, message, fix, problems[]
+``result``                run, mlflow_run_id, outcome, exit, sentence, candidate, champion, ...: the last one
+========================  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from regraft.config.resolve import read_resolved
+from regraft.core import files
+from regraft.core.errors import Conflict, EnvironmentFault, RegraftError
+from regraft.core.progress import STOP
+from regraft.core.workspace import Workspace
+from regraft.execution import dvc, supervise
+from regraft.execution.dvc_repair import mend
+from regraft.execution.events import Recorder, events_file
+
+Event = dict[str, Any]
+PREFIX = "@@ "
+QUIET_SECONDS = 20.0
+"""Longest wait for the processes of a killed run; they are gone in 5 s unless the machine stands still."""
+
+
+def new_run_id(pipeline: str) -> str:
+    """``<pipeline>-<UTC yyyymmddThhmmss>-<6 hex>``: the Prefect and MLflow run name."""
+    return f"{pipeline}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def parse_event(line: str) -> Event | None:
+    """The event in a line of a child's stdout, or None: then the line is for the log."""
+    if not line.startswith(PREFIX):
+        return None
+    try:
+        value = json.loads(line.removeprefix(PREFIX))
+    except ValueError:  # two writers' lines ran into one another
+        return None
+    return value if isinstance(value, dict) and "event" in value else None
+
+
+def _ignore(_: Event) -> None:
+    """Nobody is watching."""
+
+
+@contextlib.contextmanager
+def run_lock(workspace: Workspace, pipeline: str, *, wait: bool = True, on_event: Callable[[Event], None] = _ignore) -> Iterator[None]:
+    """Hold ``pipeline`` for this process, after the last process of any earlier run of it is gone.
+
+    Someone else holding it is a ``waiting`` event and a wait, or with ``wait=False`` a :class:`Conflict` naming the
+    pid. What a killed run left half-written in DVC's files is repaired here, before anything reads them.
+    """
+    path = workspace.scratch / "locks" / f"{pipeline}.lock"
+    handle = supervise.open_lock(path)
+    try:
+        said = False
+        while not _taken(handle):
+            pid = path.read_text(encoding="utf8").strip() or "unknown"
+            if not wait:
+                raise Conflict(f"a run of '{pipeline}' is in progress (pid {pid})", fix=f"regraft run {pipeline} --wait")
+            if not said:
+                on_event({"event": "waiting", "pid": int(pid) if pid.isdigit() else None})
+            said = True
+            time.sleep(0.2)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        _wait_until_quiet(workspace, pipeline)
+        for sentence in mend(workspace):
+            on_event({"event": "warning", "message": sentence})
+        yield
+    finally:
+        os.close(handle)
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _alive_file(workspace: Workspace, pipeline: str) -> Path:
+    return workspace.scratch / "locks" / f"{pipeline}.alive"
+
+
+def _wait_until_quiet(workspace: Workspace, pipeline: str) -> None:
+    """Return when no process of any run of ``pipeline`` is left."""
+    handle = supervise.open_lock(_alive_file(workspace, pipeline))
+    try:
+        deadline = time.monotonic() + QUIET_SECONDS
+        while not _taken(handle):
+            if time.monotonic() > deadline:
+                shown = workspace.relative(_alive_file(workspace, pipeline))
+                raise EnvironmentFault(
+                    f"processes of an earlier run of '{pipeline}' did not end within {QUIET_SECONDS:.0f} s", fix=f"fuser -v {shown}"
+                )
+            time.sleep(0.05)
+    finally:
+        os.close(handle)
+
+
+def write_invocation(
+    workspace: Workspace, pipeline: str, run: str, name: str, *, allow_inexact: bool, opening_mlflow: bool = False
+) -> None:
+    """What the process with ``REGRAFT_INVOCATION=name`` may know of its run.
+
+    ``opening_mlflow``: the MLflow run is not there yet; its id will be in :meth:`Workspace.mlflow_run_file`.
+    """
+    alive = str(_alive_file(workspace, pipeline))
+    value = {"run": run, "pipeline": pipeline, "allow_inexact": allow_inexact, "alive": alive, "opening_mlflow": opening_mlflow}
+    files.write_json(workspace.scratch / "invocations" / f"{name}.json", value)
+
+
+def launch(workspace: Workspace, pipeline: str, *, allow_inexact: bool = False, on_event: Callable[[Event], None] = _ignore) -> Event:
+    """Run the flow for ``pipeline`` to its end and return its ``result`` event without ``event``.
+
+    Call it inside :func:`run_lock`, in the main thread. SIGINT and SIGTERM are handed on: the step at work writes
+    its checkpoint, and the result's ``exit`` is 130 or 143. An ``error`` event is raised as the error it was.
+    """
+    run = new_run_id(pipeline)
+    invocation = f"{run}-0"
+    log = workspace.log_file(run)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    write_invocation(workspace, pipeline, run, invocation, allow_inexact=allow_inexact)
+    env = {**dvc.environment(), "REGRAFT_WORKSPACE": str(workspace.root), "REGRAFT_INVOCATION": invocation, "PYTHONUNBUFFERED": "1"}
+    last: dict[str, Event] = {}
+    record = Recorder(events_file(workspace, run))
+
+    def tell(event: Event) -> None:
+        record(event)
+        on_event(event)
+
+    def on_line(line: str) -> None:
+        if event := parse_event(line):
+            last.setdefault(event["event"], event)  # of two errors the first is the cause
+            (record if event["event"] in ("result", "error") else tell)(event)
+
+    steps = [step.name for step in workspace.steps_in(read_resolved(workspace, pipeline))]
+    tell({"event": "run_started", "run": run, "log": workspace.relative(log), "steps": steps})
+    with contextlib.closing(record), _forwarding_signals() as received, log.open("ab") as out:
+        flow = supervise.spawn([sys.executable, "-m", "flows"], cwd=workspace.root, env=env, log=out)
+        code = flow.finish(on_line)
+        _wait_until_quiet(workspace, pipeline)
+        return _concluded(workspace, pipeline, run, last, code, received)
+
+
+def _concluded(workspace: Workspace, pipeline: str, run: str, last: dict[str, Event], code: int, received: list[int]) -> Event:
+    """The result; or the error that stands in for it."""
+    again = f"`regraft run {pipeline}` continues"
+    log = workspace.relative(workspace.log_file(run))
+    if "result" in last:
+        return {key: value for key, value in last["result"].items() if key != "event"}
+    if received:
+        sentence = f"stopped by {signal.Signals(received[0]).name}; {again}"
+        return {"run": run, "outcome": None, "exit": 128 + received[0], "sentence": sentence, "champion": None, "candidate": None}
+    if "error" in last:
+        raise supervise.error_from(last["error"])
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit {code} and no result"
+    raise RegraftError(f"the flow {how}; {again}; log: {log}", fix=f"regraft run {pipeline}")
+
+
+@contextlib.contextmanager
+def _forwarding_signals() -> Iterator[list[int]]:
+    """Inside, SIGINT and SIGTERM set STOP, which :meth:`supervise.Child.finish` turns into a SIGINT of the child."""
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    supervise.stop_at_signals()
+    try:
+        yield supervise.STOPPED_BY
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        supervise.STOPPED_BY.clear()
+        STOP.clear()

@@ -1,0 +1,93 @@
+"""Earlier runs of the steps: what their records say, and how large what they read and wrote was.
+
+DVC keeps both. A stage's entry in dvc.lock or in the run cache has the size of every input and output, and the
+record is one of its outputs, so that nothing needs a store of its own and a run that failed forgets nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from regraft.core import files
+from regraft.core.workspace import Workspace
+from regraft.execution import dvc
+
+COMMAND = re.compile(r"regraft step (?P<step>\w+) --pipeline (?P<pipeline>\w+) --step-version (?P<version>\d+)")
+MOST = 100
+"""Entries of the run cache that are read, newest first: 0.2 s."""
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """One earlier run of a step."""
+
+    step: str
+    pipeline: str
+    version: int
+    record: Mapping[str, Any]
+    sizes: Mapping[str, int]
+    """Bytes of each input, by its name; those of one that is a list of paths, together."""
+    out: int
+    """Bytes below ``out/``."""
+    listing: str
+    """md5 of the list of files below ``out/``, by which DVC's cache has it."""
+    current: bool
+    """It made the output that dvc.lock names."""
+
+    @property
+    def run(self) -> str:
+        """The run that computed it."""
+        return str(self.record.get("run") or "a run")
+
+
+def earlier(workspace: Workspace, steps: Collection[str]) -> dict[str, list[Past]]:
+    """Runs of ``steps`` in this workspace, whatever their pipeline; newest first."""
+    cache = dvc.cache_folder(workspace)
+    found: dict[str, dict[tuple[str, str], Past]] = {step: {} for step in steps}
+    for entry, current in _entries(workspace, cache, steps):
+        past = _past(entry, current, cache)
+        if past is not None:  # an entry of dvc.lock is in the run cache too; the first one stays
+            found[past.step].setdefault((past.run, past.pipeline), past)
+    return {step: sorted(pasts.values(), key=lambda past: str(past.record["started"]), reverse=True) for step, pasts in found.items()}
+
+
+def _entries(workspace: Workspace, cache: Path, steps: Collection[str]) -> Iterator[tuple[Mapping[str, Any], bool]]:
+    wanted = re.compile(rf"regraft step ({'|'.join(steps)}) " if steps else r"(?!)")
+    for stage in dvc.lock(workspace).values():
+        if wanted.match(stage.get("cmd", "")):
+            yield stage, True
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for path in sorted((cache / "runs").glob("*/*/*"), key=lambda path: -path.stat().st_mtime_ns)[:MOST]:
+        text = path.read_text(encoding="utf8", errors="replace")
+        if wanted.search(text):
+            try:
+                yield dict(yaml.load(text, Loader=loader)), False
+            except (yaml.YAMLError, TypeError, ValueError):  # DVC was killed while it wrote the entry
+                continue
+
+
+def _past(entry: Mapping[str, Any], current: bool, cache: Path) -> Past | None:
+    """The run behind an entry; None where its record is no longer in the cache."""
+    said = COMMAND.match(entry.get("cmd", ""))
+    if said is None:
+        return None
+    outs = {str(out["path"]).rpartition("/")[2]: out for out in entry.get("outs", [])}
+    read = {dep["path"]: dep.get("size", 0) for dep in entry.get("deps", [])}
+    try:
+        md5 = outs["record.json"]["md5"]
+        record = files.read_json(cache / "files" / "md5" / md5[:2] / md5[2:])
+        sizes: Counter[str] = Counter()
+        for name, item in record["inputs"].items():
+            sizes[name.partition(".")[0]] += int(read[item["path"]])
+        return Past(
+            said["step"], said["pipeline"], int(said["version"]), record, sizes, int(outs["out"]["size"]), str(outs["out"]["md5"]), current
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

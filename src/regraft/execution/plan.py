@@ -1,0 +1,131 @@
+"""What would run, and why: DVC's opinion in the words of the pipeline file.
+
+A step is ``fresh``, ``stale`` (it, or something before it, changed) or ``missing`` (it never ran here). A stale
+step may still come from DVC's run cache, and a step behind a stale one may turn out unchanged: DVC cuts off early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from regraft.config import listed
+from regraft.core.workspace import Workspace
+from regraft.execution import dvc, integrity, tracked_data
+from regraft.execution.step import Output, Step
+
+State = Literal["fresh", "stale", "missing"]
+
+
+@dataclass(frozen=True)
+class StepState:
+    """One step of a pipeline as it stands."""
+
+    name: str
+    state: State
+    why: tuple[str, ...]
+    """Direct reasons (input or parameter, old -> new), or the steps it waits for."""
+    certain: bool
+    """False: it runs only if a step before it comes out different."""
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """All steps of a pipeline, and whether data/ is what data.dvc says."""
+
+    steps: tuple[StepState, ...]
+    data: str | None
+    """What differs between data/ and data.dvc, or None."""
+
+    @property
+    def fresh(self) -> bool:
+        return all(step.state == "fresh" for step in self.steps)
+
+
+def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, data: bool = True) -> Assessment:
+    """One ``dvc status`` for ``pipeline``, explained; ``data`` asks whether data/ is what data.dvc says, too.
+
+    Data and outputs are DVC's to judge. Parameters and commands are compared with dvc.lock here, against
+    ``resolved`` as it would be written: reading a plan writes nothing, so a run at work is not disturbed.
+
+    :raises EnvironmentFault: a cache object of a step or of data/ lost its protection and is broken; DVC would delete it.
+    """
+    locked = dvc.lock(workspace)
+    steps = workspace.steps_in(resolved)
+    known = [address for step in steps if (address := f"{step.name}@{pipeline}") in locked]
+    integrity.require_whole(workspace, [*(locked[address] for address in known), dvc.tracked_data(workspace)])
+    said = dvc.status(workspace, known)
+    found = judge(steps, pipeline, resolved, locked, said)
+    differs = tracked_data.compare(workspace, said.get("data.dvc", [])).differs if data else ()
+    return replace(found, data="; ".join(differs) or None)
+
+
+def judge(
+    steps: Sequence[Step[Any]], pipeline: str, resolved: Mapping[str, Any], locked: Mapping[str, Any], said: Mapping[str, Any]
+) -> Assessment:
+    """The steps, from the stages of dvc.lock and the answer of ``dvc status --json``. Pure; of data.dvc it says nothing."""
+    states: dict[str, StepState] = {}
+    for step in steps:
+        address = f"{step.name}@{pipeline}"
+        before = [source.step for source in step.inputs.values() if isinstance(source, Output)]
+        waits = sorted({name for name in before if states[name].state != "fresh"}, key=list(states).index)
+        if address not in locked:
+            states[step.name] = StepState(step.name, "missing", ("never run here",), certain=True)
+            continue
+        why = (*_own_reasons(step, locked[address], pipeline, resolved), *_dvc_reasons(said.get(address, []), resolved))
+        states[step.name] = StepState(
+            step.name,
+            "stale" if why or waits else "fresh",
+            why or tuple(f"if {name} comes out different" for name in waits),
+            certain=bool(why),
+        )
+    return Assessment(tuple(states.values()), None)
+
+
+def _own_reasons(step: Step[Any], entry: Mapping[str, Any], pipeline: str, resolved: Mapping[str, Any]) -> Iterator[str]:
+    """The step's version, the paths of its data and its parameters, old -> new."""
+    if entry["cmd"] != dvc.stage(step)["cmd"].replace("${key}", pipeline):
+        yield "the step's code has a new version"
+    params: Mapping[str, Any] = next(iter(entry.get("params", {}).values()), {})
+    before, now = _flat(params.get(step.name, {})), _flat(resolved[step.name])
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) == now.get(key):
+            continue
+        if key == "base_digest" and before.get("base_model") == now.get("base_model"):
+            yield f"the files of the base model {now['base_model']} changed"
+        else:
+            yield f"{key}: {_show(before, key)} -> {_show(now, key)}"
+
+
+def _dvc_reasons(changes: list[Any], resolved: Mapping[str, Any]) -> Iterator[str]:
+    """Changed data and missing or touched outputs. A missing input is its own step's missing output."""
+    data = {path: f"data.{key}" for key, paths in resolved["data"].items() for path in listed(paths)}
+    for change in changes:
+        if not isinstance(change, dict):
+            continue
+        for path, how in change.get("changed deps", {}).items():
+            if path in data:
+                yield f"{data[path]} {'is gone' if how == 'deleted' else 'changed'} ({path})"
+            elif how == "modified":
+                yield f"its input {path} changed"
+        outs = change.get("changed outs", {})
+        gone = [path for path, how in outs.items() if how in ("deleted", "not in cache")]
+        if gone:
+            yield f"its output is not here ({', '.join(sorted(p.rsplit('/', 1)[-1] for p in gone))})"
+        if changed := sorted(outs.keys() - set(gone)):
+            yield f"its output was changed by hand ({', '.join(changed)})"
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        return {k: v for name, inner in value.items() for k, v in _flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()}
+    return {prefix: value}
+
+
+def _show(values: Mapping[str, Any], key: str) -> str:
+    if key not in values:
+        return "(absent)"
+    value = values[key]
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= 40 else f"{text[:18]}…{text[-18:]}"

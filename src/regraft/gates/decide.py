@@ -1,0 +1,271 @@
+"""The IO shell of a decision: gathers the evidence in one folder, and finds the same verdict in it years later.
+
+An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and what it said::
+
+    predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
+    measurements.json   negative_flips.csv   verdict.json   [probes.parquet   overlap.parquet   suspects.parquet]
+    [general.parquet   seeds/{adapted,base}.{2,3...}.parquet   calibration.json   cost.json   adaptation.json
+    earlier_tasks.parquet]
+
+``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
+without it holds no decision. ``adaptation.json`` (:mod:`regraft.gates.adaptation_effect`) was there before; it decides nothing, and
+``decision.json`` vouches for it. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
+slices, no measurements and no power; they are judged as they were then.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regraft.config import DISCOVERED_SLICES, GateOptions
+from regraft.core import files
+from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.data.tables import write_table
+from regraft.evaluation import predictions
+from regraft.evaluation.predictions import Table
+from regraft.evaluation.stats.slices import SliceTable
+from regraft.gates import adaptation_effect
+from regraft.gates.comparison import Court
+from regraft.gates.evidence import decision_in, earlier_tasks, general, probes, row_quality, seeds, served, unchanged
+from regraft.gates.measurements import measurements
+from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, hear
+from regraft.gates.row_quality import Suspect
+from regraft.gates.verdict import Champion, Rows, Verdict, render
+
+SCHEMA = 2
+DERIVED = (
+    *("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet"),
+    *(probes.FILE, general.FILE, earlier_tasks.FILE, *row_quality.FILES, *served.FILES),
+)
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """A decision taken again from stored evidence."""
+
+    case: Case
+    verdict: Verdict
+    court: Court | None
+    """All that was compared; None where the predictions could not be used."""
+    measured: bool
+    """Whether the decision left measurements: those of schema 1 did not."""
+
+    def texts(self) -> dict[str, str]:
+        """``{file: its text}`` of everything that follows from the evidence."""
+        found = {"verdict.json": render(self.verdict)}
+        return {**found, "measurements.json": _measured(self.case, self.court)} if self.measured else found
+
+
+def decide(
+    pipeline: str,
+    gates: Sequence[GateOptions | Mapping[str, Any]],
+    seed: int,
+    scores_out: Path,
+    champion: Champion | None,
+    champion_predictions: Path | None,
+    champion_problem: str | None,
+    evidence: Path,
+    decisions: int | None = None,
+    cost: Path | None = None,
+) -> Verdict:
+    """Write the evidence of one decision and return its verdict; the same arguments leave the same bytes.
+
+    :param scores_out: the ``out`` folder of the step ``scores``; what single gates need of other steps lies beside that step.
+    :param champion_predictions: the champion's answers on the same rows; None without a champion or with a problem.
+    :param champion_problem: why the champion could not be scored, in words for the verdict.
+    :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
+    :param cost: what serving the candidate takes (:mod:`regraft.evaluation.serving_cost`); None where no gate asks.
+    """
+    sources = {model: scores_out / f"{model}.parquet" for model in MUST_BE_FINITE}
+    if champion and champion_predictions:
+        sources["champion"] = champion_predictions
+    for name in DERIVED:
+        (evidence / name).unlink(missing_ok=True)
+    for model, source in sources.items():
+        files.write_bytes(_file(evidence, model), source.read_bytes())
+    labels, digests = files.read_json(scores_out / "labels.json"), files.read_json(scores_out / "digests.json")
+    files.write_json(evidence / "labels.json", labels)
+
+    tables = {model: predictions.read(_file(evidence, model)) for model in sources}
+    policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
+    slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
+    decision = {
+        "schema": SCHEMA,
+        "pipeline": pipeline,
+        **policy.document(),
+        "digests": {model: digests[model] for model in MUST_BE_FINITE},
+        "champion": {"version": champion.version, "digest": champion.digest} if champion else None,
+        "champion_problem": _problem(champion, champion_problem, tables.get("champion"), labels),
+        "rows": {"digest": digests["rows"], "n": len(tables["base"].ids)},
+        "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
+        "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
+        "decisions": decisions,
+        **_keep(scores_out.parents[1], evidence, policy.gates, digests["rows"], cost),
+    }
+    for model in MUST_BE_FINITE:
+        if list(tables[model].classes) != labels:
+            raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
+    files.write_json(evidence / "decision.json", decision)
+    case, tables = read_case(evidence)  # judged is what was written
+    verdict, court = hear(case)
+    files.write_text(evidence / "measurements.json", _measured(case, court))
+    if court and "champion" in court.paired.preds:
+        files.write_text(evidence / "negative_flips.csv", _flips(tables["champion"], tables[court.candidate], case.doubts.suspects))
+    files.write_text(evidence / "verdict.json", render(verdict))
+    return verdict
+
+
+def _keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: str, cost: Path | None) -> dict[str, Any]:
+    """Copy what single gates ask for into the evidence; the keys of decision.json that vouch for it."""
+    foreseen = evidence / adaptation_effect.NAME
+    kept = {
+        "probes": probes.keep(artifacts, evidence, gates),
+        "doubts": row_quality.keep(artifacts, evidence, gates),
+        "seeds": seeds.keep(artifacts, evidence, gates, rows),
+        "served": served.keep(artifacts, evidence, gates, cost),
+        "general": general.keep(artifacts, evidence, gates),
+        "earlier_tasks": earlier_tasks.keep(artifacts, evidence, gates),
+        "adaptation": files.sha256_file(foreseen) if foreseen.is_file() else None,
+    }
+    return {key: value for key, value in kept.items() if value}
+
+
+def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -> str | None:
+    """Who the candidate of :func:`decide` is going to be, adapted or base, for what is measured of it alone; None: nobody."""
+    digests = files.read_json(scores_out / "digests.json")
+    answers = {model: predictions.read(scores_out / f"{model}.parquet").for_gates() for model in MUST_BE_FINITE}
+    policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
+    rows = Rows(digests["rows"], len(answers["base"].ids))
+    return choose(Case("", policy, digests, rows, answers, seeds=seeds.of_step(scores_out.parents[1], policy.gates)))
+
+
+def question(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, champion: Champion | None) -> tuple[str, dict[str, Any]]:
+    """(digest of the test rows, what :func:`decide` would ask them): a ledger's key for one decision."""
+    digests = files.read_json(scores_out / "digests.json")
+    policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
+    models = {model: digests[model] for model in MUST_BE_FINITE} | {"champion": champion.digest if champion else None}
+    return digests["rows"], {**policy.document(), "models": models}
+
+
+def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
+    """The stored question, and the predictions it was asked about; ``verdict.json`` is not read.
+
+    Raises EnvironmentFault when a file is missing or is not the one that was decided on.
+    """
+    decision = decision_in(evidence)
+    tables = {model: predictions.read(unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
+    slices = _read_slices(unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
+    if sha := decision.get("adaptation"):
+        unchanged(evidence / adaptation_effect.NAME, sha)
+    found = {
+        "probes": probes.read(evidence, decision.get("probes")),
+        "doubts": row_quality.read(evidence, decision.get("doubts", {})),
+        "seeds": seeds.read(evidence, decision.get("seeds")),
+        "general": general.read(evidence, decision.get("general")),
+        "earlier_tasks": earlier_tasks.read(evidence, decision.get("earlier_tasks")),
+        **served.read(evidence, decision.get("served", {})),
+    }
+    return _case(decision, tables, slices, found), tables
+
+
+def rehear(evidence: Path) -> Hearing:
+    """Decide again on the case of :func:`read_case`."""
+    case, _ = read_case(evidence)
+    measured = decision_in(evidence)["schema"] > 1
+    return Hearing(case, *hear(case), measured=measured)
+
+
+def rejudge(evidence: Path) -> tuple[Case, Verdict]:
+    """The case and the verdict of :func:`rehear`."""
+    found = rehear(evidence)
+    return found.case, found.verdict
+
+
+def _measured(case: Case, court: Court | None) -> str:
+    """The text of ``measurements.json``."""
+    return json.dumps(measurements(case, court), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _keep_slices(source: Path, target: Path, gates: Sequence[GateOptions]) -> SliceTable | None:
+    """Copy what gates slice by, and what was discovered, into the evidence; other columns of the data stay where they are."""
+    asked = {column for gate in gates for column in gate.columns}
+    if not source.is_file():
+        if asked:
+            raise EnvironmentFault(
+                f"{source} is not there: the step 'scores' is of an older version, which knows no slices", fix="regraft dvc"
+            )
+        return None
+    table = _read_slices(source)
+    if absent := sorted(asked - set(table.columns)):
+        raise ConfigError(f"gates: the labelled rows have no column {absent[0]!r} to slice by; they have {', '.join(table.columns)}")
+    kept = {name: table.columns[name] for name in sorted({*asked, *DISCOVERED_SLICES} & set(table.columns))}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_table(target, {"id": table.ids, **kept})
+    return SliceTable(table.ids, kept)
+
+
+def _read_slices(path: Path) -> SliceTable:
+    import pyarrow.parquet as pq
+
+    columns = pq.read_table(path).to_pydict()
+    return SliceTable(columns.pop("id"), columns)
+
+
+def _flips(before: Table, now: Table, suspects: Mapping[str, Suspect] | None) -> str:
+    """Rows that the champion gets right and the candidate wrong, by id, for a spreadsheet; and whether the label is suspect."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "label", "champion", "candidate", *(() if suspects is None else ("suspect", "suggested"))))
+    was = dict(zip(before.ids, before.preds, strict=True))
+    for row, label, pred in zip(now.ids, now.labels, now.preds, strict=True):
+        if was[row] == label != pred:
+            doubt = () if suspects is None else ("yes", suspects[row].suggested) if row in suspects else ("no", "")
+            writer.writerow((row, label, was[row], pred, *doubt))
+    return text.getvalue()
+
+
+def rebuild(evidence: Path) -> str:
+    """The text of ``verdict.json``, made anew by :func:`rejudge`."""
+    return render(rejudge(evidence)[1])
+
+
+def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, found: Mapping[str, Any]) -> Case:
+    gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
+    case = Case(
+        pipeline=decision["pipeline"],
+        policy=Policy(gates, decision["seed"], decision["resamples"], decision.get("power")),
+        digests=decision["digests"],
+        rows=Rows(**decision["rows"]),
+        predictions={model: table.for_gates() for model, table in tables.items()},
+        champion=Champion(**decision["champion"]) if decision["champion"] else None,
+        champion_problem=decision["champion_problem"],
+        slices=slices,
+        decisions=decision.get("decisions"),
+        **found,
+    )
+    if case.probes:
+        case.probes.check(case.predictions)
+    return case
+
+
+def _file(evidence: Path, model: str) -> Path:
+    return evidence / "predictions" / f"{model}.parquet"
+
+
+def _problem(champion: Champion | None, said: str | None, table: Table | None, labels: Sequence[str]) -> str | None:
+    """Why the champion cannot be compared with, or None."""
+    if champion is None or said:
+        return said if champion else None
+    if table is None:
+        return "it was not scored on these rows"
+    if table.model not in (None, champion.digest):
+        return f"the predictions at hand are those of another model ({table.model[:12]})"
+    lost, new = sorted(set(table.classes) - set(labels)), sorted(set(labels) - set(table.classes))
+    changes = [f"{word} {', '.join(names)}" for word, names in (("it knows", lost), ("it does not know", new)) if names]
+    return f"the label set changed ({'; '.join(changes)})" if changes else None

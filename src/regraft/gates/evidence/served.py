@@ -1,0 +1,40 @@
+"""What a decision has to know of a model as it will be served: how it was calibrated, what serving it takes.
+
+Two files of the evidence folder, each there only when a gate or a threshold asks for it; ``decision.json`` names their
+sha256 below ``served``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from regraft.config import GateOptions
+from regraft.core import files
+from regraft.gates.evidence import unchanged
+
+CALIBRATION, COST = "calibration.json", "cost.json"
+FILES = (CALIBRATION, COST)
+
+
+def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], cost: Path | None) -> dict[str, str]:
+    """Copy what is asked for into the evidence; ``{file: sha256}``."""
+    found, source = {}, artifacts / "scores" / "out" / CALIBRATION
+    said = files.read_json(source) if source.is_file() else {}
+    if said and (any(gate.calibration for gate in gates) or any("abstain" in (of_model or {}) for of_model in said.values())):
+        found[CALIBRATION] = said
+    if cost and any(gate.cost for gate in gates):
+        found[COST] = files.read_json(cost)
+    for name, content in found.items():
+        files.write_json(evidence / name, content)
+    return {name: files.sha256_file(evidence / name) for name in found}
+
+
+def read(evidence: Path, served: Mapping[str, str]) -> dict[str, Any]:
+    """``{calibration, cost}`` as far as the decision kept them. EnvironmentFault where a file is not the one it kept."""
+    found = {}
+    for name, sha in served.items():
+        path = unchanged(evidence / name, sha)
+        found[path.stem] = files.read_json(path)
+    return found

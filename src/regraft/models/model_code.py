@@ -1,0 +1,72 @@
+"""The served model: MLflow runs this file in production, where regraft is not installed.
+
+Stored as code, never pickled ("models from code"), beside two artifacts: ``model``, the classifier folder, and
+``loader``, the one-file module whose ``load(folder)`` reads it (:mod:`regraft.models.classifier`), so that what was
+measured before the promotion and what answers after it are the same code. Needs mlflow, torch, transformers and
+safetensors.
+
+In: strings, as a list or as a frame of one column. Out: a frame with one row a text: ``label`` and ``score``, its
+probability; with ``params={"probabilities": True}`` also ``probabilities``, a dict of every label's. A model that was told to
+abstain says so in ``abstains``, a boolean; ``label`` is then its best guess.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+
+class ServedClassifier(PythonModel):
+    """Answers ``predict`` on plain strings."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Read the classifier; MLflow demands the argument's name."""
+        import torch
+
+        loader = _module(context.artifacts["loader"])
+        self.classifier = loader.load(context.artifacts["model"], device="cuda" if torch.cuda.is_available() else "cpu")
+
+    def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """One row a text; a ``ValueError`` for anything that is not a column of strings."""
+        classifier = self.classifier
+        p = classifier.predict(_texts(model_input, classifier.text_column))
+        best = p.argmax(axis=1) if len(p) else []
+        answer: dict[str, list[Any]] = {
+            "label": [classifier.labels[i] for i in best],
+            "score": [float(row[i]) for row, i in zip(p, best, strict=True)],
+        }
+        if (abstains := classifier.abstains(p)) is not None:
+            answer["abstains"] = abstains.tolist()
+        if params and params.get("probabilities"):
+            answer["probabilities"] = [dict(zip(classifier.labels, map(float, row), strict=True)) for row in p]
+        return pd.DataFrame(answer)
+
+
+def _texts(frame: pd.DataFrame, text_column: str) -> list[str]:
+    """The texts of a request. The signature names no column, so a frame ``[source, text]`` would pass it: refuse that here."""
+    if list(frame.columns) not in ([0], [text_column]):
+        raise ValueError(f"send a list of strings, or one column called {text_column!r}; got the columns {list(frame.columns)}")
+    texts = frame.iloc[:, 0].tolist()
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):  # None arrives here as NaN
+            raise ValueError(f"row {row} is {text!r}, not a string")
+    return texts
+
+
+def _module(path: str) -> Any:
+    """The module in the file ``path``, under a name of its own: two versions may be loaded in one process."""
+    spec = importlib.util.spec_from_file_location(f"regraft_served_{abs(hash(path)):x}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up while it is being executed
+    spec.loader.exec_module(module)
+    return module
+
+
+mlflow.models.set_model(ServedClassifier())

@@ -1,0 +1,1 @@
+"""What people do to production by hand."""

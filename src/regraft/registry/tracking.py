@@ -1,0 +1,335 @@
+"""What was learned goes to MLflow: one experiment a pipeline, one run a retraining, evidence beside the curves.
+
+Without ``MLFLOW_TRACKING_URI`` everything lies in the workspace: ``state/mlflow.db`` and ``state/mlartifacts``. MLflow
+records and decides nothing; readers of past runs find them here and never in ``artifacts/``. A run holds
+``evidence/`` (verdict.json, decision.json, labels.json, predictions/, report/), ``records/<step>.json``, ``report.html``
+and the curves.
+
+MLflow takes 1.2 s to import and its store 0.6 s more, so nothing here does so before a method needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import sqlite3
+import time
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.core.workspace import Workspace
+from regraft.registry import database
+from regraft.registry.store import lease, whoami
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+EVIDENCE = "evidence"
+OUTCOME = "regraft.outcome"
+POINTS_A_CALL = 1000  # MLflow refuses a batch of more metrics
+PARAMS_A_CALL = 100
+PARAM_CHARACTERS = 6000
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """One retraining as MLflow knows it."""
+
+    run_id: str
+    name: str
+    pipeline: str
+    status: str
+    outcome: str | None
+    """Outcome of its verdict; None while there is none."""
+
+
+class Tracker:
+    """The MLflow store of one workspace. Creating a tracker touches nothing."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._client: MlflowClient | None = None
+
+    @property
+    def uri(self) -> str:
+        """``MLFLOW_TRACKING_URI``, or the workspace's own database."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.workspace.state / 'mlflow.db'}"
+
+    @property
+    def remote(self) -> bool:
+        """Whether other machines may write to the same registry."""
+        return database.sqlite_path(self.uri) is None
+
+    @property
+    def shown(self) -> str:
+        """The URI as it may be printed: without user and password."""
+        parts = urllib.parse.urlsplit(self.uri)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else self.uri
+
+    def prepare(self) -> None:
+        """Create or mend the store, and connect; 4 s the first time, 2 s later. Safe to call early, from a thread."""
+        with self.store():
+            pass
+
+    @contextlib.contextmanager
+    def store(self) -> Iterator[MlflowClient]:
+        """The client; what the store refuses becomes an ``EnvironmentFault`` that names the store."""
+        import requests
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if self._client is None:
+                self._client = self._connect()
+            _point_mlflow_at(self.uri)
+            yield self._client
+        except (MlflowException, requests.RequestException, sqlite3.Error, OSError) as error:
+            raise self._fault(error) from (error if self.shown == self.uri else None)  # its text may hold the password
+
+    def _fault(self, error: Exception) -> EnvironmentFault:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        secret = urllib.parse.urlsplit(self.uri).netloc.rpartition("@")[0]
+        said = said.replace(f"{secret}@", "") if secret else said
+        return EnvironmentFault(f"MLflow at {self.shown}: {said[:300]}", fix="regraft doctor")
+
+    def _connect(self) -> MlflowClient:
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # a refused query would print its traceback
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # of 7, two minutes for a refused connection; the flow retries
+        from mlflow.tracking import MlflowClient
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
+        if path := database.sqlite_path(self.uri):
+            with lease(self.workspace.state, "mlflow"):
+                database.create(path)
+                if path == self.workspace.state / "mlflow.db":
+                    database.relocate(path, self._artifacts)
+        return MlflowClient(self.uri)
+
+    def relocate(self) -> str:
+        """Point the workspace's own database at artifacts that moved along with it; what was done, as a sentence."""
+        path = self.workspace.state / "mlflow.db"
+        if database.sqlite_path(self.uri) != path or not path.is_file():
+            return f"MLflow at {self.shown} is not this workspace's own database; nothing to relocate"
+        with lease(self.workspace.state, "mlflow"):
+            rows = database.relocate(path, self._artifacts)
+        where = f"{self.workspace.relative(path)} looks for artifacts in {self._artifacts}"
+        return f"{where}: {rows} paths rewritten" if rows else f"{where}, where they are; nothing to relocate"
+
+    @property
+    def _artifacts(self) -> Path:
+        return self.workspace.state / "mlartifacts"
+
+    # Writing a run
+
+    def start_run(self, pipeline: str, run: str, tags: Mapping[str, str] | None = None) -> str:
+        """The id of the MLflow run called ``run``: a new one, or the one that an interrupted flow began."""
+        with self.store() as client:
+            experiment = self._experiment(client, pipeline)
+            if found := client.search_runs([experiment], f"attributes.run_name = '{run}'", max_results=1):
+                run_id = found[0].info.run_id
+                client.update_run(run_id, status="RUNNING")
+            else:
+                said = {"mlflow.user": whoami(), "mlflow.source.name": "regraft run", **(tags or {})}
+                run_id = client.create_run(experiment, tags=said, run_name=run).info.run_id
+        return str(run_id)
+
+    def _experiment(self, client: MlflowClient, pipeline: str) -> str:
+        """Id of ``regraft/<pipeline>``; a server keeps artifacts where it was told to, everyone else in ``state``."""
+        from mlflow.exceptions import MlflowException
+
+        name = f"regraft/{pipeline}"
+        if (found := client.get_experiment_by_name(name)) is None:
+            over_http = self.uri.startswith(("http://", "https://"))
+            try:
+                return str(client.create_experiment(name, None if over_http else (self._artifacts / pipeline).as_uri()))
+            except MlflowException:  # another run created it between the two calls; anything else fails below
+                found = client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    def log_points(self, run_id: str, prefix: str, points: Iterable[tuple[str, float, int]]) -> None:
+        """Add ``(key, value, x)`` to the live curves ``<prefix>/<key>``; 40 microseconds a point in a batch."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        with self.store() as client:
+            for part in _parts([Metric(f"{prefix}/{key}", value, now, x) for key, value, x in points], POINTS_A_CALL):
+                client.log_batch(run_id, metrics=part)
+
+    def log_metrics(self, run_id: str, step: str, metrics: Mapping[str, float]) -> None:
+        """A step's final numbers, as ``<step>/<name>``."""
+        self.log_points(run_id, step, [(key, float(value), 0) for key, value in metrics.items()])
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Parameters by flat name; a repetition with the same values is no error."""
+        from mlflow.entities import Param
+
+        wanted = [Param(key, str(value)[:PARAM_CHARACTERS]) for key, value in params.items()]
+        with self.store() as client:
+            for part in _parts(wanted, PARAMS_A_CALL):
+                client.log_batch(run_id, params=part)
+
+    def log_record(self, run_id: str, record: Mapping[str, Any]) -> None:
+        """A step's record, as ``records/<step>.json``."""
+        with self.store() as client:
+            client.log_dict(run_id, dict(record), f"records/{record['step']}.json")
+
+    def log_evidence(self, run_id: str, folder: Path, outcome: str) -> None:
+        """Copy ``folder`` to ``evidence/``, and mark the run as decided, in this order."""
+        with self.store() as client:
+            client.log_artifacts(run_id, str(folder), EVIDENCE)
+            client.set_tag(run_id, OUTCOME, outcome)
+
+    def log_evidence_file(self, run_id: str, path: Path) -> None:
+        """One file of ``evidence/``, before there is a verdict."""
+        with self.store() as client:
+            client.log_artifact(run_id, str(path), EVIDENCE)
+
+    def log_report(self, run_id: str, page: Path) -> None:
+        """The page about a run, under the name of its file (``report.html``)."""
+        with self.store() as client:
+            client.log_artifact(run_id, str(page))
+
+    def finish(self, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
+        """End a run."""
+        with self.store() as client:
+            client.set_terminated(run_id, status)
+
+    def reap(self, pipeline: str, keep: str) -> int:
+        """End the runs that a kill left RUNNING, all but ``keep``. Call it holding the pipeline's run lock.
+
+        Does nothing on a shared store, where another machine may be running them.
+        """
+        if self.remote:
+            return 0
+        with self.store() as client:
+            running = client.search_runs([self._experiment(client, pipeline)], "attributes.status = 'RUNNING'")
+            dead = [run.info.run_id for run in running if run.info.run_id != keep]
+            for run_id in dead:
+                client.set_terminated(run_id, "KILLED")
+        return len(dead)
+
+    # Reading past runs
+
+    def find_run(self, name: str, decided: bool = False) -> TrackedRun:
+        """The run called ``name``, or a pipeline's latest run; ``decided``: the latest that has a verdict."""
+        pipeline, dash, _ = name.partition("-")
+        filters = ([f"attributes.run_name = '{name}'"] if dash else []) + ([f"tags.`{OUTCOME}` LIKE '%'"] if decided else [])
+        with self.store() as client:
+            experiment = client.get_experiment_by_name(f"regraft/{pipeline}")
+            found: Sequence[Run] = []
+            if experiment is not None and "'" not in name:
+                found = client.search_runs(
+                    [experiment.experiment_id], " and ".join(filters), max_results=1, order_by=["attributes.start_time DESC"]
+                )
+        if not found:
+            missing = "with a verdict " if decided else ""
+            raise ConfigError(
+                f"no run {missing}{'called' if dash else 'of pipeline'} {name!r} in MLflow at {self.shown}",
+                fix="regraft status",
+            )
+        info, tags = found[0].info, found[0].data.tags
+        return TrackedRun(info.run_id, info.run_name, pipeline, info.status, tags.get(OUTCOME))
+
+    def download_evidence(self, name: str) -> Path:
+        """Folder with verdict.json, decision.json, labels.json and predictions/ of a run or a pipeline's latest verdict.
+
+        A local store's own folder, not a copy: read it only.
+        """
+        return self.download(self.find_run(name, decided=True), EVIDENCE)
+
+    def download(self, run: TrackedRun, part: str) -> Path:
+        """The artifact folder ``part`` (``evidence``, ``records``) of a run; a local store's own, so read it only."""
+        return self.fetch(f"{self.artifact_uri(run.run_id)}/{part}", self.workspace.scratch / "downloads" / run.name / part)
+
+    def artifact_uri(self, run_id: str) -> str:
+        """Where the artifacts of a run lie."""
+        with self.store() as client:
+            return str(client.get_run(run_id).info.artifact_uri)
+
+    def experiment_of(self, run_id: str) -> str:
+        """Id of the experiment that a run belongs to; MLflow's addresses need it."""
+        with self.store() as client:
+            return str(client.get_run(run_id).info.experiment_id)
+
+    def curves(self, run_id: str, step: str) -> dict[str, list[tuple[int, float]]]:
+        """``{metric: [(x, value)]}`` of a step's live curves, by x; empty where the run has none or is not in this store."""
+        from mlflow.exceptions import MlflowException
+
+        prefix = f"{step}/{step}/"
+        with self.store() as client:
+            try:
+                keys = sorted(key for key in client.get_run(run_id).data.metrics if key.startswith(prefix))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return {}
+            found = {key.removeprefix(prefix): client.get_metric_history(run_id, key) for key in keys}
+        return {name: sorted((int(point.step), float(point.value)) for point in points) for name, points in found.items()}
+
+    def fetch(self, uri: str, into: Path) -> Path:
+        """The folder behind an artifact URI: where it lies if that is on this machine, else a fresh copy in ``into``."""
+        if uri.startswith("file://"):
+            return Path(urllib.parse.unquote(urllib.parse.urlsplit(uri).path))
+        from mlflow.artifacts import download_artifacts
+
+        shutil.rmtree(into, ignore_errors=True)
+        into.mkdir(parents=True)
+        with self.store():
+            return Path(download_artifacts(artifact_uri=uri, dst_path=str(into)))
+
+    # Aliases
+
+    def aliases(self, pipeline: str) -> dict[str, str]:
+        """``{alias: version}``; of a local store without importing MLflow."""
+        if path := database.sqlite_path(self.uri):
+            try:
+                return database.read_aliases(path, pipeline)
+            except sqlite3.Error as error:
+                raise self._fault(error) from error
+        from mlflow.exceptions import MlflowException
+
+        with self.store() as client:
+            try:
+                found = client.get_registered_model(pipeline).aliases
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                found = {}
+        return {alias: str(version) for alias, version in found.items()}
+
+    def set_alias(self, pipeline: str, alias: str, version: str | None) -> None:
+        """Point ``alias`` to ``version``, or remove it. The last writer wins: only the journal's projection calls this."""
+        with self.store() as client:
+            if version is None:
+                client.delete_registered_model_alias(pipeline, alias)
+            else:
+                client.set_registered_model_alias(pipeline, alias, version)
+
+
+def _point_mlflow_at(uri: str) -> None:
+    """Set the global URI, which the registry's own code reads, and keep it out of the environment.
+
+    MLflow exports it there, and a child that works on another workspace would write to this one's store.
+    """
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    if before is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+def _parts(values: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    return (list(values[start : start + size]) for start in range(0, len(values), size))

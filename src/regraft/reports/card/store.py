@@ -1,0 +1,142 @@
+"""Cards of registered versions: made, stored with the version, read back, verified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from regraft.core import files
+from regraft.core.errors import ConfigError, EnvironmentFault, Problem, RegraftError
+from regraft.core.workspace import Workspace
+from regraft.models import base_model
+from regraft.registry.beside import put_beside, read_beside
+from regraft.registry.registration import registered
+from regraft.registry.store import Entry, FileJournal, champion_of
+from regraft.registry.tracking import Tracker
+from regraft.registry.waivers import told
+from regraft.reports.card import CARD, SAID, SCHEMA
+from regraft.reports.card.facts import Facts, gather
+from regraft.reports.card.render import Said, card, lines
+from regraft.reports.card.verify import mismatches, numbers
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A card that says what its artifacts say."""
+
+    version: str
+    numbers: int
+    sources: tuple[str, ...]
+    """The artifacts that vouch for them."""
+
+
+def entry_of(tracker: Tracker, pipeline: str, version: int | None) -> Entry:
+    """The registration of ``version``: the champion without one, else the newest."""
+    entries = FileJournal(tracker.workspace.state, pipeline).entries()
+    champion = champion_of(entries)
+    newest = next((e.to["version"] for e in reversed(entries) if e.action == "register" and e.to), None)
+    chosen = str(version) if version is not None else champion["version"] if champion else newest
+    if chosen is None:
+        raise ConfigError(f"'{pipeline}' has no registered version yet", fix=f"regraft run {pipeline}")
+    return registered(entries, pipeline, chosen)
+
+
+def facts_of(tracker: Tracker, entry: Entry) -> Facts:
+    """The facts about a version, from the artifacts of the run that made it."""
+    run = tracker.find_run(entry.run, decided=True)
+    journal = FileJournal(tracker.workspace.state, entry.pipeline).entries()
+    waived = tuple(each for each in journal if each.waivers and each.to == entry.to)
+    try:
+        found = gather(entry, run.run_id, tracker.download(run, "evidence"), tracker.download(run, "records"))
+        return replace(found, waived=waived)
+    except EnvironmentFault as fault:
+        fault.fix = fault.fix or f"regraft explain {entry.run}"
+        raise
+
+
+def write(tracker: Tracker, pipeline: str, version: str, said: Mapping[str, Any] | None) -> str:
+    """Make the card of ``version``, store it with the version and return its text. ``said``: the resolved file's ``card``."""
+    entry = registered(FileJournal(tracker.workspace.state, pipeline).entries(), pipeline, version)
+    facts = facts_of(tracker, entry)
+    words = Said.of({**(said or {}), "base_license": _base_license(tracker.workspace, facts)})
+    text = card(facts, words)
+    stored = {"schema": SCHEMA, "pipeline": pipeline, "version": version, **asdict(words)}
+    document = json.dumps(stored, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    put_beside(tracker, pipeline, version, {CARD: text, SAID: document}, _description(facts))
+    return text
+
+
+def stored(tracker: Tracker, pipeline: str, version: str) -> tuple[str, Said] | None:
+    """The card that lies with ``version``, and what people said in it; None where there is none."""
+    text, said = (read_beside(tracker, pipeline, version, name) for name in (CARD, SAID))
+    if text is None or said is None:
+        return None
+    try:
+        values = json.loads(said)
+        schema = values["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        name = f"{SAID} of version {version} of '{pipeline}'"
+        raise EnvironmentFault(f"{name} cannot be read: {error}", fix=f"regraft card write {pipeline} {version}") from None
+    if schema != SCHEMA:
+        raise EnvironmentFault(f"the card of version {version} has schema {schema}, this regraft reads {SCHEMA}", fix="regraft doctor")
+    return text, Said.of(values)
+
+
+def verify(tracker: Tracker, pipeline: str, version: int | None) -> Verified:
+    """Compare every number of a stored card with its artifact.
+
+    Raises ``EnvironmentFault`` with a problem for each line that differs, and for evidence that is not what was decided on.
+    """
+    entry = entry_of(tracker, pipeline, version)
+    assert entry.to is not None
+    chosen = entry.to["version"]
+    again = f"regraft card write {pipeline} {chosen}"
+    if (found := stored(tracker, pipeline, chosen)) is None:
+        raise EnvironmentFault(f"version {chosen} of '{pipeline}' has no card", fix=again)
+    text, said = found
+    facts = facts_of(tracker, entry)
+    expected = lines(facts, said)
+    evidence = _evidence_problems(tracker, entry, facts)
+    if problems := [*evidence, *mismatches(text, expected)]:
+        count = f"{len(problems)} mismatch{'es' * (len(problems) > 1)}"
+        message = f"the card of version {chosen} of '{pipeline}' and its artifacts do not say the same: {count}"
+        raise EnvironmentFault(message, fix=f"regraft explain {entry.run}" if evidence else again, problems=problems)
+    sources = dict.fromkeys(line.source for line in expected if numbers(line.text))
+    return Verified(chosen, numbers(text), tuple(sources))
+
+
+def _evidence_problems(tracker: Tracker, entry: Entry, facts: Facts) -> list[Problem]:
+    """verdict.json is what its predictions say, or a problem."""
+    path = tracker.download(tracker.find_run(entry.run, decided=True), "evidence") / "verdict.json"
+    try:
+        if files.read_json(path) == facts.verdict:
+            return []
+    except (OSError, ValueError):
+        pass  # it is missing, or no JSON
+    return [Problem(message="it is not what its predictions say", file=str(path), rule="evidence", fix=f"regraft explain {entry.run}")]
+
+
+def _base_license(workspace: Workspace, facts: Facts) -> str | None:
+    """What the README.md in the base model's folder states; None where the folder is gone or says nothing."""
+    from huggingface_hub import metadata_load
+    from yaml import YAMLError
+
+    specs = [record["params"]["base_model"] for record in facts.records.values() if "base_model" in record["params"]]
+    try:
+        readme = base_model.locate(specs[0], workspace.root) / CARD
+        said = metadata_load(readme) if readme.is_file() else None
+    except (RegraftError, IndexError, ValueError, YAMLError):
+        return None
+    licence = (said or {}).get("license")
+    return licence if isinstance(licence, str) else None
+
+
+def _description(facts: Facts) -> str:
+    """What MLflow shows with the version: at most 5,000 characters fit its database."""
+    pipeline, verdict = facts.verdict["pipeline"], facts.verdict
+    proofs = "\n".join(f"- {finding['outcome']}: {finding['sentence']}" for finding in verdict["findings"])
+    end = f"\n\nModel card: {CARD} beside the model, or `regraft card {pipeline} {facts.version}`."
+    waived = "".join(f"\n\nThis version was {told(entry)}." for entry in facts.waived)
+    return f"{verdict['outcome'].upper()} on {verdict['rows']['n']:,} test rows.{waived}\n\n{proofs}"[: 5000 - len(end)] + end

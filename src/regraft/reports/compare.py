@@ -1,0 +1,284 @@
+"""Two models on the same rows: which scores higher, by how much, and how sure that is.
+
+A side is a run (its candidate), a registered version, or a named model of a run. Nothing is predicted here: answers
+come from the evidence of runs and from the store of predictions, where today's champion was scored on today's rows.
+Both sides have to have answered the very same rows, and the resamples are those of a verdict under the same seed, so
+a comparison of a candidate with its champion repeats the numbers of a verdict on one seed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.config.resolve import unknown
+from regraft.core import files
+from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.evaluation import predictions
+from regraft.evaluation.prediction_store import PredictionStore
+from regraft.evaluation.stats.bootstrap import RESAMPLES, interval, replicates
+from regraft.evaluation.stats.metrics import mcnemar, scores
+from regraft.evaluation.stats.paired import Paired, Predictions, align
+from regraft.gates import words
+from regraft.gates.evidence import decision_in, unchanged
+from regraft.gates.verdict import rounded
+from regraft.registry.registration import registered
+from regraft.registry.store import FileJournal, challenger_of, champion_of
+from regraft.registry.tracking import Tracker
+
+SCHEMA = 1
+SHOWN = 10
+"""Flipped rows that are listed by id."""
+HELP = "regraft compare --help"
+_VERSION = re.compile(r"(?:models:/)?(?P<pipeline>[^/@:]+)(?:/(?P<version>\d+)|@(?P<alias>[^:]+))")
+"""MLflow's own notation of a registered version."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model, and where its answers are."""
+
+    said: str
+    """What was typed."""
+    pipeline: str
+    run: str
+    version: str | None
+    """None: a run was named, not a version."""
+    model: str
+    """adapted, base, tfidf or champion: its name in the run."""
+    digest: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a side said about one set of rows."""
+
+    rows: str
+    """Digest of the rows."""
+    table: Predictions
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of both sides; ``difference`` is b minus a, ``low`` and ``high`` the ends of its interval."""
+
+    metric: str
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Row by row."""
+
+    only_a_right: int
+    only_b_right: int
+    both_right: int
+    both_wrong: int
+    p: float
+    """Exact two-sided McNemar p-value."""
+    only_a_rows: tuple[str, ...]
+    """Ids of up to ten rows that only a got right, smallest first."""
+    only_b_rows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The document of ``compare --json``: a function of the answers, the seed and the confidence."""
+
+    a: Side
+    b: Side
+    rows: dict[str, Any]
+    """``{digest, n}``"""
+    seed: int
+    resamples: int
+    confidence: float
+    metrics: tuple[Difference, ...]
+    flips: Flips
+
+
+def compare(tracker: Tracker, a: str, b: str, *, metric: str | None = None, confidence: float = 0.95) -> Comparison:
+    """Compare what was typed as ``a`` with ``b``.
+
+    Raises ``ConfigError`` for a name that nothing has and an unknown metric, ``EnvironmentFault`` for answers that are
+    not there, are damaged, not finite, or about other rows.
+    """
+    sides = locate(tracker, a), locate(tracker, b)
+    one, two = _on_the_same_rows(tracker, *sides)
+    paired = align({"a": one.table, "b": two.table})
+    seed = decision_in(_evidence(tracker, sides[0]))["seed"]
+    measured = {each.metric: each for each in _differences(paired, seed, confidence)}
+    if metric is not None and metric not in measured:
+        raise ConfigError(unknown("metric", metric, measured), fix=HELP)
+    wanted = (measured[metric],) if metric else tuple(measured.values())
+    rows = {"digest": one.rows, "n": len(paired.ids)}
+    return Comparison(*sides, rows, seed, RESAMPLES, confidence, wanted, _flips(paired))
+
+
+# --- finding -----------------------------------------------------------------------------------------------------
+
+
+def locate(tracker: Tracker, said: str) -> Side:
+    """The model that ``said`` names.
+
+    RUN or PIPELINE: the candidate; RUN:model: another model of the run; PIPELINE/3, PIPELINE@champion: a version.
+    """
+    if match := _VERSION.fullmatch(said):
+        return _version(tracker, said, match["pipeline"], match["version"], match["alias"])
+    name, _, model = said.partition(":")
+    if name.partition("-")[0] not in tracker.workspace.pipelines:
+        raise ConfigError(unknown("pipeline", name.partition("-")[0], tracker.workspace.pipelines), fix="regraft status")
+    run = tracker.find_run(name, decided=True)
+    folder = tracker.download_evidence(run.name)
+    candidate, digests = files.read_json(folder / "verdict.json")["candidate"], _digests(folder)
+    model = model or candidate["name"]
+    if model not in digests:
+        raise ConfigError(unknown(f"model in {run.name} called", model, digests), fix=HELP)
+    return Side(said, run.pipeline, run.name, None, model, digests[model])
+
+
+def _digests(evidence: Path) -> dict[str, str]:
+    """``{model: digest}`` of every model that a run scored."""
+    decision = decision_in(evidence)
+    champion = {"champion": decision["champion"]["digest"]} if "champion" in decision["predictions"] else {}
+    return {**decision["digests"], **champion}
+
+
+def _version(tracker: Tracker, said: str, pipeline: str, version: str | None, alias: str | None) -> Side:
+    if pipeline not in tracker.workspace.pipelines:
+        raise ConfigError(unknown("pipeline", pipeline, tracker.workspace.pipelines), fix="regraft status")
+    entries = FileJournal(tracker.workspace.state, pipeline).entries()
+    if version is None:
+        held = {"champion": champion_of(entries), "challenger": challenger_of(entries)}
+        if alias not in held:
+            raise ConfigError(unknown("alias", str(alias), held), fix=HELP)
+        if (now := held[alias]) is None:
+            raise ConfigError(f"'{pipeline}' has no {alias}", fix=f"regraft status {pipeline}")
+        version = now["version"]
+    entry = registered(entries, pipeline, version)
+    folder = tracker.download_evidence(entry.run)
+    names = [name for name, digest in _digests(folder).items() if digest == entry.digest]
+    if not names:
+        raise EnvironmentFault(f"{folder} holds no predictions of version {version} of '{pipeline}' ({entry.digest[:12]})")
+    return Side(said, pipeline, entry.run, version, names[0], entry.digest)
+
+
+def _evidence(tracker: Tracker, side: Side) -> Path:
+    return tracker.download_evidence(side.run)
+
+
+def _on_the_same_rows(tracker: Tracker, a: Side, b: Side) -> tuple[Answers, Answers]:
+    """What both said about one set of rows: that of b's run, of a's, or one on which either was scored later as champion."""
+    one, two = _answers(tracker, a, a), _answers(tracker, b, b)
+    if one.rows == two.rows:
+        return one, two
+    if later := _scored_elsewhere(tracker, a, b, two.rows):
+        return later, two
+    if later := _scored_elsewhere(tracker, b, a, one.rows):
+        return one, later
+    raise _other_rows(a, b, one.table, two.table)
+
+
+def _answers(tracker: Tracker, side: Side, where: Side) -> Answers:
+    """What ``side`` said, by the evidence of ``where``'s run; bytes that the run did not decide on are refused."""
+    evidence = _evidence(tracker, where)
+    decision = decision_in(evidence)
+    name = next(name for name, digest in _digests(evidence).items() if digest == side.digest)
+    path = unchanged(evidence / "predictions" / f"{name}.parquet", decision["predictions"][name])
+    return Answers(decision["rows"]["digest"], _usable(side, path))
+
+
+def _scored_elsewhere(tracker: Tracker, side: Side, other: Side, rows: str) -> Answers | None:
+    """What ``side`` said about the rows of ``other``'s run: there as champion, or in the store of predictions."""
+    if side.digest in _digests(_evidence(tracker, other)).values():
+        return _answers(tracker, side, other)
+    kept = PredictionStore(tracker.workspace.state / "predictions").get(side.digest, rows)
+    return Answers(rows, _usable(side, kept)) if kept else None
+
+
+def _usable(side: Side, path: Path) -> Predictions:
+    table = predictions.read(path).for_gates()
+    if table.unusable:
+        some = ", ".join(table.unusable[:3])
+        raise EnvironmentFault(f"{side.said}: probabilities are not finite for {len(table.unusable):,} rows, the first are {some}")
+    return table
+
+
+def _other_rows(a: Side, b: Side, one: Predictions, two: Predictions) -> EnvironmentFault:
+    common = len(set(one.ids) & set(two.ids))
+    said = f"{a.said} was scored on {len(one.ids):,} rows and {b.said} on {len(two.ids):,}; they have {common:,} ids in common"
+    if common == len(one.ids) == len(two.ids):
+        said += ", but the texts or labels of some differ"
+    fix = f"regraft run {b.pipeline}"
+    return EnvironmentFault(f"{said}, and a paired comparison needs the same rows. A run scores the champion on today's", fix=fix)
+
+
+# --- measuring: pure ---------------------------------------------------------------------------------------------
+
+
+def _differences(paired: Paired, seed: int, confidence: float) -> Iterator[Difference]:
+    a, b = scores(paired, "a"), scores(paired, "b")
+    for metric, models in replicates(paired, seed=seed, resamples=RESAMPLES).items():
+        low, high = interval(models["b"] - models["a"], confidence)
+        yield Difference(metric, *map(rounded, (a[metric], b[metric], b[metric] - a[metric], low, high)))
+
+
+def _flips(paired: Paired) -> Flips:
+    a, b = paired.right("a"), paired.right("b")
+    only_a, only_b = a & ~b, b & ~a
+    lost, gained = int(only_a.sum()), int(only_b.sum())
+    return Flips(
+        lost, gained, int((a & b).sum()), int((~a & ~b).sum()), mcnemar(gained, lost), _first(paired, only_a), _first(paired, only_b)
+    )
+
+
+def _first(paired: Paired, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(sorted(row for row, wanted in zip(paired.ids, chosen.tolist(), strict=True) if wanted)[:SHOWN])
+
+
+# --- telling -----------------------------------------------------------------------------------------------------
+
+
+def document(found: Comparison) -> dict[str, Any]:
+    """What ``compare --json`` prints."""
+    return {"schema": SCHEMA, **asdict(found)}
+
+
+def conclusion(found: Difference, confidence: float) -> str:
+    """One metric in a sentence."""
+    name, spread = words.METRICS.get(found.metric, found.metric), f"{words.number(found.low)} to {words.number(found.high)}"
+    said = f"the {confidence * 100:g} % interval of B - A, {spread}"
+    if found.low <= 0 <= found.high:
+        return f"{name}: no difference is shown; {said}, contains 0."
+    better = "B" if found.difference > 0 else "A"
+    return f"{name}: {better} is better by {words.number(abs(found.difference))}; {said}, does not contain 0."
+
+
+def described(side: Side) -> str:
+    """A side for people."""
+    what = f"version {side.version}" if side.version else side.model
+    return f"{what} of {side.run} ({side.digest[:12]})"
+
+
+def flip_lines(flips: Flips) -> Iterator[str]:
+    """The flips, a line each."""
+    same = f"{flips.both_right:,} right in both, {flips.both_wrong:,} wrong in both"
+    turned = f"{flips.only_b_right:,} right only in B, {flips.only_a_right:,} right only in A"
+    yield f"Row by row: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
+    for name, count, rows in (("B", flips.only_b_right, flips.only_b_rows), ("A", flips.only_a_right, flips.only_a_rows)):
+        if rows:
+            yield f"  right only in {name}: {_listed(rows, count)}"
+
+
+def _listed(rows: Sequence[str], count: int) -> str:
+    more = f" and {count - len(rows):,} more" if count > len(rows) else ""
+    return ", ".join(rows) + more

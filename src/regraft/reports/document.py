@@ -1,0 +1,259 @@
+"""The document behind a page, and the output of ``regraft report --json``: plain values, the same for the same evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from regraft.core import files
+from regraft.evaluation.stats.paired import Paired, align
+from regraft.gates import calibration, cost, seeds
+from regraft.gates import words as gate_words
+from regraft.gates.comparison import Court
+from regraft.registry.store import Entry
+from regraft.registry.waivers import told
+from regraft.reports import earlier_tasks, forgetting, measure, words
+from regraft.reports import flips as flipping
+from regraft.reports.evidence import Evidence
+from regraft.reports.labels import LabelCurve
+from regraft.reports.measure import Confusion, Estimate, Slice
+from regraft.reports.probes import Probed, probed
+from regraft.reports.row_quality import RowDoubts, row_doubts
+from regraft.reports.transfer import Transfer, transfer
+
+SCHEMA = 1
+DATA_COUNTS = {"contract": ("read", "accepted", "quarantined"), "corpus": ("train", "dev", "test", "documents", "heldout")}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a page shows."""
+
+    schema: int
+    pipeline: str
+    run: str
+    outcome: str
+    headline: str
+    support: str
+    cautions: tuple[str, ...]
+    verdict: dict[str, Any]
+    """The content of verdict.json."""
+    metrics: tuple[str, ...]
+    """Those that gates asked about; the first one chose between adapted and base."""
+    confidence: float
+    """Coverage of the intervals in ``estimates``."""
+    resamples: int
+    seed: int
+    estimates: tuple[Estimate, ...]
+    curves: dict[str, dict[str, list[tuple[int, float]]]]
+    """Step -> curve -> points (optimizer step, value)."""
+    head_steps: int
+    """Optimizer steps of ``pretrain`` in which only a new head was trained."""
+    confusion: Confusion | None
+    classes: tuple[Slice, ...]
+    slices: dict[str, tuple[Slice, ...]]
+    """Column -> its values, the surely worst first."""
+    small: dict[str, int]
+    """Column -> rows whose value has too few test rows to be a slice."""
+    flips: tuple[flipping.Flips, ...]
+    """Against the model that matters most first."""
+    probed: Probed | None
+    """Changed texts and groups, where a gate asked for them."""
+    label_curve: LabelCurve | None
+    doubts: RowDoubts | None
+    """What speaks against single rows, where a gate asked."""
+    seeds: dict[str, Any] | None
+    """Every metric by seed (:func:`regraft.gates.seeds.document`), where a gate asked for several."""
+    calibration: dict[str, Any] | None
+    """The reliability table and what abstaining does, as in measurements.json; None where neither a gate nor `abstain` asks."""
+    serving: dict[str, Any] | None
+    """What serving the candidate takes, as in measurements.json; None where it was not measured."""
+    transfer: Transfer | None
+    """Predicted against actual effect of adaptation over the pipeline's runs; None before the second one."""
+    data: dict[str, Any]
+    base_model: dict[str, str] | None
+    """Name as in the pipeline file, and digest, of the model that training started from; None where no record names it."""
+    steps: tuple[dict[str, Any], ...]
+    """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost.
+
+    ``base_model`` as above is None for a step that does not load it.
+    """
+    history: tuple[dict[str, Any], ...]
+    """What the journal says about these weights when the document was made."""
+    forgetting: dict[str, Any] | None
+    """What general text cost before and after; None where no gate asked."""
+    earlier_tasks: dict[str, Any] | None
+    """What is left of earlier tasks, with every stage in words; None where no gate asked."""
+
+
+def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
+    """The document about one run. Nothing in it is newer than the evidence and the journal."""
+    verdict, policy = evidence.verdict, evidence.case.policy
+    paired = _paired(evidence)
+    candidate = verdict["candidate"]["name"]
+    judged = paired is not None and candidate in paired.preds
+    metrics = _metrics(verdict, policy.adaptation[0])
+    confidence = policy.adaptation[1]
+    estimates: tuple[Estimate, ...] = ()
+    measured: dict[str, Any] = {}
+    court = Court(evidence.case, paired, candidate=candidate) if paired is not None else None
+    if court:
+        estimates = tuple(measure.estimates(court, list(dict.fromkeys((*metrics, "accuracy"))), confidence))
+        measured = {**calibration.measurements(court), **cost.measurements(court)} if judged else {}
+    rivals = _rivals(verdict, paired) if paired is not None and judged else []
+    table = evidence.tables[candidate]
+    slices, small = _slices(evidence, paired, candidate, rivals) if paired is not None and judged else ({}, {})
+    pretrain = evidence.records.get("pretrain", {}).get("metrics", {})
+    return Report(
+        schema=SCHEMA,
+        pipeline=evidence.run.pipeline,
+        run=evidence.run.name,
+        outcome=verdict["outcome"],
+        headline=words.headline(verdict, estimates),
+        support=words.support(verdict, estimates),
+        cautions=(*_waived(evidence, verdict["candidate"]["digest"]), *words.cautions(verdict, estimates)),
+        verdict=verdict,
+        metrics=metrics,
+        confidence=confidence,
+        resamples=policy.resamples,
+        seed=policy.seed,
+        estimates=estimates,
+        curves={step: {name: list(points) for name, points in found.items()} for step, found in evidence.curves.items() if found},
+        head_steps=int(pretrain.get("head_steps", 0)),
+        confusion=measure.confusion(table.labels, table.preds, table.classes) if judged else None,
+        classes=tuple(measure.class_slices(paired, candidate, next(iter(rivals), None))) if paired is not None and judged else (),
+        slices=slices,
+        small=small,
+        flips=tuple(_flips(evidence, paired, candidate, rivals)) if paired is not None else (),
+        probed=probed(court, confidence, _texts(evidence)) if court and judged else None,
+        label_curve=curve,
+        doubts=row_doubts(evidence, court if judged else None, confidence),
+        seeds=seeds.document(court, metrics) if court else None,
+        calibration=measured.get("calibration"),
+        serving=measured.get("cost"),
+        transfer=transfer(evidence.effects, evidence.run.name, policy.adaptation[0]),
+        data=_data(evidence),
+        base_model=next(filter(None, map(_base_model, evidence.records.values())), None),
+        steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
+        history=tuple(
+            {"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason, "waivers": _plain(e)} for e in evidence.history
+        ),
+        forgetting=forgetting.section(evidence.case, pretrain),
+        earlier_tasks=earlier_tasks.section(evidence.case),
+    )
+
+
+def _waived(evidence: Evidence, digest: str) -> Iterator[str]:
+    """That the candidate was promoted all the same, and on whose word."""
+    for entry in evidence.history:
+        if entry.waivers and entry.digest == digest:
+            yield f"This model was {told(entry)}."
+
+
+def _plain(entry: Entry) -> list[dict[str, Any]]:
+    return [asdict(waiver) for waiver in entry.waivers]
+
+
+def _paired(evidence: Evidence) -> Paired | None:
+    """The models that can be compared, lined up: those that the verdict compared."""
+    case = evidence.case
+    usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
+    return align(usable) if usable else None
+
+
+def _metrics(verdict: Mapping[str, Any], first: str) -> tuple[str, ...]:
+    """What the gates about all test rows asked of, the first gate's first."""
+    asked = [f["metric"] for f in verdict["findings"] if f["gate"] in words.OF_ALL_ROWS and f["metric"] in gate_words.METRICS]
+    return tuple(dict.fromkeys((first, *asked)))
+
+
+def _rivals(verdict: Mapping[str, Any], paired: Paired) -> list[str]:
+    """Models to hold the candidate against, the one that matters most first; not itself under another name."""
+    same = verdict["champion"] and verdict["champion"]["digest"] == verdict["candidate"]["digest"]
+    order = [*(() if same else ("champion",)), "base", "tfidf", "adapted"]
+    return [model for model in order if model in paired.preds and model != verdict["candidate"]["name"]]
+
+
+def _slices(
+    evidence: Evidence, paired: Paired, candidate: str, rivals: Sequence[str]
+) -> tuple[dict[str, tuple[Slice, ...]], dict[str, int]]:
+    """Slices by every column beside id, text and label, and how many rows are in none of them."""
+    slices, small = {}, {}
+    test = evidence.test or {}
+    for column in [name for name in test if name not in ("id", "text", "label")]:
+        values = {row: str(value) for row, value in zip(test["id"], test[column], strict=True) if value is not None}
+        if found := measure.column_slices(paired, candidate, next(iter(rivals), None), column, values):
+            slices[column] = tuple(found)
+            small[column] = len(paired.ids) - sum(part.n for part in found)
+    return slices, small
+
+
+def _flips(evidence: Evidence, paired: Paired, candidate: str, rivals: Sequence[str]) -> Iterator[flipping.Flips]:
+    answers = {
+        model: {row: (said, float(p.max())) for row, said, p in zip(table.ids, table.preds, table.p, strict=True)}
+        for model, table in evidence.tables.items()
+        if model == candidate or model in rivals
+    }
+    texts = _texts(evidence) or None
+    for number, rival in enumerate(rivals):
+        yield flipping.flips(paired, candidate, rival, answers, texts, most=20 if number == 0 else 0)
+
+
+def _texts(evidence: Evidence) -> dict[str, str]:
+    """Test row -> text; empty where the run kept none."""
+    return dict(zip(evidence.test["id"], evidence.test["text"], strict=True)) if evidence.test else {}
+
+
+def _data(evidence: Evidence) -> dict[str, Any]:
+    """Rows and documents from reading to splitting; keys are absent where a step did not say."""
+    found: dict[str, Any] = {}
+    for step, names in DATA_COUNTS.items():
+        metrics = evidence.records.get(step, {}).get("metrics", {})
+        found |= {name: int(metrics[name]) for name in names if name in metrics}
+        found |= {name: int(value) for name, value in metrics.items() if name.startswith("dropped_")}
+    tokens = evidence.records.get("tokens", {}).get("metrics", {})
+    found |= {name: int(value) for name, value in tokens.items() if name.endswith("_tokens")}
+    found["by_rule"] = dict(sorted((evidence.counts or {}).get("by_rule", {}).items()))
+    return found
+
+
+def _base_model(record: Mapping[str, Any]) -> dict[str, str] | None:
+    """What the step loaded beside its inputs: DVC does not watch it, its section of the settings holds the digest."""
+    settings = record.get("params", {})
+    if "base_digest" not in settings:
+        return None
+    return {"name": settings["base_model"], "digest": settings["base_digest"]}
+
+
+def _step(record: Mapping[str, Any], run: str) -> dict[str, Any]:
+    kept = (
+        "step",
+        "step_version",
+        "fingerprint",
+        "started",
+        "seconds",
+        "peak_mb",
+        "device",
+        "threads",
+        "precision",
+        "exact",
+        "git",
+        "energy",
+    )
+    return {
+        **{key: record.get(key) for key in kept},
+        "computed": record["run"] == run,
+        "run": record["run"],
+        "tokens": record["metrics"].get("tokens"),
+        "base_model": _base_model(record),
+        "inputs": {name: dict(said) for name, said in sorted(record["inputs"].items())},
+        "outputs": dict(sorted(record["outputs"].items())),
+        "digest": files.digest_of(record["outputs"]),
+        "versions": record.get("versions", {}),
+    }
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The document of ``--json``."""
+    return asdict(report)

@@ -1,0 +1,140 @@
+"""What a page rests on: read from a run's MLflow artifacts, kept there when the run is published.
+
+The evidence of a decision holds ids and answers, no texts; ``artifacts/`` has them, but only until the next run
+overwrites it. So :func:`keep` puts beside the predictions what a person needs to understand them later::
+
+    report/test.parquet    id, text, label, every other column and discovered slice of the test rows: flipped examples, slices
+    report/train.parquet   id, text, label of at most TRAIN_ROWS training rows: the learning curve of labels
+    report/counts.json     rows read, accepted and quarantined, by rule and label
+    report/suspects.parquet   the rows with the most suspect labels, where a gate asked for them
+
+The test rows are those of the predictions beside them, so the copy is of the same order of size; of the training
+rows a bounded sample goes along, because nothing but the curve asks for them. All are the same bytes for the
+same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft.core import files
+from regraft.core.errors import EnvironmentFault
+from regraft.core.workspace import Workspace
+from regraft.evaluation.predictions import Table
+from regraft.gates import adaptation_effect
+from regraft.gates.decide import read_case
+from regraft.gates.evidence.row_quality import SUSPECTS
+from regraft.gates.policy import Case
+from regraft.gates.transfer import Effect
+from regraft.registry.store import Entry, FileJournal
+from regraft.registry.tracking import EVIDENCE, TrackedRun, Tracker
+from regraft.reports.row_quality import keep_texts
+
+FOLDER = "report"
+TRAIN_ROWS = 5_000
+"""Enough for eight doublings, and 0.4 MB of texts of the demo's length."""
+Columns = Mapping[str, list[Any]]
+Curves = Mapping[str, list[tuple[int, float]]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that is known about one decided run."""
+
+    run: TrackedRun
+    case: Case
+    verdict: dict[str, Any]
+    tables: Mapping[str, Table]
+    """Predictions by model."""
+    records: Mapping[str, dict[str, Any]]
+    """Step -> record, in the order in which the steps started; without those the run did not reach."""
+    curves: Mapping[str, Curves]
+    """Step -> curve -> points; of the run that computed the step."""
+    history: tuple[Entry, ...]
+    """What the journal says about the candidate's weights."""
+    test: Columns | None
+    """id, text, label, ...; None for a run of a version that did not keep them. Likewise the next two."""
+    train: Columns | None
+    counts: dict[str, Any] | None
+    suspects: Columns | None = None
+    effects: tuple[Effect, ...] = ()
+    """What adaptation changed in the pipeline's runs up to this one."""
+
+
+def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
+    """Write ``report/`` into the evidence folder of the run that has just been decided, from its steps' outputs."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+    import pyarrow.parquet as pq
+
+    from regraft.data.tables import write_table
+
+    out = {step: workspace.artifacts(pipeline, step) / "out" for step in ("contract", "corpus", "scores")}
+    folder = evidence / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    test, slices = pq.read_table(out["scores"] / "rows.parquet"), pq.read_table(out["scores"] / "slices.parquet")
+    place = {row: position for position, row in enumerate(slices["id"].to_pylist())}
+    slices = slices.take([place[row] for row in test["id"].to_pylist()])
+    others = [name for name in slices.schema.names if name not in test.schema.names]
+    columns = {**test.to_pydict(), **{name: slices[name].to_pylist() for name in others}}
+    write_table(folder / "test.parquet", {name: _words(values) for name, values in columns.items()})
+
+    rows = ds.dataset(out["contract"] / "rows.parquet")
+    splits = pq.read_table(out["corpus"] / "splits.parquet", filters=[("split", "=", "train")])
+    drawn = np.argsort(np.random.Philox(key=0).random_raw(len(splits)), kind="stable")[:TRAIN_ROWS]
+    train = rows.to_table(columns=["id", "text", "label"], filter=pc.field("id").isin(splits["id"].take(np.sort(drawn)))).sort_by("id")
+    write_table(folder / "train.parquet", train.to_pydict())
+    files.write_json(folder / "counts.json", files.read_json(out["contract"] / "counts.json"))
+    keep_texts(workspace.artifacts(pipeline, "scores").parent, evidence)
+
+
+def gather(tracker: Tracker, name: str) -> Evidence:
+    """All that run ``name`` left, or a pipeline's latest decided run. EnvironmentFault when its evidence is damaged."""
+    run = tracker.find_run(name, decided=True)
+    folder, recorded = tracker.download(run, EVIDENCE), tracker.download(run, "records")
+    case, tables = read_case(folder)
+    path = folder / "verdict.json"
+    if not path.is_file():
+        raise EnvironmentFault(f"{path} is not there: the decision was not finished", fix=f"regraft run {run.pipeline}")
+    verdict = files.read_json(path)
+    records = sorted((files.read_json(p) for p in recorded.glob("*.json")), key=lambda r: (r["started"], r["step"]))
+    digest = verdict["candidate"]["digest"]
+    journal = FileJournal(tracker.workspace.state, run.pipeline).entries()
+    kept = folder / FOLDER
+    return Evidence(
+        run=run,
+        case=case,
+        verdict=verdict,
+        tables=tables,
+        records={record["step"]: record for record in records},
+        curves={record["step"]: tracker.curves(record.get("mlflow_run_id") or run.run_id, record["step"]) for record in records},
+        history=tuple(entry for entry in journal if entry.digest == digest or (entry.from_ or {}).get("digest") == digest),
+        test=_columns(kept / "test.parquet"),
+        train=_columns(kept / "train.parquet"),
+        counts=files.read_json(kept / "counts.json") if (kept / "counts.json").is_file() else None,
+        suspects=_columns(kept / SUSPECTS),
+        effects=tuple(adaptation_effect.history(folder, run.name)),
+    )
+
+
+def _words(values: list[Any]) -> list[str | None]:
+    """A column a contract has as numbers is a column of names here: its values are told apart and shown, no more."""
+    return [None if value is None else str(value) for value in values]
+
+
+def _columns(path: Path) -> Columns | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        return None
+    try:
+        columns: dict[str, list[Any]] = pq.read_table(path).to_pydict()
+    except (OSError, pa.ArrowException) as fault:
+        raise EnvironmentFault(f"{path} cannot be read: {fault}") from fault
+    return columns

@@ -1,0 +1,249 @@
+"""What was compared, on what, what was decided, and what would change the decision: read from stored evidence alone.
+
+Before a word is said the verdict is rebuilt from the predictions; a story is told only about a verdict whose bytes
+come out the same. No model is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.stats.metrics import mcnemar, scores
+from regraft.evaluation.stats.paired import Paired, align
+from regraft.gates import budgets, words
+from regraft.gates.decide import Hearing, rehear
+from regraft.gates.measurements import power_summary
+from regraft.gates.policy import Case
+from regraft.gates.verdict import Finding, Verdict, rounded
+
+SCHEMA = 1
+BUDGETS: dict[str, tuple[str, budgets.Show]] = {
+    "negative_flips": ("negative flips", words.percent),
+    "robustness": ("robustness, on the test that decides", words.percent),
+    "counterfactual": ("counterfactual flips, in the dimension that decides", words.percent),
+    "templates": ("cases of the templates that come out wrong", words.percent),
+    "fairness": ("the largest gap between groups", words.percent),
+    "forgetting": ("forgetting, in nats", words.number),
+    "earlier_tasks": ("accuracy lost on the earlier task that decides", words.number),
+}
+"""Gates whose interval has to lie below their threshold -> how a change of it begins, and its numbers."""
+
+
+LABEL = re.compile(r"(?:pass|fail|inconclusive|info) +")
+"""The outcome before the sentence of a finding, in a line of :func:`lines`."""
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Row by row: what the candidate got right or wrong that another model did not."""
+
+    against: str
+    gained: int
+    """Wrong there, right here."""
+    lost: int
+    """Right there, wrong here."""
+    both_right: int
+    both_wrong: int
+    p: float
+    """Exact two-sided McNemar p-value: how often a fair coin would split gained and lost as unevenly."""
+    lost_rows: tuple[str, ...]
+    """Ids of up to ten lost rows, smallest first."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """One decision for people; the document of ``explain --json``."""
+
+    schema: int
+    pipeline: str
+    outcome: str
+    verdict: dict[str, Any]
+    """The content of verdict.json, rebuilt byte for byte."""
+    scores: dict[str, dict[str, float]]
+    """model -> metric -> value on all test rows."""
+    flips: tuple[Flips, ...]
+    changes: tuple[str, ...]
+    """What would change the decision, a sentence for each question that counts."""
+    seed: int
+    resamples: int
+    measurements: dict[str, Any] | None
+    """The content of measurements.json, rebuilt byte for byte; None for a decision that left none."""
+
+
+def story(evidence: Path) -> Story:
+    """The story of the decision in ``evidence``. EnvironmentFault when its verdict cannot be rebuilt byte for byte."""
+    heard = rehear(evidence)
+    case, verdict = heard.case, heard.verdict
+    texts = _verified(heard, evidence)
+    usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
+    paired = align(usable) if usable else None
+    return Story(
+        schema=SCHEMA,
+        pipeline=case.pipeline,
+        outcome=verdict.outcome,
+        verdict=json.loads(texts["verdict.json"]),
+        scores={model: {m: rounded(v) for m, v in scores(paired, model).items()} for model in paired.preds} if paired else {},
+        flips=tuple(_flips(paired, verdict.candidate.name)) if paired else (),
+        changes=tuple(_changes(case, verdict)),
+        seed=case.policy.seed,
+        resamples=case.policy.resamples,
+        measurements=json.loads(texts["measurements.json"]) if heard.measured else None,
+    )
+
+
+def _verified(heard: Hearing, evidence: Path) -> dict[str, str]:
+    """``{file: text}`` of all that follows from the evidence, or an error that says where a stored file differs."""
+    texts = heard.texts()
+    for name, rebuilt in texts.items():
+        path = evidence / name
+        if not path.is_file():
+            raise EnvironmentFault(f"{path} is not there: the decision was not finished", fix=f"regraft run {heard.case.pipeline}")
+        stored = path.read_bytes()
+        if stored != rebuilt.encode():
+            where = _difference(stored.decode(errors="replace"), rebuilt)
+            raise EnvironmentFault(f"{path} is not what its predictions say: {where}; one of the files was changed after the decision")
+    return texts
+
+
+def lines(story: Story) -> Iterator[str]:
+    """The story as plain text, a paragraph a line."""
+    verdict = story.verdict
+    candidate, champion, rows = verdict["candidate"], verdict["champion"], verdict["rows"]
+    yield f"{story.outcome.upper()}: {candidate['name']} ({candidate['digest'][:12]}) for pipeline {story.pipeline}"
+    against = f"champion version {champion['version']} ({champion['digest'][:12]})" if champion else "no champion"
+    on = f"{rows['n']:,} test rows ({rows['digest'][:12]})"
+    yield f"Compared with {against}, on {on}, {story.resamples:,} paired resamples, seed {story.seed}."
+    yield ""
+    for finding in verdict["findings"]:
+        yield f"{finding['outcome']:<13}{finding['sentence']}"
+    clean = (story.measurements or {}).get("overlap", {}).get("clean", rows["n"])
+    if clean < rows["n"]:
+        yield ""
+        yield f"Row by row, metrics, slices and power are those of all {rows['n']:,} test rows, of which {clean:,} {_are(clean)} clean."
+    if story.flips:
+        yield ""
+        yield "Row by row:"
+    for flips in story.flips:
+        turned = f"{words.counted(flips.gained, 'row')} wrong there {_are(flips.gained)} right here"
+        turned += f", {flips.lost:,} right there {_are(flips.lost)} wrong here"
+        same = f"{flips.both_right:,} right in both, {flips.both_wrong:,} wrong in both"
+        yield f"  against {words.MODELS[flips.against]}: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
+    if story.measurements:
+        yield from _measured(story.measurements)
+    if story.changes:
+        yield ""
+        yield "What would change the decision:"
+    for change in story.changes:
+        yield f"  {change}"
+    yield ""
+    yield "The verdict was rebuilt from the stored predictions, byte for byte."
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _measured(found: dict[str, Any]) -> Iterator[str]:
+    """Metrics with their intervals, slices, and what the rows can show."""
+    number = words.number
+    if metrics := found["metrics"].get(found["candidate"]):
+        yield ""
+        yield f"Measured of {words.MODELS[found['candidate']]} ({found['confidence'] * 100:g} % intervals):"
+        for name, value in metrics.items():
+            said = f"{number(value['value'])} ({number(value['low'])} to {number(value['high'])})" if value else "not defined on these rows"
+            yield f"  {words.METRICS[name]:<18} {said}"
+    if slices := found["slices"]:
+        yield ""
+        yield f"By slice, accuracy and how it differs from {words.MODELS[slices[0]['against']]}, each slice for itself:"
+    for row in slices:
+        gap, own = row["difference"], row["accuracy"]
+        said = f"{number(own['value'])} ({number(own['low'])} to {number(own['high'])})"
+        said += f", {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+        yield f"  {row['column']} = {row['value']} ({row['rows']:,} rows): {said}"
+    if summary := power_summary(found):
+        yield ""
+        yield f"True differences that these rows show with {found['power'] * 100:g} % power:"
+        yield from (f"  {line}" for line in words.power_lines(summary))
+
+
+def _difference(stored: str, rebuilt: str) -> str:
+    """The first line in which two texts differ."""
+    for number, (old, new) in enumerate(zip(stored.splitlines(), rebuilt.splitlines(), strict=False), start=1):
+        if old != new:
+            return f"line {number} says {old.strip()}, rebuilt it is {new.strip()}"
+    return f"it has {len(stored.splitlines())} lines, rebuilt {len(rebuilt.splitlines())}"
+
+
+def _flips(paired: Paired, candidate: str) -> Iterator[Flips]:
+    if candidate not in paired.preds:
+        return
+    now = paired.right(candidate)
+    for against in ("champion", "base", "tfidf"):
+        if against == candidate or against not in paired.preds:
+            continue
+        before = paired.right(against)
+        gained, lost = int((now & ~before).sum()), int((before & ~now).sum())
+        worse = sorted(row for row, flipped in zip(paired.ids, (before & ~now).tolist(), strict=True) if flipped)
+        yield Flips(against, gained, lost, int((now & before).sum()), int((~now & ~before).sum()), mcnemar(gained, lost), tuple(worse[:10]))
+
+
+def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
+    unanswered = set()
+    for finding in verdict.findings:
+        if finding.gate == "seeds":  # it decides nothing
+            continue
+        if finding.gate == "holdout":
+            unanswered |= {f"fresh test rows: {finding.sentence}"} if finding.outcome == "inconclusive" else set()
+        elif finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
+            yield _change(finding, finding.value, finding.low, finding.high, finding.threshold, verdict.rows.n)
+        elif finding.outcome == "inconclusive":
+            unanswered.add(f"{_remedy(finding, verdict.rows.n)}: {finding.sentence}")
+    yield from sorted(unanswered)
+    if verdict.already_champion:
+        yield "a new candidate: other data, base model or training options."
+
+
+def _remedy(finding: Finding, rows: int) -> str:
+    """What an open question without a number asks for; there are ``rows`` test rows."""
+    if finding.gate in ("forgetting", "earlier_tasks"):
+        return f"a run of the step `{finding.gate}`"
+    if finding.gate in BUDGETS and finding.against is None:
+        return "test rows that it can be asked of"
+    if finding.gate in ("calibration", "cost"):  # before n: a cost rests on no row
+        return "the candidate measured"
+    if finding.n < rows:  # it was asked of clean rows
+        return "more test rows without overlap"
+    if finding.gate == "slices" and finding.metric:  # without one, the other model is what is missing
+        return "more test rows"
+    return "a champion that can be scored" if finding.against == "champion" else "another metric"
+
+
+def _change(finding: Finding, value: float, low: float, high: float, threshold: float, rows: int) -> str:
+    """What it would take for one measured finding to come out otherwise."""
+    number = words.number
+    if finding.gate in ("calibration", "cost"):
+        what = f"{finding.gate} ({finding.metric})"
+        return budgets.change(what, finding.outcome, low, high, threshold, floor=finding.metric == "coverage")
+    if finding.gate in BUDGETS:
+        what, show = BUDGETS[finding.gate]
+        return budgets.change(what, finding.outcome, low, high, threshold, show=show)
+    against = f"against {words.MODELS[finding.against]}" if finding.against else f"against the floor of {number(threshold)}"
+    part = " on the slice that decides" if finding.gate == "slices" else " on the clean rows" if finding.n < rows else ""
+    what = f"{words.METRICS[finding.metric or 'macro_f1']} {against}{part}"
+    rise, up, down = ("improve", "better", "worse") if finding.metric in words.LOWER_IS_BETTER else ("rise", "higher", "lower")
+    match finding.outcome:
+        case "pass":
+            return f"{what}: passes with {number(low - threshold)} to spare; a score {down} by more than that would leave it open."
+        case "fail":
+            return f"{what}: the score would have to {rise} by more than {number(threshold - low)} for the interval to clear it."
+        case "inconclusive":
+            return f"{what}: with an interval {number(high - low)} wide, a score {up} by more than {number(threshold - low)} would pass."
+        case _:
+            chosen = "chosen because" if low > threshold else "not chosen because not"
+            return f"{what}: adapted is {chosen} all of its interval lies above 0; it measured {number(value)}, low end {number(low)}."

@@ -1,0 +1,116 @@
+"""One HTML file of a document: no script, no address, opens anywhere.
+
+Texts come from users, so the template escapes everything that is not a plot of ours, and the page forbids by its own
+policy what it does not need: scripts, and every request.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from regraft.gates.cost import milliseconds
+from regraft.reports import plots, words
+from regraft.reports.document import Report
+from regraft.reports.fleet import stale
+
+TEMPLATES = Path(__file__).parent / "templates"
+CUT = 400
+"""Characters of an example's text that are shown."""
+
+
+def render(report: Report) -> str:
+    """The page about one run; the same bytes for the same document."""
+    return _environment().get_template("run.html").render(r=report, plots=_plots(report), words=words)
+
+
+def render_overview(document: dict[str, Any]) -> str:
+    """The page about all pipelines, from the document of :func:`regraft.reports.fleet.fleet`."""
+    return _environment().get_template("overview.html").render(o=document)
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "count": lambda value: f"{value:,}",
+        "score": lambda value: f"{value:.3f}",
+        "ms": milliseconds,
+        "signed": lambda value: f"{value:+.3f}".replace("-", "\N{MINUS SIGN}"),
+        "percent": lambda value: f"{100 * value:.0f}\N{NO-BREAK SPACE}%",
+        "at": lambda value: f"{100 * value:.2f}%",
+        "short": lambda value: value[:12],
+        "seconds": seconds,
+        "stale": stale,
+        "begin": begin,
+        "parts": parts,
+        "cut": lambda text: text if len(text) <= CUT else text[:CUT].rstrip() + " …",
+        "day": lambda at: datetime.fromisoformat(at).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    return environment
+
+
+def begin(sentence: str) -> str:
+    """``sentence`` with a capital first letter; a first word with other marks than letters is a name, and stays."""
+    first = sentence.partition(" ")[0]
+    return sentence[:1].upper() + sentence[1:] if first.replace("-", "").isalpha() else sentence
+
+
+def parts(name: str) -> list[str]:
+    """Where the name of a base model may break: after its marks. A commit of the hub is shortened to twelve digits."""
+    return re.split(r"(?<=[:/@_-])", re.sub(r"(?<=@)([0-9a-f]{12})[0-9a-f]{28}$", r"\1", name))
+
+
+def seconds(value: float) -> str:
+    """A duration as people say it."""
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _plots(report: Report) -> dict[str, Any]:
+    """Every plot of the page as SVG; absent where there is nothing to draw."""
+    candidate, findings = report.verdict["candidate"]["name"], report.verdict["findings"]
+    found: dict[str, Any] = {"forests": [], "losses": []}
+    for metric in report.metrics if report.estimates else ():
+        of_all = [f for f in findings if f["gate"] in words.OF_ALL_ROWS and f["n"] == report.verdict["rows"]["n"]]
+        asked = [f for f in of_all if f["metric"] == metric and f["threshold"] is not None]
+        floors = sorted({f["threshold"] for f in asked if f["against"] is None})
+        thresholds = {f["against"]: f["threshold"] for f in asked if f["against"] is not None}
+        pair = [plots.scores_plot(report.estimates, metric, candidate, floors)]
+        if any(e.against for e in report.estimates):
+            pair.append(plots.leads_plot(report.estimates, metric, thresholds))
+        found["forests"].append((metric, pair))
+    found["losses"] = _losses(report)
+    if report.confusion and len(report.confusion.labels) <= plots.MOST_CLASSES:
+        found["confusion"] = plots.confusion_plot(report.confusion)
+    if report.calibration:
+        found["reliability"] = plots.reliability_plot(report.calibration)
+    if report.transfer:
+        found["transfer"] = plots.transfer_plot(report.transfer)
+    if report.label_curve:
+        found["labels"] = plots.label_curve_plot(report.label_curve)
+    return found
+
+
+def _losses(report: Report) -> list[tuple[str, str]]:
+    """(caption, SVG) for adaptation and for the task; the two fine-tunings share one."""
+    found = []
+    if "loss" in (adaptation := report.curves.get("pretrain", {})):
+        held = {name: points[-1] for name, points in adaptation.items() if name.startswith("heldout_loss") and points}
+        marks = {("held-out" if name == "heldout_loss" else "before"): point for name, point in held.items()}
+        caption = "Adaptation: loss on masked words"
+        found.append(
+            (caption, plots.loss_plot("pretrain", "Loss of the adaptation", {"training": adaptation["loss"]}, marks, report.head_steps))
+        )
+    tuned = {"adapted": "finetune", "base": "finetune_base"}
+    curves = {name: report.curves[step]["loss"] for name, step in tuned.items() if report.curves.get(step, {}).get("loss")}
+    if curves:
+        found.append(("Fine-tuning: loss on the training rows", plots.loss_plot("finetune", "Loss of the fine-tuning", curves, {}, 0)))
+    return found

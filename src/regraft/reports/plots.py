@@ -1,0 +1,319 @@
+"""Plots as SVG that belongs to the page: its fonts, its colours, light and dark, the same bytes for the same numbers.
+
+matplotlib knows no CSS, so a plot is drawn in stand-in colours (``#000001`` ...), which are then replaced by the
+page's variables (``var(--ink)`` ...). One unit of a plot is one CSS pixel at its natural width. Text stays text: it
+can be selected, searched and read aloud, and what users call their labels is never taken for TeX.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from regraft.reports.labels import LabelCurve
+from regraft.reports.measure import Confusion, Estimate
+from regraft.reports.transfer import Transfer
+from regraft.reports.words import METRICS, NAMES, SHORT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, LINE, ACCENT, SECOND, WARN, PASS, FAIL = (f"#00000{n}" for n in range(1, 9))
+VARIABLES = {"ink": INK, "muted": MUTED, "line": LINE, "accent": ACCENT, "second": SECOND, "warn": WARN, "pass": PASS, "fail": FAIL}
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 12,
+    "text.parse_math": False,  # a label may hold dollar signs
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "figure.facecolor": "none",
+}
+Points = Sequence[tuple[int, float]]
+WIDTH = 440
+"""Natural width of a plot that scales: 368 pixels of a phone make its 12-pixel text 10 pixels high."""
+NUMBERED = 30
+"""Up to so many classes a confusion matrix has its numbers written in."""
+MOST_CLASSES = 150
+"""Of more classes no matrix is drawn: its labels would be 9 pixels high and 1,350 apart; the mix-ups tell more."""
+
+
+@contextmanager
+def _figure(name: str, title: str, width: float, height: float, said: list[str], *, scales: bool = True) -> Iterator[Figure]:
+    """A figure to draw on; its SVG is the only item of ``said`` afterwards."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a glyph that matplotlib's font lacks is drawn by the browser
+        figure = Figure(figsize=(width / 72, height / 72))
+        yield figure
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    size = f'style="max-width: {width * 1.25:.0f}px"' if scales else f'width="{width:.0f}" height="{height:.0f}"'
+    said.append(_inlined(out.getvalue(), f'<svg role="img" aria-label="{html.escape(title)}" {size} viewBox="0 0 {width:g} {height:g}">'))
+
+
+def _inlined(svg: str, head: str) -> str:
+    """The element below ``head``, without what it would share with another one on the page: ids, and a style for everything."""
+    body = svg[svg.index(">", svg.index("<svg")) + 1 :].strip()
+    body = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r'<g id="[^"]*"(/?)>', r"<g\1>", body)
+    return head + re.sub(r'style="([^"]*)"', lambda found: f'style="{_styled(found[1])}"', body)
+
+
+def _styled(style: str) -> str:
+    """A ``style`` attribute in the page's colours and font."""
+    for variable, colour in VARIABLES.items():
+        style = style.replace(colour, f"var(--{variable})")
+    return re.sub(r"font: ([\d.]+px) [^;]*", r"font-size: \1", style)
+
+
+def _margins(figure: Figure, width: float, height: float, left: float, right: float, top: float, bottom: float) -> Axes:
+    """One pair of axes with margins in pixels."""
+    return figure.add_axes((left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height))
+
+
+def _say(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
+    axes.text(x, y, text, va="center", clip_on=False, **options)
+
+
+def scores_plot(estimates: Sequence[Estimate], metric: str, candidate: str, floors: Sequence[float]) -> str:
+    """Every model's score with its interval; ``floors`` are the thresholds of `at_least` gates."""
+    rows = [
+        (NAMES[e.model], f"{e.value:.3f}", ACCENT if e.model == candidate else MUTED, e)
+        for e in estimates
+        if e.against is None and e.metric == metric
+    ]
+    lines = [(value, f"floor {value:.3g}", WARN) for value in floors]
+    return _forest(f"scores-{metric}", f"{METRICS[metric]} of each model, with intervals", rows, lines)
+
+
+def leads_plot(estimates: Sequence[Estimate], metric: str, thresholds: Mapping[str, float]) -> str:
+    """The candidate's lead over every other model; ``thresholds``: other model -> what a gate asked for.
+
+    Coloured by which side of its threshold (0 where no gate asked) the whole interval lies on; grey is both.
+    """
+    rows = []
+    for e in (e for e in estimates if e.against is not None and e.metric == metric):
+        line = thresholds.get(e.against or "", 0.0)
+        colour = PASS if e.low > line else FAIL if e.high < line else MUTED
+        rows.append((f"over {SHORT[e.against or '']}", f"{e.value:+.3f}".replace("-", "\N{MINUS SIGN}"), colour, e))
+    asked = [
+        (value, f"asked {value:.3g}".replace("-", "\N{MINUS SIGN}"), WARN) for value in sorted({t for t in thresholds.values() if t != 0})
+    ]
+    title = f"Lead of the candidate in {METRICS[metric]}, with paired intervals"
+    return _forest(f"leads-{metric}", title, rows, [(0.0, "no difference", MUTED), *asked])
+
+
+def _forest(name: str, title: str, rows: Sequence[tuple[str, str, str, Estimate]], lines: Sequence[tuple[float, str, str]]) -> str:
+    """Intervals below one another; ``rows``: (label, value in words, colour, estimate), ``lines``: (x, label, colour)."""
+    height, said = 62 + 34 * len(rows), list[str]()
+    beside, offset = ("axes fraction", "data"), "offset points"
+    with _figure(name, title, WIDTH, height, said) as figure:
+        axes = _margins(figure, WIDTH, height, 124, 66, 26, 26)
+        for y, (label, value, colour, row) in enumerate(rows):
+            axes.plot([row.low, row.high], [y, y], color=colour, linewidth=3.5, alpha=0.45, solid_capstyle="round")
+            axes.plot([row.value], [y], "o", color=colour, markersize=8)
+            axes.annotate(value, (1, y), (10, 0), beside, offset, va="center", color=colour if colour != MUTED else INK)
+            axes.annotate(label, (0, y), (-12, 0), beside, offset, va="center", ha="right", color=INK if colour != MUTED else MUTED)
+        sides = {min(x for x, *_ in lines): "right", max(x for x, *_ in lines): "left"} if len(lines) > 1 else {}
+        for x, label, colour in lines:
+            axes.axvline(x, color=colour, linewidth=1.2, linestyle=(0, (4, 3)))
+            axes.annotate(label, (x, 1), (0, 5), ("data", "axes fraction"), offset, ha=sides.get(x, "center"), fontsize=11, color=MUTED)
+        ends = [*(row.low for *_, row in rows), *(row.high for *_, row in rows), *(x for x, *_ in lines)]
+        pad = 0.06 * (max(ends) - min(ends) or 0.1)
+        axes.set_xlim(min(ends) - pad, max(ends) + pad)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.locator_params(axis="x", nbins=4)
+        axes.grid(axis="x")
+    return said[0]
+
+
+def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Mapping[str, tuple[int, float]], head: int) -> str:
+    """Loss by optimizer step: single values thin, their running mean thick; ``held_out``: what was measured on held-out text.
+
+    ``head``: steps in which only a new head was trained; 0 marks none.
+    """
+    height, said = 230, list[str]()
+    with _figure(f"loss-{name}", title, WIDTH, height, said) as figure:
+        axes = _margins(figure, WIDTH, height, 40, 96, 12, 40)
+        ends: list[tuple[float, str, str]] = []
+        for (label, points), colour in zip(curves.items(), (ACCENT, SECOND), strict=False):
+            x, y = np.array([p[0] for p in points], float), np.array([p[1] for p in points], float)
+            smooth = _running_mean(y)
+            axes.plot(x, y, color=colour, linewidth=0.8, alpha=0.3)
+            axes.plot(x, smooth, color=colour, linewidth=2)
+            ends.append((float(smooth[-1]), label, colour))
+        last = max(points[-1][0] for points in curves.values())
+        for label, (at, value) in held_out.items():
+            axes.plot([at], [value], "o", color=WARN, markersize=6)
+            if at == last:
+                ends.append((value, label, WARN))
+            else:
+                axes.annotate(label, (at, value), (7, 9), textcoords="offset points", va="center", color=WARN)
+        if head:
+            axes.axvline(head, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+            where = ("data", "axes fraction")
+            axes.annotate("encoder unfrozen", (head, 1), (5, -6), where, "offset points", va="center", fontsize=11, color=MUTED)
+        axes.set_xlabel("optimizer step", labelpad=6)
+        axes.locator_params(nbins=5)
+        axes.grid(axis="y")
+        axes.set_xlim(0, last * 1.02)
+        for height_of, (_, label, colour) in zip(_apart([end[0] for end in sorted(ends)], axes), sorted(ends), strict=True):
+            axes.annotate(label, (1, height_of), (6, 0), ("axes fraction", "data"), "offset points", va="center", color=colour)
+    return said[0]
+
+
+def _apart(heights: Sequence[float], axes: Axes) -> list[float]:
+    """Rising ``heights`` of labels, pushed apart until none covers another: 15 pixels of the 178 of a loss plot."""
+    low, high = axes.get_ylim()
+    gap, found = (high - low) * 15 / 178, list[float]()
+    for height in heights:
+        found.append(max(height, found[-1] + gap) if found else height)
+    return [height - max(0.0, (found[-1] - heights[-1]) / 2) for height in found]
+
+
+def _running_mean(values: np.ndarray[Any, np.dtype[np.float64]], width: int = 9) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Mean of the up to ``width`` values round each; fewer at the ends."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    reach = np.minimum(width // 2, np.minimum(index, len(values) - 1 - index))
+    return np.asarray((total[index + reach + 1] - total[index - reach]) / (2 * reach + 1))
+
+
+def confusion_plot(confusion: Confusion) -> str:
+    """Rows are truth, columns what was said; shade is the share of the row. Natural size: it scrolls, it does not shrink."""
+    import matplotlib.path as mpath
+    from matplotlib.collections import PathCollection
+
+    labels, counts = confusion.labels, np.array(confusion.counts)
+    k, longest = len(labels), max(map(len, labels))
+    cell, size = (24, 11.0) if k <= NUMBERED else (max(9, min(16, 900 // k)), 8.0)
+    margin = min(180.0, longest * size * 0.58 + 14)
+    side, said = k * cell, list[str]()
+    width, height = side + margin + 8, side + margin + 8
+    with _figure("confusion", "Confusion matrix", width, height, said, scales=False) as figure:
+        axes = _margins(figure, width, height, margin, 8, margin, 8)
+        share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+        for diagonal, colour in ((True, ACCENT), (False, WARN)):
+            for level in range(1, 9):  # eight shades, one path each: 100 classes stay 100 kB
+                chosen = (np.ceil(share * 8) == level) & (np.eye(k, dtype=bool) == diagonal)
+                cells = [_square(x, y, mpath.Path) for y, x in np.argwhere(chosen).tolist()]
+                if cells:
+                    path = mpath.Path.make_compound_path(*cells)
+                    axes.add_collection(PathCollection([path], facecolor=colour, edgecolor="none", alpha=0.06 + 0.075 * level))
+        if k <= NUMBERED:
+            for y, x in np.argwhere(counts > 0).tolist():
+                _say(axes, x, y, str(counts[y, x]), ha="center", fontsize=10, color=INK)
+        for index, label in enumerate(labels):
+            shown = label if len(label) * size * 0.58 + 14 <= 180 else label[: int(166 / (size * 0.58)) - 1] + "…"
+            _say(axes, -0.8, index, shown, ha="right", fontsize=size, color=MUTED)
+            axes.text(index, -0.8, shown, rotation=90, ha="center", va="bottom", fontsize=size, color=MUTED)
+        axes.set_xlim(-0.5, k - 0.5)
+        axes.set_ylim(k - 0.5, -0.5)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        for edge in np.arange(k + 1) - 0.5:
+            axes.axhline(edge, color=LINE, linewidth=0.5)
+            axes.axvline(edge, color=LINE, linewidth=0.5)
+    return said[0]
+
+
+def _square(x: int, y: int, path: Callable[..., Any]) -> Any:
+    return path([(x - 0.5, y - 0.5), (x + 0.5, y - 0.5), (x + 0.5, y + 0.5), (x - 0.5, y + 0.5), (x - 0.5, y - 0.5)], closed=True)
+
+
+def reliability_plot(table: Mapping[str, Any]) -> str:
+    """Share of right answers by probability, a dot a bin with its interval; on the diagonal both are the same."""
+    height, said = 250, list[str]()
+    with _figure("reliability", "Reliability diagram", WIDTH, height, said) as figure:
+        axes = _margins(figure, WIDTH, height, 58, 20, 14, 44)
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
+        for row in table["bins"]:
+            right = row["right"]
+            axes.plot([row["p"]] * 2, [right["low"], right["high"]], color=ACCENT, linewidth=3.5, alpha=0.35, solid_capstyle="round")
+            axes.plot([row["p"]], [right["value"]], "o", color=ACCENT, markersize=7)
+        if "abstain" in table and (below := table["abstain"]["below"]) <= 1:
+            axes.axvline(below, color=WARN, linewidth=1.2, linestyle=(0, (4, 3)))
+            where = ("data", "axes fraction")
+            axes.annotate("abstains", (below, 1), (-5, -6), where, "offset points", va="center", ha="right", fontsize=11, color=MUTED)
+        axes.set_xlim(max(0.0, min(row["p"] for row in table["bins"]) - 0.05), 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_xlabel("probability of the answer", labelpad=6)
+        axes.set_ylabel("share of right answers", labelpad=6)
+        axes.locator_params(nbins=5)
+        axes.grid(axis="y")
+    return said[0]
+
+
+def label_curve_plot(curve: LabelCurve) -> str:
+    """Score of the baseline by number of training rows; every step to the right doubles them."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    height, said = 250, list[str]()
+    with _figure("labels", "Learning curve of labels", WIDTH, height, said) as figure:
+        axes = _margins(figure, WIDTH, height, 46, 20, 14, 44)
+        x, y = np.array(curve.rows, float), np.array([p.value for p in curve.points])
+        axes.fill_between(x, [p.low for p in curve.points], [p.high for p in curve.points], color=ACCENT, alpha=0.15, linewidth=0)
+        axes.plot(x, y, "o-", color=ACCENT, linewidth=2, markersize=6)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(FixedLocator(x.tolist()))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticklabels([f"{rows:,}" for rows in curve.rows])
+        axes.set_xlabel("training rows", labelpad=6)
+        axes.locator_params(axis="y", nbins=5)
+        axes.grid(axis="y")
+    return said[0]
+
+
+def transfer_plot(found: Transfer) -> str:
+    """Run by run: the predicted effect of adaptation with its interval (grey), and the measured one (coloured, a little lower)."""
+    rows = found.effects
+    height, said = 74 + 30 * len(rows), list[str]()
+    with _figure("transfer", "Predicted and measured effect of adaptation", WIDTH, height, said) as figure:
+        axes = _margins(figure, WIDTH, height, 64, 20, 26, 40)
+        for y, effect in enumerate(rows):
+            if effect.predicted:
+                low, high = effect.predicted.low, effect.predicted.high
+                if low is not None and high is not None:
+                    axes.plot([low, high], [y - 0.14] * 2, color=MUTED, linewidth=3.5, alpha=0.45, solid_capstyle="round")
+                axes.plot([effect.predicted.value], [y - 0.14], "o", color=MUTED, markersize=6)
+            axes.plot([effect.low, effect.high], [y + 0.14] * 2, color=ACCENT, linewidth=3.5, alpha=0.45, solid_capstyle="round")
+            axes.plot([effect.value], [y + 0.14], "o", color=ACCENT, markersize=6)
+            axes.annotate(
+                f"run {y + 1}", (0, y), (-12, 0), ("axes fraction", "data"), "offset points", va="center", ha="right", color=MUTED
+            )
+        axes.axvline(0, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.annotate("no effect", (0, 1), (0, 5), ("data", "axes fraction"), "offset points", ha="center", fontsize=11, color=MUTED)
+        axes.set_xlabel(f"{METRICS[found.metric]}: predicted (grey), measured (coloured)", labelpad=6)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.locator_params(axis="x", nbins=4)
+        axes.grid(axis="x")
+    return said[0]

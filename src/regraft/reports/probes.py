@@ -1,0 +1,68 @@
+"""What a page shows of changed texts and of groups: every test and rate of both models, and rows whose answer changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from regraft.gates import fairness, probes
+from regraft.gates.comparison import Court
+
+A_TEST = 2
+"""Changed rows shown of each test: those that the candidate is most sure about."""
+
+
+@dataclass(frozen=True)
+class ChangedRow:
+    """One variant that got another answer than it should have."""
+
+    gate: str
+    kind: str
+    id: str
+    text: str | None
+    """Of the test row; None of a template, whose case is in ``change``, and where the run kept no texts."""
+    change: str
+    before: str | None
+    now: str
+    sure: float
+    """Probability of ``now``."""
+    wanted: str | None
+    """The label that a template asked for."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The sections about changed texts and about groups; ``tests`` and ``groups`` as measurements.json has them."""
+
+    candidate: str
+    other: str
+    tests: tuple[dict[str, Any], ...]
+    changed: tuple[ChangedRow, ...]
+    groups: tuple[dict[str, Any], ...]
+
+
+def probed(court: Court, confidence: float, texts: Mapping[str, str]) -> Probed | None:
+    """The sections, or None where no gate asked for them. ``texts``: test row -> its text."""
+    tests = probes.measured(court, confidence).get("probes", [])
+    groups = fairness.measured(court, confidence).get("fairness", [])
+    if not tests and not groups:
+        return None
+    other = "base" if court.candidate == "adapted" else "adapted"
+    return Probed(court.candidate, other, tuple(tests), tuple(_changed(court, texts)), tuple(groups))
+
+
+def _changed(court: Court, texts: Mapping[str, str]) -> Iterator[ChangedRow]:
+    found = court.case.probes
+    if found is None:
+        return
+    said, shown = found.answers[court.candidate], dict[tuple[str, str], int]()
+    for i in np.argsort(-said.p, kind="stable").tolist():
+        test = (found.gates[i], found.kinds[i])
+        if found.wrong(i, court.candidate) and shown.setdefault(test, 0) < A_TEST:
+            shown[test] += 1
+            text = None if test[0] == "templates" else texts.get(found.ids[i])
+            now, sure = said.preds[i], float(said.p[i])
+            yield ChangedRow(*test, found.ids[i], text, found.changes[i], said.before[i], now, sure, found.labels[i])

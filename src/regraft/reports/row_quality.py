@@ -1,0 +1,107 @@
+"""The part of a page about single rows: those a model may have read before, and those whose label somebody should look at.
+
+The evidence holds ids; test texts are in report/test.parquet, and of the suspect rows of every split the surest are kept
+with their texts in report/suspects.parquet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from regraft.gates import suspects
+from regraft.gates.comparison import Court
+from regraft.gates.evidence.row_quality import DOUBT, SUSPECTS
+
+if TYPE_CHECKING:
+    from regraft.reports.evidence import Evidence
+
+KEPT = 200
+"""Suspect rows whose texts are kept: an afternoon's work for one person."""
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Overlapping:
+    """A test row that shares long runs of words with a text that was trained on."""
+
+    id: str
+    text: str | None
+    kind: str
+    source: str
+    share: float
+    of: str
+
+
+@dataclass(frozen=True)
+class SuspectRow:
+    """A labelled row whose label is probably wrong."""
+
+    id: str
+    split: str
+    text: str
+    label: str
+    suggested: str
+    p_label: float
+    p_suggested: float
+    flipped: bool
+    """The champion agreed with the label, the candidate does not."""
+
+
+@dataclass(frozen=True)
+class RowDoubts:
+    """What is known; None where no gate asked."""
+
+    overlapping: tuple[Overlapping, ...] | None
+    """At most SHOWN, those that overlap most first."""
+    clean: int | None
+    suspects: tuple[SuspectRow, ...] | None
+    """At most SHOWN of all splits: flipped rows first, then the surest."""
+    suspects_found: int | None
+    """Of all labelled rows."""
+    flips: Mapping[str, Any]
+    """Other model -> flips on suspect labels, as in measurements.json."""
+
+
+def keep_texts(artifacts: Path, evidence: Path) -> None:
+    """Put the surest suspect rows with their texts into the evidence folder's ``report/``, where the decision has suspects."""
+    import pyarrow.parquet as pq
+
+    if (evidence / SUSPECTS).is_file():
+        pq.write_table(pq.read_table(artifacts / "suspects" / "out" / SUSPECTS).slice(0, KEPT), evidence / "report" / SUSPECTS)
+
+
+def row_doubts(evidence: Evidence, court: Court | None, confidence: float) -> RowDoubts | None:
+    """What the page says, or None where nothing was asked about single rows."""
+    doubts = evidence.case.doubts
+    if doubts.overlaps is None and doubts.suspects is None:
+        return None
+    overlaps, clean = None, None
+    if doubts.overlaps is not None:
+        texts = dict(zip(evidence.test["id"], evidence.test["text"], strict=True)) if evidence.test else {}
+        dirty = [(row, o) for row, o in doubts.overlaps.items() if o.kind]
+        found = [Overlapping(row, texts.get(row), o.kind or "", o.source or "", o.share, o.of or "") for row, o in dirty]
+        clean = len(doubts.overlaps) - len(found)
+        overlaps = tuple(sorted(found, key=lambda o: (o.kind != "exact", -o.share, o.id))[:SHOWN])
+    rows = None if doubts.suspects is None or evidence.suspects is None else _suspects(evidence.suspects, _flipped(court))
+    total = evidence.records.get("suspects", {}).get("metrics", {}).get("suspects")
+    flips = suspects.measured(court, confidence).get("suspects", {}).get("flips", {}) if court else {}
+    return RowDoubts(overlaps, clean, rows, None if total is None else int(total), flips)
+
+
+def _flipped(court: Court | None) -> frozenset[str]:
+    """Rows that only the champion gets right."""
+    if court is None or "champion" not in court.paired.preds:
+        return frozenset()
+    lost = court.paired.right("champion") & ~court.paired.right(court.candidate)
+    return frozenset(court.paired.ids[i] for i in np.flatnonzero(lost).tolist())
+
+
+def _suspects(columns: Mapping[str, list[Any]], flipped: frozenset[str]) -> tuple[SuspectRow, ...]:
+    known = [columns[name] for name in ("id", "split", "text", "label", *DOUBT)]
+    found = [SuspectRow(*row) for row in zip(*known, [row in flipped for row in columns["id"]], strict=True)]
+    return tuple(sorted(found, key=lambda row: not row.flipped)[:SHOWN])

@@ -1,0 +1,148 @@
+"""What a verdict means, for somebody who has to sign it and has never heard of an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from regraft.gates import words
+from regraft.gates.decontaminated import MIN_ROWS
+from regraft.reports.measure import Estimate
+
+NAMES = {"adapted": "Adapted model", "base": "Un-adapted base", "tfidf": "TF-IDF baseline", "champion": "Champion"}
+SHORT = {"adapted": "adapted", "base": "base", "tfidf": "TF-IDF", "champion": "champion"}
+MIDST = {"adapted": "adapted model", "base": "un-adapted base", "tfidf": "TF-IDF baseline", "champion": "champion"}
+"""As NAMES, in the middle of a sentence."""
+NOTES = {"base": "fine-tuned, not adapted"}
+"""What a name does not say of a candidate."""
+SLICES = {
+    "text_length": "length of text",
+    "text_script": "script",
+    "text_oov": "share of unknown words",
+    "text_cluster": "topic",
+}
+"""Discovered slices in a heading; a column of the labelled data goes by its own name."""
+METRICS = {
+    name: said[0].upper() + said[1:] + (" (lower is better)" if name in words.LOWER_IS_BETTER else "")
+    for name, said in words.METRICS.items()
+}
+OF_ALL_ROWS = ("at_least", "beats", "non_inferior_by")
+"""Gates whose threshold is on the scale of a metric of all test rows."""
+SPOKEN = {"champion": "the one in production", "base": "the same model without adaptation", "tfidf": "a plain word count (TF-IDF)"}
+
+
+def headline(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
+    """The verdict in one sentence; ``estimates`` tell what no gate asked."""
+    champion = verdict["champion"]
+    passed = {f["gate"] for f in verdict["findings"] if f["against"] == "champion" and f["outcome"] == "pass"}
+    match verdict["outcome"]:
+        case "pass" if champion and champion["digest"] == verdict["candidate"]["digest"]:
+            return "Nothing has to change: the best candidate is the model that is in production already."
+        case "pass" if champion and "beats" in passed:
+            return "The new model is better than the one in production and may replace it."
+        case "pass" if champion and "non_inferior_by" in passed:
+            return "The new model is not worse than the one in production, within the margin allowed, and may replace it."
+        case "pass" if champion and (lead := _leads(verdict, estimates).get("champion")) and lead.high < 0:
+            return "The new model meets every requirement, but it is worse than the one in production, and no requirement asked."
+        case "pass" if champion:
+            return "The new model meets every requirement and may replace the one in production."
+        case "pass":
+            return "The new model meets every requirement and may go to production, where there is none yet."
+        case "fail":
+            return f"The new model must not go to production: {_why_not(verdict['findings'])}."
+    return f"No decision: {_why_open(verdict, estimates)}.{' The one in production stays.' if champion else ''}"
+
+
+def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
+    """The failed findings in plain words."""
+    reasons = []
+    for finding in (f for f in findings if f["outcome"] == "fail"):
+        other = SPOKEN.get(finding["against"], "")
+        reasons.append(
+            {
+                "finite": "its training went wrong, and its answers are not usable",
+                "beats": f"it is worse than {other}",
+                "non_inferior_by": f"it is worse than {other} by more than is allowed",
+                "slices": f"on a part of the rows it is worse than {other} by more than is allowed",
+                "forgetting": "it lost more of its general language than is allowed",
+                "earlier_tasks": "it lost more of an earlier task than is allowed",
+                "negative_flips": f"it gets too many rows wrong that {other} gets right",
+                "robustness": "its answers change too often with a typo, capitals or a mark",
+                "counterfactual": "its answers change too often with the people that a text speaks of",
+                "templates": "it gets cases wrong that it has to get right",
+                "fairness": "it serves one group of rows much worse than another",
+                "calibration": "it abstains too often"
+                if finding["metric"] == "coverage"
+                else "its probabilities are not as right as they say",
+                "cost": "serving it takes more than it may",
+            }.get(finding["gate"], "it misses a requirement")
+        )
+    return " and ".join(dict.fromkeys(reasons))
+
+
+def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
+    """What left the decision open; first what no number of rows would mend."""
+    unsettled = {(f["gate"], f["against"]) for f in verdict["findings"] if f["outcome"] == "inconclusive"}
+    if any(against == "champion" for _, against in unsettled) and "champion" not in {e.model for e in estimates}:
+        return "the new model could not be compared with the one in production"
+    if unsettled == {("holdout", None)}:
+        return "the test rows have decided too often to be believed; label fresh ones"
+    n, clean = verdict["rows"]["n"], [f for f in verdict["findings"] if f["n"] < verdict["rows"]["n"] and f["gate"] in OF_ALL_ROWS]
+    if any(f["value"] is None and f["n"] < MIN_ROWS for f in clean):
+        return "too few test rows are free of overlap with training texts to tell anything"
+    if any(f["value"] is None for f in clean):
+        return "what was asked is not defined on the test rows that are free of overlap with training texts"
+    if unsettled == {("cost", None)}:
+        return "what serving the new model takes is not known well enough"
+    if unsettled == {("forgetting", None)}:
+        return "the general text measured on is too little to tell what the new model has forgotten"
+    if unsettled == {("earlier_tasks", None)}:
+        return "the earlier tasks have too few rows to tell what the new model has forgotten"
+    seeds = " and the seeds asked for" if any(f["gate"] == "seeds" for f in verdict["findings"]) else ""
+    rows = f"{n:,} test rows"
+    if all(f in clean for f in verdict["findings"] if f["outcome"] == "inconclusive"):
+        rows = f"the {clean[0]['n']:,} test rows that are free of overlap with training texts"
+    few = f"{rows}{seeds} are too few to tell whether the new model is"
+    if ("beats", "champion") in unsettled:
+        return f"{few} better than the one in production"
+    if any(against == "champion" for _, against in unsettled):
+        return f"{few} as good as the one in production{' everywhere' if ('slices', 'champion') in unsettled else ''}"
+    return f"{few} good enough"
+
+
+def support(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
+    """How often each model is right, as counts out of a hundred; empty where the candidate has no usable answers."""
+    right = {e.model: e.value for e in estimates if e.against is None and e.metric == "accuracy"}
+    candidate = verdict["candidate"]["name"]
+    if candidate not in right:
+        return ""
+    same = verdict["champion"] and verdict["champion"]["digest"] == verdict["candidate"]["digest"]
+    others = [m for m in ("champion", "base", "tfidf") if m in right and m != candidate and not (same and m == "champion")]
+    seeds = any(f["gate"] == "seeds" and f["value"] is not None for f in verdict["findings"])
+    mean = ", in the mean of its seeds" if seeds else ""
+    said = [
+        f"Of every 100 test rows it gets {_hundred(right[candidate])} right{mean}",
+        *(f"{SPOKEN[m]} {_hundred(right[m])}" for m in others),
+    ]
+    return ", ".join(said[:-1]) + f" and {said[-1]}." if len(said) > 2 else ", ".join(said) + "."
+
+
+def _hundred(share: float) -> str:
+    return f"{100 * share:.0f}"
+
+
+def _leads(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> dict[str, Estimate]:
+    """Other model -> the candidate's lead over it, in the metric of the first gate."""
+    metric = next((f["metric"] for f in verdict["findings"] if f["metric"]), "macro_f1")
+    return {e.against: e for e in estimates if e.against and e.metric == metric}
+
+
+def cautions(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> Iterator[str]:
+    """What somebody who only reads the headline would miss."""
+    asked = {f["against"] for f in verdict["findings"] if f["gate"] in OF_ALL_ROWS}
+    baseline = _leads(verdict, estimates).get("tfidf")
+    if verdict["outcome"] == "pass" and baseline and baseline.low <= 0 and "tfidf" not in asked:
+        how = "loses to" if baseline.high < 0 else "is not clearly better than"
+        yield f"The candidate {how} a plain word count (TF-IDF), which costs seconds to train; no gate asked."
+    if verdict["candidate"]["name"] == "base" and any(f["gate"] == "adaptation" for f in verdict["findings"]):
+        yield "Adapting the base model to the domain's text did not pay here, so the candidate was trained without it."

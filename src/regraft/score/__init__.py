@@ -1,4 +1,0 @@
-"""Predictions: made once, stored row by row, and never made again for the same model and rows.
-
-Importing this package or :mod:`regraft.score.predictions` loads no torch; what runs a model imports it when it runs.
-"""

@@ -1,1 +1,0 @@
-"""From text to the numbers a model is trained on; no torch."""

@@ -1,0 +1,115 @@
+"""The same fine-tuning under other seeds: how much of a score is the luck of one training.
+
+Number 1 is the model that the pipeline registers, trained by its own step. Every other number is the same function
+under a seed that follows from the pipeline's and the number; its model answers the test rows and is thrown away. The
+answers wait beside its checkpoints (``<checkpoints>/<model>-<number>/``) until the last one is trained, so that a step
+that was cut goes on in the middle of the training it was cut in, and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from regraft.core import files, progress
+from regraft.core.progress import Running
+from regraft.evaluation import predictions
+from regraft.evaluation.predictions import Table
+from regraft.evaluation.scoring import HeldOut, score_folder
+from regraft.models.machine import Machine, resume_on
+from regraft.training.checkpoint import Checkpoints, exclusive
+from regraft.training.objectives.masking import seed_of
+
+ANSWERS, DONE = "answers.parquet", "done.json"
+Train = Callable[[Path, str, int, Path], Mapping[str, float]]
+"""(encoder, name, seed, folder for the model) -> numbers of the training, ``tokens`` among them."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One model of one further seed, as far as it is kept."""
+
+    model: str
+    """adapted or base."""
+    number: int
+    """2, 3 ... k."""
+    answers: Table
+    """To the test rows."""
+    tokens: float
+    """Trained on."""
+    seconds: float
+    """Over all processes that took part."""
+    exact: bool
+
+
+def repeat(train: Train, encoders: Mapping[str, Path], count: int, rows: HeldOut, *, seed: int, scratch: Path) -> list[Repeat]:
+    """Train on each of ``encoders`` (model -> folder) under the numbers 2 ... ``count``, all on the machine of the first.
+
+    :param scratch: a folder on the disk of the workspace; a model lies there between its training and its answers.
+    :raises EnvironmentFault: a part was trained on another kind of machine, without ``--allow-inexact``.
+    """
+    context = progress.current()
+    planned = [(model, number) for number in range(2, count + 1) for model in encoders]
+    homes = [context.checkpoints / f"{model}-{number}" if context.checkpoints else None for model, number in planned]
+    done: list[Repeat] = []
+    earlier = 0.0  # seconds, in processes before this one
+    with exclusive(context.checkpoints) if context.checkpoints else contextlib.nullcontext():
+        machine, exact = _machine(context, homes[0])
+        for part, ((model, number), home) in enumerate(zip(planned, homes, strict=True)):
+            if kept := _kept(home, model, number):
+                done.append(kept)
+                earlier += kept.seconds
+                continue
+            here = replace(context, checkpoints=home, part=part, parts=len(planned), facts={})
+            with progress.running(here):
+                if Checkpoints(home).start() is None:
+                    Checkpoints(home).begin(machine, exact)
+                done.append(_trained(train, encoders[model], model, number, rows, seed, scratch))
+            earlier += here.facts.get("earlier_seconds", 0.0)
+            _keep(home, done[-1])
+    facts = {"device": machine.device, "threads": machine.threads, "precision": machine.precision, "earlier_seconds": earlier}
+    context.facts |= {**facts, "exact": exact and all(one.exact for one in done)}
+    return done
+
+
+def _machine(context: Running, home: Path | None) -> tuple[Machine, bool]:
+    """What all trainings run on: threads chosen at the start of the first one, as within a training."""
+    first = Checkpoints(home)
+    continues = bool(first.numbers()) or (home is not None and (home / DONE).is_file())
+    return resume_on(first.start(), continues=continues, pipeline=context.pipeline, allow_inexact=context.allow_inexact)
+
+
+def _trained(train: Train, encoder: Path, model: str, number: int, rows: HeldOut, seed: int, scratch: Path) -> Repeat:
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        metrics = train(encoder, f"seeds/{model}-{number}", seed_of(seed, "seeds", number), Path(folder) / "model")
+        facts = dict(progress.current().facts)  # scoring writes its own
+        answers = score_folder(Path(folder) / "model", rows)
+    seconds = time.perf_counter() - began + facts.get("earlier_seconds", 0.0)
+    return Repeat(model, number, answers, metrics["tokens"], seconds, facts["exact"])
+
+
+def _keep(home: Path | None, done: Repeat) -> None:
+    """Leave the answers beside the checkpoints, which nobody needs any more: the disk holds those of one training."""
+    if home is None:
+        return
+    predictions.write(home / ANSWERS, done.answers)
+    told = {"tokens": done.tokens, "seconds": done.seconds, "exact": done.exact, "sha256": files.sha256_file(home / ANSWERS)}
+    files.write_json(home / DONE, told)  # last: whole answers
+    for number in Checkpoints(home).numbers():
+        shutil.rmtree(home / f"{number:08d}", ignore_errors=True)
+
+
+def _kept(home: Path | None, model: str, number: int) -> Repeat | None:
+    """What :func:`_keep` left; None where nothing whole is there."""
+    if home is None or not (home / DONE).is_file():
+        return None
+    told = files.read_json(home / DONE)
+    if not (home / ANSWERS).is_file() or files.sha256_file(home / ANSWERS) != told["sha256"]:
+        return None
+    return Repeat(model, number, predictions.read(home / ANSWERS), told["tokens"], told["seconds"], told["exact"])

@@ -1,0 +1,135 @@
+"""Batches that cannot be trained on: which rows they held, and what to change.
+
+Both troubles end the step, because a run that skipped the batch would be another run. A loss that is not finite is
+a matter of the rates or of the rows; want of memory one of the batch's size, and the size that is proposed instead is
+one that was tried here, backward pass and optimizer included, on the longest rows there are.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from regraft.core import limits
+from regraft.core.errors import ConfigError, EnvironmentFault, Problem
+from regraft.core.progress import current
+
+if TYPE_CHECKING:
+    from regraft.training.loop import Phase, Training
+
+NAMED = 32
+"""Rows that a message names; the default batch of fine-tuning."""
+LOWER = 3.0
+"""By what a peak rate is divided in the proposal: half a decade, the usual grid of a learning-rate search."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What a person is told of a phase's batches."""
+
+    option: str
+    """Key of the pipeline file that sets the rows of a batch, such as ``finetune.batch_size``."""
+    rows: Callable[[int], Sequence[str]]
+    """Ids of the rows of one step."""
+    length: Callable[[int], int]
+    """Tokens of the longest row of one step."""
+    largest: Callable[[int], Tensor]
+    """Loss of a batch of so many rows, the longest there are."""
+
+
+def finite(model: nn.Module) -> bool:
+    """Whether every weight is a number."""
+    return all(bool(torch.isfinite(p).all()) for p in model.parameters())
+
+
+def diverged(training: Training, phase: Phase, step: int, done: int, loss: float, kept: bool) -> ConfigError:
+    """The loss of ``step`` of ``phase``, or its gradient, is not finite; ``done`` steps were before it.
+
+    :param kept: the weights from before the step are in a checkpoint.
+    """
+    what = f"the loss of step {done + 1} of {training.total} is {loss}"
+    if loss == loss and abs(loss) != float("inf"):
+        what = f"the gradient of step {done + 1} of {training.total} is not finite (its loss is {loss:.4g})"
+    rows = list(phase.batches.rows(step)) if phase.batches else []
+    said = [f"{training.name}: {what}", *([f"its batch: {_listed(rows)}"] if rows else []), _kept(training, done, kept)]
+    if done == 0:  # no rate has had a say yet
+        fix = "mend these rows in the data, or name another base_model in the pipeline file"
+        said.append("nothing was learned before it, so the base model or these rows are at fault, not a learning rate")
+    else:
+        fix = _run(*(f"{group.option}={group.rate / LOWER:.1g}" for group in phase.groups if group.option))
+    rates = ", ".join(f"{group.option}={group.rate:g}" for group in phase.groups if group.option)
+    column = phase.groups[0].option or None
+    problem = Problem(message="; ".join(said), column=column, value=rates or None, rule="finite loss", fix=fix)
+    return ConfigError("; ".join(said), fix=fix, problems=[problem])
+
+
+def _listed(rows: Sequence[str]) -> str:
+    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+    return ", ".join(rows[:NAMED]) + more
+
+
+def _kept(training: Training, done: int, kept: bool) -> str:
+    folder = training.checkpoints.folder
+    if folder is None:
+        return "no checkpoints are kept here"
+    if kept:
+        return f"the weights from before it are kept in {_shown(folder / f'{done:08d}')}"
+    newest = training.checkpoints.numbers()[-1:]
+    return f"the newest checkpoint is kept in {_shown(folder / f'{newest[0]:08d}')}" if newest else "no checkpoint was written before it"
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
+
+
+def out_of_memory(training: Training, phase: Phase, step: int, optimizer: torch.optim.Optimizer, said: str) -> EnvironmentFault:
+    """A batch of ``phase`` does not fit into memory; tries smaller ones until one does.
+
+    Spoils model and optimizer. Call it when no frame of the failed step is left: they hold its tensors.
+    """
+    if phase.batches is None:
+        return EnvironmentFault(f"{training.name}: out of memory ({said})", fix=_run())
+    rows, length = len(phase.batches.rows(step)), phase.batches.length(step)
+    optimizer.state.clear()
+    left = training.phases[list(training.phases).index(phase) :]
+    fits = rows // 2
+    while fits and not all(_fits(training, later, fits) for later in left):
+        fits //= 2
+    message = f"{training.name}: out of memory at a batch of {rows} x {length} tokens ({said})"
+    if not fits:
+        return EnvironmentFault(
+            f"{message}; tried here, not even one row fitted beside the model and its optimizer",
+            fix="name a smaller base_model in the pipeline file, or run it on a machine with more memory",
+        )
+    return EnvironmentFault(f"{message}; {fits} rows of the longest were tried here and fit", fix=_run(f"{phase.batches.option}={fits}"))
+
+
+def _fits(training: Training, phase: Phase, rows: int) -> bool:
+    """Whether one whole step of ``phase`` on ``rows`` rows can be taken."""
+    gc.collect()
+    if training.machine.device == "cuda":
+        torch.cuda.empty_cache()
+    assert phase.batches is not None
+    try:
+        optimizer = training.optimizer(phase)
+        training.model.train(phase.dropout)
+        with training.machine.autocast():
+            loss = phase.batches.largest(rows)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    except (RuntimeError, MemoryError) as error:
+        if not limits.out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def _run(*sets: str) -> str:
+    return " ".join(["regraft run", current().pipeline or "PIPELINE", *(f"--set {assignment}" for assignment in sets)])

@@ -1,0 +1,98 @@
+"""What would stop a run, or spoil it, said before it starts.
+
+A probe is a generator of :class:`Check`; all of them run at once in threads of their own, and what has not answered
+by :data:`DEADLINE` is reported as such. So the slowest store, not the sum of all, decides how long ``regraft doctor``
+takes, and without a network it is done in seconds. Nothing is downloaded, and nothing
+changed but an alias that does not follow the journal (:mod:`regraft.upkeep.doctor.journal`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from regraft.core.errors import RegraftError
+from regraft.core.workspace import Workspace
+from regraft.upkeep.doctor import folder, installation, journal, stores
+from regraft.upkeep.doctor.check import Check
+
+__all__ = ["Check", "examine"]
+
+DEADLINE = 8.0
+"""Seconds for all probes together; a name server that does not answer can hold ``getaddrinfo`` for longer than that."""
+
+Probe = Callable[[], Iterator[Check]]
+
+
+def examine(workspace: Workspace | None) -> list[Check]:
+    """Every check, in a fixed order; without a workspace those of the installation and the environment."""
+    probes: dict[str, Probe] = {
+        "python": installation.python,
+        "libraries": installation.libraries,
+        "telemetry": installation.telemetry,
+        "prefect server": stores.prefect,
+        "s3 endpoint": stores.s3_endpoint,
+    }
+    if workspace is None:
+        probes["workspace"] = _no_workspace
+    else:
+        here = workspace
+        probes |= {
+            "tracking": lambda: stores.tracking(here),
+            "dvc remotes": lambda: stores.remotes(here),
+            "secrets": lambda: stores.secrets(here),
+            "state": lambda: folder.state(here),
+            "pipelines": lambda: folder.pipelines(here),
+            "data.dvc": lambda: folder.data(here),
+            "digests": lambda: folder.digests(here),
+            "registry": lambda: journal.registry(here),
+            "models": lambda: journal.models(here),
+            "template": lambda: folder.template(here),
+            "leftovers": lambda: folder.leftovers(here),
+        }
+    with _offline_hub():
+        return at_once(probes, DEADLINE)
+
+
+def at_once(probes: Mapping[str, Probe], deadline: float) -> list[Check]:
+    """Run ``probes`` in daemon threads: one that hangs holds up neither the report nor the end of the process."""
+    found: dict[str, list[Check]] = {}
+
+    def work(name: str, probe: Probe) -> None:
+        try:
+            found[name] = list(probe())
+        except RegraftError as error:
+            found[name] = [Check(name, "bad", str(error), error.fix)]
+        except Exception as error:  # a doctor who dies of the illness helps nobody
+            found[name] = [Check(name, "bad", f"could not be examined: {type(error).__name__}: {error}")]
+
+    threads = [threading.Thread(target=work, args=item, name=f"doctor {item[0]}", daemon=True) for item in probes.items()]
+    end = time.monotonic() + deadline
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    late = f"no answer within {deadline:g} s"
+    return [check for name in probes for check in found.get(name, [Check(name, "bad", late)])]
+
+
+def _no_workspace() -> Iterator[Check]:
+    yield Check("workspace", "warn", f"{Path.cwd()} is not inside one; only the installation was examined", "regraft init my-workspace")
+
+
+@contextlib.contextmanager
+def _offline_hub() -> Iterator[None]:
+    """Looking for a hub model must not download it."""
+    former = os.environ.get("HF_HUB_OFFLINE")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if former is None:
+            del os.environ["HF_HUB_OFFLINE"]
+        else:
+            os.environ["HF_HUB_OFFLINE"] = former

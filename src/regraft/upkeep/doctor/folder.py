@@ -1,0 +1,164 @@
+"""Is the workspace whole: its code, its files, its data, its journal, and what killed processes left in it?"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from regraft.config.resolve import load_pipeline, resolve
+from regraft.core.errors import RegraftError
+from regraft.core.workspace import Workspace
+from regraft.execution import dvc, freshness, integrity, tracked_data
+from regraft.upkeep import template as templates
+from regraft.upkeep import upgrade
+from regraft.upkeep.doctor.check import Check, State, verdict
+
+GIB = 1024**3
+DIGEST_SECONDS = 5.0
+"""For hashing outputs and DVC's cache (0.9 GB/s a core); all probes together have 8 s."""
+STALE_DAYS = 14
+"""A checkpoint that no run came back for in this time is worth a word."""
+
+
+def state(workspace: Workspace) -> Iterator[Check]:
+    """Where production's state lies can be written, and the disk has room for a run."""
+    home = next(path for path in (workspace.state, *workspace.state.parents) if path.exists())
+    fault = None
+    try:
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        fault = f"cannot be written: {error.strerror}"
+    yield verdict("state", fault, str(workspace.state), "can be written", "export REGRAFT_STATE=/a/writable/folder")
+    free = shutil.disk_usage(workspace.root).free / GIB
+    # One checkpoint of the demo's encoder is 273 MB; two are kept and one is being written.
+    level: State = "bad" if free < 1 else "warn" if free < 4 else "ok"
+    yield Check("disk", level, f"{free:.1f} GiB free", "regraft gc lists what nothing needs, regraft gc --yes frees it")
+
+
+def pipelines(workspace: Workspace) -> Iterator[Check]:
+    """The steps can be imported, every pipeline resolves (its base model too), and the generated files are current."""
+    if shadowing := sorted((workspace.root / "mlflow").rglob("*.py")):
+        shown = workspace.relative(shadowing[0])
+        yield Check("mlflow/", "bad", f"{shown} can hide the library of that name", f"mv {shown} tasks/")
+    try:
+        names = [step.name for step in workspace.steps]
+    except Exception as error:  # the workspace's own code: whatever it raises is the finding
+        yield Check("steps", "bad", f"pipelines/ cannot be imported: {type(error).__name__}: {error}", "python -c 'import pipelines'")
+        return
+    yield Check("steps", "ok", " ".join(names))
+    checks = [_pipeline(workspace, name) for name in workspace.pipelines]
+    yield from checks
+    if faulty := [check.name for check in checks if check.state == "bad"]:
+        yield Check("generated files", "warn", f"not compared, because of {', '.join(faulty)}")
+        return
+    stale = dvc.out_of_step(workspace)
+    fault = f"are out of step with the code and the pipeline files: {', '.join(stale)}" if stale else None
+    yield verdict("generated files", fault, "dvc.yaml and pipelines/resolved/", "are in step", "regraft dvc")
+
+
+def _pipeline(workspace: Workspace, name: str) -> Check:
+    label = f"pipeline {name}"
+    try:
+        values = resolve(workspace, name)
+        spec = load_pipeline(workspace, name).base_model
+    except RegraftError as error:
+        return Check(label, "bad", str(error), error.fix)
+    try:
+        freshness.require_data(workspace, name, values["data"])
+    except RegraftError as error:  # no fault of the workspace: a pipeline that waits for its data
+        return Check(label, "warn", str(error), error.fix)
+    return Check(label, "ok", f"data is here, base model {spec} is verified")
+
+
+def data(workspace: Workspace) -> Iterator[Check]:
+    """data/ against data.dvc."""
+    if not (workspace.root / "data.dvc").is_file():
+        yield Check("data.dvc", "ok", "none; data/ is not under DVC")
+        return
+    integrity.require_whole(workspace, [dvc.tracked_data(workspace)])
+    found = tracked_data.compare(workspace, dvc.status(workspace, []).get("data.dvc", []))
+    if words := [*found.differs, *(f"{path} could not be compared, and is not in DVC's cache" for path in found.unknown), *found.other]:
+        yield Check("data.dvc", "warn", f"data/ is not what data.dvc says: {'; '.join(words)}", _way_out(workspace, found))
+    elif found.absent:
+        message = "data/ is what data.dvc says, but DVC has no copy of it: `dvc add data` puts one into its cache, `dvc push` elsewhere"
+        yield Check("data.dvc", "ok", message)
+    else:
+        yield Check("data.dvc", "ok", "data/ is what data.dvc says")
+
+
+def _way_out(workspace: Workspace, found: tracked_data.Tracked) -> str:
+    """Never a command that loses data: where cache and remote lack the bytes, ``dvc checkout --force`` and ``dvc pull --force`` do."""
+    take = [] if found.gone else ["dvc add data, to take it in"]
+    if not found.absent:
+        force = "" if found.gone == found.outs else "--force "
+        return "; ".join([*take, f"dvc checkout {force}data.dvc, to go back" + (" and drop what differs" if force else "")])
+    remotes = [line.split(".")[1] for line in dvc.ask(workspace, "config", "--list").splitlines() if line.startswith("remote.")]
+    if remotes:
+        return "; ".join([*take, "dvc fetch data.dvc, which brings what was pushed into the cache, and regraft doctor again"])
+    return "; ".join([*take, "what data.dvc names is neither in DVC's cache nor is there a remote to fetch it from"])
+
+
+def digests(workspace: Workspace) -> Iterator[Check]:
+    """Outputs are what their records say, objects of DVC's cache what their names say; as many as can be read in the time."""
+    found = integrity.examine(workspace, DIGEST_SECONDS)
+    if found.broken:
+        shown = ", ".join(workspace.relative(path) for path in found.broken[:3])
+        more = f" and {len(found.broken) - 3} more" if len(found.broken) > 3 else ""
+        yield Check("digests", "bad", f"not what was written: {shown}{more}", integrity.REPAIR)
+    elif found.read < found.total:
+        message = f"the newest {found.read} of {found.total} outputs and cache objects are whole; `{integrity.REPAIR}` reads all"
+        yield Check("digests", "ok", message)
+    else:
+        yield Check("digests", "ok", f"{found.total} outputs and cache objects are what their digests say")
+
+
+def template(workspace: Workspace) -> Iterator[Check]:
+    """Files that differ from the installed library's template. One's own changes are no fault."""
+    found = templates.drift(workspace.root)
+    said = "; ".join(map(str, found))
+    if any(item.by != "you" for item in found):
+        fix = "regraft init --upgrade ." if (workspace.root / templates.STAMP).is_file() else "regraft init ../fresh && diff -ru ../fresh ."
+        yield Check("template", "warn", "; ".join(filter(None, [upgrade.behind(workspace.root), said])), fix)
+    else:
+        yield Check("template", "ok", said or "the workspace's code is the installed library's")
+
+
+def leftovers(workspace: Workspace) -> Iterator[Check]:
+    """What killed processes left behind. The next run clears most of it; a person wants to know."""
+    for path in sorted(workspace.root.glob("artifacts/*/*/.partial")):
+        shown, pipeline = workspace.relative(path), path.parts[-3]
+        if _at_work(workspace, pipeline):
+            yield Check("leftovers", "ok", f"{shown} is being written: a run of '{pipeline}' is in progress")
+        else:
+            yield Check("leftovers", "warn", f"{shown} is half-written; no harm, the step's next run removes it", f"rm -r {shown}")
+    for path in sorted(workspace.root.glob(".regraft-init-*")):
+        yield Check("leftovers", "warn", f"{path.name} is of an init that was killed", f"rm -r {path.name}")
+    for path in sorted((workspace.scratch / "checkpoints").glob("*/*/*")):
+        days = (time.time() - path.stat().st_mtime) / 86_400
+        orphaned = path.parts[-3] not in workspace.pipelines
+        if orphaned or days > STALE_DAYS:
+            shown, size = workspace.relative(path), _size(path) / GIB
+            why = "its pipeline is gone" if orphaned else f"no run came back for it in {days:.0f} days"
+            yield Check("checkpoints", "warn", f"{shown} ({size:.1f} GiB): {why}", f"rm -r {shown}")
+
+
+def _at_work(workspace: Workspace, pipeline: str) -> bool:
+    """Whether a process of a run of ``pipeline`` is alive: all of them share the lock on this file."""
+    path = workspace.scratch / "locks" / f"{pipeline}.alive"
+    if not path.is_file():
+        return False
+    with path.open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,104 @@
+"""``.regraft/`` and what it may lose. Everything there is deletable; this is what nobody would miss.
+
+A checkpoint is missed if the next run of its pipeline would go on from it. That is so when its fingerprint is the one
+that the step has today, by the pipeline file or by the resolved file as it stands (a run with ``--set``). Where
+today's fingerprint cannot be told, because the file has a fault or an input is not there, checkpoints stay.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from regraft.config.resolve import read_resolved, resolve
+from regraft.core.errors import RegraftError
+from regraft.core.workspace import Workspace
+from regraft.execution.step import Output, Step, fingerprint, locate_inputs
+from regraft.upkeep.gc.room import Item, Room
+
+RUN = re.compile(r"(?P<run>(?P<pipeline>[a-z][a-z0-9_]*)-(?P<at>\d{8}T\d{6})-[0-9a-f]{6})(?![0-9a-f])")
+OF_RUNS = ("logs", "errors", "invocations", "evidence")
+COPIES = ("downloads", "models", "broken")
+
+
+def rooms(workspace: Workspace) -> list[Room]:
+    """The rooms below ``.regraft/``."""
+    copies = [path for name in COPIES for path in sorted((workspace.scratch / name).glob("*"))]
+    return [
+        Room("checkpoints", tuple(_checkpoints(workspace))),
+        Room("runs", tuple(_of_runs(workspace))),
+        Room("downloads", tuple(Item.of(path, "a copy") for path in copies)),
+    ]
+
+
+def _checkpoints(workspace: Workspace) -> Iterator[Item]:
+    home = workspace.scratch / "checkpoints"
+    steps = {step.name: step for step in workspace.steps}
+    for folder in sorted(home.glob("*/*")):
+        pipeline, name = folder.relative_to(home).parts
+        step = steps.get(name)
+        if pipeline not in workspace.pipelines or step is None:
+            today, why = frozenset[str](), f"there is no {'step' if pipeline in workspace.pipelines else 'pipeline'} of this name"
+        else:
+            found = _fingerprints(workspace, pipeline, step)
+            if found is None:
+                continue
+            today, why = found, f"'{pipeline}' has other settings, data or code by now"
+        yield from (Item.of(path, why) for path in sorted(folder.iterdir()) if path.name not in today and not _in_use(path))
+
+
+def _fingerprints(workspace: Workspace, pipeline: str, step: Step[Any]) -> frozenset[str] | None:
+    """What a run might look for today; None: it cannot be told."""
+    found = set()
+    for read in (resolve, read_resolved):
+        try:
+            resolved = read(workspace, pipeline)
+            if step.name in resolved:  # a step that nothing asks for looks for no checkpoint
+                found.add(_fingerprint(workspace, pipeline, step, resolved))
+        except (RegraftError, ValidationError, FileNotFoundError, KeyError):  # a faulty file, an input that is not there
+            return None
+    return frozenset(found)
+
+
+def _fingerprint(workspace: Workspace, pipeline: str, step: Step[Any], resolved: Mapping[str, Any]) -> str:
+    config = step.config.model_validate(resolved[step.name])
+    inputs = locate_inputs(step, workspace, pipeline, resolved["data"])
+    kept = {name: item for name, item in inputs.items() if isinstance(item.source, Output) or item.there}
+    return fingerprint(config, step.version, {name: item.hash() for name, item in kept.items()})
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether a step holds the folder: ``regraft step`` by hand takes no run lock."""
+    path = folder / "lock"
+    if not path.is_file():
+        return False
+    handle = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _of_runs(workspace: Workspace) -> Iterator[Item]:
+    """Logs, errors, invocations and evidence folders, but for the last run of every pipeline."""
+    paths = [path for name in OF_RUNS for path in sorted((workspace.scratch / name).glob("*"))]
+    named = [(path, RUN.match(path.name)) for path in paths]
+    last: dict[str, tuple[str, str]] = {}
+    for _, match in named:
+        if match and match["pipeline"] in workspace.pipelines:
+            last[match["pipeline"]] = max(last.get(match["pipeline"], ("", "")), (match["at"], match["run"]))
+    kept = {run for _, run in last.values()}
+    for path, match in named:
+        if match and match["run"] not in kept:
+            yield Item.of(path, "of an earlier run")
+        elif path.name.startswith("crash-") and path.suffix == ".log":
+            yield Item.of(path, "traceback of a bug")

@@ -1,0 +1,69 @@
+"""A workspace made by an earlier version follows the library, as far as its owners left its files alone.
+
+Files that nobody touched are brought to the installed template; files that both sides changed are named, with the
+command that shows what the library's side changed to. Nothing is merged by guesswork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from regraft import __version__
+from regraft.core import files
+from regraft.core.errors import ConfigError
+from regraft.upkeep import template
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What became of the files whose template moved on."""
+
+    before: str
+    """Version of the library that the workspace was in step with."""
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
+    """No longer part of the template."""
+    left: tuple[template.Drift, ...]
+    """Changed by both sides: their owners' to merge."""
+
+
+def upgrade(root: Path) -> Upgrade:
+    """Bring the workspace ``root`` to the installed template. Run again after a kill, it goes on.
+
+    :raises ConfigError: there is no stamp that says what the files were.
+    """
+    stamp = template.read_stamp(root)
+    if stamp is None:
+        raise ConfigError(
+            f"{root} has no {template.STAMP}, so nobody knows which of its files are your own",
+            fix=f"regraft init ../fresh && diff -ru ../fresh {root}",
+        )
+    now = template.template()
+    moved = [item for item in template.drift(root) if item.by in ("library", "both")]
+    ours = [item.path for item in moved if item.by == "library"]
+    for path in ours:
+        if path in now:
+            files.write_bytes(root / path, now[path])
+        else:
+            (root / path).unlink(missing_ok=True)
+    left = tuple(item for item in moved if item.by == "both")
+    kept = {item.path: stamp.files[item.path] for item in left if item.path in stamp.files}
+    known = {path: sha for path, sha in template.stamped(now).items() if path not in {item.path for item in left}}
+    template.write_stamp(root, {**known, **kept})
+    return Upgrade(stamp.version, tuple(p for p in ours if p in now), tuple(p for p in ours if p not in now), left)
+
+
+def behind(root: Path) -> str | None:
+    """In words, that the workspace's code is another version's than the library; None where it is not."""
+    stamp = template.read_stamp(root)
+    if stamp is None or stamp.version == __version__ or not any(item.by in ("library", "both") for item in template.drift(root)):
+        return None
+    return f"the workspace's code is that of regraft {stamp.version}, the library is {__version__}"
+
+
+def merges(found: Upgrade) -> Iterator[str]:
+    """The command that shows each file that is left."""
+    for item in found.left:
+        yield f"diff -u {item.path} {template.source() / item.path}"
