@@ -55,8 +55,8 @@ def run_contract(path: Path, folder: Path) -> None:
     sys.path.append(str(ROOT))
     import great_expectations.render.renderer.page_renderer  # noqa: F401
 
-    from regraft.config import TaskOptions
     from regraft.data.contract import Contract
+    from regraft.data.options import TaskOptions
     from tasks.contract import CONTRACT, ContractConfig
 
     contract = Contract.model_validate({"id": "scale", "version": "1", "columns": COLUMNS})

@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from regraft.config import SplitOptions
 from regraft.core import files
+from regraft.data.options import SplitOptions
 from regraft.data.tables import write_table
 from regraft.execution.step import evidence
 

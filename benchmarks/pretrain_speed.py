@@ -23,13 +23,13 @@ from typing import Any
 
 import torch
 
-from regraft.config import PretrainOptions
 from regraft.data.packing import Packed, documents, pack, read
 from regraft.models import encoder
 from regraft.models.base_model import locate
 from regraft.models.machine import Machine, cores
 from regraft.training.loop import train
 from regraft.training.objectives.mlm import Corpus, masking, phases
+from regraft.training.options import PretrainOptions
 
 UNCOUNTED = 2
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.config.resolve import read_resolved
+from regraft.config.resolved_file import read_resolved
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault, Interrupted, RegraftError
 from regraft.core.progress import STOP

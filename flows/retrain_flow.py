@@ -28,12 +28,12 @@ from prefect.states import Completed
 from flows import decision as after
 from flows.bridge import step_task
 from flows.curves import Curves
-from regraft.config import listed
-from regraft.config.resolve import read_resolved
+from regraft.config.resolved_file import read_resolved
 from regraft.core import files
 from regraft.core.energy import spent
 from regraft.core.errors import EnvironmentFault, Interrupted
 from regraft.core.progress import STOP
+from regraft.data.options import listed
 from regraft.execution import supervise
 from regraft.execution.launch import Event
 from regraft.execution.repro import Ahead, Outcome, Run, run_step_with_dvc

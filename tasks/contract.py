@@ -8,8 +8,9 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config import Paths, PipelineContext, StepConfig, TaskOptions
+from regraft.config.pipeline import PipelineContext, StepConfig
 from regraft.data.contract import Contract
+from regraft.data.options import Paths, TaskOptions
 from regraft.execution.step import Metrics, Step, evidence
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config import Paths, PipelineContext, SplitOptions, StepConfig
+from regraft.config.pipeline import PipelineContext, StepConfig
+from regraft.data.options import Paths, SplitOptions
 from regraft.execution.step import Metrics, Step, evidence
 from tasks.contract import CONTRACT
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config import EarlierRows, PipelineContext, StepConfig
+from regraft.config.pipeline import PipelineContext, StepConfig
+from regraft.data.options import EarlierRows
 from regraft.execution.step import Metrics, Step
 from tasks.forgetting import STAGES
 

@@ -8,8 +8,9 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config import AbstainOptions, FinetuneOptions, PipelineContext, StepConfig
+from regraft.config.pipeline import PipelineContext, StepConfig
 from regraft.execution.step import Cost, Metrics, Step
+from regraft.training.options import AbstainOptions, FinetuneOptions
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.pretrain import PRETRAIN

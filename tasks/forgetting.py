@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config import GeneralText, PipelineContext, PretrainOptions, StepConfig
+from regraft.config.pipeline import PipelineContext, StepConfig
+from regraft.data.options import GeneralText
 from regraft.execution.step import Metrics, Step
+from regraft.training.options import PretrainOptions
 from tasks.finetune import FINETUNE, FINETUNE_BASE
 from tasks.pretrain import PRETRAIN
 

@@ -9,8 +9,11 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config import GeneralText, PipelineContext, PretrainOptions, StepConfig, Strict
+from regraft.config.pipeline import PipelineContext, StepConfig
+from regraft.core.strict import Strict
+from regraft.data.options import GeneralText
 from regraft.execution.step import Cost, Metrics, Step
+from regraft.training.options import PretrainOptions
 from tasks.tokens import TOKENS
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config import PROBED, Invariance, PipelineContext, PipelineOptions, StepConfig, TemplateTest
+from regraft.config.pipeline import PipelineContext, PipelineOptions, StepConfig
+from regraft.evaluation.probe_options import Invariance, TemplateTest
 from regraft.execution.step import Cost, Metrics, Step
+from regraft.gates.options import PROBED
 from tasks.finetune import FINETUNE, FINETUNE_BASE
 from tasks.scores import SCORES
 

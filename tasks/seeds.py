@@ -8,8 +8,9 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config import PipelineContext, seeds_of
+from regraft.config.pipeline import PipelineContext
 from regraft.execution.step import Cost, Metrics, Step
+from regraft.gates.options import seeds_of
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.finetune import FinetuneBaseConfig

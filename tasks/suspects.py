@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config import PipelineContext, StepConfig
+from regraft.config.pipeline import PipelineContext, StepConfig
 from regraft.execution.step import Metrics, Step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config import PipelineContext, StepConfig
+from regraft.config.pipeline import PipelineContext, StepConfig
 from regraft.execution.step import Metrics, Step
 from tasks.corpus import CORPUS
 

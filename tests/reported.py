@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from regraft.config import DEFAULT_GATES, GateOptions
 from regraft.evaluation.predictions import Table
 from regraft.evaluation.stats.slices import SliceTable
+from regraft.gates.options import DEFAULT_GATES, GateOptions
 from regraft.gates.policy import Case, Policy, judge
 from regraft.gates.verdict import Champion, Rows
 from regraft.registry.tracking import TrackedRun

@@ -13,13 +13,14 @@ import pytest
 import yaml
 from workbench import told
 
-from regraft.config import GeneralText, PretrainOptions
 from regraft.core import files
 from regraft.core.errors import DataRejected, Interrupted
 from regraft.core.progress import STOP, Running, running
 from regraft.core.workspace import Workspace
+from regraft.data.options import GeneralText
 from regraft.training import forgetting
 from regraft.training.objectives import mlm
+from regraft.training.options import PretrainOptions
 
 FLOOR = {"metric": "macro_f1", "at_least": 0.01}
 OPTIONS = PretrainOptions(budget_tokens=20_000, head_warmup_tokens=500, sequence_length=32, batch_size=8, learning_rate=2e-2)

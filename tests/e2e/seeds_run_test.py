@@ -15,14 +15,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from regraft.config import FinetuneOptions
-from regraft.config.resolve import load_pipeline
+from regraft.config.pipeline_file import load_pipeline
 from regraft.core import files, progress
 from regraft.core.errors import ConfigError, EnvironmentFault, Interrupted
 from regraft.core.workspace import Workspace
 from regraft.evaluation import predictions
 from regraft.evaluation.scoring import HeldOut
 from regraft.training import classify
+from regraft.training.options import FinetuneOptions
 from regraft.training.seeds import repeat
 
 OPTIONS = FinetuneOptions(epochs=2, batch_size=16, max_length=16, checkpoint_seconds=1e9)

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from regraft.cli.console import KEYS
-from regraft.config.resolve import write_resolved
 from regraft.core import files
 from regraft.core.workspace import Workspace
+from regraft.execution.resolve import write_resolved
 
 HEADER = "id,text,label\n"
 ROWS = [f"r{n},sentence number {n} about things,{'red' if n % 2 else 'blue'}" for n in range(60)]

@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from regraft.config import PipelineContext, PipelineOptions, TaskOptions
+from regraft.config.pipeline import PipelineContext, PipelineOptions
 from regraft.core import files
 from regraft.core.errors import ConfigError, DataRejected, RegraftError
 from regraft.core.progress import Running, running
 from regraft.data import validation
 from regraft.data.contract import Contract, default_contract, load_contract
+from regraft.data.options import TaskOptions
 from regraft.data.rows import Row
 from regraft.data.validation import judge
 from tasks.contract import CONTRACT, ContractConfig

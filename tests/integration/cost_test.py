@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from regraft.config.resolve import resolve
 from regraft.core import files, limits
 from regraft.core.cores import cores, device
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
 from regraft.execution import run_cost
 from regraft.execution.plan import Assessment, StepState
+from regraft.execution.resolve import resolve
 from regraft.execution.run_cost import RunCost, StepCost, estimate, require_room
 from regraft.models import base_model
 

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from regraft.config.resolve import resolve, write_resolved
 from regraft.core import files
 from regraft.execution import dvc, step
 from regraft.execution.dvc import PINNED, generated, out_of_step, render_dvc, write_generated
+from regraft.execution.resolve import resolve, write_resolved
 
 HUB = "hub:owner/name@0123456789abcdef0123456789abcdef01234567"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regraft.config import PipelineOptions
+from regraft.config.pipeline import PipelineOptions
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.data.docstrings import dedent, find_package, read_library, read_module

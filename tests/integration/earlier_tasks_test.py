@@ -15,11 +15,11 @@ import yaml
 from conftest import TOPICS, sentence
 from safetensors.numpy import load_file, save_file
 
-from regraft.config import EarlierRows
-from regraft.config.resolve import write_resolved
 from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.data.earlier_tasks import read_task
+from regraft.data.options import EarlierRows
+from regraft.execution.resolve import write_resolved
 
 DATA = "data/earlier/topics.csv"
 

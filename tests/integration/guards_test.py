@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from regraft.config.resolve import load_pipeline
+from regraft.config.pipeline_file import load_pipeline
 from regraft.core.workspace import Workspace
 from regraft.execution import step_code
 from regraft.execution.dvc import out_of_step

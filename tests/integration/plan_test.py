@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from regraft.config.resolve import resolve
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc, freshness, integrity
 from regraft.execution.plan import Assessment, assess, judge
+from regraft.execution.resolve import resolve
 from regraft.execution.step import Output, Step
 from regraft.upkeep.doctor import folder
 

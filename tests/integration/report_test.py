@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from workbench import NOTHING_YET
 
-from regraft.config import GateOptions
 from regraft.evaluation.stats.paired import Predictions, align
+from regraft.gates.options import GateOptions
 from regraft.reports import measure
 from regraft.reports.document import as_json, document
 from regraft.reports.fleet import stale

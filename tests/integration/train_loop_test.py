@@ -10,8 +10,8 @@ from regraft.core.errors import ConfigError, EnvironmentFault, Interrupted
 from regraft.core.progress import STOP, Running, running
 from regraft.models.machine import Machine
 from regraft.training.checkpoint import Checkpoints
-from regraft.training.loop import Group, Phase, Watch, schedule, train
-from regraft.training.trouble import Batches
+from regraft.training.loop import schedule, train
+from regraft.training.phase import Batches, Group, Phase, Watch
 
 HEAD, ALL = 5, 9
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from regraft.evaluation.stats.measured import Measured
 from regraft.execution.records import model_digest
-from regraft.gates.verdict import Measured
 from regraft.registry.store import Entry
 from regraft.reports.card.facts import ByClass, Facts, flat, share
 from regraft.reports.card.render import Said, card, lines

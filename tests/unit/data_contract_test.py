@@ -12,9 +12,9 @@ import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
-from regraft.config import TaskOptions
 from regraft.core.errors import ConfigError
 from regraft.data.contract import Contract, default_contract, load_contract
+from regraft.data.options import TaskOptions
 
 DEMO = Path(__file__).parents[2] / "pipelines" / "demo.contract.yaml"
 LIBRARIES = {

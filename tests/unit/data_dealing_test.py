@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regraft.config import SplitOptions
 from regraft.core.errors import DataRejected
 from regraft.data.dedup import find_contained, find_duplicates, jaccard, normalise
 from regraft.data.documents import Corpus, Document
 from regraft.data.labelled import labelled_splits, rows_for_every_split
 from regraft.data.minhash import SHINGLE, bands_for, windows
+from regraft.data.options import SplitOptions
 from regraft.data.split import split_of, uniform
 from regraft.data.splitting import Dealt, deal
 

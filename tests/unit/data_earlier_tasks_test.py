@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from regraft.config import EarlierRows
 from regraft.core import files
 from regraft.core.errors import DataRejected, EnvironmentFault
 from regraft.data.earlier_tasks import Half, read_task
+from regraft.data.options import EarlierRows
 
 ROWS = [(f"sentence number {n} about things", "red" if n % 2 else "blue") for n in range(120)]
 HEADER = "text,label\n"

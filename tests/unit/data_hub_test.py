@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regraft.config import PipelineOptions
+from regraft.config.pipeline import PipelineOptions
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.data import hub
 from regraft.data.sources import Source, list_files

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from regraft.config import SplitOptions
 from regraft.core import progress
 from regraft.core.errors import Interrupted
 from regraft.data import dedup, minhash, packing, spool, tables
@@ -19,6 +18,7 @@ from regraft.data.dedup import find_duplicates
 from regraft.data.distinct import find_distinct
 from regraft.data.documents import Corpus, Document
 from regraft.data.minhash import MULTIPLIER, least_agreement, windows
+from regraft.data.options import SplitOptions
 from regraft.data.splitting import deal
 from regraft.data.spool import Spool, on_disk
 

@@ -16,8 +16,9 @@ from snippets import PAGES, ROOT, Block, blocks, missing
 from typer.main import get_command
 
 from regraft.cli import with_verbs
-from regraft.config import PipelineOptions, TemplateFile
+from regraft.config.pipeline import PipelineOptions
 from regraft.config.schema import schema
+from regraft.evaluation.probe_options import TemplateFile
 
 EVERY = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs" / "decisions").glob("*.md")))
 LEAST = {"version": 1, "base_model": "models/tiny", "data": {"labelled": "rows.csv", "corpus": "texts"}}

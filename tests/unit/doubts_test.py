@@ -12,22 +12,23 @@ import numpy as np
 import pytest
 from workbench import leave_scores
 
-from regraft.config import GateOptions, NegativeFlips
 from regraft.core import files
 from regraft.core.errors import DataRejected, EnvironmentFault
 from regraft.data import contamination
-from regraft.data.contamination import Finder, worst
-from regraft.evaluation.label_issues import Baseline, find_suspects, off_diagonal
+from regraft.data.contamination import Finder, Overlap, worst
+from regraft.evaluation.label_issues import Baseline, Suspect, find_suspects, off_diagonal
 from regraft.evaluation.predictions import Table
+from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.paired import Predictions
 from regraft.evaluation.stats.proportions import wilson
 from regraft.gates.decide import decide, rebuild
 from regraft.gates.decontaminated import MIN_ROWS
 from regraft.gates.evidence import row_quality
 from regraft.gates.measurements import measurements
+from regraft.gates.options import GateOptions, NegativeFlips
 from regraft.gates.policy import Case, Policy, hear, judge
-from regraft.gates.row_quality import Doubts, Overlap, Suspect
-from regraft.gates.verdict import Champion, Rows, rounded
+from regraft.gates.row_quality import Doubts
+from regraft.gates.verdict import Champion, Rows
 from regraft.reports import explain
 from regraft.reports.document import document
 from regraft.reports.page import render

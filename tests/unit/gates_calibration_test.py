@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import brier_score_loss, log_loss
 
-from regraft.config import GateOptions, PipelineOptions
+from regraft.config.pipeline import PipelineOptions
 from regraft.core import files
 from regraft.evaluation import temperature as fitting
 from regraft.evaluation.stats.bootstrap import row_counts
@@ -19,6 +19,7 @@ from regraft.evaluation.stats.paired import Predictions, align
 from regraft.gates import calibration
 from regraft.gates.comparison import Court
 from regraft.gates.measurements import measurements
+from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, hear
 from regraft.gates.verdict import Rows
 

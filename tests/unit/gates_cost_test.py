@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from regraft.config import GateOptions
 from regraft.core import energy, files
 from regraft.evaluation import predictions, serving_cost
 from regraft.evaluation.predictions import Table
@@ -18,6 +17,7 @@ from regraft.evaluation.stats.paired import Predictions
 from regraft.gates import cost
 from regraft.gates.decide import candidate, decide
 from regraft.gates.measurements import measurements
+from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, hear
 from regraft.gates.verdict import Rows
 from regraft.reports import explain

@@ -13,15 +13,17 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import norm
 from workbench import leave_scores, sure
 
-from regraft.config import EarlierTask, EarlierTasks, GateOptions
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
+from regraft.data.options import EarlierTask
+from regraft.evaluation.retention import EarlierAnswers
 from regraft.evaluation.stats.paired import Predictions
-from regraft.gates.case import Case, EarlierAnswers, Policy
+from regraft.gates.case import Case, Policy
 from regraft.gates.decide import decide, rebuild
 from regraft.gates.earlier_tasks import measured
 from regraft.gates.evidence import earlier_tasks as kept
 from regraft.gates.forgetting import STAGES
+from regraft.gates.options import EarlierTasks, GateOptions
 from regraft.gates.policy import judge
 from regraft.gates.verdict import Finding, Rows
 from regraft.reports import explain

@@ -13,14 +13,15 @@ import pytest
 import scipy.stats
 from workbench import leave_scores, sure
 
-from regraft.config import Forgetting, GateOptions
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.data.tables import write_table
+from regraft.evaluation.retention import GeneralLosses
 from regraft.evaluation.stats.paired import Predictions
-from regraft.gates.case import Case, GeneralLosses, Policy
+from regraft.gates.case import Case, Policy
 from regraft.gates.decide import decide, rebuild
 from regraft.gates.forgetting import STAGES, Bill, measured
+from regraft.gates.options import Forgetting, GateOptions
 from regraft.gates.policy import judge
 from regraft.gates.verdict import Finding, Rows
 from regraft.reports import explain

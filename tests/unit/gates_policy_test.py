@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from regraft.config import GateOptions
+from regraft.evaluation.stats.measured import Measured
 from regraft.evaluation.stats.paired import Predictions
 from regraft.gates import words
+from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, judge
-from regraft.gates.verdict import Champion, Finding, Measured, Rows, render
+from regraft.gates.verdict import Champion, Finding, Rows, render
 
 N, LABELS = 240, ("cat", "dog", "emu")
 IDS = [f"r{i:03d}" for i in range(N)]

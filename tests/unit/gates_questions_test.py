@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from regraft.config import GateOptions, Holdout, NegativeFlips
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation.stats.paired import Predictions, align
 from regraft.evaluation.stats.slices import MISSING, SliceTable, members
 from regraft.gates.measurements import measurements, power_summary
+from regraft.gates.options import GateOptions, Holdout, NegativeFlips
 from regraft.gates.policy import Case, Policy, hear, judge
 from regraft.gates.verdict import Champion, Finding, Rows
 from regraft.gates.words import power_lines

@@ -9,14 +9,16 @@ import pytest
 from pydantic import ValidationError
 from scipy.stats import t as student
 
-from regraft.config import GateOptions, PipelineOptions
+from regraft.config.pipeline import PipelineOptions
 from regraft.core.errors import EnvironmentFault
+from regraft.data.contamination import Overlap
 from regraft.evaluation.stats.bootstrap import interval, replicates
 from regraft.evaluation.stats.paired import Floats, Paired, Predictions
 from regraft.gates import seeds
 from regraft.gates.measurements import measurements
+from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, hear, judge
-from regraft.gates.row_quality import Doubts, Overlap
+from regraft.gates.row_quality import Doubts
 from regraft.gates.seeds import Repeats, SeededMeasured, degrees, measured, more_rows, shares, student_quantile, undecided
 from regraft.gates.verdict import Champion, Finding, Rows
 

@@ -7,9 +7,9 @@ import fcntl
 import pytest
 import yaml
 
-from regraft.config.resolve import write_resolved
 from regraft.core import files
 from regraft.core.workspace import Workspace
+from regraft.execution.resolve import write_resolved
 from regraft.upkeep.gc import scratch
 
 

@@ -11,16 +11,16 @@ import pytest
 from reported import HOSTILE, evidence
 from workbench import leave_scores
 
-from regraft.config import Counterfactual, Fairness, GateOptions
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.data.tables import write_table
 from regraft.evaluation.predictions import Table
+from regraft.evaluation.probing import Answers
 from regraft.evaluation.variants import Variant
 from regraft.gates.decide import decide, rebuild
 from regraft.gates.evidence import probes as store
+from regraft.gates.options import Counterfactual, Fairness, GateOptions
 from regraft.gates.policy import judge
-from regraft.gates.probes import Answers
 from regraft.reports import explain
 from regraft.reports.document import as_json, document
 from regraft.reports.page import render

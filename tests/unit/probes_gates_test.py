@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from regraft.config import Counterfactual, Fairness, GateOptions, Robustness, Templates
 from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.probing import Answers, Probes
 from regraft.evaluation.stats.paired import Predictions
 from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates.fairness import Group, largest_gap, newcombe
 from regraft.gates.measurements import measurements
+from regraft.gates.options import Counterfactual, Fairness, GateOptions, Robustness, Templates
 from regraft.gates.policy import Case, Policy, hear, judge
-from regraft.gates.probes import Answers, Probes, rates, settling
+from regraft.gates.probes import rates, settling
 from regraft.gates.verdict import Finding, Rows
 
 N, LABELS = 200, ("cat", "dog")

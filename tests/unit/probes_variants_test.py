@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from regraft.config import IdentityTerms, TemplateFile, TemplateTest
 from regraft.config import probe_files as probe_files
-from regraft.config.resolve import load_pipeline
+from regraft.config.pipeline_file import load_pipeline
 from regraft.core.errors import ConfigError
 from regraft.core.workspace import Workspace
 from regraft.evaluation.probe_labels import require_labels
+from regraft.evaluation.probe_options import IdentityTerms, TemplateFile, TemplateTest
 from regraft.evaluation.variants import CHANGES, cases, counterfactuals, draw, invariances
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from regraft.config.resolve import load_pipeline, render, resolve, write_resolved
+from regraft.config.pipeline_file import load_pipeline
+from regraft.config.resolved_file import render
 from regraft.core.errors import ConfigError
 from regraft.core.workspace import Workspace
+from regraft.execution.resolve import resolve, write_resolved
 
 HEAD = "version: 1\nbase_model: models/m\ndata:\n  corpus: c.txt\n  labelled: l.csv\n"  # 5 lines
 

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from regraft.config.resolve import load_pipeline
+from regraft.config.pipeline_file import load_pipeline
 from regraft.config.schema import modeline, schema
 from regraft.core.errors import ConfigError
 from regraft.core.workspace import Workspace

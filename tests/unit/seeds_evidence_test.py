@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from workbench import leave_scores
 
-from regraft.config import GateOptions
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation import predictions
 from regraft.evaluation.predictions import Table
 from regraft.gates.decide import decide, rehear
+from regraft.gates.options import GateOptions
 from regraft.gates.policy import judge
 from regraft.reports import explain
 from regraft.reports.document import as_json, document

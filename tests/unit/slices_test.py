@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from regraft.config import TaskOptions
-from regraft.config.resolve import load_pipeline
+from regraft.config.pipeline_file import load_pipeline
 from regraft.core.errors import ConfigError
 from regraft.core.workspace import Workspace
 from regraft.data.columns import other_columns, slice_columns
+from regraft.data.options import TaskOptions
 from regraft.data.tables import write_table
 from regraft.evaluation.slice_discovery import clusters, discover, length_band, oov_band, script
 from regraft.execution import freshness

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from regraft.config import StepConfig
+from regraft.config.pipeline import StepConfig
 from regraft.core import files, progress
 from regraft.core.errors import ConfigError, DataRejected, EnvironmentFault, Problem
 from regraft.core.progress import Running

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from regraft.training.objectives.masking import IGNORED, Masking, order, seed_of, uniform, visits
+from regraft.core.randomness import order, seed_of, uniform, visits
+from regraft.training.objectives.masking import IGNORED, Masking
 
 MASKING = Masking(probability=0.15, mask_id=4, special_ids=frozenset({0, 2, 3}), vocabulary=1000)
 

@@ -69,7 +69,7 @@ def verify(pipeline: Pipeline, version: Version = None, json: Json = False) -> N
 
 def write(pipeline: Pipeline, version: Version = None) -> None:
     """Make the card of a version again, with the words of today's pipeline file, and store it."""
-    from regraft.config.resolve import load_pipeline
+    from regraft.config.pipeline_file import load_pipeline
     from regraft.reports.card import store
 
     tracker = _tracker(pipeline)
@@ -82,7 +82,7 @@ def write(pipeline: Pipeline, version: Version = None) -> None:
 
 
 def _tracker(pipeline: str) -> Any:
-    from regraft.config.resolve import require_pipeline
+    from regraft.config.pipeline_file import require_pipeline
     from regraft.core.workspace import Workspace
     from regraft.registry.tracking import Tracker
 

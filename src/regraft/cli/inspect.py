@@ -26,10 +26,11 @@ def add_to(app: typer.Typer) -> None:
 
 def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     """Say which steps of PIPELINE would run, and why. Changes nothing."""
-    from regraft.config.resolve import load_pipeline, resolve
+    from regraft.config.pipeline_file import load_pipeline
     from regraft.core.workspace import Workspace
     from regraft.execution import dvc, freshness, run_cost
     from regraft.execution.plan import assess
+    from regraft.execution.resolve import resolve
 
     workspace = Workspace.find()
     values = resolve(workspace, pipeline, set_ or ())
@@ -137,7 +138,7 @@ def status(
 
 def _watch(workspace: Workspace, pipeline: str | None, json: bool) -> None:
     from regraft.cli.watch import watch
-    from regraft.config.resolve import require_pipeline
+    from regraft.config.pipeline_file import require_pipeline
     from regraft.core.errors import ConfigError
 
     if json:

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from regraft.core.encoding import packed
 from regraft.core.errors import ConfigError, Problem
-from regraft.data.formats import TABLES, TEXTS, hint, known, packed, suffix_of
+from regraft.data.formats import TABLES, TEXTS, hint, known, suffix_of
 from regraft.data.reading import read_file
 from regraft.data.sources import reject
 

@@ -35,7 +35,7 @@ def run(
 ) -> None:
     """Bring PIPELINE up to date: run what changed, decide on evidence, register and promote what earned it."""
     from regraft.cli.live import Live
-    from regraft.config.resolve import require_pipeline
+    from regraft.config.pipeline_file import require_pipeline
     from regraft.core.workspace import Workspace
     from regraft.execution import freshness, launch, run_cost
     from regraft.execution.dvc import ensure_repository
@@ -84,7 +84,7 @@ def step(
     step_version: Annotated[int, typer.Option(help="The version dvc.yaml was generated for.")],
 ) -> None:
     """Run one step (this is what dvc.yaml calls)."""
-    from regraft.config.resolve import read_resolved
+    from regraft.config.resolved_file import read_resolved
     from regraft.core import limits
     from regraft.core.errors import ConfigError, RegraftError
     from regraft.core.progress import Running

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from regraft.cli.console import out
 from regraft.cli.live import COLOUR
-from regraft.config.resolve import read_resolved
+from regraft.config.resolved_file import read_resolved
 from regraft.core.workspace import Workspace
 from regraft.execution.events import RunSeen, StepSeen, Watch, clock, pace
 

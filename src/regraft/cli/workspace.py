@@ -68,11 +68,11 @@ def dvc(
     ] = False,
 ) -> None:
     """Write dvc.yaml and pipelines/resolved/ from the steps and the pipeline files."""
-    from regraft.config.resolve import write_resolved
     from regraft.core.errors import ConfigError
     from regraft.core.workspace import Workspace
     from regraft.execution import dvc as generated
     from regraft.execution import step_code
+    from regraft.execution.resolve import write_resolved
 
     workspace = Workspace.find()
     if check:

@@ -6,140 +6,16 @@ resolved file, so that a change under one key invalidates the steps that read it
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from regraft.config.gates import DEFAULT_GATES, PROBED, EarlierTask, EarlierTasks, Forgetting, GateOptions
 from regraft.core.strict import Strict
-
-HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<inside>.+))?")
-"""A data set on the Hugging Face hub, pinned to a commit, or one file or folder of it."""
-
-
-def listed(paths: str | Sequence[str]) -> list[str]:
-    """One path or several, as the pipeline file has them."""
-    return [paths] if isinstance(paths, str) else list(paths)
-
-
-def _one_or_more(value: Any) -> Any:
-    """A path, or a list without repeats; a list of one is its path, so that it has the same identity."""
-    given = [value] if isinstance(value, str) else value
-    if not isinstance(given, list | tuple) or not given or not all(isinstance(path, str) and path.strip() for path in given):
-        raise ValueError("input should be a path, or a list of paths")
-    if twice := sorted({path for path in given if list(given).count(path) > 1}):
-        raise ValueError(f"{', '.join(twice)} stands there more than once")
-    for path in given:
-        if path.startswith("hub:") and (not HUB.fullmatch(path) or ".." in path.split("/")):
-            raise ValueError(
-                "a hub data set is named with its commit, hub:<owner>/<name>@<40 hex digits>, or a file or folder of it, "
-                "hub:<owner>/<name>@<40 hex digits>/data/train.parquet, because a branch or tag can change under a trained model"
-            )
-    return given[0] if len(given) == 1 else tuple(given)
-
-
-Paths = Annotated[str | tuple[str, ...], BeforeValidator(_one_or_more)]
-
-
-class DataOptions(Strict):
-    """Where the text and the labels are; paths are relative to the workspace."""
-
-    corpus: Paths
-    """Domain text: a file or folder, `hub:<owner>/<name>@<revision>`, or a list of these. .txt, .csv, .tsv or .jsonl, each also
-    as .gz, and .parquet."""
-    corpus_text: str | None = Field(None, min_length=1)
-    """Column of the corpus that holds the text, where it is a table; by default that of the labelled rows, `task.text`."""
-    labelled: Paths
-    """Labelled rows: a file or folder, `hub:<owner>/<name>@<revision>`, or a list of these. .csv, .tsv or .jsonl, each also as
-    .gz, and .parquet, with the columns that `task` names."""
-    split: str | None = None
-    """Column of the labelled rows that says train, dev or test; by default a row's split is a hash of its id."""
-    contract: str | None = None
-    """The data contract; by default `pipelines/<name>.contract.yaml`."""
-
-
-class TaskOptions(Strict):
-    """What the model is for."""
-
-    type: Literal["text-classification"] = "text-classification"
-    """The kind of task."""
-    text: str = "text"
-    """Column that holds the text."""
-    label: str = "label"
-    """Column that holds the label."""
-    id: str = "id"
-    """Column that holds a stable, unique id. A row's split is a hash of it."""
-
-
-class SplitOptions(Strict):
-    """How rows are dealt out: a row's split is hash(seed, id), so growing data never moves a row."""
-
-    test: float = Field(0.25, gt=0, lt=1)
-    """Share of rows held out for the verdict."""
-    dev: float = Field(0.1, gt=0, lt=1)
-    """Share of rows that early stopping and model selection may see."""
-    near_duplicate: float = Field(0.8, gt=0, le=1)
-    """Jaccard similarity of 5-character shingles above which two texts count as near-duplicates."""
-
-    @model_validator(mode="after")
-    def _something_is_left_to_train_on(self) -> Self:
-        if self.test + self.dev >= 1:
-            raise ValueError(f"split.test ({self.test}) + split.dev ({self.dev}) leave no training rows; keep the sum below 1")
-        return self
-
-
-class PretrainOptions(Strict):
-    """Domain-adaptive pretraining (Gururangan et al. 2020, "Don't Stop Pretraining", section 3)."""
-
-    objective: Literal["mlm"] = "mlm"
-    """Masked-language modelling: for encoders."""
-    budget_tokens: int = Field(300_000, ge=1_000)
-    """Real (non-padding) tokens trained on, after the head's warm-up."""
-    head_warmup_tokens: int = Field(100_000, ge=0)
-    """Tokens that train a newly initialised prediction head with the encoder frozen."""
-    sequence_length: int = Field(128, ge=16, le=512)
-    """Tokens in one packed training sequence."""
-    batch_size: int = Field(16, ge=1)
-    """Sequences in one optimizer step."""
-    learning_rate: float = Field(2e-4, gt=0, lt=1)
-    """Peak rate; linear warm-up over the first 6 % of steps, then linear decay to 0."""
-    head_learning_rate: float = Field(3e-3, gt=0, lt=1)
-    """Peak rate of a new prediction head while the encoder is frozen, same schedule."""
-    dropout: bool = False
-    """The model's own dropout while pretraining. Below one epoch there is nothing to overfit, and it costs a third of the speed."""
-    mask_probability: float = Field(0.15, gt=0, lt=1)
-    """Share of tokens predicted (Devlin et al. 2019, section 3.1)."""
-    checkpoint_seconds: float = Field(30.0, gt=0)
-    """Most seconds of work a crash may cost."""
-
-
-class FinetuneOptions(Strict):
-    """Task fine-tuning: a new pooler and linear head on the first token, everything trained."""
-
-    epochs: int = Field(8, ge=1, le=100)
-    """Passes over the training rows."""
-    batch_size: int = Field(32, ge=1)
-    """Rows in one optimizer step."""
-    learning_rate: float = Field(3e-4, gt=0, lt=1)
-    """Peak rate of the encoder; linear warm-up over the first 6 % of steps, then linear decay to 0."""
-    head_learning_rate: float = Field(1e-3, gt=0, lt=1)
-    """Peak rate of the new pooler and classification head, same schedule."""
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-    """Share of the target spread over all classes (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7)."""
-    max_length: int = Field(64, ge=8, le=512)
-    """Tokens of a text that the model reads; the rest is cut."""
-    checkpoint_seconds: float = Field(30.0, gt=0)
-    """Most seconds of work a crash may cost."""
-
-
-class AbstainOptions(Strict):
-    """When the model says that it does not know: the answer stays, and is marked."""
-
-    precision: float = Field(gt=0, lt=1)
-    """Share of the given answers that should be right. The threshold that the dev rows show it for travels with the model."""
+from regraft.data.options import DataOptions, EarlierRows, GeneralText, SplitOptions, TaskOptions
+from regraft.gates.options import DEFAULT_GATES, PROBED, EarlierTasks, Forgetting, GateOptions
+from regraft.training.options import AbstainOptions, FinetuneOptions, PretrainOptions
 
 
 class CardOptions(Strict):
@@ -258,24 +134,6 @@ class PipelineOptions(Strict):
             without = " and ".join(f"split.{share}" for share in shares)
             raise ValueError(f"data.split: the column {column!r} says which row is held out; leave {without} out")
         return self
-
-
-class GeneralText(Strict):
-    """Text of no domain, as a part of a step's section. Python's own docstrings are no more identity than other library versions."""
-
-    text: str | None
-    """A file or folder; None: the docstrings of Python's standard library."""
-    digest: str | None
-    """Of its bytes."""
-    column: str
-    """Of tables, the column that holds the text."""
-
-
-class EarlierRows(EarlierTask):
-    """The rows of one earlier task, as a part of a step's section."""
-
-    digest: str
-    """Of their bytes."""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from regraft.config import IdentityTerms, PipelineOptions, TemplateFile
-from regraft.config.resolve import faulty, line_of, problem_of, read_yaml
+from regraft.config.pipeline import PipelineOptions
 from regraft.core.errors import Problem
 from regraft.core.strict import Strict
 from regraft.core.workspace import Workspace
+from regraft.core.yaml_file import faulty, line_of, problem_of, read_yaml
 from regraft.evaluation.probe_labels import guess
+from regraft.evaluation.probe_options import IdentityTerms, TemplateFile
 
 DEFAULT_TERMS = Path(__file__).parent / "identity_terms.yaml"
 F = TypeVar("F", bound=Strict)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from regraft.config import PipelineOptions
+from regraft.config.pipeline import PipelineOptions
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Kind = Literal["pipeline", "contract"]

@@ -7,7 +7,6 @@ Everything regraft writes lies in ``artifacts/`` (DVC's), ``state/`` (durable: w
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,24 +116,9 @@ class Workspace:
 
     def step(self, name: str) -> Step[Any]:
         """The step called ``name``."""
-        from regraft.config.resolve import unknown
+        from regraft.core.suggest import unknown
 
         found = {step.name: step for step in self.steps}
         if name not in found:
             raise ConfigError(unknown("step", name, found), fix="regraft status")
         return found[name]
-
-
-def git_state(root: Path) -> dict[str, Any]:
-    """``{sha, dirty}`` of the workspace; sha is None without git. A changed dvc.lock is not dirt."""
-
-    def git(*argv: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *argv], cwd=root, capture_output=True, text=True, timeout=20, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout if done.returncode == 0 else None
-
-    sha = git("rev-parse", "HEAD")
-    changes = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock") if sha else None
-    return {"sha": sha.strip() if sha else None, "dirty": bool(changes)}

@@ -20,6 +20,7 @@ import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,6 @@ from regraft.core.errors import DataRejected
 from regraft.core.progress import watched
 from regraft.data.dedup import normalise
 from regraft.data.minhash import windows
-from regraft.gates.row_quality import Overlap
 
 RUN = 8
 """Words in a run: PaLM's, and the fewest that Brown et al. allow, below which runs coincide by chance."""
@@ -146,3 +146,17 @@ def read_trained_on(path: Path) -> Iterator[tuple[str, str]]:
             if not heldout:
                 yield f"document {number:,}", text
             number += 1
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What a test row shares with the texts that a model was trained on (:mod:`regraft.data.contamination`)."""
+
+    kind: str | None
+    """exact, near, or None: the row is clean."""
+    source: str | None
+    """train or corpus."""
+    share: float
+    """Of the row's runs of words."""
+    of: str | None
+    """The training row or document."""

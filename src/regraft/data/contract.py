@@ -17,8 +17,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, field_validator, model_validator
 
-from regraft.config import Strict, TaskOptions
 from regraft.core.errors import ConfigError, Problem
+from regraft.core.strict import Strict
+from regraft.data.options import TaskOptions
 from regraft.data.split import SPLITS
 
 Name = Annotated[StrictStr, Field(min_length=1)]
@@ -224,7 +225,7 @@ def _unique(kind: str, names: Sequence[str]) -> None:
 
 def load_contract(path: Path) -> dict[str, Any]:
     """The contract in ``path`` as a JSON-able dict; :class:`ConfigError` lists everything that is wrong with it."""
-    from regraft.config.resolve import faulty, line_of, read_yaml
+    from regraft.core.yaml_file import faulty, line_of, read_yaml
 
     shown = f"{path.parent.name}/{path.name}"
     value, node = read_yaml(path, shown)
@@ -258,7 +259,7 @@ def _contract(document: ContractFile) -> Contract:
 
 def _problem(item: Any, shown: str, row: int | None) -> Problem:
     """One pydantic error in the words of someone who edits YAML."""
-    from regraft.config.resolve import reason
+    from regraft.core.yaml_file import reason
 
     where = item["loc"]
     key = ".".join(map(str, where))

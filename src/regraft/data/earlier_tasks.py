@@ -12,17 +12,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from regraft.config import EarlierRows
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault, Problem
 from regraft.core.progress import current
 from regraft.data.formats import TABLES
 from regraft.data.labelled import class_problems, rows_for_every_split
+from regraft.data.options import EarlierRows
 from regraft.data.reading import read_file
 from regraft.data.rows import Row
 from regraft.data.sources import Source, list_files, reject, reject_if
 from regraft.data.split import split_of
-from regraft.gates.earlier_tasks import HELD_OUT
 
 LEAST = 40
 """Different rows that a task needs: of 20 answers, one of which differs, a loss of 0.19 is detectable."""
@@ -111,3 +110,7 @@ def _whole_problems(rows: Sequence[tuple[str, str, str]], task: EarlierRows, fir
     for problem in class_problems(dealt, task.label, rows_for_every_split(HELD_OUT, 0.0), why, lambda _: first):
         fix = problem["fix"].replace("task.label", "`label` of the earlier task")
         yield Problem({**problem, "file": problem.get("file") or task.data, "fix": fix})
+
+
+HELD_OUT = 0.5
+"""Share of a task's rows that are answered; the probe learns from the others."""

@@ -13,8 +13,9 @@ import shlex
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import TextIO
 
+from regraft.core.encoding import open_bytes, packed
 from regraft.core.errors import Problem
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -63,11 +64,6 @@ def suffix_of(path: Path) -> str:
     return "".join(parts[-2:]) if parts[-1:] == [".gz"] else (parts or [""])[-1]
 
 
-def packed(path: Path) -> bool:
-    """Whether the name promises gzip."""
-    return path.suffix.lower() == ".gz"
-
-
 def known(suffixes: tuple[str, ...]) -> str:
     """``suffixes`` in words."""
     texts = [suffix for suffix in suffixes if suffix != ".parquet"]
@@ -86,11 +82,6 @@ def _filled(text: str, path: Path, shown: str) -> str:
     return text.format(name=shlex.quote(shown), stem=shlex.quote(stem))
 
 
-def open_bytes(path: Path) -> BinaryIO:
-    """The bytes of ``path``, unpacked where its name says gzip."""
-    return cast(BinaryIO, gzip.open(path, "rb")) if packed(path) else path.open("rb")
-
-
 def open_text(path: Path, newline: str | None = None) -> TextIO:
     """The text of ``path``, which has to be UTF-8; a byte-order mark does not count."""
     return io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline=newline)
@@ -99,7 +90,7 @@ def open_text(path: Path, newline: str | None = None) -> TextIO:
 @contextlib.contextmanager
 def faults_of_file(path: Path, shown: str, problems: list[Problem]) -> Iterator[None]:
     """What makes a text file unreadable from some place on goes to ``problems``, with that place."""
-    from regraft.data.sources import encoding_problem
+    from regraft.core.encoding import encoding_problem
 
     try:
         yield

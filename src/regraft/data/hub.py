@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from regraft.config import HUB
 from regraft.core import hub
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem
 from regraft.data.formats import TEXTS, suffix_of
+from regraft.data.options import HUB
 
 SHARD = re.compile(r"(.*-)(\d{5})(-of-(\d{5}).*)")
 """``train-00000-of-00003.parquet``: how many there have to be stands in the name."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regraft.config import TaskOptions
 from regraft.core.errors import Problem
 from regraft.data.contract import Contract, unwritten
+from regraft.data.options import TaskOptions
 from regraft.data.sources import reject
 from regraft.data.split import split_of
 from regraft.data.validation import Judged

@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from regraft.config import listed
 from regraft.core.errors import Problem
+from regraft.data.options import listed
 
 ROWS = 20_000
 """Rows looked at, of all files together: 0.1 s."""

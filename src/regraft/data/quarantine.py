@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from regraft.config import TaskOptions
 from regraft.core import files
 from regraft.core.errors import Problem
+from regraft.data.options import TaskOptions
 from regraft.data.rows import Fault, Row
 from regraft.data.sources import MAX_OF_A_RULE
 from regraft.data.validation import WHOLE, Judged, breaks, value

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from regraft.config import SplitOptions
 from regraft.core.errors import Problem
 from regraft.core.progress import watched
 from regraft.data.dedup import Twin, find_contained, find_duplicates, normalise
 from regraft.data.distinct import Distinct, find_distinct
 from regraft.data.documents import Corpus
+from regraft.data.options import SplitOptions
 from regraft.data.sources import reject
 from regraft.data.split import PRIORITY, Split, split_of, uniform
 from regraft.data.spool import Spool

@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from regraft.core.progress import watched
 from regraft.data.split import uniform
-from regraft.gates.row_quality import Suspect
 from regraft.models.tfidf import Tfidf
 
 FOLDS = 5
@@ -96,3 +95,13 @@ def _out_of_fold(texts: Sequence[str], given: Ints, classes: Sequence[str], fold
         )
         p[held] = model.predict([texts[row] for row in held])
     return p
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label that is probably wrong (:mod:`regraft.evaluation.label_issues`)."""
+
+    suggested: str
+    p_label: float
+    """Probability that a model which did not see the row gives to its label."""
+    p_suggested: float

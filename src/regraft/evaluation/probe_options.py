@@ -111,3 +111,6 @@ class IdentityTerms(Strict):
                     if seen.setdefault(word.lower(), group) != group:
                         raise ValueError(f"{dimension}: {word!r} stands in {seen[word.lower()]} and in {group}")
         return terms
+
+
+Invariance = Literal["typos", "case", "punctuation", "whitespace", "length"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from regraft.core.errors import EnvironmentFault
 from regraft.evaluation.predictions import Table
 from regraft.evaluation.scoring import HeldOut, score_folder
+from regraft.evaluation.stats.paired import Predictions
 from regraft.evaluation.variants import Variant
-from regraft.gates.probes import Answers
 
 
 def ask(folder: Path, variants: Sequence[Variant], known: Table) -> Answers:
@@ -27,3 +30,60 @@ def ask(folder: Path, variants: Sequence[Variant], known: Table) -> Answers:
     before = [said[v.original][0] if v.original is not None else None if v.gate == "templates" else rows[v.id] for v in variants]
     answers = [said[variant.text] for variant in variants]
     return Answers(before, [label for label, _ in answers], np.array([p for _, p in answers], dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one model said of n variants."""
+
+    before: Sequence[str | None]
+    """Its answer to the text that a variant was made from; None where there is none."""
+    preds: Sequence[str]
+    p: NDArray[np.float32]
+    """[n] probability of ``preds``."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """n variants and the answers to them; parallel columns, in the order in which they were made."""
+
+    gates: Sequence[str]
+    kinds: Sequence[str]
+    ids: Sequence[str]
+    """Of the test row; of a template, the number of its case."""
+    changes: Sequence[str]
+    expects: Sequence[str]
+    """same, different or label."""
+    labels: Sequence[str | None]
+    """What the answer must be, where ``expects`` says label."""
+    answers: Mapping[str, Answers]
+    """Of adapted and base."""
+
+    def check(self, predictions: Mapping[str, Predictions]) -> None:
+        """EnvironmentFault when the variants are not those of the test rows that were predicted."""
+        for model, said in self.answers.items():
+            known = dict(zip(predictions[model].ids, predictions[model].preds, strict=True))
+            for gate, row, before in zip(self.gates, self.ids, said.before, strict=True):
+                if gate != "templates" and known.get(row) != before:
+                    raise EnvironmentFault(f"the probes hold another answer of {model} to row {row!r} than the predictions do")
+
+    def failed(self, gate: str, model: str) -> dict[str, dict[str, bool]]:
+        """Test -> row -> whether one of its variants got a wrong answer, by tests and rows as they were made."""
+        found: dict[str, dict[str, bool]] = {}
+        for i, named in enumerate(self.gates):
+            if named == gate:
+                rows = found.setdefault(self.kinds[i], {})
+                rows[self.ids[i]] = rows.get(self.ids[i], False) or self.wrong(i, model)
+        return found
+
+    def wrong(self, i: int, model: str) -> bool:
+        """Whether variant ``i`` got another answer than it should."""
+        said = self.answers[model]
+        changed = said.preds[i] != said.before[i]
+        return {"same": changed, "different": not changed, "label": said.preds[i] != self.labels[i]}[self.expects[i]]
+
+    def unusable(self, gate: str, model: str) -> list[str]:
+        """Rows with a variant whose probability is not finite, as a sentence names them."""
+        bad = ~np.isfinite(self.answers[model].p)
+        rows = (f"{self.kinds[i]} {self.ids[i]}" for i in np.flatnonzero(bad).tolist() if self.gates[i] == gate)
+        return list(dict.fromkeys(rows))

@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from regraft.config import SLOT, TemplateTest
+from regraft.evaluation.probe_options import SLOT, TemplateTest
 
 Expect = Literal["same", "different", "label"]
 Draw = Callable[[int], int]

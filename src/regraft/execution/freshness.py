@@ -16,14 +16,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from regraft.config import PipelineOptions, listed
-from regraft.config.resolve import faulty, keep_resolved, load_pipeline, resolve
+from regraft.config.pipeline import PipelineOptions
+from regraft.config.pipeline_file import load_pipeline
+from regraft.config.resolved_file import keep_resolved
 from regraft.core import files
 from regraft.core.errors import DataRejected, Problem
 from regraft.core.workspace import Workspace
+from regraft.core.yaml_file import faulty
 from regraft.data import precheck
+from regraft.data.options import listed
 from regraft.execution import dvc
 from regraft.execution.plan import Assessment
+from regraft.execution.resolve import resolve
 from regraft.registry.store import FileJournal
 from regraft.registry.waivers import Notice, notice
 from regraft.upkeep import upgrade
@@ -80,7 +84,7 @@ def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str | S
 
 def require_slices(workspace: Workspace, pipeline: str, options: PipelineOptions) -> None:
     """Every column that a gate slices by is in the labelled data, or a fault of the pipeline file."""
-    from regraft.data.columns import slice_problems
+    from regraft.config.slice_columns import slice_problems
 
     if problems := slice_problems(workspace.root, options, workspace.relative(workspace.pipeline_file(pipeline))):
         raise faulty(problems)

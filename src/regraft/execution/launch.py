@@ -33,7 +33,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from regraft.config.resolve import read_resolved
+from regraft.config.resolved_file import read_resolved
 from regraft.core import files
 from regraft.core.errors import Conflict, EnvironmentFault, RegraftError
 from regraft.core.progress import STOP

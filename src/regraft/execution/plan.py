@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from regraft.config import listed
 from regraft.core.workspace import Workspace
+from regraft.data.options import listed
 from regraft.execution import dvc, integrity, tracked_data
 from regraft.execution.step import Output, Step
 

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from regraft.config.resolve import read_resolved
+from regraft.config.resolved_file import read_resolved
 from regraft.core import files, limits
 from regraft.core.errors import EnvironmentFault, Interrupted, RegraftError
 from regraft.core.progress import STOP

@@ -17,11 +17,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from regraft.config import listed
 from regraft.core import limits
 from regraft.core.cores import cores, device
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
+from regraft.data.options import listed
 from regraft.execution.past_runs import Past, earlier
 from regraft.execution.plan import Assessment
 from regraft.execution.step import Output, Step

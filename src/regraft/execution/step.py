@@ -24,11 +24,12 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from regraft.config import PipelineOptions, StepConfig
+from regraft.config.pipeline import PipelineOptions, StepConfig
 from regraft.core import energy, files
 from regraft.core.errors import ConfigError, DataRejected, EnvironmentFault, Interrupted, Problem
+from regraft.core.git import git_state
 from regraft.core.progress import STOP, Running, emit, running
-from regraft.core.workspace import Workspace, git_state
+from regraft.core.workspace import Workspace
 from regraft.models import base_model
 
 C = TypeVar("C", bound=StepConfig)

@@ -23,7 +23,20 @@ from regraft.execution.step import Step
 
 SCHEMA = 1
 FRAME = frozenset(
-    {"regraft", "regraft.config", "regraft.core.errors", "regraft.core.progress", "regraft.execution.step", "regraft.core.workspace"}
+    {
+        "regraft",
+        "regraft.config",
+        "regraft.config.pipeline",
+        "regraft.core.errors",
+        "regraft.core.progress",
+        "regraft.core.strict",
+        "regraft.core.workspace",
+        "regraft.data.options",
+        "regraft.evaluation.probe_options",
+        "regraft.execution.step",
+        "regraft.gates.options",
+        "regraft.training.options",
+    }
 )
 """Modules that carry no result: options, errors, progress, the runner."""
 WORDS = frozenset({"__future__", "typing", "collections.abc"})

@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regraft.config import GateOptions
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.gates.case import Policy
+from regraft.gates.options import GateOptions
 from regraft.gates.transfer import Effect, Predicted, predict
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from regraft.gates.verdict import Finding, Measured, Part, at_most
+from regraft.evaluation.stats.measured import Measured, Part, at_most
+from regraft.gates.verdict import Finding
 from regraft.gates.words import number
 
 Show = Callable[[float], str]

@@ -25,14 +25,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regraft.config import GateOptions
 from regraft.evaluation.stats.bootstrap import interval, row_counts
+from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.paired import Floats, Ints
 from regraft.evaluation.stats.power import POWER, detectable
 from regraft.evaluation.stats.proportions import wilson
 from regraft.gates import words
 from regraft.gates.budgets import Held, finding
-from regraft.gates.verdict import Finding, Measured, rounded
+from regraft.gates.options import GateOptions
+from regraft.gates.verdict import Finding
 
 if TYPE_CHECKING:
     from regraft.gates.comparison import Court

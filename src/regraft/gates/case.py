@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regraft.config import GateOptions
+from regraft.evaluation.probing import Probes
+from regraft.evaluation.retention import EarlierAnswers, GeneralLosses
 from regraft.evaluation.stats.bootstrap import RESAMPLES
-from regraft.evaluation.stats.paired import Floats, Ints, Predictions
+from regraft.evaluation.stats.paired import Predictions
 from regraft.evaluation.stats.power import POWER
 from regraft.evaluation.stats.slices import SliceTable
-from regraft.gates.probes import Probes
+from regraft.gates.options import GateOptions
 from regraft.gates.row_quality import NO_DOUBTS, Doubts
 from regraft.gates.verdict import Champion, Rows
 
@@ -48,26 +49,6 @@ class Policy:
         of_all_rows = (g for g in self.gates if g.question in ("beats", "at_least", "non_inferior_by") and not g.slices)
         first = next(of_all_rows, None)
         return (first.metric, first.confidence) if first else ("macro_f1", 0.95)
-
-
-@dataclass(frozen=True)
-class GeneralLosses:
-    """What guessing the masked tokens of held-out general text cost, a sequence at a time."""
-
-    masked: Ints
-    """[sequences] masked tokens, at least one each."""
-    nats: Mapping[str, Floats]
-    """Stage of :data:`regraft.gates.forgetting.STAGES` -> [sequences] nats, summed over the masked tokens."""
-
-
-@dataclass(frozen=True)
-class EarlierAnswers:
-    """What the linear probes on the encoders of every stage said of the held-out rows of one earlier task."""
-
-    labels: Sequence[str]
-    """[rows] true labels."""
-    answers: Mapping[str, Sequence[str | None]]
-    """Stage of :data:`regraft.gates.forgetting.STAGES` -> [rows] answers; None where its encoder gave no finite features."""
 
 
 @dataclass(frozen=True)

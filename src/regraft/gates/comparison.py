@@ -9,9 +9,9 @@ from math import isnan, sqrt
 
 import numpy as np
 
-from regraft.config import GateOptions
 from regraft.evaluation.stats import metrics, ranking
 from regraft.evaluation.stats.bootstrap import interval, replicates
+from regraft.evaluation.stats.measured import Measured, Part, at_most, rounded
 from regraft.evaluation.stats.metrics import COUNTED, mcnemar
 from regraft.evaluation.stats.paired import Floats, Paired
 from regraft.evaluation.stats.power import POWER, detectable
@@ -19,7 +19,8 @@ from regraft.evaluation.stats.proportions import wilson
 from regraft.evaluation.stats.slices import Slice, SliceResult, compare, decisive, members, split_by_size
 from regraft.gates import calibration, cost, decontaminated, earlier_tasks, fairness, forgetting, probes, seeds, suspects, words
 from regraft.gates.case import Case
-from regraft.gates.verdict import Finding, Measured, Part, at_most, rounded
+from regraft.gates.options import GateOptions
+from regraft.gates.verdict import Finding
 
 REPORTED = 1_999
 """Resamples of probability metrics that no gate asks for: they take K times as long as the others."""

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, exp, lgamma, log
 from typing import TYPE_CHECKING, Any
 
-from regraft.config import GateOptions
+from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.gates import words
 from regraft.gates.budgets import Held, finding
-from regraft.gates.verdict import Finding, Measured, rounded
+from regraft.gates.options import GateOptions
+from regraft.gates.verdict import Finding
 
 if TYPE_CHECKING:
     from regraft.gates.comparison import Court

@@ -23,19 +23,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.config import DISCOVERED_SLICES, GateOptions
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.data.tables import write_table
 from regraft.evaluation import predictions
+from regraft.evaluation.label_issues import Suspect
 from regraft.evaluation.predictions import Table
 from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates import adaptation_effect
 from regraft.gates.comparison import Court
 from regraft.gates.evidence import decision_in, earlier_tasks, general, probes, row_quality, seeds, served, unchanged
 from regraft.gates.measurements import measurements
+from regraft.gates.options import DISCOVERED_SLICES, GateOptions
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, hear
-from regraft.gates.row_quality import Suspect
 from regraft.gates.verdict import Champion, Rows, Verdict, render
 
 SCHEMA = 2

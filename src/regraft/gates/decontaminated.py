@@ -11,10 +11,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from regraft.config import GateOptions
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation.stats.paired import Predictions, align
 from regraft.gates import words
+from regraft.gates.options import GateOptions
 from regraft.gates.verdict import Finding
 
 if TYPE_CHECKING:

@@ -14,17 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.config import EarlierTask, GateOptions
+from regraft.data.earlier_tasks import HELD_OUT
+from regraft.data.options import EarlierTask
+from regraft.evaluation.retention import EarlierAnswers
+from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.power import POWER
 from regraft.evaluation.stats.proportions import wilson
 from regraft.evaluation.stats.slices import Slice, SliceResult, compare
 from regraft.gates import budgets, words
-from regraft.gates.case import Case, EarlierAnswers
+from regraft.gates.case import Case
 from regraft.gates.forgetting import CAME, NAMED, PATHS, SAID, STAGES
-from regraft.gates.verdict import Finding, Measured, rounded
+from regraft.gates.options import GateOptions
+from regraft.gates.verdict import Finding
 
-HELD_OUT = 0.5
-"""Share of a task's rows that are answered; the probe learns from the others."""
 Tasks = Mapping[str, EarlierAnswers]
 
 

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regraft.config import Fairness, GateOptions
+from regraft.evaluation.stats.measured import Measured, Outcome, at_most, rounded
 from regraft.evaluation.stats.power import POWER, detectable
 from regraft.evaluation.stats.proportions import wilson
 from regraft.evaluation.stats.slices import MISSING, members
 from regraft.gates import words
-from regraft.gates.probes import such_rows
-from regraft.gates.verdict import Finding, Measured, Outcome, at_most, rounded
+from regraft.gates.options import Fairness, GateOptions
+from regraft.gates.verdict import Finding
+from regraft.gates.words import such_rows
 
 if TYPE_CHECKING:
     from regraft.gates.comparison import Court

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from regraft.config import Forgetting, GateOptions
+from regraft.evaluation.retention import GeneralLosses
 from regraft.evaluation.stats.bootstrap import interval, row_counts
+from regraft.evaluation.stats.measured import Measured, Part, at_most, rounded
 from regraft.evaluation.stats.paired import Floats, Paired
 from regraft.evaluation.stats.power import POWER, detectable, more_rows
 from regraft.gates import words
-from regraft.gates.case import Case, GeneralLosses
-from regraft.gates.verdict import Finding, Measured, Part, at_most, rounded
+from regraft.gates.case import Case
+from regraft.gates.options import Forgetting, GateOptions
+from regraft.gates.verdict import Finding
 
 CAME = "came"
 """The base model as it came: what every other stage is held against."""

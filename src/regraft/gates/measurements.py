@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from regraft.evaluation.stats.bootstrap import class_counts, interval, row_counts
+from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.metrics import COUNTED, counts
 from regraft.evaluation.stats.paired import Floats
 from regraft.evaluation.stats.power import POWER, detectable, disagreement_error
@@ -23,7 +24,6 @@ from regraft.evaluation.stats.slices import Slice, SliceResult, members, split_b
 from regraft.gates import calibration, cost, decontaminated, earlier_tasks, fairness, forgetting, probes, seeds, suspects
 from regraft.gates.case import Case
 from regraft.gates.comparison import REPORTED, Court
-from regraft.gates.verdict import Measured, rounded
 
 SCHEMA = 1
 MIN_ROWS = 30

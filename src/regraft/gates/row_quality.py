@@ -5,29 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Overlap:
-    """What a test row shares with the texts that a model was trained on (:mod:`regraft.data.contamination`)."""
-
-    kind: str | None
-    """exact, near, or None: the row is clean."""
-    source: str | None
-    """train or corpus."""
-    share: float
-    """Of the row's runs of words."""
-    of: str | None
-    """The training row or document."""
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A label that is probably wrong (:mod:`regraft.evaluation.label_issues`)."""
-
-    suggested: str
-    p_label: float
-    """Probability that a model which did not see the row gives to its label."""
-    p_suggested: float
+from regraft.data.contamination import Overlap
+from regraft.evaluation.label_issues import Suspect
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regraft.config import seeds_of
 from regraft.evaluation.stats.bootstrap import interval
+from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.paired import Floats, Paired, align
 from regraft.evaluation.stats.proportions import quantile
 from regraft.gates import words
 from regraft.gates.case import Case
-from regraft.gates.verdict import Finding, Measured, rounded
+from regraft.gates.options import seeds_of
+from regraft.gates.verdict import Finding
 
 if TYPE_CHECKING:
     from regraft.gates.comparison import Court

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.proportions import wilson
 from regraft.gates import words
-from regraft.gates.verdict import Finding, rounded
+from regraft.gates.verdict import Finding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
 
-from regraft.gates.verdict import rounded
+from regraft.evaluation.stats.measured import rounded
 
 CONFIDENCE = 0.95
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
-Outcome = Literal["pass", "fail", "inconclusive"]
-Part = Literal["pass", "fail", "inconclusive", "info"]
-"""Outcome of one finding; "info" informs and decides nothing."""
+from regraft.evaluation.stats.measured import Outcome, Part
+
 SCHEMA = 1
 
 
@@ -43,32 +42,11 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A number, its interval, and the value it is held against."""
-
-    value: float
-    low: float
-    high: float
-    threshold: float
-    confidence: float
-    power: float | None = None
-    """None: nothing is said of power."""
-    detectable: float = 0.0
-    """The distance from the threshold that these rows would show with ``power``; 0: the rows do not tell."""
-
-    def outcome(self, *, or_equal: bool = False) -> Outcome:
-        """Pass when the whole interval lies above the threshold (``or_equal``: or touches it), fail when all of it lies below."""
-        if self.low > self.threshold or (or_equal and self.low == self.threshold):
-            return "pass"
-        return "fail" if self.high < self.threshold else "inconclusive"
-
-
-@dataclass(frozen=True)
 class Finding:
     """One question. ``value``, ``low``, ``high`` and ``threshold`` are on the same scale: a score, or a difference of two."""
 
     gate: str
-    """A question of :data:`regraft.config.gates.QUESTIONS`, or slices, adaptation, identity or finite."""
+    """A question of :data:`regraft.gates.options.QUESTIONS`, or slices, adaptation, identity or finite."""
     against: str | None
     """The model compared with: champion, tfidf or base."""
     metric: str | None
@@ -108,20 +86,10 @@ class Verdict:
         return {"schema": SCHEMA, **asdict(self)}
 
 
-def at_most(found: Measured) -> Outcome:
-    """Of a budget: pass when the whole interval lies at or below the threshold, fail when all of it lies above."""
-    return "pass" if found.high <= found.threshold else "fail" if found.low > found.threshold else "inconclusive"
-
-
 def conclude(findings: Iterable[Finding]) -> Outcome:
     """Any fail is a fail; else any inconclusive is inconclusive; else pass."""
     found = {finding.outcome for finding in findings}
     return "fail" if "fail" in found else "inconclusive" if "inconclusive" in found else "pass"
-
-
-def rounded(value: float) -> float:
-    """Six decimals, and no negative zero."""
-    return round(value, 6) + 0.0
 
 
 def render(verdict: Verdict) -> str:

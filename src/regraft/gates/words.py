@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from regraft.evaluation.stats import power
+from regraft.evaluation.stats.measured import Measured, Part
 from regraft.evaluation.stats.power import MOST_GROWTH
 from regraft.evaluation.stats.slices import Slice, SliceResult
-from regraft.gates.verdict import Measured, Part
+from regraft.gates import words
 
 METRICS = {
     "macro_f1": "macro-F1",
@@ -176,3 +177,8 @@ def power_lines(summary: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             span = " to ".join(dict.fromkeys((number(row["detectable"]), number(row["detectable_at_worst"]))))
             slices = f"{row['count']} slice{'s' * (row['count'] != 1)} by {row['slices']}"
             yield f"{slices} against {MODELS[row['against']]}: {span} {METRICS[row['metric']]}"
+
+
+def such_rows(n: int, found: Measured) -> str:
+    """What an open question asks for: more rows of those that it is about, not of any."""
+    return words.undecided(n, found).replace("more test rows", "more such rows")

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from regraft.config.resolve import load_pipeline
+from regraft.config.pipeline_file import load_pipeline
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault, GateFailed, GateInconclusive
 from regraft.execution import weights

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from regraft.config import OF_CLEAN_ROWS
-from regraft.config.resolve import unknown
 from regraft.core.errors import ConfigError, GateFailed, GateInconclusive
+from regraft.core.suggest import unknown
+from regraft.gates.options import OF_CLEAN_ROWS
 from regraft.registry.store import Entry, champion_of, previous_of
 from regraft.registry.waiver import Waiver
 

@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.config.resolve import unknown
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.core.suggest import unknown
 from regraft.evaluation import predictions
 from regraft.evaluation.prediction_store import PredictionStore
 from regraft.evaluation.stats.bootstrap import RESAMPLES, interval, replicates
+from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.metrics import mcnemar, scores
 from regraft.evaluation.stats.paired import Paired, Predictions, align
 from regraft.gates import words
 from regraft.gates.evidence import decision_in, unchanged
-from regraft.gates.verdict import rounded
 from regraft.registry.registration import registered
 from regraft.registry.store import FileJournal, challenger_of, champion_of
 from regraft.registry.tracking import Tracker

@@ -33,7 +33,6 @@ from regraft.gates.policy import Case
 from regraft.gates.transfer import Effect
 from regraft.registry.store import Entry, FileJournal
 from regraft.registry.tracking import EVIDENCE, TrackedRun, Tracker
-from regraft.reports.row_quality import keep_texts
 
 FOLDER = "report"
 TRAIN_ROWS = 5_000
@@ -138,3 +137,15 @@ def _columns(path: Path) -> Columns | None:
     except (OSError, pa.ArrowException) as fault:
         raise EnvironmentFault(f"{path} cannot be read: {fault}") from fault
     return columns
+
+
+KEPT = 200
+"""Suspect rows whose texts are kept: an afternoon's work for one person."""
+
+
+def keep_texts(artifacts: Path, evidence: Path) -> None:
+    """Put the surest suspect rows with their texts into the evidence folder's ``report/``, where the decision has suspects."""
+    import pyarrow.parquet as pq
+
+    if (evidence / SUSPECTS).is_file():
+        pq.write_table(pq.read_table(artifacts / "suspects" / "out" / SUSPECTS).slice(0, KEPT), evidence / "report" / SUSPECTS)

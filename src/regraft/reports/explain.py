@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.metrics import mcnemar, scores
 from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import budgets, words
 from regraft.gates.decide import Hearing, rehear
 from regraft.gates.measurements import power_summary
 from regraft.gates.policy import Case
-from regraft.gates.verdict import Finding, Verdict, rounded
+from regraft.gates.verdict import Finding, Verdict
 
 SCHEMA = 1
 BUDGETS: dict[str, tuple[str, budgets.Show]] = {

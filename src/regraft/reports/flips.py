@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.metrics import mcnemar
 from regraft.evaluation.stats.paired import Paired
-from regraft.gates.verdict import rounded
 
 Answers = Mapping[str, tuple[str, float]]
 """Row id -> (a model's answer, the probability it gave to it)."""

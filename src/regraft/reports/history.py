@@ -11,8 +11,8 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from regraft.config.resolve import unknown
 from regraft.core.errors import ConfigError
+from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
 from regraft.registry.store import Entry, FileJournal, champion_of
 

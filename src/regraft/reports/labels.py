@@ -16,9 +16,9 @@ import numpy as np
 
 from regraft.core.errors import DataRejected
 from regraft.evaluation.stats.bootstrap import interval, replicates
+from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.metrics import scores
 from regraft.evaluation.stats.paired import Predictions, align
-from regraft.gates.verdict import rounded
 from regraft.reports.measure import Estimate
 
 DOUBLINGS = 6

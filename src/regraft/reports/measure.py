@@ -17,10 +17,10 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.paired import Paired
 from regraft.evaluation.stats.proportions import wilson
 from regraft.gates.comparison import Court
-from regraft.gates.verdict import Measured, rounded
 
 CONFIDENCE = 0.95
 """Coverage of the interval of a slice."""

@@ -6,11 +6,12 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
-from regraft.config.resolve import resolve, unknown
 from regraft.core import files
 from regraft.core.errors import ConfigError, RegraftError
+from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
 from regraft.execution.plan import assess
+from regraft.execution.resolve import resolve
 from regraft.registry.store import FileJournal, challenger_of, champion_of
 from regraft.registry.waivers import notice
 

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from regraft.gates import suspects
 from regraft.gates.comparison import Court
-from regraft.gates.evidence.row_quality import DOUBT, SUSPECTS
+from regraft.gates.evidence.row_quality import DOUBT
 
 if TYPE_CHECKING:
     from regraft.reports.evidence import Evidence
 
-KEPT = 200
-"""Suspect rows whose texts are kept: an afternoon's work for one person."""
 SHOWN = 20
 
 
@@ -65,14 +62,6 @@ class RowDoubts:
     """Of all labelled rows."""
     flips: Mapping[str, Any]
     """Other model -> flips on suspect labels, as in measurements.json."""
-
-
-def keep_texts(artifacts: Path, evidence: Path) -> None:
-    """Put the surest suspect rows with their texts into the evidence folder's ``report/``, where the decision has suspects."""
-    import pyarrow.parquet as pq
-
-    if (evidence / SUSPECTS).is_file():
-        pq.write_table(pq.read_table(artifacts / "suspects" / "out" / SUSPECTS).slice(0, KEPT), evidence / "report" / SUSPECTS)
 
 
 def row_doubts(evidence: Evidence, court: Court | None, confidence: float) -> RowDoubts | None:

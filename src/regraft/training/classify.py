@@ -19,15 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from regraft.config import FinetuneOptions
 from regraft.core import files
 from regraft.core.errors import DataRejected
+from regraft.core.randomness import order, seed_of, words
 from regraft.evaluation import temperature
 from regraft.models import classifier, encoder
 from regraft.models.machine import Machine
-from regraft.training.loop import Group, Phase, train
-from regraft.training.objectives.masking import order, seed_of, words
-from regraft.training.trouble import Batches
+from regraft.training.loop import train
+from regraft.training.options import FinetuneOptions
+from regraft.training.phase import Batches, Group, Phase
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from regraft.core.progress import current, running, watched
 from regraft.data.earlier_tasks import Half
-from regraft.gates.case import EarlierAnswers
+from regraft.evaluation.retention import EarlierAnswers
 from regraft.models import encoder
 from regraft.models.machine import Machine
 

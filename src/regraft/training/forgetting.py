@@ -21,16 +21,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.config import GeneralText, PretrainOptions
 from regraft.core.errors import DataRejected
 from regraft.core.progress import current, running
+from regraft.core.randomness import seed_of
 from regraft.data.general import general_documents
+from regraft.data.options import GeneralText
 from regraft.data.packing import Packed, pack, read
 from regraft.models import encoder
 from regraft.models.machine import Machine
-from regraft.training.loop import Group, Phase, train
-from regraft.training.objectives.masking import IGNORED, seed_of
+from regraft.training.loop import train
+from regraft.training.objectives.masking import IGNORED
 from regraft.training.objectives.mlm import UNKNOWN_TEXT, Corpus, MaskedLoss, masking, start_from_frequencies
+from regraft.training.options import PretrainOptions
+from regraft.training.phase import Group, Phase
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -18,54 +18,16 @@ from torch import Tensor, nn
 from regraft.core import limits
 from regraft.core.errors import Interrupted
 from regraft.core.progress import STOP, current, emit, progress
+from regraft.core.randomness import seed_of
 from regraft.models.machine import Machine, resume_on
 from regraft.training import trouble
 from regraft.training.checkpoint import Checkpoint, Checkpoints, exclusive
-from regraft.training.objectives.masking import seed_of
+from regraft.training.phase import Phase
 
 WARMUP = 0.06  # of a phase's steps (Liu et al. 2019, "RoBERTa", table 10)
 CLIP = 1.0
 WEIGHT_DECAY = 0.01  # Devlin et al. 2019, "BERT", appendix A.2
 REPORT_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Group:
-    """Parameters that share a peak rate."""
-
-    parameters: Sequence[nn.Parameter]
-    rate: float
-    option: str = ""
-    """Key of the pipeline file that sets the rate."""
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Looks at the model every so many steps, and ends a phase that went too far at the last look that found it had not."""
-
-    every: int
-    allows: Callable[[int, dict[str, float]], bool]
-    """(steps done in the phase, notes, to which it may add) -> whether the model may be as it is; asked first at step 0."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Steps trained with one optimizer on one set of parameters; every other parameter of the model is frozen."""
-
-    name: str
-    steps: int
-    loss: Callable[[int], Tensor]
-    """Mean loss of one step of this phase, counted from 0."""
-    groups: Sequence[Group]
-    dropout: bool = True
-    """The model's own dropout, seeded anew for every step."""
-    after: Callable[[], dict[str, float]] = dict
-    """Measures the model when the phase is done; the numbers survive in later checkpoints."""
-    batches: trouble.Batches | None = None
-    """What a person is told of a batch that cannot be trained on."""
-    watch: Watch | None = None
-    tokens: float | None = None
-    """Read in one step, on average."""
 
 
 @dataclass

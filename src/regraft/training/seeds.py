@@ -18,12 +18,12 @@ from pathlib import Path
 
 from regraft.core import files, progress
 from regraft.core.progress import Running
+from regraft.core.randomness import seed_of
 from regraft.evaluation import predictions
 from regraft.evaluation.predictions import Table
 from regraft.evaluation.scoring import HeldOut, score_folder
 from regraft.models.machine import Machine, resume_on
 from regraft.training.checkpoint import Checkpoints, exclusive
-from regraft.training.objectives.masking import seed_of
 
 ANSWERS, DONE = "answers.parquet", "done.json"
 Train = Callable[[Path, str, int, Path], Mapping[str, float]]

@@ -8,20 +8,19 @@ one that was tried here, backward pass and optimizer included, on the longest ro
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from regraft.core import limits
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem
 from regraft.core.progress import current
-
-if TYPE_CHECKING:
-    from regraft.training.loop import Phase, Training
+from regraft.models.machine import Machine
+from regraft.training.checkpoint import Checkpoints
+from regraft.training.phase import Phase
 
 NAMED = 32
 """Rows that a message names; the default batch of fine-tuning."""
@@ -29,18 +28,21 @@ LOWER = 3.0
 """By what a peak rate is divided in the proposal: half a decade, the usual grid of a learning-rate search."""
 
 
-@dataclass(frozen=True)
-class Batches:
-    """What a person is told of a phase's batches."""
+class Training(Protocol):
+    """What is asked of the training that a batch belongs to (:class:`regraft.training.loop.Training`)."""
 
-    option: str
-    """Key of the pipeline file that sets the rows of a batch, such as ``finetune.batch_size``."""
-    rows: Callable[[int], Sequence[str]]
-    """Ids of the rows of one step."""
-    length: Callable[[int], int]
-    """Tokens of the longest row of one step."""
-    largest: Callable[[int], Tensor]
-    """Loss of a batch of so many rows, the longest there are."""
+    name: str
+    model: nn.Module
+    phases: Sequence[Phase]
+    machine: Machine
+    checkpoints: Checkpoints
+
+    @property
+    def total(self) -> int:
+        """Steps of all phases."""
+
+    def optimizer(self, phase: Phase) -> torch.optim.Optimizer:
+        """A new optimizer for ``phase``."""
 
 
 def finite(model: nn.Module) -> bool:

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.stats.measured import Measured, Outcome, rounded
 from regraft.evaluation.stats.paired import Paired
 from regraft.evaluation.stats.power import detectable, disagreement_error, more_rows
 from regraft.evaluation.stats.proportions import holm, quantile, tango, tango_interval, two_sided
-from regraft.gates.verdict import Measured, Outcome, rounded
 
 MISSING = "(missing)"
 """The value of rows that have none."""

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from regraft.config import GateOptions
 from regraft.core import files
 from regraft.data.tables import write_table
-from regraft.gates.case import EarlierAnswers
+from regraft.evaluation.retention import EarlierAnswers
 from regraft.gates.evidence import unchanged
 from regraft.gates.forgetting import STAGES
+from regraft.gates.options import GateOptions
 
 FILE = "earlier_tasks.parquet"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from regraft.config import GateOptions
 from regraft.core import files
-from regraft.gates.case import GeneralLosses
+from regraft.evaluation.retention import GeneralLosses
 from regraft.gates.evidence import unchanged
 from regraft.gates.forgetting import STAGES
+from regraft.gates.options import GateOptions
 
 FILE = "general.parquet"
 

@@ -14,12 +14,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from regraft.config import PROBED, GateOptions
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.probing import Answers, Probes
 from regraft.evaluation.variants import Variant
 from regraft.gates.evidence import unchanged
-from regraft.gates.probes import MODELS, Answers, Probes
+from regraft.gates.options import PROBED, GateOptions
+from regraft.gates.probes import MODELS
 
 FILE = "probes.parquet"
 

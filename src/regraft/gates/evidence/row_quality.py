@@ -18,12 +18,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from regraft.config import GateOptions
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
+from regraft.data.contamination import Overlap
 from regraft.data.tables import write_table
+from regraft.evaluation.label_issues import Suspect
 from regraft.gates.evidence import unchanged
-from regraft.gates.row_quality import Doubts, Overlap, Suspect
+from regraft.gates.options import GateOptions
+from regraft.gates.row_quality import Doubts
 
 OVERLAP, SUSPECTS = "overlap.parquet", "suspects.parquet"
 FILES = (OVERLAP, SUSPECTS)

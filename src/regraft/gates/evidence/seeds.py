@@ -10,12 +10,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from regraft.config import GateOptions, seeds_of
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation import predictions
 from regraft.evaluation.stats.paired import Predictions
 from regraft.gates.evidence import unchanged
+from regraft.gates.options import GateOptions, seeds_of
 from regraft.gates.seeds import SEEDED
 
 FOLDER = "seeds"

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from regraft.config import GateOptions
 from regraft.core import files
 from regraft.gates.evidence import unchanged
+from regraft.gates.options import GateOptions
 
 CALIBRATION, COST = "calibration.json", "cost.json"
 FILES = (CALIBRATION, COST)

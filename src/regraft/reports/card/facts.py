@@ -13,13 +13,14 @@ from typing import Any
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation.stats.bootstrap import interval, replicates
+from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.metrics import scores
 from regraft.evaluation.stats.paired import Predictions, align
 from regraft.evaluation.stats.proportions import wilson
 from regraft.execution.records import Record, model_digest
 from regraft.gates.decide import rejudge
 from regraft.gates.policy import Case
-from regraft.gates.verdict import Measured, render, rounded
+from regraft.gates.verdict import render
 from regraft.registry.store import Entry
 
 CONFIDENCE = 0.95

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regraft.evaluation.stats.measured import Measured
 from regraft.execution.records import external_inputs
 from regraft.gates import words
-from regraft.gates.verdict import Measured
 from regraft.registry.waivers import told
 from regraft.reports.card import SAID, SCHEMA
 from regraft.reports.card.facts import CONFIDENCE, Facts, flat

@@ -19,15 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from regraft.config import PretrainOptions
 from regraft.core.errors import ConfigError, DataRejected
 from regraft.core.progress import emit, progress
+from regraft.core.randomness import visits
 from regraft.data.packing import Packed, read
 from regraft.models import encoder
 from regraft.models.machine import Machine
-from regraft.training.loop import Group, Phase, Watch, train
-from regraft.training.objectives.masking import IGNORED, Masking, visits
-from regraft.training.trouble import Batches
+from regraft.training.loop import train
+from regraft.training.objectives.masking import IGNORED, Masking
+from regraft.training.options import PretrainOptions
+from regraft.training.phase import Batches, Group, Phase, Watch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

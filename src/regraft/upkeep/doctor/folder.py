@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from regraft.config.resolve import load_pipeline, resolve
+from regraft.config.pipeline_file import load_pipeline
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc, freshness, integrity, tracked_data
+from regraft.execution.resolve import resolve
 from regraft.upkeep import template as templates
 from regraft.upkeep import upgrade
 from regraft.upkeep.doctor.check import Check, State, verdict

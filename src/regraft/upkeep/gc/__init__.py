@@ -18,17 +18,15 @@ from it happen under the run lock of every pipeline.
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from regraft.core.errors import Conflict
 from regraft.core.workspace import Workspace
 from regraft.execution.launch import run_lock
 from regraft.registry.tracking import Tracker
 from regraft.upkeep.gc import dvc_cache, models, scratch
-from regraft.upkeep.gc.room import Item, Room
+from regraft.upkeep.gc.room import Item, Room, remove
 
 __all__ = ["Item", "Room", "Survey", "free", "held", "survey"]
 
@@ -89,11 +87,3 @@ def _remove(items: Sequence[Item]) -> int:
     for item in items:
         remove(item.path)
     return sum(item.bytes for item in items)
-
-
-def remove(path: Path) -> None:
-    """Delete a file or a folder that may be gone already."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from regraft.config.resolve import load_pipeline
+from regraft.config.pipeline_file import load_pipeline
 from regraft.core import files
 from regraft.core.errors import ConfigError, RegraftError
 from regraft.core.workspace import Workspace
@@ -125,7 +125,7 @@ def _predictions(workspace: Workspace, found: Sequence[Version]) -> Iterator[Ite
 
 def free(tracker: Tracker, going: Sequence[Version]) -> int:
     """Delete the weights of versions, each under its pipeline's lease and only if nobody has come back to it; the bytes."""
-    from regraft.upkeep.gc import remove
+    from regraft.upkeep.gc.room import remove
 
     given = 0
     for version in going:

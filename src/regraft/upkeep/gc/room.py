@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,3 +38,11 @@ def size(path: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
     found = path.rglob("*") if path.is_dir() else [path]
     return sum(file.lstat().st_size for file in found if file.is_file() or file.is_symlink())
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder that may be gone already."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -16,9 +16,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from regraft.config.resolve import read_resolved, resolve
+from regraft.config.resolved_file import read_resolved
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
+from regraft.execution.resolve import resolve
 from regraft.execution.step import Output, Step, fingerprint, locate_inputs
 from regraft.upkeep.gc.room import Item, Room
 

@@ -8,6 +8,8 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from regraft.core.strict import Strict
+from regraft.data.options import EarlierTask
+from regraft.evaluation.probe_options import Invariance
 
 Model = TypeVar("Model", bound=Strict)
 Metric = Literal["macro_f1", "accuracy", "micro_f1", "balanced_accuracy", "mcc", "roc_auc", "pr_auc", "log_loss"]
@@ -74,9 +76,6 @@ class Fairness(Strict):
         if len(set(self.groups)) < len(self.groups):
             raise ValueError("a column stands twice in `groups`")
         return self
-
-
-Invariance = Literal["typos", "case", "punctuation", "whitespace", "length"]
 
 
 class Robustness(Strict):
@@ -181,31 +180,6 @@ class Forgetting(Strict):
         if text is not None and text.startswith("hub:"):
             raise ValueError("general text is a file or folder of the workspace; fetch the data set and name where it lies")
         return text
-
-
-class EarlierTask(Strict):
-    """Labelled rows of a task that the base model could be used for before it was trained here."""
-
-    data: str = Field(min_length=1)
-    """A file or folder, read like `data.labelled`. Of equal rows one counts; a hash of its text decides which half a row is in:
-    the one that a probe learns from, or the one that it answers."""
-    text: str = Field("text", min_length=1)
-    """Column that holds the text."""
-    label: str = Field("label", min_length=1)
-    """Column that holds the label."""
-
-    @field_validator("data")
-    @classmethod
-    def _is_local(cls, data: str) -> str:
-        if data.startswith("hub:"):
-            raise ValueError("rows of an earlier task are a file or folder of the workspace; fetch the data set and name where it lies")
-        return data
-
-    @model_validator(mode="after")
-    def _text_is_not_the_label(self) -> Self:
-        if self.text == self.label:
-            raise ValueError(f"`text` and `label` are both the column {self.text!r}")
-        return self
 
 
 class EarlierTasks(Strict):

@@ -1,0 +1,128 @@
+"""What a pipeline file may say of data, task and splits; importable without numpy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from regraft.core.strict import Strict
+
+HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<inside>.+))?")
+"""A data set on the Hugging Face hub, pinned to a commit, or one file or folder of it."""
+
+
+def listed(paths: str | Sequence[str]) -> list[str]:
+    """One path or several, as the pipeline file has them."""
+    return [paths] if isinstance(paths, str) else list(paths)
+
+
+def _one_or_more(value: Any) -> Any:
+    """A path, or a list without repeats; a list of one is its path, so that it has the same identity."""
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not given or not all(isinstance(path, str) and path.strip() for path in given):
+        raise ValueError("input should be a path, or a list of paths")
+    if twice := sorted({path for path in given if list(given).count(path) > 1}):
+        raise ValueError(f"{', '.join(twice)} stands there more than once")
+    for path in given:
+        if path.startswith("hub:") and (not HUB.fullmatch(path) or ".." in path.split("/")):
+            raise ValueError(
+                "a hub data set is named with its commit, hub:<owner>/<name>@<40 hex digits>, or a file or folder of it, "
+                "hub:<owner>/<name>@<40 hex digits>/data/train.parquet, because a branch or tag can change under a trained model"
+            )
+    return given[0] if len(given) == 1 else tuple(given)
+
+
+Paths = Annotated[str | tuple[str, ...], BeforeValidator(_one_or_more)]
+
+
+class DataOptions(Strict):
+    """Where the text and the labels are; paths are relative to the workspace."""
+
+    corpus: Paths
+    """Domain text: a file or folder, `hub:<owner>/<name>@<revision>`, or a list of these. .txt, .csv, .tsv or .jsonl, each also
+    as .gz, and .parquet."""
+    corpus_text: str | None = Field(None, min_length=1)
+    """Column of the corpus that holds the text, where it is a table; by default that of the labelled rows, `task.text`."""
+    labelled: Paths
+    """Labelled rows: a file or folder, `hub:<owner>/<name>@<revision>`, or a list of these. .csv, .tsv or .jsonl, each also as
+    .gz, and .parquet, with the columns that `task` names."""
+    split: str | None = None
+    """Column of the labelled rows that says train, dev or test; by default a row's split is a hash of its id."""
+    contract: str | None = None
+    """The data contract; by default `pipelines/<name>.contract.yaml`."""
+
+
+class TaskOptions(Strict):
+    """What the model is for."""
+
+    type: Literal["text-classification"] = "text-classification"
+    """The kind of task."""
+    text: str = "text"
+    """Column that holds the text."""
+    label: str = "label"
+    """Column that holds the label."""
+    id: str = "id"
+    """Column that holds a stable, unique id. A row's split is a hash of it."""
+
+
+class SplitOptions(Strict):
+    """How rows are dealt out: a row's split is hash(seed, id), so growing data never moves a row."""
+
+    test: float = Field(0.25, gt=0, lt=1)
+    """Share of rows held out for the verdict."""
+    dev: float = Field(0.1, gt=0, lt=1)
+    """Share of rows that early stopping and model selection may see."""
+    near_duplicate: float = Field(0.8, gt=0, le=1)
+    """Jaccard similarity of 5-character shingles above which two texts count as near-duplicates."""
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> Self:
+        if self.test + self.dev >= 1:
+            raise ValueError(f"split.test ({self.test}) + split.dev ({self.dev}) leave no training rows; keep the sum below 1")
+        return self
+
+
+class GeneralText(Strict):
+    """Text of no domain, as a part of a step's section. Python's own docstrings are no more identity than other library versions."""
+
+    text: str | None
+    """A file or folder; None: the docstrings of Python's standard library."""
+    digest: str | None
+    """Of its bytes."""
+    column: str
+    """Of tables, the column that holds the text."""
+
+
+class EarlierTask(Strict):
+    """Labelled rows of a task that the base model could be used for before it was trained here."""
+
+    data: str = Field(min_length=1)
+    """A file or folder, read like `data.labelled`. Of equal rows one counts; a hash of its text decides which half a row is in:
+    the one that a probe learns from, or the one that it answers."""
+    text: str = Field("text", min_length=1)
+    """Column that holds the text."""
+    label: str = Field("label", min_length=1)
+    """Column that holds the label."""
+
+    @field_validator("data")
+    @classmethod
+    def _is_local(cls, data: str) -> str:
+        if data.startswith("hub:"):
+            raise ValueError("rows of an earlier task are a file or folder of the workspace; fetch the data set and name where it lies")
+        return data
+
+    @model_validator(mode="after")
+    def _text_is_not_the_label(self) -> Self:
+        if self.text == self.label:
+            raise ValueError(f"`text` and `label` are both the column {self.text!r}")
+        return self
+
+
+class EarlierRows(EarlierTask):
+    """The rows of one earlier task, as a part of a step's section."""
+
+    digest: str
+    """Of their bytes."""

@@ -1,0 +1,153 @@
+"""A pipeline file is what a person writes; its resolved file is what the steps read.
+
+``pipelines/resolved/<name>.yaml`` is generated: every default filled in, one self-contained section per step, so
+that DVC params never miss a key and a default that changed with a new version of regraft shows as a change.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from regraft.config.pipeline import PipelineContext, PipelineOptions
+from regraft.config.pipeline_file import blamed, load_pipeline
+from regraft.config.resolved_file import RESOLVED_SCHEMA, keep_resolved
+from regraft.core import files
+from regraft.core.errors import ConfigError, Problem
+from regraft.core.workspace import Workspace
+from regraft.core.yaml_file import faulty, line_of, read_yaml
+from regraft.gates.options import PROBED
+from regraft.models import base_model
+
+
+def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[str, Any]:
+    """The content of the resolved file of pipeline ``name``."""
+    from regraft.data.contract import default_contract, load_contract
+
+    options = load_pipeline(workspace, name, sets)
+    _require_steps(workspace, name, options)
+    folder = base_model.locate(options.base_model, workspace.root)
+    base_model.check(options.base_model, folder)
+    contract_file = workspace.root / (options.data.contract or f"pipelines/{name}.contract.yaml")
+    if contract_file.is_file():
+        contract = load_contract(contract_file)
+    elif options.data.contract:
+        raise ConfigError(f"data.contract: {options.data.contract} is not there; create it or leave the key out")
+    else:
+        contract = default_contract(options.task)
+    probes, general = _probe_files(workspace, name, options, contract), _general_digest(workspace, name, options)
+    earlier = _earlier_digests(workspace, name, options)
+    context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract, probes, general, earlier)
+    sections = {step.name: step.config.of(context).model_dump(mode="json") for step in workspace.steps if step.asked(options)}
+    _require_positions(workspace, name, options, folder, sections, sets)
+    return {
+        "schema": RESOLVED_SCHEMA,
+        "pipeline": name,
+        "seed": options.seed,
+        "data": options.data.model_dump(mode="json", include={"corpus", "labelled"}),
+        "gates": [gate.model_dump(mode="json", exclude_none=True) for gate in options.gates],
+        **options.model_dump(mode="json", include={"card", "notify"}, exclude_none=True),  # no step reads them
+        **sections,
+    }
+
+
+def _probe_files(workspace: Workspace, name: str, options: PipelineOptions, contract: Mapping[str, Any]) -> dict[str, Any]:
+    if not any(gate.question in PROBED for gate in options.gates):
+        return {}
+    from regraft.config.probe_files import read_probe_files
+
+    listed = next((column.get("valid_values") for column in contract["columns"] if column["name"] == options.task.label), None)
+    return read_probe_files(workspace, name, options, listed)
+
+
+def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) -> None:
+    """Every step whose evidence a gate needs is in the workspace, whose steps are the user's own."""
+    known = {step.name for step in workspace.steps}
+    path = workspace.pipeline_file(name)
+    problems = []
+    for position, gate in enumerate(options.gates):
+        if gate.needs and gate.needs not in known:
+            key = "rows" if gate.rows else gate.question
+            message = f"gates.{position}.{key} needs the step {gate.needs!r}, which STEPS in pipelines/__init__.py does not have"
+            where = {"file": workspace.relative(path), "column": f"gates.{position}.{key}", "value": gate.rows}
+            row = line_of(read_yaml(path, workspace.relative(path))[1], ["gates", position, key])
+            problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **where))
+    if problems:
+        raise faulty(problems)
+
+
+def _require_positions(
+    workspace: Workspace, name: str, options: PipelineOptions, folder: Path, sections: Mapping[str, Any], sets: Sequence[str]
+) -> None:
+    """The base model in ``folder`` has a position for every token of the lengths that steps read, written or default."""
+    most = base_model.positions(folder)
+    if most is None:
+        return
+    shown = workspace.relative(workspace.pipeline_file(name))
+    node = read_yaml(workspace.pipeline_file(name), shown)[1]
+    problems = []
+    for part, key in (("pretrain", "sequence_length"), ("finetune", "max_length")):
+        given = getattr(options, part)
+        length = getattr(given, key)
+        if length <= most or not any(_reads(section, key) for section in sections.values()):
+            continue
+        default = "" if key in given.model_fields_set else ", the default"
+        message = f"{part}.{key} is {length}{default}, but the base model {options.base_model} reads at most {most} tokens"
+        least = next(limit.ge for limit in type(given).model_fields[key].metadata if hasattr(limit, "ge"))
+        row = line_of(node, [part, key])
+        fix = f"edit {shown}" + (f", line {row}" if row else "")
+        fix += f": {part}: {{{key}: {most}}}" if most >= least else f": a base_model that reads {least} tokens or more"
+        found = Problem(message=message, file=shown, row=row, column=f"{part}.{key}", value=length, rule="base_model.positions", fix=fix)
+        problems.append(blamed(found, sets))
+    if problems:
+        raise faulty(problems)
+
+
+def _reads(section: Mapping[str, Any], key: str) -> bool:
+    """Whether a step's section holds ``key``, of its own or in a part of the pipeline file."""
+    return key in section or any(key in value for value in section.values() if isinstance(value, dict))
+
+
+def _general_digest(workspace: Workspace, name: str, options: PipelineOptions) -> str | None:
+    """Digest of the general text that a gate names; None where it names none."""
+    text = options.forgetting.text if options.forgetting else None
+    if text is None:
+        return None
+    where = ("gates", _position(options, "forgetting"), "forgetting", "text")
+    return _digest_at(workspace, name, where, text, ", or leave the key out: then Python's own docstrings are measured on")
+
+
+def _earlier_digests(workspace: Workspace, name: str, options: PipelineOptions) -> dict[str, str]:
+    """Digests of the rows of the earlier tasks that a gate names."""
+    if options.earlier_tasks is None:
+        return {}
+    where = ("gates", _position(options, "earlier_tasks"), "earlier_tasks", "tasks")
+    return {task: _digest_at(workspace, name, (*where, task, "data"), said.data) for task, said in options.earlier_tasks.tasks.items()}
+
+
+def _position(options: PipelineOptions, question: str) -> int:
+    return next(number for number, gate in enumerate(options.gates) if gate.question == question)
+
+
+def _digest_at(workspace: Workspace, name: str, where: Sequence[str | int], named: str, otherwise: str = "") -> str:
+    """Digest of the file or folder ``named`` at ``where`` in the pipeline file, or a fault of that line."""
+    path = workspace.root / named
+    if path.exists():
+        return files.digest(path)
+    shown = workspace.relative(workspace.pipeline_file(name))
+    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*")], n=1)
+    guess = f"; did you mean {workspace.relative(path.with_name(near[0]))}?" if near else ""
+    key = ".".join(map(str, where))
+    message = f"{key}: {named} is not there{guess}"
+    row = line_of(read_yaml(workspace.pipeline_file(name), shown)[1], where)
+    fix = f"edit {shown}, line {row}{otherwise}"
+    raise faulty([Problem(message=message, file=shown, row=row, column=key, value=named, rule="file.exists", fix=fix)])
+
+
+def write_resolved(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[str, Any]:
+    """Render the resolved file of ``name`` and return its content; an unchanged file is not touched."""
+    resolved = resolve(workspace, name, sets)
+    keep_resolved(workspace, resolved)
+    return resolved

@@ -1,0 +1,61 @@
+"""What the training loop runs: phases of steps, groups of parameters, and what a person is told of their batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a peak rate."""
+
+    parameters: Sequence[nn.Parameter]
+    rate: float
+    option: str = ""
+    """Key of the pipeline file that sets the rate."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Looks at the model every so many steps, and ends a phase that went too far at the last look that found it had not."""
+
+    every: int
+    allows: Callable[[int, dict[str, float]], bool]
+    """(steps done in the phase, notes, to which it may add) -> whether the model may be as it is; asked first at step 0."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps trained with one optimizer on one set of parameters; every other parameter of the model is frozen."""
+
+    name: str
+    steps: int
+    loss: Callable[[int], Tensor]
+    """Mean loss of one step of this phase, counted from 0."""
+    groups: Sequence[Group]
+    dropout: bool = True
+    """The model's own dropout, seeded anew for every step."""
+    after: Callable[[], dict[str, float]] = dict
+    """Measures the model when the phase is done; the numbers survive in later checkpoints."""
+    batches: Batches | None = None
+    """What a person is told of a batch that cannot be trained on."""
+    watch: Watch | None = None
+    tokens: float | None = None
+    """Read in one step, on average."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What a person is told of a phase's batches."""
+
+    option: str
+    """Key of the pipeline file that sets the rows of a batch, such as ``finetune.batch_size``."""
+    rows: Callable[[int], Sequence[str]]
+    """Ids of the rows of one step."""
+    length: Callable[[int], int]
+    """Tokens of the longest row of one step."""
+    largest: Callable[[int], Tensor]
+    """Loss of a batch of so many rows, the longest there are."""
