@@ -34,7 +34,7 @@ from regraft.core.energy import spent
 from regraft.core.errors import EnvironmentFault, Interrupted
 from regraft.core.progress import STOP
 from regraft.data.options import listed
-from regraft.execution import supervise
+from regraft.execution import composition, supervise
 from regraft.execution.launch import Event
 from regraft.execution.repro import Ahead, Outcome, Run, run_step_with_dvc
 from regraft.execution.step import Output
@@ -168,7 +168,7 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
         tracker.log_record(run.mlflow_run_id, outcome.record)
         tracker.log_metrics(run.mlflow_run_id, outcome.step, {**outcome.record["metrics"], **spent(outcome.record)})
 
-    for number, step in enumerate(run.workspace.steps_in(read_resolved(run.workspace, run.pipeline)), start=1):
+    for number, step in enumerate(composition.steps_in(run.workspace, read_resolved(run.workspace, run.pipeline)), start=1):
         before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
         waits = [states[name] for name in states if name in before]
         reproduce = partial(run_step_with_dvc, run, step.name, number) if number > 1 else current.ahead.outcome

@@ -13,6 +13,7 @@ import pytest
 
 from regraft.core import files
 from regraft.core.workspace import Workspace
+from regraft.execution import composition
 
 
 def written(workspace: Workspace) -> set[str]:
@@ -49,7 +50,7 @@ def written(workspace: Workspace) -> set[str]:
     ],
 )  # fmt: skip
 def test_cli_says_what_happened(argv, code, text, cli, tiny):
-    version = next(step.version for step in tiny.steps if step.name == "tokens")
+    version = next(step.version for step in composition.steps(tiny) if step.name == "tokens")
     said = cli(*argv.format(version=version).split())
     assert (said.code, text in said.out + said.err) == (code, True), said
     assert "Traceback" not in said.out + said.err

@@ -40,6 +40,7 @@ def run(
     from regraft.execution import freshness, launch, run_cost
     from regraft.execution.dvc import ensure_repository
     from regraft.execution.plan import assess
+    from regraft.upkeep import upgrade
 
     workspace = Workspace.find()
     require_pipeline(workspace, pipeline)
@@ -51,6 +52,8 @@ def run(
         steps = assess(workspace, pipeline, prepared.values)
         for note in prepared.notes:
             live.note(note)
+        if behind := upgrade.behind(workspace.root):
+            live.note(f"{behind}: `regraft init --upgrade .` brings it in step")
         if steps.data:
             live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
         if (waiver := freshness.waiver(workspace, pipeline)) and waiver.expired:
@@ -89,14 +92,14 @@ def step(
     from regraft.core.errors import ConfigError, RegraftError
     from regraft.core.progress import Running
     from regraft.core.workspace import Workspace
-    from regraft.execution import supervise
+    from regraft.execution import composition, supervise
     from regraft.execution.run_cost import need
     from regraft.execution.step import run_step
 
     supervise.watch()
     workspace = Workspace.find()
     try:
-        found = workspace.step(name)
+        found = composition.step_called(workspace, name)
         if found.version != step_version:
             raise ConfigError(
                 f"dvc.yaml runs version {step_version} of step '{name}', the code is version {found.version}", fix="regraft dvc"

@@ -25,6 +25,7 @@ from regraft.core import files
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, RegraftError
 from regraft.core.workspace import Workspace
 from regraft.data.options import DataOptions, listed
+from regraft.execution import composition
 from regraft.execution.resolve import resolve
 from regraft.execution.step import Output, Step
 
@@ -69,12 +70,12 @@ def render_dvc(workspace: Workspace) -> str:
     """The text of dvc.yaml. A pipeline file with faults keeps the paths that dvc.yaml already has for it."""
     former = _foreach(workspace)
     items: dict[str, dict[str, str]] = {}
-    asked: dict[str, list[str]] = {step.name: [] for step in workspace.steps}
+    asked: dict[str, list[str]] = {step.name: [] for step in composition.steps(workspace)}
     for name in workspace.pipelines:
         try:
             options = load_pipeline(workspace, name)
             items[name] = _item(options.data)
-            has = [step.name for step in workspace.steps if step.asked(options)]
+            has = [step.name for step in composition.steps(workspace) if step.asked(options)]
         except ConfigError:
             has = [step for step, found in former.items() if name in found and step in asked]
             if has:
@@ -87,7 +88,7 @@ def render_dvc(workspace: Workspace) -> str:
     items = {name: {slot: item.get(slot, item[first]) for slot, first in slots.items()} for name, item in items.items()}
     stages = {
         step.name: {"foreach": {name: items[name] for name in asked[step.name]}, "do": stage(step, items)}
-        for step in workspace.steps
+        for step in composition.steps(workspace)
         if asked[step.name]
     }
     return HEADER + yaml.dump({"stages": stages}, Dumper=_Block, sort_keys=False, width=10_000, default_flow_style=False)

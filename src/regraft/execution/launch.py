@@ -38,7 +38,7 @@ from regraft.core import files
 from regraft.core.errors import Conflict, EnvironmentFault, RegraftError
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc, supervise
+from regraft.execution import composition, dvc, supervise
 from regraft.execution.dvc_repair import mend
 from regraft.execution.events import Recorder, events_file
 
@@ -161,7 +161,7 @@ def launch(workspace: Workspace, pipeline: str, *, allow_inexact: bool = False, 
             last.setdefault(event["event"], event)  # of two errors the first is the cause
             (record if event["event"] in ("result", "error") else tell)(event)
 
-    steps = [step.name for step in workspace.steps_in(read_resolved(workspace, pipeline))]
+    steps = [step.name for step in composition.steps_in(workspace, read_resolved(workspace, pipeline))]
     tell({"event": "run_started", "run": run, "log": workspace.relative(log), "steps": steps})
     with contextlib.closing(record), _forwarding_signals() as received, log.open("ab") as out:
         flow = supervise.spawn([sys.executable, "-m", "flows"], cwd=workspace.root, env=env, log=out)

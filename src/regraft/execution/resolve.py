@@ -18,6 +18,7 @@ from regraft.core import files
 from regraft.core.errors import ConfigError, Problem
 from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty, line_of, read_yaml
+from regraft.execution import composition
 from regraft.gates.options import PROBED
 from regraft.models import base_model
 
@@ -40,7 +41,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     probes, general = _probe_files(workspace, name, options, contract), _general_digest(workspace, name, options)
     earlier = _earlier_digests(workspace, name, options)
     context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract, probes, general, earlier)
-    sections = {step.name: step.config.of(context).model_dump(mode="json") for step in workspace.steps if step.asked(options)}
+    sections = {step.name: step.config.of(context).model_dump(mode="json") for step in composition.steps(workspace) if step.asked(options)}
     _require_positions(workspace, name, options, folder, sections, sets)
     return {
         "schema": RESOLVED_SCHEMA,
@@ -64,7 +65,7 @@ def _probe_files(workspace: Workspace, name: str, options: PipelineOptions, cont
 
 def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) -> None:
     """Every step whose evidence a gate needs is in the workspace, whose steps are the user's own."""
-    known = {step.name for step in workspace.steps}
+    known = {step.name for step in composition.steps(workspace)}
     path = workspace.pipeline_file(name)
     problems = []
     for position, gate in enumerate(options.gates):

@@ -19,6 +19,7 @@ from typing import Any
 
 from regraft.core import files
 from regraft.core.workspace import Workspace
+from regraft.execution import composition
 from regraft.execution.step import Step
 
 SCHEMA = 1
@@ -53,7 +54,8 @@ def lock_file(workspace: Workspace) -> Path:
 def current(workspace: Workspace) -> dict[str, Any]:
     """What the lock file would say of the code as it stands."""
     steps = {
-        step.name: {"version": step.version, "code": code_hash(closure(step, workspace.root), workspace.root)} for step in workspace.steps
+        step.name: {"version": step.version, "code": code_hash(closure(step, workspace.root), workspace.root)}
+        for step in composition.steps(workspace)
     }
     return {"schema": SCHEMA, "steps": steps}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from regraft.config.pipeline_file import load_pipeline
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc, freshness, integrity, tracked_data
+from regraft.execution import composition, dvc, freshness, integrity, tracked_data
 from regraft.execution.resolve import resolve
 from regraft.upkeep import template as templates
 from regraft.upkeep import upgrade
@@ -47,7 +47,7 @@ def pipelines(workspace: Workspace) -> Iterator[Check]:
         shown = workspace.relative(shadowing[0])
         yield Check("mlflow/", "bad", f"{shown} can hide the library of that name", f"mv {shown} tasks/")
     try:
-        names = [step.name for step in workspace.steps]
+        names = [step.name for step in composition.steps(workspace)]
     except Exception as error:  # the workspace's own code: whatever it raises is the finding
         yield Check("steps", "bad", f"pipelines/ cannot be imported: {type(error).__name__}: {error}", "python -c 'import pipelines'")
         return
