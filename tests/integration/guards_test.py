@@ -14,7 +14,7 @@ import yaml
 
 from regraft.config.pipeline_file import load_pipeline
 from regraft.core.workspace import Workspace
-from regraft.execution import step_code
+from regraft.execution import composition, step_code
 from regraft.execution.dvc import out_of_step
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def test_changed_code_of_a_step_has_a_new_version():
 
 
 def test_a_step_reaches_its_library_code_and_no_other_steps():
-    (finetune,) = (step for step in HERE.steps if step.name == "finetune")
+    (finetune,) = (step for step in composition.steps(HERE) if step.name == "finetune")
     reached = {path.relative_to(ROOT).as_posix() for path in step_code.closure(finetune, ROOT)}
     assert {"tasks/finetune.py", "src/regraft/training/loop.py", "src/regraft/core/files.py"} <= reached
     assert (
@@ -106,8 +106,18 @@ def test_imports_are_followed_into_functions_packages_and_relative_ones(tmp_path
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(code)
-    found = {path.relative_to(tmp_path).as_posix() for path in step_code.reachable(tmp_path / "tasks" / "a.py", tmp_path)}
+    reached = step_code.reachable(tmp_path / "tasks" / "a.py", tmp_path)
+    found = {path.relative_to(tmp_path).as_posix() for path in reached if path.is_relative_to(tmp_path)}
     assert found == {"tasks/a.py", "tasks/b.py", "tasks/d.py", "pipelines/__init__.py", "pipelines/c.py"}
+
+
+def test_a_name_of_the_face_reaches_what_it_stands_for_and_not_the_rest_of_the_face(tmp_path):
+    (tmp_path / "a.py").write_text("def _run():\n    from regraft.steps.training import locate\n")
+    reached = {
+        path.relative_to(ROOT / "src/regraft").as_posix() for path in step_code.reachable(tmp_path / "a.py", tmp_path) - {tmp_path / "a.py"}
+    }
+    assert "models/base_model.py" in reached
+    assert not [path for path in reached if path.startswith(("training/", "steps/"))]
 
 
 # --- names and layers --------------------------------------------------------------------------------------------
@@ -148,7 +158,7 @@ HEAVY |= {"matplotlib", "jinja2"}
     "imports",
     [
         "pipelines",
-        "regraft.config.resolve, regraft.execution.plan, regraft.execution.freshness, regraft.reports.overview",
+        "regraft.execution.resolve, regraft.execution.plan, regraft.execution.freshness, regraft.reports.overview",
         "regraft.cli.run, regraft.cli.inspect, regraft.cli.champion, regraft.cli.workspace",
         "regraft.cli.history, regraft.cli.predict, regraft.cli.cleanup, regraft.cli.report, regraft.cli.complete",
         "regraft.reports.history, regraft.reports.run_diff, regraft.upkeep.gc, regraft.config.schema, regraft.cli.prediction_input",

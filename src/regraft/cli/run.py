@@ -37,7 +37,7 @@ def run(
     from regraft.cli.live import Live
     from regraft.config.pipeline_file import require_pipeline
     from regraft.core.workspace import Workspace
-    from regraft.execution import freshness, launch, run_cost
+    from regraft.execution import freshness, launch, moved_names, run_cost
     from regraft.execution.dvc import ensure_repository
     from regraft.execution.plan import assess
     from regraft.upkeep import upgrade
@@ -53,6 +53,7 @@ def run(
         for note in prepared.notes:
             live.note(note)
         if behind := upgrade.behind(workspace.root):
+            moved_names.refuse_outdated(workspace)
             live.note(f"{behind}: `regraft init --upgrade .` brings it in step")
         if steps.data:
             live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")

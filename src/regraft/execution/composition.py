@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 from regraft.core.errors import ConfigError
 from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
+from regraft.execution import moved_names
 from regraft.execution.step import Step
 
 
@@ -23,12 +24,16 @@ class Composition(Protocol):
 def steps(workspace: Workspace) -> tuple[Step[Any], ...]:
     """Every step of the workspace, in the order they run.
 
-    :raises ConfigError: Python knows another package called ``pipelines``.
+    :raises ConfigError: Python knows another package called ``pipelines``, or the workspace imports names that moved.
     """
     if str(workspace.root) not in sys.path:
         # Last, not first: the folder `mlflow/` in the root must not come before the library.
         sys.path.append(str(workspace.root))
-    pipelines = importlib.import_module("pipelines")
+    try:
+        pipelines = importlib.import_module("pipelines")
+    except ImportError as error:
+        moved_names.refuse_outdated(workspace, error)
+        raise
     if Path(pipelines.__file__ or "").resolve().parent != (workspace.root / "pipelines").resolve():
         raise ConfigError(f"the package 'pipelines' comes from {pipelines.__file__}, not from {workspace.root}")
     return tuple(cast(Composition, pipelines).STEPS)
