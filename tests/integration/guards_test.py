@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -127,6 +128,20 @@ def test_no_module_shadows_a_library():
     own = {path.stem for folder in ("flows", "tasks", "pipelines") for path in (ROOT / folder).glob("*.py")} - {"__init__"}
     taken = (set(sys.stdlib_module_names) | set(packages_distributions())) & own
     assert not taken, f"rename {sorted(taken)}: Prefect and `python FILE` put these folders first on sys.path"
+
+
+def test_the_map_of_the_rooms_is_the_tree_and_fits_a_screen():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf8")
+    lines = text.partition("## The rooms\n\n```\n")[2].partition("```")[0].splitlines()
+    drawn = [line.split("/")[0].strip() for line in lines if line.startswith("  ")]
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    order = next(contract["layers"] for contract in layers if contract.get("containers") == ["regraft"])
+    assert drawn == order
+    assert set(drawn) == {path.parent.name for path in (ROOT / "src/regraft").glob("*/__init__.py")}
+    top = {line.split("/")[0] for line in lines if line[:1].isalpha()}
+    assert top == {path.split("/")[0] for path in TRACKED if "/" in path} - {".ci", ".dvc", "benchmarks"} | {"artifacts"}
+    assert len(lines) <= 40
+    assert {path.name for path in (ROOT / "src/regraft").glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
 def test_the_folder_mlflow_holds_no_python():
