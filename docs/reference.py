@@ -16,7 +16,7 @@ from typing import Any
 from typer.main import get_command
 
 from regraft import errors
-from regraft.cli import with_verbs
+from regraft.cli.app import with_verbs
 from regraft.schema import Kind, modeline, schema
 
 HERE = Path(__file__).parent / "reference"

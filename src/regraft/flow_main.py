@@ -12,9 +12,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 
 from regraft import limits, supervise
 from regraft.errors import ConfigError, RegraftError
+from regraft.execution import step_server
 from regraft.launch import PREFIX, Event
 from regraft.repro import Run
 from regraft.workspace import Workspace
@@ -37,7 +39,7 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
     emit = _events_to_stdout()
     run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]))
     try:
-        result = flow(run)
+        result = flow(replace(run, step_server=step_server.start(workspace, run.pipeline, said.get("due"))))
         emit({"event": "result", "run": run.name, **result})
         ending.append(int(result["exit"]))
     except RegraftError as error:
