@@ -39,7 +39,8 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
     emit = _events_to_stdout()
     run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]))
     try:
-        result = flow(replace(run, step_server=step_server.start(workspace, run.pipeline, said.get("due"))))
+        server = step_server.start(workspace, run.pipeline, said.get("due"))
+        result = flow(replace(run, step_server=server and server.socket))
         emit({"event": "result", "run": run.name, **result})
         ending.append(int(result["exit"]))
     except RegraftError as error:

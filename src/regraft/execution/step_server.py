@@ -307,8 +307,16 @@ def _orphaned(*_: object) -> None:
     signal.alarm(int(supervise.GRACE) + 1)
 
 
-def start(workspace: Workspace, pipeline: str, due: Sequence[str] | None) -> str | None:
-    """Start the server of a run in which the steps ``due`` may run (None: all of them); its socket.
+@dataclass(frozen=True)
+class Started:
+    """A server that is at work."""
+
+    socket: str
+    child: supervise.Child
+
+
+def start(workspace: Workspace, pipeline: str, due: Sequence[str] | None) -> Started | None:
+    """Start the server of a run in which the steps ``due`` may run (None: all of them).
 
     None where every step imports for itself. Call it in the main thread, whose end is the server's.
     """
@@ -316,6 +324,7 @@ def start(workspace: Workspace, pipeline: str, due: Sequence[str] | None) -> str
         return None
     path = workspace.scratch / "locks" / f"{pipeline}.steps"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # a killed run's; this one holds the pipeline
         with socket.socket(socket.AF_UNIX) as listener:
             with wire.address(path) as address:
@@ -324,16 +333,12 @@ def start(workspace: Workspace, pipeline: str, due: Sequence[str] | None) -> str
             listener.listen()  # from here on a step waits in the queue
             argv = [sys.executable, "-m", "regraft.execution.step_server", str(listener.fileno()), str(os.getpid())]
             argv += _models(workspace, pipeline, due)
-            env, log = step_environment(workspace) | _invocation(), sys.stderr.fileno()
-            supervise.spawn(argv, cwd=workspace.root, env=env, log=log, stdout=None, pass_fds=[listener.fileno()])
+            env = step_environment(workspace) | {"REGRAFT_INVOCATION": os.environ["REGRAFT_INVOCATION"]}
+            child = supervise.spawn(argv, cwd=workspace.root, env=env, log=sys.stderr.fileno(), stdout=None, pass_fds=[listener.fileno()])
     except OSError as error:  # a file system without sockets
         sys.stderr.write(f"regraft: no step server, every step imports for itself: {error}\n")
         return None
-    return str(path)
-
-
-def _invocation() -> dict[str, str]:
-    return {"REGRAFT_INVOCATION": os.environ["REGRAFT_INVOCATION"]}
+    return Started(str(path), child)
 
 
 def _models(workspace: Workspace, pipeline: str, due: Sequence[str] | None) -> list[str]:

@@ -81,8 +81,8 @@ def send(channel: socket.socket, document: Mapping[str, Any], descriptors: Seque
     body = json.dumps(document).encode()
     frame = struct.pack("!I", len(body)) + body
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-    sent = channel.sendmsg([frame], ancillary)
-    channel.sendall(frame[sent:])
+    if rest := frame[channel.sendmsg([frame], ancillary) :]:  # sending nothing fails where the answer is there already
+        channel.sendall(rest)
 
 
 def receive(channel: socket.socket, most_descriptors: int = 0) -> tuple[dict[str, Any] | None, list[int]]:
