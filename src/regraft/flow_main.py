@@ -40,7 +40,7 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
     run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]))
     try:
         server = step_server.start(workspace, run.pipeline, said.get("due"))
-        result = flow(replace(run, step_server=server and server.socket))
+        result = flow(replace(run, step_server=server.socket if server else None))
         emit({"event": "result", "run": run.name, **result})
         ending.append(int(result["exit"]))
     except RegraftError as error:

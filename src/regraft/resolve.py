@@ -10,6 +10,7 @@ import difflib
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -54,9 +55,9 @@ class _UniqueKeys(yaml.SafeLoader):
 def read_yaml(path: Path, workspace_path: str) -> tuple[dict[str, Any], yaml.Node]:
     """The mapping in ``path`` and its node tree (for line numbers); anything else is a :class:`ConfigError`."""
     try:
-        text = path.read_text(encoding="utf8")
-        node = yaml.compose(text, Loader=_UniqueKeys)
-        value = yaml.load(text, Loader=_UniqueKeys)  # a SafeLoader
+        loader = _UniqueKeys(path.read_text(encoding="utf8"))
+        node = loader.get_single_node()
+        value = loader.construct_document(node) if node is not None else None
     except UnicodeDecodeError:
         problem = encoding_problem(path, workspace_path)
         raise ConfigError(f"{workspace_path} is {problem['message']}", fix=problem["fix"], problems=[problem]) from None
@@ -73,6 +74,17 @@ def read_yaml(path: Path, workspace_path: str) -> tuple[dict[str, Any], yaml.Nod
         what = "holds no mapping; a pipeline file starts with `version: 1`"
         raise _not_yaml(workspace_path, what, what, None)
     return value, node
+
+
+def pipeline_document(workspace: Workspace, name: str) -> tuple[dict[str, Any], yaml.Node]:
+    """The mapping in a pipeline file, which the caller may change, and its node tree; read again only where the file changed."""
+    path = workspace.pipeline_file(name)
+    stat = path.stat()
+    stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    if workspace.documents.get(path, (None,))[0] != stamp:
+        workspace.documents[path] = (stamp, *read_yaml(path, workspace.relative(path)))
+    _, value, node = workspace.documents[path]
+    return deepcopy(value), node
 
 
 def _not_yaml(shown: str, said: str, what: str, row: int | None) -> ConfigError:
@@ -102,9 +114,8 @@ def require_pipeline(workspace: Workspace, name: str) -> None:
 def load_pipeline(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> PipelineOptions:
     """The pipeline file ``name`` with ``--set`` overrides applied; every fault in it at once."""
     require_pipeline(workspace, name)
-    path = workspace.pipeline_file(name)
-    shown = workspace.relative(path)
-    value, node = read_yaml(path, shown)
+    shown = workspace.relative(workspace.pipeline_file(name))
+    value, node = pipeline_document(workspace, name)
     for assignment in sets:
         _assign(value, assignment)
     try:
@@ -276,7 +287,7 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
             key = "rows" if gate.rows else gate.question
             message = f"gates.{position}.{key} needs the step {gate.needs!r}, which STEPS in pipelines/__init__.py does not have"
             where = {"file": workspace.relative(path), "column": f"gates.{position}.{key}", "value": gate.rows}
-            row = line_of(read_yaml(path, workspace.relative(path))[1], ["gates", position, key])
+            row = line_of(pipeline_document(workspace, name)[1], ["gates", position, key])
             problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **where))
     if problems:
         raise faulty(problems)
@@ -290,7 +301,7 @@ def _require_positions(
     if most is None:
         return
     shown = workspace.relative(workspace.pipeline_file(name))
-    node = read_yaml(workspace.pipeline_file(name), shown)[1]
+    node = pipeline_document(workspace, name)[1]
     problems = []
     for part, key in (("pretrain", "sequence_length"), ("finetune", "max_length")):
         given = getattr(options, part)
@@ -345,7 +356,7 @@ def _digest_at(workspace: Workspace, name: str, where: Sequence[str | int], name
     guess = f"; did you mean {workspace.relative(path.with_name(near[0]))}?" if near else ""
     key = ".".join(map(str, where))
     message = f"{key}: {named} is not there{guess}"
-    row = line_of(read_yaml(workspace.pipeline_file(name), shown)[1], where)
+    row = line_of(pipeline_document(workspace, name)[1], where)
     fix = f"edit {shown}, line {row}{otherwise}"
     raise faulty([Problem(message=message, file=shown, row=row, column=key, value=named, rule="file.exists", fix=fix)])
 

@@ -100,6 +100,11 @@ class Workspace:
         return tuple(sorted(p.stem for p in (self.root / "pipelines").glob("*.yaml") if "." not in p.stem))
 
     @cached_property
+    def documents(self) -> dict[Path, tuple[Any, ...]]:
+        """Pipeline files that were read, with what they were like then: a command asks for its own several times."""
+        return {}
+
+    @cached_property
     def steps(self) -> tuple[Step[Any], ...]:
         """The composition, imported from the workspace's own ``pipelines`` package."""
         if str(self.root) not in sys.path:

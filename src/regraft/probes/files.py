@@ -13,7 +13,7 @@ from regraft.config import IdentityTerms, PipelineOptions, TemplateFile
 from regraft.config.strict import Strict
 from regraft.errors import Problem
 from regraft.probes.labels import guess
-from regraft.resolve import faulty, line_of, problem_of, read_yaml
+from regraft.resolve import faulty, line_of, pipeline_document, problem_of, read_yaml
 from regraft.workspace import Workspace
 
 DEFAULT_TERMS = Path(__file__).parent / "identity_terms.yaml"
@@ -46,7 +46,7 @@ def _place(workspace: Workspace, pipeline: str, named: str, key: str) -> Path:
     if path.is_file():
         return path
     shown = workspace.relative(workspace.pipeline_file(pipeline))
-    node = read_yaml(workspace.pipeline_file(pipeline), shown)[1]
+    node = pipeline_document(workspace, pipeline)[1]
     row = line_of(node, [int(part) if part.isdigit() else part for part in key.split(".")])
     here = [item.name for item in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, here, n=1)
