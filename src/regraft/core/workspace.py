@@ -86,3 +86,8 @@ class Workspace:
     def pipelines(self) -> tuple[str, ...]:
         """Names of the pipeline files. Dotted names (``demo.contract``) are not pipelines."""
         return tuple(sorted(p.stem for p in (self.root / "pipelines").glob("*.yaml") if "." not in p.stem))
+
+    @cached_property
+    def documents(self) -> dict[Path, tuple[Any, ...]]:
+        """Pipeline files that were read, with what they were like then: a command asks for its own several times."""
+        return {}

@@ -39,8 +39,13 @@ class Assessment:
     """What differs between data/ and data.dvc, or None."""
 
     @property
+    def due(self) -> list[str]:
+        """The steps that run, or may."""
+        return [step.name for step in self.steps if step.state != "fresh"]
+
+    @property
     def fresh(self) -> bool:
-        return all(step.state == "fresh" for step in self.steps)
+        return not self.due
 
 
 def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, data: bool = True) -> Assessment:
