@@ -41,5 +41,5 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
         steps = assess(workspace, name, values, data=False).steps
         entry["steps"] = [{"name": step.name, "state": step.state, "why": list(step.why), "certain": step.certain} for step in steps]
     except RegraftError as error:  # a broken pipeline file must not hide the champions of the others
-        entry |= {"error": str(error), "fix": error.fix}
+        entry |= {"error": str(error), "fix": error.fix or error.usual_fix}
     return entry

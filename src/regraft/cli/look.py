@@ -164,8 +164,7 @@ def _show(name: str, entry: dict[str, Any]) -> None:
     if entry.get("error"):
         message = entry["error"].replace("\n", "\n  ")
         say(f"  [red]{escape(message)}[/]")
-        if entry["fix"]:
-            say(f"  next: {escape(entry['fix'])}")
+        say(f"  next: {escape(entry['fix'])}")
     for step in entry["steps"]:
         mark = MARK[step["state"] if step["certain"] or step["state"] == "fresh" else "perhaps"]
         say(f"  {step['name']:<14}{mark}  [dim]{escape('; '.join(step['why']))}[/]")
