@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from workbench import regraft
 
 from regraft import files
 from regraft.data.split import split_of
 
 CLEAN = {"metric": "accuracy", "at_least": 0.01, "rows": "clean"}
 FLIPS = {"negative_flips": {"max": 1.0}}
-
-
-def regraft(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, capture_output=True, text=True, check=False)
 
 
 def configure(root: Path, **changes: Any) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
 from conftest import TOPICS, sentence
+from workbench import told
 
 from regraft import files
 
@@ -33,18 +31,12 @@ def configure(root: Path, budget: float, **finetune: float) -> None:
     files.write_text(path, yaml.safe_dump(value, sort_keys=False))
 
 
-def regraft(root: Path, code: int, *argv: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-m", "regraft", *argv, "--json"], cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return dict(json.loads(done.stdout))
-
-
 def test_the_gate_decides_a_run_both_ways(tiny_template: Path, tmp_path: Path) -> None:
     root = shutil.copytree(tiny_template, tmp_path / "w")
     write_earlier(root / "data" / "earlier.jsonl")
     configure(root, 0.5)
-    regraft(root, 0, "run", "tiny")
-    story = regraft(root, 0, "explain", "tiny")
+    told(root, 0, "run", "tiny")
+    story = told(root, 0, "explain", "tiny")
     (found,) = (f for f in story["verdict"]["findings"] if f["gate"] == "earlier_tasks")
     assert (found["outcome"], found["threshold"], found["metric"]) == ("pass", 0.5, "accuracy")
     assert found["low"] <= found["value"] <= found["high"]
@@ -57,10 +49,10 @@ def test_the_gate_decides_a_run_both_ways(tiny_template: Path, tmp_path: Path) -
 
     with (root / "data" / "earlier.jsonl").open("a") as handle:
         handle.write(json.dumps({"said": "salt oven", "topic": "c"}) + "\n")
-    due = [step["name"] for step in regraft(root, 0, "plan", "tiny")["steps"] if step["state"] != "fresh"]
+    due = [step["name"] for step in told(root, 0, "plan", "tiny")["steps"] if step["state"] != "fresh"]
     assert due == ["earlier_tasks"]
 
     configure(root, 0.1, learning_rate=0.5)
-    failed = regraft(root, 4, "run", "tiny")
+    failed = told(root, 4, "run", "tiny")
     assert "above the budget of 0.100" in failed["sentence"]
     assert failed["champion"]["version"] == "1"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from workbench import told
 
 from regraft import files
 from regraft.config import GeneralText, PretrainOptions
@@ -46,18 +45,12 @@ def configure(root: Path, **changes: Any) -> None:
     files.write_text(path, yaml.safe_dump(value, sort_keys=False))
 
 
-def regraft(root: Path, code: int, *argv: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-m", "regraft", *argv, "--json"], cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return dict(json.loads(done.stdout))
-
-
 def test_the_gate_decides_a_run_both_ways(tiny_template: Path, tmp_path: Path) -> None:
     root = shutil.copytree(tiny_template, tmp_path / "w")
     write_general(root / "data" / "general.txt", root / "models/tiny/tokenizer.json", 200)
     configure(root, gates=[FLOOR, gate(5.0)], pretrain={"sequence_length": 64, "batch_size": 32})  # 25 steps of warm-up, not 196
-    regraft(root, 0, "run", "tiny")
-    story = regraft(root, 0, "explain", "tiny")
+    told(root, 0, "run", "tiny")
+    story = told(root, 0, "explain", "tiny")
     (found,) = (f for f in story["verdict"]["findings"] if f["gate"] == "forgetting")
     assert (found["outcome"], found["threshold"]) == ("pass", 5.0)
     assert found["low"] <= found["value"] <= found["high"]
@@ -67,7 +60,7 @@ def test_the_gate_decides_a_run_both_ways(tiny_template: Path, tmp_path: Path) -
     assert 'id="forgetting"' in next((root / "state/mlartifacts").rglob("report.html")).read_text()
 
     configure(root, gates=[FLOOR, gate(0.0)], finetune={"learning_rate": 0.5})
-    failed = regraft(root, 4, "run", "tiny")
+    failed = told(root, 4, "run", "tiny")
     assert "above the budget of 0.000" in failed["sentence"]
     assert failed["champion"]["version"] == "1"
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from workbench import regraft
 
 from regraft import files
 
@@ -45,10 +44,6 @@ def configure(root: Path, asked: list[dict[str, Any]], tests: dict[str, Any]) ->
     path = root / "pipelines" / "tiny.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "gates": asked}, sort_keys=False))
     (root / "pipelines" / "tiny.templates.yaml").write_text(yaml.safe_dump(tests, sort_keys=False))
-
-
-def regraft(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

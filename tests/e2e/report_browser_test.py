@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from matplotlib import image
 from websockets.sync.client import ClientConnection, connect
+from workbench import NOTHING_YET
 
 from regraft.report.document import document
 from regraft.report.page import render, render_overview
@@ -108,16 +109,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     evidence, hostile = reported["evidence"], reported["HOSTILE"]
     long = [f"{'a_label_without_a_blank' * 3}_{n}" for n in range(16)]
-    empty = {
-        "champion": None,
-        "challenger": None,
-        "verdict": None,
-        "steps": [],
-        "stale": [],
-        "perhaps": [],
-        "age_seconds": None,
-        "age": None,
-    }
     topics = evidence()
     topics = dataclasses.replace(topics, test={**topics.test, "text_cluster": [f"{n % 4}: of, four, topics" for n in range(300)]})
     made = {
@@ -125,7 +116,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "hostile": render(document(evidence(classes=(hostile, "a$b$c", "<img src=https://example.org/x>"), text=hostile))),
         "wide": render(document(evidence(classes=long, rows=600, text="word" * 200))),
         "many": render(document(evidence(classes=[f"class {n:03d}" for n in range(100)], rows=1000))),
-        "overview": render_overview({"at": "2026-01-01T00:00:00+00:00", "pipelines": {"a_rather_long_name_of_a_pipeline": empty}}),
+        "overview": render_overview({"at": "2026-01-01T00:00:00+00:00", "pipelines": {"a_rather_long_name_of_a_pipeline": NOTHING_YET}}),
     }
     for name, page in made.items():
         (folder / f"{name}.html").write_text(page, encoding="utf8")

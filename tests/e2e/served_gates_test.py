@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from workbench import regraft
 
 from regraft import files
 
@@ -20,10 +21,6 @@ GATES = [
     {"calibration": {"max_ece": 1, "max_brier": 2, "min_coverage": 0.05}},
     {"cost": {"p95_ms_batch_1": 60_000, "p50_ms_batch_32": 60_000, "peak_mb": 64_000, "size_mb": 10}},
 ]
-
-
-def regraft(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, capture_output=True, text=True, check=False)
 
 
 def configure(root: Path, **changes: Any) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+from workbench import regraft
 
 from regraft import files
 
@@ -18,10 +17,6 @@ pytestmark = pytest.mark.timeout(900)
 TODAY = datetime.now(UTC).date()
 UNTIL = (TODAY + timedelta(days=30)).isoformat()
 WAIVED = ("--waive", "at_least", "--reason", "pilot with 20 users", "--until", UNTIL)
-
-
-def regraft(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, capture_output=True, text=True, check=False)
 
 
 def ask(root: Path, floor: float) -> None:

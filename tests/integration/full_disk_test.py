@@ -6,11 +6,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from workbench import regraft
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
 
@@ -32,10 +32,6 @@ def leave(root: Path, free: int) -> None:
     with (root.parent / "fill").open("wb") as fill:
         fill.write(bytes(shutil.disk_usage(root).free - free))
     assert abs(shutil.disk_usage(root).free - free) < 8192
-
-
-def regraft(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, capture_output=True, text=True, check=False)
 
 
 def test_a_run_that_does_not_fit_does_not_start_and_names_both_numbers(small: Path) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from workbench import regraft
 
 from regraft.report.labels import label_curve
 
@@ -25,10 +23,6 @@ def ran(tiny_template, tmp_path_factory):
     done = regraft(root, "run", "tiny")
     assert done.returncode == 0, done.stdout + done.stderr
     return root, json.loads((root / "state" / "latest" / "tiny.json").read_text()), done.stdout
-
-
-def regraft(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, capture_output=True, text=True, check=False)
 
 
 def test_a_run_leaves_its_page_in_mlflow_and_names_it(ran):

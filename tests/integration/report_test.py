@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from workbench import NOTHING_YET
 
 from regraft.config import GateOptions
 from regraft.gates.paired import Predictions, align
@@ -278,18 +279,8 @@ def test_a_run_of_a_version_that_kept_less_still_has_a_page():
 
 
 def test_the_overview_has_a_row_for_a_pipeline_without_anything_and_for_one_that_is_broken():
-    empty = {
-        "champion": None,
-        "challenger": None,
-        "verdict": None,
-        "steps": [],
-        "stale": [],
-        "perhaps": [],
-        "age_seconds": None,
-        "age": None,
-    }
     at = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
-    page = render_overview({"at": at, "pipelines": {"new": empty, "broken": {**empty, "error": "finetune.epochs: <unknown>"}}})
+    page = render_overview({"at": at, "pipelines": {"new": NOTHING_YET, "broken": {**NOTHING_YET, "error": "finetune.epochs: <unknown>"}}})
     assert "none yet" in page
     assert "finetune.epochs: &lt;unknown&gt;" in page
 

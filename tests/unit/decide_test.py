@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from workbench import leave_scores
 
 from regraft import explain, files
 from regraft.data.tables import write_table
@@ -41,10 +42,7 @@ def table(right: int, classes: list[str] = LABELS) -> Table:
 def scores(tmp_path: Path) -> Path:
     """The out folder of a ``scores`` step."""
     out = tmp_path / "scores"
-    for model, right in (("adapted", 110), ("base", 90), ("tfidf", 60)):
-        predictions.write(out / f"{model}.parquet", table(right))
-    files.write_json(out / "labels.json", LABELS)
-    files.write_json(out / "digests.json", {"adapted": "a" * 64, "base": "b" * 64, "tfidf": "d" * 64, "rows": "e" * 64})
+    leave_scores(out, {model: table(right) for model, right in (("adapted", 110), ("base", 90), ("tfidf", 60))}, LABELS)
     return out
 
 

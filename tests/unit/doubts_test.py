@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from workbench import leave_scores
 
 from regraft import explain, files
 from regraft.config import GateOptions, NegativeFlips
@@ -28,7 +29,6 @@ from regraft.gates.verdict import Champion, Rows, rounded
 from regraft.report.document import document
 from regraft.report.page import render
 from regraft.report.words import headline
-from regraft.score import predictions
 from regraft.score.predictions import Table
 from regraft.score.suspects import Baseline, find_suspects, off_diagonal
 
@@ -321,12 +321,8 @@ def artifacts(tmp_path: Path) -> Path:
 def make_artifacts(root: Path) -> Path:
     """What ``scores``, ``overlap`` and ``suspects`` leave: 30 of 240 rows overlap, two labels are suspect."""
     wrong = {"adapted": set(range(20)), "base": set(range(60)), "tfidf": set(range(120)), "champion": set(range(10, 60))}
-    for model, rows in wrong.items():
-        given = answers(rows)
-        predictions.write(root / "scores" / "out" / f"{model}.parquet", Table.of(IDS, TRUTH, given.p, LABELS))
-    files.write_json(root / "scores" / "out" / "labels.json", list(LABELS))
-    digests = {"adapted": "a" * 64, "base": "b" * 64, "tfidf": "d" * 64, "rows": "e" * 64}
-    files.write_json(root / "scores" / "out" / "digests.json", digests)
+    tables = {model: Table.of(IDS, TRUTH, answers(rows).p, LABELS) for model, rows in wrong.items()}
+    leave_scores(root / "scores" / "out", tables, LABELS)
     for step in ("overlap", "suspects"):
         (root / step / "out").mkdir(parents=True)
     doubts.write_overlap(root / "overlap" / "out" / doubts.OVERLAP, overlapping(range(30)).overlaps)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import norm
+from workbench import leave_scores, sure
 
 from regraft import explain, files
 from regraft.config import EarlierTask, EarlierTasks, GateOptions
@@ -25,8 +26,6 @@ from regraft.gates.policy import judge
 from regraft.gates.verdict import Finding, Rows
 from regraft.report.document import document
 from regraft.report.page import render
-from regraft.score import predictions
-from regraft.score.predictions import Table
 
 evidence = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))["evidence"]
 N = 60
@@ -170,12 +169,11 @@ GATE = {"earlier_tasks": {"max_accuracy_loss": 0.05, "tasks": {"a": {"data": "a.
 def scores(tmp_path: Path) -> Path:
     """``out`` of ``scores``, and beside it that of ``earlier_tasks``."""
     out = tmp_path / "artifacts" / "scores" / "out"
-    for model, right in (("adapted", 55), ("base", 30), ("tfidf", 20)):
-        p = np.full((N, 3), 0.1, dtype=np.float32)
-        p[np.arange(N), [LABELS.index(said) for said in answers(right).preds]] = 0.8
-        predictions.write(out / f"{model}.parquet", Table.of(IDS, TRUTH, p, list(LABELS)))
-    files.write_json(out / "labels.json", list(LABELS))
-    files.write_json(out / "digests.json", {"adapted": "a" * 64, "base": "b" * 64, "tfidf": "d" * 64, "rows": "e" * 64})
+    leave_scores(
+        out,
+        {model: sure(IDS, TRUTH, answers(right).preds, LABELS) for model, right in (("adapted", 55), ("base", 30), ("tfidf", 20))},
+        LABELS,
+    )
     (tmp_path / "artifacts/earlier_tasks/out").mkdir(parents=True)
     kept.write(tmp_path / "artifacts/earlier_tasks/out" / kept.FILE, {"a": task(finetune=(5, 65)), "b": task(90, 50)})
     return out

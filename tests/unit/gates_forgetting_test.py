@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import scipy.stats
+from workbench import leave_scores, sure
 
 from regraft import explain, files
 from regraft.config import Forgetting, GateOptions
@@ -24,8 +25,6 @@ from regraft.gates.policy import judge
 from regraft.gates.verdict import Finding, Rows
 from regraft.report.document import document
 from regraft.report.page import render
-from regraft.score import predictions
-from regraft.score.predictions import Table
 
 evidence = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))["evidence"]
 N = 120
@@ -150,12 +149,11 @@ def test_everything_is_measured_and_nothing_without_the_gate():
 def scores(tmp_path: Path) -> Path:
     """``out`` of ``scores``, and beside it that of ``forgetting``."""
     out = tmp_path / "artifacts" / "scores" / "out"
-    for model, right in (("adapted", 110), ("base", 80), ("tfidf", 40)):
-        p = np.full((N, 3), 0.1, dtype=np.float32)
-        p[np.arange(N), [LABELS.index(said) for said in answers(right).preds]] = 0.8
-        predictions.write(out / f"{model}.parquet", Table.of(IDS, TRUTH, p, list(LABELS)))
-    files.write_json(out / "labels.json", list(LABELS))
-    files.write_json(out / "digests.json", {"adapted": "a" * 64, "base": "b" * 64, "tfidf": "d" * 64, "rows": "e" * 64})
+    leave_scores(
+        out,
+        {model: sure(IDS, TRUTH, answers(right).preds, LABELS) for model, right in (("adapted", 110), ("base", 80), ("tfidf", 40))},
+        LABELS,
+    )
     general, types = losses(finetune=0.2), {"masked": pa.int64(), **dict.fromkeys(STAGES, pa.float64())}
     (tmp_path / "artifacts/forgetting/out").mkdir(parents=True)
     write_table(tmp_path / "artifacts/forgetting/out/losses.parquet", {"masked": general.masked, **general.nats}, **types)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reported import HOSTILE, evidence
+from workbench import leave_scores
 
 from regraft import explain, files
 from regraft.config import Counterfactual, Fairness, GateOptions
@@ -21,7 +22,6 @@ from regraft.gates.probes import Answers
 from regraft.probes.variants import Variant
 from regraft.report.document import as_json, document
 from regraft.report.page import render
-from regraft.score import predictions
 from regraft.score.predictions import Table
 
 N, LABELS = 120, ["cat", "dog"]
@@ -41,10 +41,7 @@ def table(right: int) -> Table:
 def scores(tmp_path: Path) -> Path:
     """The out folder of ``scores``."""
     out = tmp_path / "scores" / "out"
-    for model, right in (("adapted", 110), ("base", 90), ("tfidf", 60)):
-        predictions.write(out / f"{model}.parquet", table(right))
-    files.write_json(out / "labels.json", LABELS)
-    files.write_json(out / "digests.json", {"adapted": "a" * 64, "base": "b" * 64, "tfidf": "d" * 64, "rows": "e" * 64})
+    leave_scores(out, {model: table(right) for model, right in (("adapted", 110), ("base", 90), ("tfidf", 60))}, LABELS)
     write_table(out / "slices.parquet", {"id": IDS, "half": [f"h{i % 2}" for i in range(N)], "secret": IDS})
     return out
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from workbench import leave_scores
 
 from regraft import explain, files
 from regraft.config import GateOptions
@@ -36,10 +37,7 @@ def table(right: int) -> Table:
 def scores(tmp_path: Path) -> Path:
     """The out folder of a ``scores`` step; that of ``seeds`` is beside it."""
     out, seeds = tmp_path / "scores" / "out", tmp_path / "seeds" / "out"
-    for model, right in (("adapted", 100), ("base", 90), ("tfidf", 60)):
-        predictions.write(out / f"{model}.parquet", table(right))
-    files.write_json(out / "labels.json", LABELS)
-    files.write_json(out / "digests.json", {"adapted": "a" * 64, "base": "b" * 64, "tfidf": "d" * 64, "rows": "e" * 64})
+    leave_scores(out, {model: table(right) for model, right in (("adapted", 100), ("base", 90), ("tfidf", 60))}, LABELS)
     for name, right in (("adapted.2", 96), ("adapted.3", 98), ("base.2", 84), ("base.3", 88)):
         predictions.write(seeds / f"{name}.parquet", table(right))
     files.write_json(seeds / "digests.json", {"rows": "e" * 64, "seeds": 3})

@@ -21,7 +21,7 @@ from regraft.waivers import notice
 from regraft.workspace import Workspace
 
 MOST_BYTES = 4_000_000_000
-"""Of a model's files that are read: at 1 GB/s what fits well into the time of all probes."""
+"""Of models' files that are read: 2.2 s of sha256 at the 1.8 GB/s measured."""
 
 
 def registry(workspace: Workspace) -> Iterator[Check]:

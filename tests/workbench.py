@@ -1,0 +1,52 @@
+"""What many tests do the same way: type a command in a workspace, and leave what the step ``scores`` leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft import files
+from regraft.score import predictions
+from regraft.score.predictions import Table
+
+NOTHING_YET: dict[str, Any] = {
+    **dict.fromkeys(("champion", "challenger", "verdict", "age_seconds", "age")),
+    "steps": [],
+    "stale": [],
+    "perhaps": [],
+}
+"""A pipeline that never ran, in the overview's document."""
+
+
+def regraft(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    """``regraft ARGV`` in the workspace ``root``, in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, capture_output=True, text=True, check=False)
+
+
+def told(root: Path, code: int, *argv: str) -> dict[str, Any]:
+    """The document of ``regraft ARGV --json``, which ends with ``code``."""
+    done = regraft(root, *argv, "--json")
+    assert done.returncode == code, done.stdout + done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def sure(ids: Sequence[str], truth: Sequence[str], said: Sequence[str], labels: Sequence[str]) -> Table:
+    """Predictions that give 0.8 to what is ``said`` and share the rest among the other ``labels``."""
+    p = np.full((len(ids), len(labels)), 0.2 / (len(labels) - 1), dtype=np.float32)
+    p[np.arange(len(ids)), [labels.index(label) for label in said]] = 0.8
+    return Table.of(list(ids), list(truth), p, list(labels))
+
+
+def leave_scores(out: Path, tables: Mapping[str, Table], labels: Sequence[str]) -> Path:
+    """What the step ``scores`` leaves in ``out`` of adapted, base and tfidf."""
+    for model, table in tables.items():
+        predictions.write(out / f"{model}.parquet", table)
+    files.write_json(out / "labels.json", list(labels))
+    files.write_json(out / "digests.json", {"adapted": "a" * 64, "base": "b" * 64, "tfidf": "d" * 64, "rows": "e" * 64})
+    return out
