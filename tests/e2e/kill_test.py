@@ -19,6 +19,8 @@ import pytest
 HELP = runpy.run_path(str(Path(__file__).parents[1] / "toyspace.py"))
 ROLES = ("cli", "flow", "dvc", "step")
 COMBINATIONS = [roles for size in range(1, 5) for roles in itertools.combinations(ROLES, size)]
+SHARP = [*((role,) for role in ROLES), ("cli", "flow"), ("cli", "flow", "dvc"), ROLES]
+"""Each process alone, each lifeline cut from both ends, all at once: what each of the other combinations consists of."""
 
 
 def expected(links: int) -> str:
@@ -57,9 +59,16 @@ def assert_it_ends_with_the_same_bits(toy: Any) -> None:
     assert_one_writer_at_a_time(toy)
 
 
-def test_after_every_combination_of_kills_the_run_continues_and_ends_with_the_same_bits(toy: Any) -> None:
+@pytest.mark.parametrize(
+    "combinations",
+    [
+        pytest.param(SHARP, id="sharp"),
+        pytest.param(COMBINATIONS, id="every", marks=pytest.mark.release("each process alone, both ends of a lifeline, all at once")),
+    ],
+)
+def test_after_kills_of_any_processes_the_run_continues_and_ends_with_the_same_bits(toy: Any, combinations: list[Any]) -> None:
     reached = 0
-    for roles in COMBINATIONS:
+    for roles in combinations:
         run = toy.start()
         done = run.until("progress")["done"]
         assert done > reached, f"{roles}: the run began again instead of continuing from {reached}"
