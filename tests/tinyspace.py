@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 
 from regraft import files
-from regraft.dvc import write_generated
+from regraft.dvc import ensure_repository, write_generated
 from regraft.resolve import write_resolved
 from regraft.workspace import Workspace
 
@@ -119,6 +119,7 @@ def make_tiny(root: Path) -> None:
     with imported(root):
         write_resolved(Workspace(root), "tiny")
         write_generated(Workspace(root))
+    ensure_repository(Workspace(root))
 
 
 @contextlib.contextmanager
