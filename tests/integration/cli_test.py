@@ -89,6 +89,16 @@ def test_status_as_json_has_the_shape_that_readers_rely_on(cli, tiny):
     assert entry["steps"][0] == {"name": "contract", "state": "missing", "why": ["never run here"], "certain": True}
 
 
+def test_a_pipeline_that_cannot_be_read_is_told_with_the_next_command_even_where_its_error_names_none(cli, tiny):
+    path = tiny.pipeline_file("tiny")
+    path.write_text(path.read_text().replace("data:\n", "data:\n  contract: none.yaml\n"))
+    entry = cli("status", "tiny", "--json").json["pipelines"]["tiny"]
+    said = cli("status", "tiny")
+    assert "none.yaml is not there" in entry["error"]
+    assert entry["fix"]
+    assert f"next: {entry['fix']}" in said.out
+
+
 def test_errors_as_json_have_a_place_and_a_rule(cli, tiny):
     path = tiny.pipeline_file("tiny")
     path.write_text(path.read_text() + "sede: 3\nseed: -1\n")

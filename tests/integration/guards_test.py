@@ -229,3 +229,11 @@ def test_the_lock_pins_every_dependency_by_hash_and_leaves_torch_to_the_machine(
 
 def test_the_ci_script_can_be_started():
     assert shutil.which(str(ROOT / ".ci" / "run"))
+
+
+def test_what_ci_leaves_out_is_written_down():
+    sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("*_test.py")}
+    marked = [name for name, text in sources.items() for _ in re.findall(r"mark\.release\(\"", text)]
+    listed = re.findall(r"^\| `(\w+_test\.py)`", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert sorted(marked) == sorted(listed)
+    assert '-m "not release"' in (ROOT / ".ci" / "run").read_text()

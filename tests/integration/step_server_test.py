@@ -320,7 +320,7 @@ def test_a_path_too_long_for_a_socket_is_reached_all_the_same(tmp_path: Path) ->
 
 def test_the_client_is_light() -> None:
     heavy = {"typer", "pydantic", "yaml", "rich", "torch"}
-    code = f"import sys, regraft.cli, regraft.execution.step_client; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, regraft.cli, regraft.cli.step_client; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
