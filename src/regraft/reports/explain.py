@@ -18,7 +18,7 @@ from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.metrics import mcnemar, scores
 from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import budgets, words
-from regraft.gates.decide import Hearing, rehear
+from regraft.gates.decide import Evaluation, reevaluate
 from regraft.gates.measurements import power_summary
 from regraft.gates.policy import Case
 from regraft.gates.verdict import Finding, Verdict
@@ -79,9 +79,9 @@ class Story:
 
 def story(evidence: Path) -> Story:
     """The story of the decision in ``evidence``. EnvironmentFault when its verdict cannot be rebuilt byte for byte."""
-    heard = rehear(evidence)
-    case, verdict = heard.case, heard.verdict
-    texts = _verified(heard, evidence)
+    evaluation = reevaluate(evidence)
+    case, verdict = evaluation.case, evaluation.verdict
+    texts = _verified(evaluation, evidence)
     usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
     paired = align(usable) if usable else None
     return Story(
@@ -94,17 +94,17 @@ def story(evidence: Path) -> Story:
         changes=tuple(_changes(case, verdict)),
         seed=case.policy.seed,
         resamples=case.policy.resamples,
-        measurements=json.loads(texts["measurements.json"]) if heard.measured else None,
+        measurements=json.loads(texts["measurements.json"]) if evaluation.measured else None,
     )
 
 
-def _verified(heard: Hearing, evidence: Path) -> dict[str, str]:
+def _verified(evaluation: Evaluation, evidence: Path) -> dict[str, str]:
     """``{file: text}`` of all that follows from the evidence, or an error that says where a stored file differs."""
-    texts = heard.texts()
+    texts = evaluation.texts()
     for name, rebuilt in texts.items():
         path = evidence / name
         if not path.is_file():
-            raise EnvironmentFault(f"{path} is not there: the decision was not finished", fix=f"regraft run {heard.case.pipeline}")
+            raise EnvironmentFault(f"{path} is not there: the decision was not finished", fix=f"regraft run {evaluation.case.pipeline}")
         stored = path.read_bytes()
         if stored != rebuilt.encode():
             where = _difference(stored.decode(errors="replace"), rebuilt)
