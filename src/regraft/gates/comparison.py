@@ -89,8 +89,8 @@ class Comparison:
 
     def flipped(self, against: str) -> tuple[int, int]:
         """(rows right only with the candidate, rows right only with ``against``)."""
-        now, before = self.paired.right(self.candidate), self.paired.right(against)
-        return int((now & ~before).sum()), int((before & ~now).sum())
+        gained, lost = self.paired.gained(self.candidate, against), self.paired.lost(self.candidate, against)
+        return int(gained.sum()), int(lost.sum())
 
     def difference(self, model: str, against: str, metric: str, confidence: float, threshold: float = 0.0) -> Measured:
         """``model`` minus ``against``, or the other way round for a metric that is better when lower."""

@@ -116,7 +116,8 @@ def decide(
     verdict, comparison = evaluate(case)
     files.write_text(evidence / "measurements.json", _measured(case, comparison))
     if comparison and "champion" in comparison.paired.preds:
-        flips = _flips(tables["champion"], tables[comparison.candidate], case.row_quality.label_issues)
+        lost = comparison.paired.ids_of(comparison.paired.lost(comparison.candidate, "champion"))
+        flips = _flips(frozenset(lost), tables["champion"], tables[comparison.candidate], case.row_quality.label_issues)
         files.write_text(evidence / "negative_flips.csv", flips)
     files.write_text(evidence / "verdict.json", render(verdict))
     return verdict
@@ -218,14 +219,14 @@ def _read_slices(path: Path) -> SliceTable:
     return SliceTable(columns.pop("id"), columns)
 
 
-def _flips(before: Table, now: Table, issues: Mapping[str, Suspect] | None) -> str:
-    """Rows that the champion gets right and the candidate wrong, by id, for a spreadsheet; and whether the label is suspect."""
+def _flips(lost: frozenset[str], before: Table, now: Table, issues: Mapping[str, Suspect] | None) -> str:
+    """The rows that are ``lost``, by id, for a spreadsheet; and whether the label is suspect where anybody looked."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("id", "label", "champion", "candidate", *(() if issues is None else ("suspect", "suggested"))))
     was = dict(zip(before.ids, before.preds, strict=True))
     for row, label, pred in zip(now.ids, now.labels, now.preds, strict=True):
-        if was[row] == label != pred:
+        if row in lost:
             doubt = () if issues is None else ("yes", issues[row].suggested) if row in issues else ("no", "")
             writer.writerow((row, label, was[row], pred, *doubt))
     return text.getvalue()

@@ -148,8 +148,9 @@ def _slices(comparison: Comparison, against: str, confidence: float) -> list[Jso
 
 
 def _slice(comparison: Comparison, part: Slice, against: str, confidence: float) -> Json:
-    now, before = comparison.paired.right(comparison.candidate)[part.rows], comparison.paired.right(against)[part.rows]
-    gained, lost, right = int((now & ~before).sum()), int((before & ~now).sum()), int(now.sum())
+    paired, candidate = comparison.paired, comparison.candidate
+    masks = (paired.gained(candidate, against), paired.lost(candidate, against), paired.right(candidate))
+    gained, lost, right = (int((mask & part.rows).sum()) for mask in masks)
     low, high = tango_interval([gained], [lost], [part.n], quantile(confidence))
     return {
         "column": part.column,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from regraft.evaluation.stats.measured import Measured, at_most, rounded
+from regraft.evaluation.stats.paired import Mask
 from regraft.evaluation.stats.power import POWER, detectable
 from regraft.evaluation.stats.proportions import wilson
 from regraft.gates import words
@@ -21,9 +22,6 @@ from regraft.gates.comparison import Comparison
 from regraft.gates.finding import measured_finding
 from regraft.gates.options import GateOptions
 from regraft.gates.verdict import Finding
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def judge(gate: GateOptions, comparison: Comparison) -> Finding:
@@ -42,7 +40,7 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
 
 def _apart(comparison: Comparison, finding: Finding) -> Finding:
     """``finding``, with the flips on suspect labels told apart."""
-    lost = _lost(comparison, "champion")
+    lost = comparison.paired.lost(comparison.candidate, "champion")
     if comparison.case.row_quality.label_issues is None or not lost.any():
         return finding
     count, suspect = int(lost.sum()), int((lost & _suspect(comparison)).sum())
@@ -66,8 +64,8 @@ def measured(comparison: Comparison, confidence: float) -> dict[str, Any]:
         return {}
     suspect, flips = _suspect(comparison), {}
     for against in comparison.others:
-        lost = _lost(comparison, against)
-        gained = comparison.paired.right(comparison.candidate) & ~comparison.paired.right(against)
+        lost = comparison.paired.lost(comparison.candidate, against)
+        gained = comparison.paired.gained(comparison.candidate, against)
         rest = int((lost & ~suspect).sum())
         low, high = wilson(rest, comparison.n, confidence)
         flips[against] = {
@@ -78,12 +76,7 @@ def measured(comparison: Comparison, confidence: float) -> dict[str, Any]:
     return {"suspects": {"test_rows": int(suspect.sum()), "flips": flips}}
 
 
-def _lost(comparison: Comparison, against: str) -> NDArray[np.bool_]:
-    """[n] rows that only ``against`` gets right."""
-    return comparison.paired.right(against) & ~comparison.paired.right(comparison.candidate)
-
-
-def _suspect(comparison: Comparison) -> NDArray[np.bool_]:
+def _suspect(comparison: Comparison) -> Mask:
     """[n] rows whose label is suspect."""
     issues = comparison.case.row_quality.label_issues or {}
     return np.array([row in issues for row in comparison.paired.ids], dtype=np.bool_)

@@ -56,7 +56,7 @@ class Report:
     """Column -> its values, the surely worst first."""
     small: dict[str, int]
     """Column -> rows whose value has too few test rows to be a slice."""
-    flips: tuple[flipping.Flips, ...]
+    flips: tuple[flipping.FlippedRows, ...]
     """Against the model that matters most first."""
     probed: Probed | None
     """Changed texts and groups, where a gate asked for them."""
@@ -189,7 +189,7 @@ def _slices(
     return slices, small
 
 
-def _flips(evidence: Evidence, paired: Paired, candidate: str, rivals: Sequence[str]) -> Iterator[flipping.Flips]:
+def _flips(evidence: Evidence, paired: Paired, candidate: str, rivals: Sequence[str]) -> Iterator[flipping.FlippedRows]:
     answers = {
         model: {row: (said, float(p.max())) for row, said, p in zip(table.ids, table.preds, table.p, strict=True)}
         for model, table in evidence.tables.items()

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from regraft.gates import negative_flips
 from regraft.gates.comparison import Comparison
 from regraft.gates.evidence.row_quality import DOUBT
@@ -86,8 +84,7 @@ def _flipped(comparison: Comparison | None) -> frozenset[str]:
     """Rows that only the champion gets right."""
     if comparison is None or "champion" not in comparison.paired.preds:
         return frozenset()
-    lost = comparison.paired.right("champion") & ~comparison.paired.right(comparison.candidate)
-    return frozenset(comparison.paired.ids[i] for i in np.flatnonzero(lost).tolist())
+    return frozenset(comparison.paired.ids_of(comparison.paired.lost(comparison.candidate, "champion")))
 
 
 def _suspects(columns: Mapping[str, list[Any]], flipped: frozenset[str]) -> tuple[SuspectRow, ...]:
