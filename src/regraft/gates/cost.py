@@ -10,8 +10,10 @@ once, so their intervals are the numbers themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil, exp, lgamma, log
+from math import ceil
 from typing import Any
+
+import numpy as np
 
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.gates import words
@@ -32,17 +34,10 @@ def ranks(n: int, q: float, confidence: float) -> tuple[int, int]:
 
     The outer mass of the binomial is at most half of 1 - confidence at either end.
     """
-    half, below = (1 - confidence) / 2, 0.0
-    low, high = 0, n + 1
-    for k in range(n):
-        ways = lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
-        below += exp(ways + k * log(q) + (n - k) * log(1 - q))  # the probability that at most k timings lie below the quantile
-        if below <= half:
-            low = k + 1
-        if below >= 1 - half:
-            high = k + 1
-            break
-    return low, high
+    from scipy.special import bdtr
+
+    half, below = (1 - confidence) / 2, bdtr(np.arange(n), n, q)  # [k] the probability that at most k timings lie below the quantile
+    return int((below <= half).sum()), int((below < 1 - half).sum()) + 1
 
 
 def quantile(timings: Sequence[float], q: float, confidence: float, budget: float = 0.0) -> Measured:
