@@ -18,7 +18,7 @@ from regraft.core import files
 from regraft.data.tables import write_table
 from regraft.evaluation import predictions
 from regraft.evaluation.predictions import Table
-from regraft.gates.decide import decide, rehear
+from regraft.gates.decide import decide, reevaluate
 from regraft.gates.verdict import Champion
 
 GATES = [
@@ -57,7 +57,7 @@ def measure(rows: int, classes: int) -> str:
         start = time.perf_counter()
         decide("demo", GATES, 17, out, Champion("1", "c"), out / "champion.parquet", None, evidence, decisions=1)
         decided = time.perf_counter()
-        rehear(evidence).texts()
+        reevaluate(evidence).texts()
         again = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     size = f"{rows:>7,} rows {classes:>4} classes 4 models {len(GATES)} gates"

@@ -21,13 +21,13 @@ from regraft.evaluation.predictions import Table
 from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.paired import Predictions
 from regraft.evaluation.stats.proportions import wilson
+from regraft.gates.comparison import MIN_CLEAN_ROWS
 from regraft.gates.decide import decide, rebuild
-from regraft.gates.decontaminated import MIN_ROWS
 from regraft.gates.evidence import row_quality
 from regraft.gates.measurements import measurements
 from regraft.gates.options import GateOptions, NegativeFlips
-from regraft.gates.policy import Case, Policy, hear, judge
-from regraft.gates.row_quality import Doubts
+from regraft.gates.policy import Case, Policy, evaluate, judge
+from regraft.gates.row_quality import RowQuality
 from regraft.gates.verdict import Champion, Rows
 from regraft.reports import explain
 from regraft.reports.document import document
@@ -161,15 +161,15 @@ def answers(wrong: set[int]) -> Predictions:
     return Predictions(IDS, TRUTH, [LABELS[k] for k in said], (), p, LABELS)
 
 
-def overlapping(rows: range | set[int]) -> Doubts:
+def overlapping(rows: range | set[int]) -> RowQuality:
     dirty = {IDS[i] for i in rows}
-    return Doubts({row: Overlap("exact" if row in dirty else None, "corpus", 1.0, "document 1") for row in IDS})
+    return RowQuality({row: Overlap("exact" if row in dirty else None, "corpus", 1.0, "document 1") for row in IDS})
 
 
-def case(candidate: set[int], champion: set[int], *gates: GateOptions, doubted: Doubts) -> Case:
+def case(candidate: set[int], champion: set[int], *gates: GateOptions, doubted: RowQuality) -> Case:
     made = {"adapted": answers(candidate), "base": answers(candidate), "tfidf": answers(set(range(N))), "champion": answers(champion)}
     digests = {"adapted": "digest-of-adapted", "base": "digest-of-base"}
-    return Case("demo", Policy(gates, 17, 999), digests, Rows("d", N), made, champion=OLD, doubts=doubted)
+    return Case("demo", Policy(gates, 17, 999), digests, Rows("d", N), made, champion=OLD, row_quality=doubted)
 
 
 READ = range(120)
@@ -249,8 +249,8 @@ def test_one_clean_row_is_one():
     ("doubted", "n", "says"),
     [
         (overlapping(range(N)), 0, "only 0 of 240 test rows are clean, and fewer than 30 decide nothing: 240 overlap with training texts"),
-        (overlapping(range(N - MIN_ROWS + 1)), MIN_ROWS - 1, "only 29 of 240 test rows are clean"),
-        (Doubts(), N, "nobody looked which test rows overlap with training texts"),
+        (overlapping(range(N - MIN_CLEAN_ROWS + 1)), MIN_CLEAN_ROWS - 1, "only 29 of 240 test rows are clean"),
+        (RowQuality(), N, "nobody looked which test rows overlap with training texts"),
     ],
 )
 def test_too_few_clean_rows_decide_nothing(doubted, n, says):
@@ -268,10 +268,10 @@ def test_without_any_overlap_the_numbers_are_those_of_all_rows():
 
 def test_overlaps_of_other_rows_are_an_error():
     with pytest.raises(EnvironmentFault, match="the overlaps are those of 1 rows, the predictions of 240"):
-        judge(case(set(), set(), FLOOR, doubted=Doubts({"r000": Overlap(None, None, 0.0, None)})))
+        judge(case(set(), set(), FLOOR, doubted=RowQuality({"r000": Overlap(None, None, 0.0, None)})))
 
 
-SUSPECT = Doubts(suspects={IDS[i]: Suspect("emu", 0.1, 0.8) for i in (3, 4, 200)})
+SUSPECT = RowQuality(label_issues={IDS[i]: Suspect("emu", 0.1, 0.8) for i in (3, 4, 200)})
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ SUSPECT = Doubts(suspects={IDS[i]: Suspect("emu", 0.1, 0.8) for i in (3, 4, 200)
         ({5}, SUSPECT, "its label is not suspect."),
         ({5, 6}, SUSPECT, "within the budget of 50 %; none of the 2 have a suspect label."),
         (set(), SUSPECT, "within the budget of 50 %."),
-        ({3, 4}, Doubts(), "within the budget of 50 %."),
+        ({3, 4}, RowQuality(), "within the budget of 50 %."),
     ],
 )  # fmt: skip
 def test_flips_on_suspect_labels_are_told_apart_and_change_no_number(candidate, doubted, end):
@@ -294,9 +294,9 @@ def test_flips_on_suspect_labels_are_told_apart_and_change_no_number(candidate, 
 
 
 def test_measurements_have_both_numbers_only_where_somebody_looked():
-    both = replace(overlapping(READ), suspects=SUSPECT.suspects)
+    both = replace(overlapping(READ), label_issues=SUSPECT.label_issues)
     asked = case({3, 4, 5, 130}, set(), FLOOR, FLIPS, doubted=both)
-    found = measurements(asked, hear(asked)[1])
+    found = measurements(asked, evaluate(asked)[1])
     assert found["overlap"]["clean"] == 120
     assert found["overlap"]["overlapping"] == {"exact_corpus": 120}
     (gate,) = found["overlap"]["gates"]
@@ -308,8 +308,8 @@ def test_measurements_have_both_numbers_only_where_somebody_looked():
         "lost_on_suspects": 2,
         "share_lost_elsewhere": {"value": rounded(2 / N), "low": rounded(low), "high": rounded(high)},
     }
-    plain = case(set(), set(), FLIPS, doubted=Doubts())
-    assert not {"overlap", "suspects"} & measurements(plain, hear(plain)[1]).keys()
+    plain = case(set(), set(), FLIPS, doubted=RowQuality())
+    assert not {"overlap", "suspects"} & measurements(plain, evaluate(plain)[1]).keys()
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -403,8 +403,8 @@ def test_the_page_shows_the_rows_to_look_at():
     overlaps = {row: Overlap("near" if n < 7 else None, "train", 0.8, "r9") for n, row in enumerate(ids)}
     columns = {"id": [ids[0], "other"], "split": ["test", "train"], "text": [reported["HOSTILE"], "a text"], "label": ["garden", "kitchen"]}
     columns |= {"suggested": ["harbour", "garden"], "p_label": [0.1, 0.0], "p_suggested": [0.8, 0.9]}
-    known = Doubts(overlaps, {ids[0]: Suspect("harbour", 0.1, 0.8)})
-    case = replace(made.case, doubts=known)
+    known = RowQuality(overlaps, {ids[0]: Suspect("harbour", 0.1, 0.8)})
+    case = replace(made.case, row_quality=known)
     report = document(replace(made, case=case, verdict=judge(case).document(), suspects=columns))
     assert (report.doubts.clean, len(report.doubts.overlapping), len(report.doubts.suspects)) == (293, 7, 2)
     page = render(report)
@@ -416,6 +416,6 @@ def test_the_page_shows_the_rows_to_look_at():
 
 def test_a_verdict_without_clean_rows_says_what_is_missing():
     made = reported["evidence"](gates=(GateOptions(at_least=0.3, rows="clean"),))
-    case = replace(made.case, doubts=Doubts({row: Overlap("exact", "train", 1.0, "r9") for row in made.test["id"]}))
+    case = replace(made.case, row_quality=RowQuality({row: Overlap("exact", "train", 1.0, "r9") for row in made.test["id"]}))
     report = document(replace(made, case=case, verdict=judge(case).document()))
     assert "too few test rows are free of overlap with training texts" in report.headline

@@ -16,11 +16,11 @@ from regraft.core import files
 from regraft.evaluation import temperature as fitting
 from regraft.evaluation.stats.bootstrap import row_counts
 from regraft.evaluation.stats.paired import Predictions, align
-from regraft.gates import calibration
-from regraft.gates.comparison import Court
+from regraft.gates import calibration_error
+from regraft.gates.comparison import Comparison
 from regraft.gates.measurements import measurements
 from regraft.gates.options import GateOptions
-from regraft.gates.policy import Case, Policy, hear
+from regraft.gates.policy import Case, Policy, evaluate
 from regraft.gates.verdict import Rows
 
 LABELS = ("cat", "dog", "emu")
@@ -106,16 +106,16 @@ def asked(confidence: float = 0.95, **budgets: float) -> GateOptions:
     return GateOptions.model_validate({"calibration": budgets, "confidence": confidence})
 
 
-def heard(found: Case) -> tuple[Court, calibration.Calibrated]:
-    court = Court(found, align(found.predictions))
-    sure = calibration.sure(court, "base")
+def compared(found: Case) -> tuple[Comparison, calibration_error.Calibrated]:
+    comparison = Comparison(found, align(found.predictions))
+    sure = calibration_error.sure(comparison, "base")
     assert sure is not None
-    return court, calibration.measure(court, sure, 0.95)
+    return comparison, calibration_error.measure(comparison, sure, 0.95)
 
 
 def test_ece_and_brier_score_are_those_of_the_textbook():
     found = case(600, 2.0)
-    _, measured = heard(found)
+    _, measured = compared(found)
     said = found.predictions["base"]
     p, classes = np.asarray(said.p, dtype=np.float64), np.array([LABELS.index(label) for label in said.labels])
     sure, right = p.max(axis=1), p.argmax(axis=1) == classes
@@ -130,9 +130,9 @@ def test_ece_and_brier_score_are_those_of_the_textbook():
 
 def test_a_resample_has_the_gaps_and_the_brier_score_of_the_rows_it_drew_to_the_last_bit():
     """Not to the bits of BLAS, which adds in an order of its own: see the test of the log loss."""
-    court, _ = heard(case(801, 2.0))
-    sure = calibration.sure(court, "base")
-    ((_, times), *_) = row_counts(court.paired, seed=1, resamples=40)
+    comparison, _ = compared(case(801, 2.0))
+    sure = calibration_error.sure(comparison, "base")
+    ((_, times), *_) = row_counts(comparison.paired, seed=1, resamples=40)
     gaps, brier = sure.drawn(times)
     for i, drawn in enumerate(times):
         rows = np.repeat(np.arange(sure.n), drawn)
@@ -148,20 +148,20 @@ def test_rows_that_are_all_equally_sure_are_one_bin():
     p = np.tile(np.array([0.6, 0.2, 0.2], dtype=np.float32), (n, 1))
     made = case(n, 1.0, asked(max_ece=0.5))
     same = {model: replace(said, p=p, preds=["cat"] * n) for model, said in made.predictions.items()}
-    verdict, court = hear(replace(made, predictions=same))
+    verdict, comparison = evaluate(replace(made, predictions=same))
     assert "(ECE over 1 bin of all rows, 95 % interval" in verdict.findings[-1].sentence
-    assert len(measurements(court.case, court)["calibration"]["bins"]) == 1
+    assert len(measurements(comparison.case, comparison)["calibration"]["bins"]) == 1
 
 
 def test_the_order_of_rows_changes_nothing():
     found = case(200, 2.0)
     turned = {m: replace(p, ids=p.ids[::-1], labels=p.labels[::-1], preds=p.preds[::-1], p=p.p[::-1]) for m, p in found.predictions.items()}
-    assert heard(found)[1].ece == heard(replace(found, predictions=turned))[1].ece
+    assert compared(found)[1].ece == compared(replace(found, predictions=turned))[1].ece
 
 
 def test_a_calibrated_model_is_not_said_to_be_wrong_and_a_sharpened_one_is():
     """The plain number of the first is 0.03 and more, noise alone."""
-    (_, honest), (_, sharp) = heard(case(800, 1.0)), heard(case(800, 4.0))
+    (_, honest), (_, sharp) = compared(case(800, 1.0)), compared(case(800, 4.0))
     assert honest.ece.low == 0.0
     assert honest.ece.high < 0.06 < sharp.ece.low
 
@@ -176,47 +176,47 @@ def test_a_calibrated_model_is_not_said_to_be_wrong_and_a_sharpened_one_is():
     ],
 )
 def test_a_budget_is_kept_broken_or_left_open(sharpness, gate, outcome, metric):
-    verdict, court = hear(case(800, sharpness, gate))
+    verdict, comparison = evaluate(case(800, sharpness, gate))
     found = verdict.findings[-1]
     assert (found.gate, found.outcome, found.metric) == ("calibration", outcome, metric), found.sentence
     assert found.low <= found.value <= found.high
     assert found.sentence.startswith("the un-adapted base on 800 test rows: ")
     assert ("does not decide" in found.sentence) is (outcome == "inconclusive")
-    table = measurements(court.case, court)["calibration"]
+    table = measurements(comparison.case, comparison)["calibration"]
     assert (sum(row["rows"] for row in table["bins"]), len(table["bins"])) == (800, 15)
 
 
 def test_what_is_answered_is_held_to_a_coverage():
     abstain = {"precision": 0.8, "below": 0.7, "dev_answered": 10, "dev_right": 9}
-    verdict, court = hear(case(400, 1.0, asked(min_coverage=0.2), abstain=abstain))
-    found, said = verdict.findings[-1], measurements(court.case, court)["calibration"]["abstain"]
-    p = court.case.predictions["base"].p.max(axis=1)
+    verdict, comparison = evaluate(case(400, 1.0, asked(min_coverage=0.2), abstain=abstain))
+    found, said = verdict.findings[-1], measurements(comparison.case, comparison)["calibration"]["abstain"]
+    p = comparison.case.predictions["base"].p.max(axis=1)
     assert (found.outcome, found.metric, found.value) == ("pass", "coverage", pytest.approx((p >= 0.7).mean()))
     assert said["answered"]["value"] == found.value
     assert said["right"]["low"] <= said["right"]["value"] <= said["right"]["high"]
-    assert hear(case(400, 1.0, asked(min_coverage=0.9), abstain=abstain))[0].outcome == "fail"
-    mute = hear(case(400, 1.0, asked(min_coverage=0.2), abstain={**abstain, "below": fitting.NEVER}))
+    assert evaluate(case(400, 1.0, asked(min_coverage=0.9), abstain=abstain))[0].outcome == "fail"
+    mute = evaluate(case(400, 1.0, asked(min_coverage=0.2), abstain={**abstain, "below": fitting.NEVER}))
     assert mute[0].outcome == "fail"
     assert measurements(mute[1].case, mute[1])["calibration"]["abstain"]["right"] is None
-    assert hear(case(400, 1.0, asked(min_coverage=0.2)))[0].outcome == "inconclusive", "a model from before `abstain` was asked for"
+    assert evaluate(case(400, 1.0, asked(min_coverage=0.2)))[0].outcome == "inconclusive", "a model from before `abstain` was asked for"
 
 
 def test_a_class_that_no_test_row_has_counts_in_the_brier_score():
     p = np.array([[0.5, 0.0, 0.5], [0.0, 0.5, 0.5]], dtype=np.float32)
     said = Predictions(["a", "b"], ["cat", "dog"], ["cat", "dog"], (), p, LABELS)
     found = Case("demo", Policy((), 1, 99), {"base": "b"}, Rows("r", 2), {"base": said})
-    sure = calibration.sure(Court(found, align(found.predictions)), "base")
+    sure = calibration_error.sure(Comparison(found, align(found.predictions)), "base")
     assert sure.brier.tolist() == [0.5, 0.5]
 
 
 def test_rows_that_are_equally_sure_share_a_bin():
-    assert calibration.equal_mass(np.array([0.9, 0.8, 0.9, 0.7, 0.6, 0.5] * 20)).tolist() == [4, 3, 4, 2, 1, 0] * 20
-    assert set(calibration.equal_mass(np.full(100, 0.8)).tolist()) == {0}
+    assert calibration_error.equal_mass(np.array([0.9, 0.8, 0.9, 0.7, 0.6, 0.5] * 20)).tolist() == [4, 3, 4, 2, 1, 0] * 20
+    assert set(calibration_error.equal_mass(np.full(100, 0.8)).tolist()) == {0}
 
 
 def test_without_a_gate_or_a_threshold_nothing_is_measured():
     found = replace(case(100, 1.0), calibration=None)
-    assert "calibration" not in measurements(found, hear(found)[1])
+    assert "calibration" not in measurements(found, evaluate(found)[1])
 
 
 # --- the options -------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from regraft.gates import cost
 from regraft.gates.decide import candidate, decide
 from regraft.gates.measurements import measurements
 from regraft.gates.options import GateOptions
-from regraft.gates.policy import Case, Policy, hear
+from regraft.gates.policy import Case, Policy, evaluate
 from regraft.gates.verdict import Rows
 from regraft.reports import explain
 
@@ -75,12 +75,12 @@ def test_too_few_timings_bound_no_quantile_and_those_we_take_are_enough():
     ],
 )
 def test_a_budget_is_kept_broken_or_left_open(gate, outcome, metric):
-    verdict, court = hear(case(measurement(), gate))
+    verdict, comparison = evaluate(case(measurement(), gate))
     found = verdict.findings[-1]
     assert (found.gate, found.outcome, found.metric) == ("cost", outcome, metric), found.sentence
     assert found.low <= found.value <= found.high
     assert found.sentence.startswith("serving the un-adapted base on cpu (a processor, 1 thread): ")
-    first = measurements(court.case, court)["cost"]["latency_ms"][0]
+    first = measurements(comparison.case, comparison)["cost"]["latency_ms"][0]
     assert (first["p50"]["value"], first["p95"]["value"], first["timings"]) == (100, 190, 200)
 
 
@@ -93,7 +93,7 @@ def test_a_budget_is_kept_broken_or_left_open(gate, outcome, metric):
     ],
 )
 def test_what_was_not_measured_leaves_the_gate_open(found, says):
-    verdict, _ = hear(case(found, asked(size_mb=1)))
+    verdict, _ = evaluate(case(found, asked(size_mb=1)))
     assert (verdict.outcome, says in verdict.findings[-1].sentence) == ("inconclusive", True), verdict.findings[-1].sentence
 
 

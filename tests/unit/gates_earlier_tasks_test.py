@@ -22,9 +22,9 @@ from regraft.gates.case import Case, Policy
 from regraft.gates.decide import decide, rebuild
 from regraft.gates.earlier_tasks import measured
 from regraft.gates.evidence import earlier_tasks as kept
-from regraft.gates.forgetting import STAGES
 from regraft.gates.options import EarlierTasks, GateOptions
 from regraft.gates.policy import judge
+from regraft.gates.stages import STAGES
 from regraft.gates.verdict import Finding, Rows
 from regraft.reports import explain
 from regraft.reports.document import document

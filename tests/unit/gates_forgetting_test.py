@@ -20,9 +20,10 @@ from regraft.evaluation.retention import GeneralLosses
 from regraft.evaluation.stats.paired import Predictions
 from regraft.gates.case import Case, Policy
 from regraft.gates.decide import decide, rebuild
-from regraft.gates.forgetting import STAGES, Bill, measured
+from regraft.gates.forgetting import LossTable, measured
 from regraft.gates.options import Forgetting, GateOptions
 from regraft.gates.policy import judge
+from regraft.gates.stages import STAGES
 from regraft.gates.verdict import Finding, Rows
 from regraft.reports import explain
 from regraft.reports.document import document
@@ -99,7 +100,7 @@ def test_the_base_as_candidate_is_judged_by_its_own_fine_tuning():
 
 def test_the_interval_is_scipys_paired_bootstrap_of_the_same_ratio():
     general = losses(finetune=0.1)
-    increase = Bill.of(general, 17, 9_999).increase("finetune", 0.05, 0.95, 0.8)
+    increase = LossTable.of(general, 17, 9_999).increase("finetune", 0.05, 0.95, 0.8)
 
     def rise(masked, came, now, axis=-1):
         return (now.sum(axis=axis) - came.sum(axis=axis)) / masked.sum(axis=axis)

@@ -10,9 +10,10 @@ import pytest
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation.stats.paired import Predictions, align
 from regraft.evaluation.stats.slices import MISSING, SliceTable, members
+from regraft.gates import slice_gate
 from regraft.gates.measurements import measurements, power_summary
 from regraft.gates.options import GateOptions, Holdout, NegativeFlips
-from regraft.gates.policy import Case, Policy, hear, judge
+from regraft.gates.policy import Case, Policy, evaluate, judge
 from regraft.gates.verdict import Champion, Finding, Rows
 from regraft.gates.words import power_lines
 
@@ -87,8 +88,8 @@ def test_the_interval_of_a_slice_is_wider_the_more_slices_there_are():
     many = replace(alone, slices=SliceTable(IDS, {"region": ["all"] * N, "fold": [str(i % 6) for i in range(N)]}))
     together = GateOptions(slices=("region", "fold"), non_inferior_by=0.1)
     one = last(alone)
-    several = hear(replace(many, policy=Policy((together,), 17, 999)))[1]
-    (whole,) = (r for r in several.judged[0][0] if r.value == "all")
+    several = evaluate(replace(many, policy=Policy((together,), 17, 999)))[1]
+    (whole,) = (r for r in slice_gate.results(together, several)[0] if r.value == "all")
     assert (one.low, one.high) != (whole.measured.low, whole.measured.high)
     assert whole.measured.confidence > 0.95
     assert whole.measured.low < one.low < one.high < whole.measured.high
@@ -172,10 +173,10 @@ def test_rows_of_one_class_leave_a_gate_open_that_needs_two():
     found = Case(
         "demo", Policy((gate,), 1, 99), {"adapted": "a", "base": "b"}, Rows("d", 3), dict.fromkeys(("adapted", "base", "tfidf"), one)
     )
-    verdict, court = hear(found)
+    verdict, comparison = evaluate(found)
     assert [f.outcome for f in verdict.findings] == ["info", "inconclusive"]
     assert verdict.findings[1].sentence == "ROC AUC is not defined: all test rows have one label."
-    assert measurements(found, court)["metrics"]["base"]["roc_auc"] is None
+    assert measurements(found, comparison)["metrics"]["base"]["roc_auc"] is None
 
 
 def test_the_first_gate_with_a_metric_of_all_rows_decides_how_adaptation_is_judged():
@@ -195,7 +196,7 @@ def test_a_policy_without_power_has_the_digest_and_the_words_of_the_first_decisi
 
 def test_measurements_have_an_interval_for_every_number_and_the_power_of_every_comparison():
     found = case(rows(0, 40), rows(20, 60), GateOptions(at_least=0.5), decisions=2)
-    document = measurements(found, hear(found)[1])
+    document = measurements(found, evaluate(found)[1])
     assert document["decisions_on_these_rows"] == 2
     assert set(document["metrics"]) == {"adapted", "base", "tfidf", "champion"}
     for value in document["metrics"]["base"].values():
@@ -214,9 +215,9 @@ def test_measurements_have_an_interval_for_every_number_and_the_power_of_every_c
 def test_predictions_that_cannot_be_used_leave_empty_measurements():
     found = case(set(), None, GateOptions(at_least=0.5))
     broken = replace(found, predictions={**found.predictions, "base": answers(set(), unusable=("r001",))})
-    verdict, court = hear(broken)
-    assert (verdict.outcome, court) == ("fail", None)
-    assert measurements(broken, court)["metrics"] == {}
+    verdict, comparison = evaluate(broken)
+    assert (verdict.outcome, comparison) == ("fail", None)
+    assert measurements(broken, comparison)["metrics"] == {}
 
 
 @pytest.mark.parametrize(

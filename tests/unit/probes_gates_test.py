@@ -15,7 +15,7 @@ from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates.fairness import Group, largest_gap, newcombe
 from regraft.gates.measurements import measurements
 from regraft.gates.options import Counterfactual, Fairness, GateOptions, Robustness, Templates
-from regraft.gates.policy import Case, Policy, hear, judge
+from regraft.gates.policy import Case, Policy, evaluate, judge
 from regraft.gates.probes import rates, settling
 from regraft.gates.verdict import Finding, Rows
 
@@ -259,15 +259,15 @@ def test_rates_of_groups_are_those_of_a_table_made_by_hand(rate, one, other):
     label = None if rate == "accuracy" else "cat"
     asked = case(GateOptions(fairness=Fairness(groups=("group",), max_gap=0.05, rate=rate, label=label)), group=by(100, 100))
     made = {**asked.predictions, "base": answers(right), "adapted": answers(right)}
-    verdict, court = hear(replace(asked, predictions=made))
-    table = measurements(asked, court)["fairness"]
+    verdict, comparison = evaluate(replace(asked, predictions=made))
+    table = measurements(asked, comparison)["fairness"]
     assert [(row["value"], row["base"]["value"]) for row in table] == [("a", one), ("b", other)]
     assert verdict.findings[-1].value == pytest.approx(abs(one - other))
     assert verdict.findings[-1].outcome == "fail"
 
 
 def measured(found: Case) -> dict[str, object]:
-    return measurements(found, hear(found)[1])
+    return measurements(found, evaluate(found)[1])
 
 
 def test_without_such_a_gate_measurements_are_what_they_were():

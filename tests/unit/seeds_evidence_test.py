@@ -15,7 +15,7 @@ from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation import predictions
 from regraft.evaluation.predictions import Table
-from regraft.gates.decide import decide, rehear
+from regraft.gates.decide import decide, reevaluate
 from regraft.gates.options import GateOptions
 from regraft.gates.policy import judge
 from regraft.reports import explain
@@ -56,7 +56,7 @@ def test_a_decision_about_seeds_is_rebuilt_byte_for_byte_wherever_its_evidence_l
     shutil.rmtree(scores)
     shutil.rmtree(tmp_path / "seeds")
     moved = evidence.rename(tmp_path / "archive")
-    assert {name: (moved / name).read_text() for name in ("verdict.json", "measurements.json")} == rehear(moved).texts()
+    assert {name: (moved / name).read_text() for name in ("verdict.json", "measurements.json")} == reevaluate(moved).texts()
     told = explain.story(moved)
     assert told.measurements["seeds"]["number"] == 3
     assert told.scores["adapted"]["accuracy"] == round(100 / N, 6), "the registered model's own"

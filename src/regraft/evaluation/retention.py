@@ -15,7 +15,7 @@ class GeneralLosses:
     masked: Ints
     """[sequences] masked tokens, at least one each."""
     nats: Mapping[str, Floats]
-    """Stage of :data:`regraft.gates.forgetting.STAGES` -> [sequences] nats, summed over the masked tokens."""
+    """Stage of :data:`regraft.gates.stages.STAGES` -> [sequences] nats, summed over the masked tokens."""
 
 
 @dataclass(frozen=True)
@@ -25,4 +25,4 @@ class EarlierAnswers:
     labels: Sequence[str]
     """[rows] true labels."""
     answers: Mapping[str, Sequence[str | None]]
-    """Stage of :data:`regraft.gates.forgetting.STAGES` -> [rows] answers; None where its encoder gave no finite features."""
+    """Stage of :data:`regraft.gates.stages.STAGES` -> [rows] answers; None where its encoder gave no finite features."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from regraft.evaluation.stats.measured import Measured, Part, at_most
+from regraft.evaluation.stats.measured import FindingOutcome, Measured, at_most
 from regraft.gates.verdict import Finding
 from regraft.gates.words import number
 
 Show = Callable[[float], str]
 """A number in words."""
-WORST_FIRST: tuple[Part, ...] = ("fail", "inconclusive", "pass")
+WORST_FIRST: tuple[FindingOutcome, ...] = ("fail", "inconclusive", "pass")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Held:
     """What an open question asks for."""
 
     @property
-    def outcome(self) -> Part:
+    def outcome(self) -> FindingOutcome:
         return self.measured.outcome(or_equal=True) if self.floor else at_most(self.measured)
 
     def sentence(self, threshold: str) -> str:
@@ -52,7 +52,9 @@ def finding(gate: str, opening: str, parts: Sequence[tuple[Held, str]]) -> Findi
     return Finding(gate, None, worst.metric, found.value, found.low, found.high, found.threshold, worst.n, worst.outcome, sentence)
 
 
-def change(what: str, outcome: Part, low: float, high: float, threshold: float, *, show: Show = number, floor: bool = False) -> str:
+def change(
+    what: str, outcome: FindingOutcome, low: float, high: float, threshold: float, *, show: Show = number, floor: bool = False
+) -> str:
     """What it would take for ``what``, a number held against a budget or a floor, to come out otherwise; for ``explain``."""
     if outcome == "pass":
         return f"{what}: passes with {show(low - threshold if floor else threshold - high)} to spare."

@@ -15,7 +15,7 @@ from regraft.evaluation.stats.paired import Predictions
 from regraft.evaluation.stats.power import POWER
 from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates.options import GateOptions
-from regraft.gates.row_quality import NO_DOUBTS, Doubts
+from regraft.gates.row_quality import UNKNOWN, RowQuality
 from regraft.gates.verdict import Champion, Rows
 
 
@@ -30,12 +30,12 @@ class Policy:
     """Of the effects that a verdict calls detectable; None: it says nothing of power, as the first decisions did."""
 
     def document(self) -> dict[str, Any]:
-        found = {
+        document = {
             "gates": [gate.model_dump(mode="json", exclude_none=True) for gate in self.gates],
             "seed": self.seed,
             "resamples": self.resamples,
         }
-        return found if self.power is None else {**found, "power": self.power}
+        return document if self.power is None else {**document, "power": self.power}
 
     @property
     def digest(self) -> str:
@@ -71,7 +71,7 @@ class Case:
     """How many different decisions were taken on these test rows, this one included; None: nobody counted."""
     probes: Probes | None = None
     """What adapted and base said of changed texts; None: nobody asked."""
-    doubts: Doubts = NO_DOUBTS
+    row_quality: RowQuality = UNKNOWN
     """What speaks against single test rows, where somebody looked."""
     seeds: Mapping[str, Sequence[Predictions]] | None = None
     """What adapted and base say under seeds 2, 3 ... k; None: there is one seed."""

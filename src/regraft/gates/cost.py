@@ -10,17 +10,17 @@ once, so their intervals are the numbers themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil, exp, lgamma, log
-from typing import TYPE_CHECKING, Any
+from math import ceil
+from typing import Any
+
+import numpy as np
 
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.gates import words
 from regraft.gates.budgets import Held, finding
+from regraft.gates.comparison import Comparison
 from regraft.gates.options import GateOptions
 from regraft.gates.verdict import Finding
-
-if TYPE_CHECKING:
-    from regraft.gates.comparison import Court
 
 QUANTILES = {"p50": 0.5, "p95": 0.95}
 BATCHES = (1, 32)
@@ -34,17 +34,10 @@ def ranks(n: int, q: float, confidence: float) -> tuple[int, int]:
 
     The outer mass of the binomial is at most half of 1 - confidence at either end.
     """
-    half, below = (1 - confidence) / 2, 0.0
-    low, high = 0, n + 1
-    for k in range(n):
-        ways = lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
-        below += exp(ways + k * log(q) + (n - k) * log(1 - q))  # the probability that at most k timings lie below the quantile
-        if below <= half:
-            low = k + 1
-        if below >= 1 - half:
-            high = k + 1
-            break
-    return low, high
+    from scipy.special import bdtr
+
+    half, below = (1 - confidence) / 2, bdtr(np.arange(n), n, q)  # [k] the probability that at most k timings lie below the quantile
+    return int((below <= half).sum()), int((below < 1 - half).sum()) + 1
 
 
 def quantile(timings: Sequence[float], q: float, confidence: float, budget: float = 0.0) -> Measured:
@@ -57,54 +50,56 @@ def quantile(timings: Sequence[float], q: float, confidence: float, budget: floa
     return Measured(value, least, most, rounded(budget), confidence)
 
 
-def judge(court: Court, gate: GateOptions) -> Finding:
-    """The finding of a ``cost`` gate; open where serving was not measured."""
-    found, digest = court.case.cost, court.case.digests[court.candidate]
-    if found is None or gate.cost is None:
-        return Finding.in_words("cost", 0, "inconclusive", "what serving takes was not measured.")
-    if problem := found.get("problem"):
-        return Finding.in_words("cost", 0, "inconclusive", f"what serving takes could not be measured: {problem}.")
-    if found["model"] != digest:
-        return Finding.in_words(
-            "cost", 0, "inconclusive", f"what was measured is another model ({found['model'][:12]}) than the candidate ({digest[:12]})."
-        )
-    machine = found["machine"]
-    opening = f"serving {words.MODELS[court.candidate]} on {machine['device']} ({machine['capability']}, {_threads(machine)}): "
+def judge(gate: GateOptions, comparison: Comparison) -> Finding:
+    """Every budget of the gate; open where serving this candidate was not measured."""
+    serving, digest = comparison.case.cost, comparison.case.digests[comparison.candidate]
+    if serving is None or gate.cost is None:
+        return _open("what serving takes was not measured.")
+    if problem := serving.get("problem"):
+        return _open(f"what serving takes could not be measured: {problem}.")
+    if serving["model"] != digest:
+        return _open(f"what was measured is another model ({serving['model'][:12]}) than the candidate ({digest[:12]}).")
+    machine = serving["machine"]
+    opening = f"serving {words.MODELS[comparison.candidate]} on {machine['device']} ({machine['capability']}, {_threads(machine)}): "
     budgets = {name: value for name, value in gate.cost if value is not None}
-    return finding("cost", opening, [_held(name, value, found, gate.confidence) for name, value in budgets.items()])
+    return finding("cost", opening, [_held(name, value, serving, gate.confidence) for name, value in budgets.items()])
+
+
+def _open(sentence: str) -> Finding:
+    return Finding.in_words("cost", 0, "inconclusive", sentence)
 
 
 def _threads(machine: Mapping[str, Any]) -> str:
     return f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}"
 
 
-def _held(name: str, budget: float, found: Mapping[str, Any], confidence: float) -> tuple[Held, str]:
+def _held(name: str, budget: float, serving: Mapping[str, Any], confidence: float) -> tuple[Held, str]:
     """One number of the gate, and its budget in words."""
     if name in ("peak_mb", "size_mb"):
-        counted = rounded(found[name.replace("_mb", "_bytes")] / MB)
+        counted = rounded(serving[name.replace("_mb", "_bytes")] / MB)
         what = "the process takes" if name == "peak_mb" else "the files take"
-        measured = Measured(counted, counted, counted, rounded(budget), confidence)
-        return Held(name, measured, 1, f"{what} {counted:,.1f} MB"), f"{budget:,g} MB"
+        megabytes = Measured(counted, counted, counted, rounded(budget), confidence)
+        return Held(name, megabytes, 1, f"{what} {counted:,.1f} MB"), f"{budget:,g} MB"
     which, _, batch = name.partition("_ms_batch_")
-    timings = found["milliseconds"][batch]
-    measured = quantile(timings, QUANTILES[which], confidence, budget)
-    said = f"{which} of {'one text' if batch == '1' else f'{batch} texts'} is {milliseconds(measured.value)} ms "
-    said += f"({confidence * 100:.4g} % interval {milliseconds(measured.low)} to {milliseconds(measured.high)}, {len(timings):,} timings)"
-    return Held(name, measured, len(timings), said), f"{budget:g} ms"
+    timings = serving["milliseconds"][batch]
+    latency = quantile(timings, QUANTILES[which], confidence, budget)
+    sentence = f"{which} of {'one text' if batch == '1' else f'{batch} texts'} is {milliseconds(latency.value)} ms "
+    interval = f"{confidence * 100:.4g} % interval {milliseconds(latency.low)} to {milliseconds(latency.high)}"
+    return Held(name, latency, len(timings), f"{sentence}({interval}, {len(timings):,} timings)"), f"{budget:g} ms"
 
 
 def milliseconds(value: float) -> str:
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
-def measurements(court: Court | None) -> dict[str, Any]:
+def measured(comparison: Comparison) -> dict[str, Any]:
     """``{"cost": ...}`` for ``measurements.json``; nothing where nothing was measured."""
-    found = court.case.cost if court else None
-    if not found or "problem" in found:
+    serving = comparison.case.cost
+    if not serving or "problem" in serving:
         return {}
-    latency = list(_latency(found["milliseconds"]))
-    sizes = {name: rounded(found[f"{name}_bytes"] / MB) for name in ("peak", "size")}
-    kept = {key: found[key] for key in ("model", "machine", "load")}
+    latency = list(_latency(serving["milliseconds"]))
+    sizes = {name: rounded(serving[f"{name}_bytes"] / MB) for name in ("peak", "size")}
+    kept = {key: serving[key] for key in ("model", "machine", "load")}
     return {"cost": {**kept, "peak_mb": sizes["peak"], "size_mb": sizes["size"], "confidence": CONFIDENCE, "latency_ms": latency}}
 
 
@@ -112,5 +107,5 @@ def _latency(milliseconds: Mapping[str, Sequence[float]]) -> Iterator[dict[str, 
     for batch in BATCHES:
         timings = milliseconds[str(batch)]
         quantiles = {name: quantile(timings, q, CONFIDENCE) for name, q in QUANTILES.items()}
-        numbers = {name: {"value": found.value, "low": found.low, "high": found.high} for name, found in quantiles.items()}
+        numbers = {name: {"value": each.value, "low": each.low, "high": each.high} for name, each in quantiles.items()}
         yield {"batch": batch, "timings": len(timings), **numbers}

@@ -1,6 +1,6 @@
 """The IO shell of a decision: gathers the evidence in one folder, and finds the same verdict in it years later.
 
-An evidence folder holds all that :func:`regraft.gates.policy.hear` reads, and what it said::
+An evidence folder holds all that :func:`regraft.gates.policy.evaluate` reads, and what it said::
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
     measurements.json   negative_flips.csv   verdict.json   [probes.parquet   overlap.parquet   suspects.parquet]
@@ -31,11 +31,11 @@ from regraft.evaluation.label_issues import Suspect
 from regraft.evaluation.predictions import Table
 from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates import adaptation_effect
-from regraft.gates.comparison import Court
+from regraft.gates.comparison import Comparison
 from regraft.gates.evidence import decision_in, earlier_tasks, general, probes, row_quality, seeds, served, unchanged
 from regraft.gates.measurements import measurements
 from regraft.gates.options import DISCOVERED_SLICES, GateOptions
-from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, hear
+from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, evaluate
 from regraft.gates.verdict import Champion, Rows, Verdict, render
 
 SCHEMA = 2
@@ -46,20 +46,20 @@ DERIVED = (
 
 
 @dataclass(frozen=True)
-class Hearing:
+class Evaluation:
     """A decision taken again from stored evidence."""
 
     case: Case
     verdict: Verdict
-    court: Court | None
+    comparison: Comparison | None
     """All that was compared; None where the predictions could not be used."""
     measured: bool
     """Whether the decision left measurements: those of schema 1 did not."""
 
     def texts(self) -> dict[str, str]:
         """``{file: its text}`` of everything that follows from the evidence."""
-        found = {"verdict.json": render(self.verdict)}
-        return {**found, "measurements.json": _measured(self.case, self.court)} if self.measured else found
+        texts = {"verdict.json": render(self.verdict)}
+        return {**texts, "measurements.json": _measured(self.case, self.comparison)} if self.measured else texts
 
 
 def decide(
@@ -113,10 +113,12 @@ def decide(
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
     case, tables = read_case(evidence)  # judged is what was written
-    verdict, court = hear(case)
-    files.write_text(evidence / "measurements.json", _measured(case, court))
-    if court and "champion" in court.paired.preds:
-        files.write_text(evidence / "negative_flips.csv", _flips(tables["champion"], tables[court.candidate], case.doubts.suspects))
+    verdict, comparison = evaluate(case)
+    files.write_text(evidence / "measurements.json", _measured(case, comparison))
+    if comparison and "champion" in comparison.paired.preds:
+        lost = comparison.paired.ids_of(comparison.paired.lost(comparison.candidate, "champion"))
+        flips = _flips(frozenset(lost), tables["champion"], tables[comparison.candidate], case.row_quality.label_issues)
+        files.write_text(evidence / "negative_flips.csv", flips)
     files.write_text(evidence / "verdict.json", render(verdict))
     return verdict
 
@@ -163,48 +165,48 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     slices = _read_slices(unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
     if sha := decision.get("adaptation"):
         unchanged(evidence / adaptation_effect.NAME, sha)
-    found = {
+    of_steps = {
         "probes": probes.read(evidence, decision.get("probes")),
-        "doubts": row_quality.read(evidence, decision.get("doubts", {})),
+        "row_quality": row_quality.read(evidence, decision.get("doubts", {})),
         "seeds": seeds.read(evidence, decision.get("seeds")),
         "general": general.read(evidence, decision.get("general")),
         "earlier_tasks": earlier_tasks.read(evidence, decision.get("earlier_tasks")),
         **served.read(evidence, decision.get("served", {})),
     }
-    return _case(decision, tables, slices, found), tables
+    return _case(decision, tables, slices, of_steps), tables
 
 
-def rehear(evidence: Path) -> Hearing:
+def reevaluate(evidence: Path) -> Evaluation:
     """Decide again on the case of :func:`read_case`."""
     case, _ = read_case(evidence)
     measured = decision_in(evidence)["schema"] > 1
-    return Hearing(case, *hear(case), measured=measured)
+    return Evaluation(case, *evaluate(case), measured=measured)
 
 
 def rejudge(evidence: Path) -> tuple[Case, Verdict]:
-    """The case and the verdict of :func:`rehear`."""
-    found = rehear(evidence)
-    return found.case, found.verdict
+    """The case and the verdict of :func:`reevaluate`."""
+    evaluation = reevaluate(evidence)
+    return evaluation.case, evaluation.verdict
 
 
-def _measured(case: Case, court: Court | None) -> str:
+def _measured(case: Case, comparison: Comparison | None) -> str:
     """The text of ``measurements.json``."""
-    return json.dumps(measurements(case, court), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(measurements(case, comparison), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _keep_slices(source: Path, target: Path, gates: Sequence[GateOptions]) -> SliceTable | None:
     """Copy what gates slice by, and what was discovered, into the evidence; other columns of the data stay where they are."""
-    asked = {column for gate in gates for column in gate.columns}
+    wanted = {column for gate in gates for column in gate.columns}
     if not source.is_file():
-        if asked:
+        if wanted:
             raise EnvironmentFault(
                 f"{source} is not there: the step 'scores' is of an older version, which knows no slices", fix="regraft dvc"
             )
         return None
     table = _read_slices(source)
-    if absent := sorted(asked - set(table.columns)):
+    if absent := sorted(wanted - set(table.columns)):
         raise ConfigError(f"gates: the labelled rows have no column {absent[0]!r} to slice by; they have {', '.join(table.columns)}")
-    kept = {name: table.columns[name] for name in sorted({*asked, *DISCOVERED_SLICES} & set(table.columns))}
+    kept = {name: table.columns[name] for name in sorted({*wanted, *DISCOVERED_SLICES} & set(table.columns))}
     target.parent.mkdir(parents=True, exist_ok=True)
     write_table(target, {"id": table.ids, **kept})
     return SliceTable(table.ids, kept)
@@ -217,15 +219,15 @@ def _read_slices(path: Path) -> SliceTable:
     return SliceTable(columns.pop("id"), columns)
 
 
-def _flips(before: Table, now: Table, suspects: Mapping[str, Suspect] | None) -> str:
-    """Rows that the champion gets right and the candidate wrong, by id, for a spreadsheet; and whether the label is suspect."""
+def _flips(lost: frozenset[str], before: Table, now: Table, issues: Mapping[str, Suspect] | None) -> str:
+    """The rows that are ``lost``, by id, for a spreadsheet; and whether the label is suspect where anybody looked."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("id", "label", "champion", "candidate", *(() if suspects is None else ("suspect", "suggested"))))
+    writer.writerow(("id", "label", "champion", "candidate", *(() if issues is None else ("suspect", "suggested"))))
     was = dict(zip(before.ids, before.preds, strict=True))
     for row, label, pred in zip(now.ids, now.labels, now.preds, strict=True):
-        if was[row] == label != pred:
-            doubt = () if suspects is None else ("yes", suspects[row].suggested) if row in suspects else ("no", "")
+        if row in lost:
+            doubt = () if issues is None else ("yes", issues[row].suggested) if row in issues else ("no", "")
             writer.writerow((row, label, was[row], pred, *doubt))
     return text.getvalue()
 
@@ -235,7 +237,7 @@ def rebuild(evidence: Path) -> str:
     return render(rejudge(evidence)[1])
 
 
-def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, found: Mapping[str, Any]) -> Case:
+def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, of_steps: Mapping[str, Any]) -> Case:
     gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
     case = Case(
         pipeline=decision["pipeline"],
@@ -247,7 +249,7 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         champion_problem=decision["champion_problem"],
         slices=slices,
         decisions=decision.get("decisions"),
-        **found,
+        **of_steps,
     )
     if case.probes:
         case.probes.check(case.predictions)
@@ -258,10 +260,10 @@ def _file(evidence: Path, model: str) -> Path:
     return evidence / "predictions" / f"{model}.parquet"
 
 
-def _problem(champion: Champion | None, said: str | None, table: Table | None, labels: Sequence[str]) -> str | None:
+def _problem(champion: Champion | None, stated: str | None, table: Table | None, labels: Sequence[str]) -> str | None:
     """Why the champion cannot be compared with, or None."""
-    if champion is None or said:
-        return said if champion else None
+    if champion is None or stated:
+        return stated if champion else None
     if table is None:
         return "it was not scored on these rows"
     if table.model not in (None, champion.digest):

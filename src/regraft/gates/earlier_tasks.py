@@ -23,27 +23,29 @@ from regraft.evaluation.stats.proportions import wilson
 from regraft.evaluation.stats.slices import Slice, SliceResult, compare
 from regraft.gates import budgets, words
 from regraft.gates.case import Case
-from regraft.gates.forgetting import CAME, NAMED, PATHS, SAID, STAGES
+from regraft.gates.comparison import Comparison
 from regraft.gates.options import GateOptions
+from regraft.gates.stages import NAMED, PATHS, PRETRAINED, STAGE_WORDS, STAGES
 from regraft.gates.verdict import Finding
 
 Tasks = Mapping[str, EarlierAnswers]
 
 
-def judge(gate: GateOptions, case: Case, candidate: str) -> Finding:
+def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     """The candidate's encoder, as it would be shipped, against the base model as it came; what it lost most of comes first."""
-    asked, found, path = gate.earlier_tasks, case.earlier_tasks or {}, PATHS[candidate]
-    assert asked is not None
-    if missing := [name for name in asked.tasks if name not in found]:
-        said = f"nothing was measured on {', '.join(missing)}, so nothing is known of what was forgotten there."
-        return Finding.in_words("earlier_tasks", 0, "inconclusive", said)
-    tasks = {name: found[name] for name in asked.tasks}
-    if broken := _not_finite(tasks, path):
-        return Finding.in_words("earlier_tasks", sum(len(task.labels) for task in tasks.values()), "fail", broken)
-    results = compared(tasks, path[-1], asked.max_accuracy_loss, gate.confidence, case.policy.power or POWER)
+    options, case, path = gate.earlier_tasks, comparison.case, PATHS[comparison.candidate]
+    assert options is not None
+    answers = case.earlier_tasks or {}
+    if missing := [name for name in options.tasks if name not in answers]:
+        sentence = f"nothing was measured on {', '.join(missing)}, so nothing is known of what was forgotten there."
+        return Finding.in_words("earlier_tasks", 0, "inconclusive", sentence)
+    tasks = {name: answers[name] for name in options.tasks}
+    if problem := _not_finite(tasks, path):
+        return Finding.in_words("earlier_tasks", sum(len(task.labels) for task in tasks.values()), "fail", problem)
+    results = compared(tasks, path[-1], options.max_accuracy_loss, gate.confidence, case.policy.power or POWER)
     worst_first = sorted(results, key=lambda result: result.measured.value)
-    held = [_held(result, tasks[result.value], asked.tasks[result.value], path) for result in worst_first]
-    threshold = words.number(asked.max_accuracy_loss)
+    held = [_held(result, tasks[result.value], options.tasks[result.value], path) for result in worst_first]
+    threshold = words.number(options.max_accuracy_loss)
     opening = "a linear probe on the frozen encoder is right about this share of the held-out rows: "
     return budgets.finding("earlier_tasks", opening, [(each, threshold) for each in held])
 
@@ -52,45 +54,45 @@ def compared(tasks: Tasks, stage: str, budget: float, confidence: float, power: 
     """``stage`` against the base model as it came, on every one of ``tasks``: one family."""
     of_row = np.repeat(np.arange(len(tasks)), [len(task.labels) for task in tasks.values()])
     slices = [Slice("task", name, of_row == number) for number, name in enumerate(tasks)]
-    now, before = (np.concatenate([right(task, each) for task in tasks.values()]) for each in (stage, CAME))
+    now, before = (np.concatenate([right(task, each) for task in tasks.values()]) for each in (stage, PRETRAINED))
     return compare(slices, now, before, margin=budget, confidence=confidence, power=power)
 
 
 def right(task: EarlierAnswers, stage: str) -> NDArray[np.bool_]:
     """[rows] which of them the probe on ``stage`` gets right."""
-    return np.array([said == label for said, label in zip(task.answers[stage], task.labels, strict=True)], dtype=np.bool_)
+    return np.array([answer == label for answer, label in zip(task.answers[stage], task.labels, strict=True)], dtype=np.bool_)
 
 
 def lost(result: SliceResult) -> Measured:
     """The accuracy that was lost, against its budget: the difference of ``result``, turned round."""
-    held = result.measured
-    value, low, high, threshold = (rounded(-number) for number in (held.value, held.high, held.low, held.threshold))
-    return Measured(value, low, high, threshold, held.confidence, held.power, held.detectable)
+    gain = result.measured
+    value, low, high, threshold = (rounded(-number) for number in (gain.value, gain.high, gain.low, gain.threshold))
+    return Measured(value, low, high, threshold, gain.confidence, gain.power, gain.detectable)
 
 
-def _held(result: SliceResult, task: EarlierAnswers, asked: EarlierTask, path: tuple[str, ...]) -> budgets.Held:
+def _held(result: SliceResult, task: EarlierAnswers, options: EarlierTask, path: tuple[str, ...]) -> budgets.Held:
     """One task in words: every stage of the way, what the last one has lost, and what would settle it."""
-    found = lost(result)
-    stages = ", ".join(f"{words.number(right(task, stage).mean())} {SAID[stage]}" for stage in path)
-    side = "less" if found.value > 0 else "more"
-    gap = f"{words.number(abs(found.value))} {side} than at first" if found.value else "the same as at first"
-    said = f"{result.value} {stages}: {gap} ({words.spread(found)}{words.shown(found)}; {result.n:,} rows)"
+    loss = lost(result)
+    stages = ", ".join(f"{words.number(right(task, stage).mean())} {STAGE_WORDS[stage]}" for stage in path)
+    side = "less" if loss.value > 0 else "more"
+    gap = f"{words.number(abs(loss.value))} {side} than at first" if loss.value else "the same as at first"
+    sentence = f"{result.value} {stages}: {gap} ({words.spread(loss)}{words.shown(loss)}; {result.n:,} rows)"
     end = "no sensible number of rows decides that"
     if result.more_rows is not None:
         more = max(1, round(result.more_rows / HELD_OUT / 10)) * 10
-        end = f"label about {more:,} more rows of {asked.data} for 80 % power, of which every other one is held out"
-    return budgets.Held("accuracy", found, result.n, said, open_end=end)
+        end = f"label about {more:,} more rows of {options.data} for 80 % power, of which every other one is held out"
+    return budgets.Held("accuracy", loss, result.n, sentence, open_end=end)
 
 
 def _not_finite(tasks: Tasks, path: tuple[str, ...]) -> str | None:
     """Which rows an encoder gives no usable features of, or None."""
     for name, task in tasks.items():
         for stage in path:
-            rows = [number for number, said in enumerate(task.answers[stage]) if said is None]
+            rows = [number for number, answer in enumerate(task.answers[stage]) if answer is None]
             if rows:
                 more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
                 which = f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:NAMED]))}{more}"
-                return f"the features of {name} {SAID[stage]} are not finite (held-out {which}); its training went wrong."
+                return f"the features of {name} {STAGE_WORDS[stage]} are not finite (held-out {which}); its training went wrong."
     return None
 
 
@@ -107,12 +109,12 @@ def measured(case: Case) -> dict[str, Any]:
         name: {"task": name, "rows": len(task.labels), "classes": len(set(task.labels)), "stages": []} for name, task in rows.items()
     }
     for stage in STAGES:
-        finite = {name: task for name, task in rows.items() if None not in (*task.answers[CAME], *task.answers[stage])}
-        results = {} if stage == CAME else {found.value: found for found in compared(finite, stage, budget, gate.confidence)}
+        finite = {name: task for name, task in rows.items() if None not in (*task.answers[PRETRAINED], *task.answers[stage])}
+        results = {} if stage == PRETRAINED else {result.value: result for result in compared(finite, stage, budget, gate.confidence)}
         for name, task in rows.items():
             table[name]["stages"].append(_stage(task, stage, results.get(name), gate.confidence))
-    asked = {"max_accuracy_loss": budget, "confidence": gate.confidence}
-    return {"earlier_tasks": {**asked, "held_out": HELD_OUT, "tasks": list(table.values())}}
+    question = {"max_accuracy_loss": budget, "confidence": gate.confidence}
+    return {"earlier_tasks": {**question, "held_out": HELD_OUT, "tasks": list(table.values())}}
 
 
 def _stage(task: EarlierAnswers, stage: str, result: SliceResult | None, confidence: float) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def _stage(task: EarlierAnswers, stage: str, result: SliceResult | None, confide
         low, high = wilson(hits, n, confidence)
         row["accuracy"] = {"value": rounded(hits / n), "low": rounded(low), "high": rounded(high)}
     if result is not None:
-        found = lost(result)
-        row["lost"] = {"value": found.value, "low": found.low, "high": found.high, "confidence": found.confidence}
-        row |= {"detectable": found.detectable, "gained_rows": result.gained, "lost_rows": result.lost}
+        loss = lost(result)
+        row["lost"] = {"value": loss.value, "low": loss.low, "high": loss.high, "confidence": loss.confidence}
+        row |= {"detectable": loss.detectable, "gained_rows": result.gained, "lost_rows": result.lost}
     return row

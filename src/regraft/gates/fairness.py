@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,12 +23,9 @@ from regraft.evaluation.stats.power import POWER, detectable
 from regraft.evaluation.stats.proportions import wilson
 from regraft.evaluation.stats.slices import MISSING, members
 from regraft.gates import words
+from regraft.gates.comparison import Comparison
 from regraft.gates.options import Fairness, GateOptions
 from regraft.gates.verdict import Finding
-from regraft.gates.words import such_rows
-
-if TYPE_CHECKING:
-    from regraft.gates.comparison import Court
 
 
 @dataclass(frozen=True)
@@ -69,25 +66,25 @@ def newcombe(one: Group, other: Group, confidence: float) -> tuple[float, float]
     return difference - down, difference + up
 
 
-def groups(court: Court, model: str, asked: Fairness) -> list[Group]:
+def groups(comparison: Comparison, model: str, options: Fairness) -> list[Group]:
     """Every group of every column, by column and value, of at least one row that counts; rows without a value are in none."""
-    table, paired = court.case.slices, court.paired
-    truth, said = paired.truth, paired.preds[model]
-    counted, hit = np.ones(len(truth), dtype=bool), said == truth
-    if asked.label is not None:
-        place = paired.classes.index(asked.label)
-        counted, hit = (truth == place, hit) if asked.rate == "recall" else (counted, said == place)
-    found = []
-    for part in members(paired, table, asked.groups) if table else ():
+    table, paired = comparison.case.slices, comparison.paired
+    truth, answers = paired.truth, paired.preds[model]
+    counted, hit = np.ones(len(truth), dtype=bool), answers == truth
+    if options.label is not None:
+        place = paired.classes.index(options.label)
+        counted, hit = (truth == place, hit) if options.rate == "recall" else (counted, answers == place)
+    every = []
+    for part in members(paired, table, options.groups) if table else ():
         rows = part.rows & counted
         if part.value != MISSING and rows.any():
-            found.append(Group(part.column, part.value, int(rows.sum()), int((rows & hit).sum())))
-    return found
+            every.append(Group(part.column, part.value, int(rows.sum()), int((rows & hit).sum())))
+    return every
 
 
-def largest_gap(found: Sequence[Group], max_gap: float, confidence: float) -> Gap | None:
+def largest_gap(every: Sequence[Group], max_gap: float, confidence: float) -> Gap | None:
     """Over all pairs of groups of one column; None where no column has two groups."""
-    pairs = [(a, b) if a.rate >= b.rate else (b, a) for a, b in combinations(found, 2) if a.column == b.column]
+    pairs = [(a, b) if a.rate >= b.rate else (b, a) for a, b in combinations(every, 2) if a.column == b.column]
     if not pairs:
         return None
     each = 1 - (1 - confidence) / len(pairs)
@@ -96,67 +93,69 @@ def largest_gap(found: Sequence[Group], max_gap: float, confidence: float) -> Ga
     error = sqrt(sum(max(g.hits, 1) / g.n * (1 - min(g.rate, 1 - 1 / g.n)) / g.n for g in (above, below)))
     low, high = max(0.0, *(low for low, _ in ends)), max(high for _, high in ends)
     effect = detectable(error, each)
-    asked = Measured(rounded(above.rate - below.rate), rounded(low), rounded(high), rounded(max_gap), confidence, POWER, rounded(effect))
-    return Gap(above, below, len(pairs), asked, at_most(asked))
+    numbers = (rounded(above.rate - below.rate), rounded(low), rounded(high), rounded(max_gap))
+    gap = Measured(*numbers, confidence, POWER, rounded(effect))
+    return Gap(above, below, len(pairs), gap, at_most(gap))
 
 
-def fairness(court: Court, gate: GateOptions) -> Finding:
+def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     """The largest gap between groups, of the candidate."""
-    asked = gate.fairness
-    assert asked is not None
-    if _absent(court, asked):
-        return _open(court, f"no test row is labelled {asked.label!r}, so there is no {_called(asked)}")
-    every = groups(court, court.candidate, asked)
-    large = [group for group in every if group.n >= asked.min_rows]
-    gap = largest_gap(large, asked.max_gap, gate.confidence)
+    options = gate.fairness
+    assert options is not None
+    if _absent(comparison, options):
+        return _open(comparison, f"no test row is labelled {options.label!r}, so there is no {_called(options)}")
+    every = groups(comparison, comparison.candidate, options)
+    large = [group for group in every if group.n >= options.min_rows]
+    gap = largest_gap(large, options.max_gap, gate.confidence)
     if gap is None:
-        told = ", ".join(group.name for group in every[: words.NAMED]) + (" and more" if len(every) > words.NAMED else "")
-        said = f"fewer than 2 groups of {' or '.join(asked.groups)} have {asked.min_rows} rows that count for {_called(asked)}"
-        return _open(court, f"{said}: {told or 'there is none'}")
-    n, found = gap.above.n + gap.below.n, gap.measured
-    said = f"{_said(court.candidate, asked, gap)}; the largest gap of {len(large)} groups"
-    if small := [group for group in every if group.n < asked.min_rows]:
-        said += f", {len(small)} with too few rows ({sum(group.n for group in small):,} in all) not judged"
-    said += f"; {_other(court, asked, gap)}"
-    said += f"; {such_rows(n, found)}" if gap.outcome == "inconclusive" else ""
-    return Finding("fairness", None, None, found.value, found.low, found.high, found.threshold, n, gap.outcome, f"{said}.")
+        named = ", ".join(group.name for group in every[: words.NAMED]) + (" and more" if len(every) > words.NAMED else "")
+        why = f"fewer than 2 groups of {' or '.join(options.groups)} have {options.min_rows} rows that count for {_called(options)}"
+        return _open(comparison, f"{why}: {named or 'there is none'}")
+    n, measured = gap.above.n + gap.below.n, gap.measured
+    sentence = f"{_gap(comparison.candidate, options, gap)}; the largest gap of {len(large)} groups"
+    if small := [group for group in every if group.n < options.min_rows]:
+        sentence += f", {len(small)} with too few rows ({sum(group.n for group in small):,} in all) not judged"
+    sentence += f"; {_other(comparison, options, gap)}"
+    sentence += f"; {words.such_rows(n, measured)}" if gap.outcome == "inconclusive" else ""
+    numbers = (measured.value, measured.low, measured.high, measured.threshold)
+    return Finding("fairness", None, None, *numbers, n, gap.outcome, f"{sentence}.")
 
 
-def _absent(court: Court, asked: Fairness) -> bool:
-    return asked.label is not None and asked.label not in court.paired.classes
+def _absent(comparison: Comparison, options: Fairness) -> bool:
+    return options.label is not None and options.label not in comparison.paired.classes
 
 
-def _open(court: Court, said: str) -> Finding:
-    return Finding.in_words("fairness", court.n, "inconclusive", f"{said}.")
+def _open(comparison: Comparison, why: str) -> Finding:
+    return Finding.in_words("fairness", comparison.n, "inconclusive", f"{why}.")
 
 
-def _called(asked: Fairness) -> str:
-    return asked.rate.replace("_", " ") + (f" of {asked.label}" if asked.label is not None else "")
+def _called(options: Fairness) -> str:
+    return options.rate.replace("_", " ") + (f" of {options.label}" if options.label is not None else "")
 
 
-def _said(model: str, asked: Fairness, gap: Gap) -> str:
+def _gap(model: str, options: Fairness, gap: Gap) -> str:
     """The two groups and the gap, without what follows for the gate."""
-    held, rates = gap.measured, " and ".join(f"{words.number(group.rate)} on {group.name}" for group in (gap.above, gap.below))
+    measured, rates = gap.measured, " and ".join(f"{words.number(group.rate)} on {group.name}" for group in (gap.above, gap.below))
     end = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}[gap.outcome]
-    said = f"{words.MODELS[model]} has {_called(asked)} {rates}, a gap of {words.number(held.value)}"
-    return f"{said} ({words.spread(held)}{words.shown(held)}), {end} the {words.number(held.threshold)} allowed"
+    sentence = f"{words.MODELS[model]} has {_called(options)} {rates}, a gap of {words.number(measured.value)}"
+    return f"{sentence} ({words.spread(measured)}{words.shown(measured)}), {end} the {words.number(measured.threshold)} allowed"
 
 
-def _other(court: Court, asked: Fairness, gap: Gap) -> str:
+def _other(comparison: Comparison, options: Fairness, gap: Gap) -> str:
     """The same two groups under the other of adapted and base: what the adaptation changed."""
-    other = "base" if court.candidate == "adapted" else "adapted"
-    found = {(group.column, group.value): group.rate for group in groups(court, other, asked)}
-    above, below = (found[group.column, group.value] for group in (gap.above, gap.below))
+    other = "base" if comparison.candidate == "adapted" else "adapted"
+    rates = {(group.column, group.value): group.rate for group in groups(comparison, other, options)}
+    above, below = (rates[group.column, group.value] for group in (gap.above, gap.below))
     return f"with {words.MODELS[other]} these two are {words.number(above)} and {words.number(below)}"
 
 
-def measured(court: Court, confidence: float) -> dict[str, list[dict[str, Any]]]:
+def measured(comparison: Comparison, confidence: float) -> dict[str, list[dict[str, Any]]]:
     """Every group of every fairness gate under both models, each for itself; the key of measurements.json, if there is a gate."""
     table = []
-    for number, gate in enumerate(court.case.policy.gates):
-        if gate.fairness is None or _absent(court, gate.fairness):
+    for number, gate in enumerate(comparison.case.policy.gates):
+        if gate.fairness is None or _absent(comparison, gate.fairness):
             continue
-        by_model = {model: groups(court, model, gate.fairness) for model in ("adapted", "base")}
+        by_model = {model: groups(comparison, model, gate.fairness) for model in ("adapted", "base")}
         for parts in zip(*by_model.values(), strict=True):
             row: dict[str, Any] = {"gate": number, "rate": _called(gate.fairness), "column": parts[0].column, "value": parts[0].value}
             row |= {"rows": parts[0].n, "judged": parts[0].n >= gate.fairness.min_rows}
@@ -164,4 +163,4 @@ def measured(court: Court, confidence: float) -> dict[str, list[dict[str, Any]]]
                 low, high = wilson(group.hits, group.n, confidence)
                 row[model] = {"hits": group.hits, "value": rounded(group.rate), "low": rounded(low), "high": rounded(high)}
             table.append(row)
-    return {"fairness": table} if any(gate.fairness for gate in court.case.policy.gates) else {}
+    return {"fairness": table} if any(gate.fairness for gate in comparison.case.policy.gates) else {}

@@ -1,10 +1,10 @@
-"""How often an answer changes that should stay, or stays that should change: robustness, counterfactuals, templates.
+"""How often an answer changes that should stay, or stays that should change: what robustness, counterfactuals and templates share.
 
 A row fails a test when one of its variants gets a wrong answer: another one than the row itself, or, of a template, not
 the one that was asked for. What is counted is rows, not variants, so that the counts are independent. The tests of one
 gate are a family: each failure rate is held against the budget by a score test, corrected by Holm, and its interval is
 Wilson's, the inversion of that test, at the test's level of the correction. One finding a gate, about the test that
-settles it. Cases of templates are no sample of anything, so their failure rate is exact.
+settles it.
 
 adapted and base answered the same variants. What only adapted gets wrong was added by the adaptation; what both get
 wrong was there before it, or comes from the fine-tuning rows.
@@ -12,10 +12,10 @@ wrong was there before it, or comes from the fine-tuning rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,22 +24,26 @@ from regraft.evaluation.stats.measured import Measured, Outcome, at_most, rounde
 from regraft.evaluation.stats.power import POWER, detectable
 from regraft.evaluation.stats.proportions import holm, quantile, tango_interval, two_sided, wilson
 from regraft.gates import words
+from regraft.gates.comparison import Comparison
 from regraft.gates.options import PROBED, GateOptions
 from regraft.gates.verdict import Finding
-from regraft.gates.words import such_rows
-
-if TYPE_CHECKING:
-    from regraft.gates.comparison import Court
 
 MODELS = ("adapted", "base")
-NAMED = {
-    "typos": "after a typo",
-    "case": "in other capitals",
-    "punctuation": "after a change of the last mark",
-    "whitespace": "after a line break",
-    "length": "after one more sentence",
-}
 END = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a gate speaks of its family of tests."""
+
+    test: str
+    """One of the family: "test", "dimension"."""
+    when: Callable[[str], str]
+    """When the rows of a test change, to stand after "test rows"."""
+    no_row: str
+    """There is no test that changes any row."""
+    too_few: str
+    """What fewer rows do than a test needs."""
 
 
 @dataclass(frozen=True)
@@ -60,83 +64,66 @@ def rates(failed: Mapping[str, Mapping[str, bool]], budget: float, confidence: f
     n = np.array([len(rows) for rows in failed.values()])
     hits = np.array([sum(rows.values()) for rows in failed.values()])
     levels = holm(two_sided((hits - n * budget) / np.sqrt(n * budget * (1 - budget))), 1 - confidence).levels
-    found = []
+    family = []
     for kind, size, wrong, level in zip(failed, n.tolist(), hits.tolist(), levels.tolist(), strict=True):
         low, high = wilson(wrong, size, 1 - level)
         share = max(wrong, 1) / size
         effect = detectable(sqrt(share * (1 - min(share, 1 - 1 / size)) / size), 1 - level)
-        asked = Measured(rounded(wrong / size), rounded(low), rounded(high), rounded(budget), rounded(1 - level), POWER, rounded(effect))
-        found.append(Rate(kind, size, wrong, asked, at_most(asked)))
-    return found
+        numbers = (rounded(wrong / size), rounded(low), rounded(high), rounded(budget))
+        rate = Measured(*numbers, rounded(1 - level), POWER, rounded(effect))
+        family.append(Rate(kind, size, wrong, rate, at_most(rate)))
+    return family
 
 
-def settling(found: Sequence[Rate]) -> Rate:
+def settling(family: Sequence[Rate]) -> Rate:
     """The one that settles a gate: failed before open before passed, and of those the one that fails most."""
     order = {"fail": 0, "inconclusive": 1, "pass": 2}
-    return min(found, key=lambda rate: (order[rate.outcome], -rate.measured.value, rate.kind))
+    return min(family, key=lambda rate: (order[rate.outcome], -rate.measured.value, rate.kind))
 
 
-def robustness(court: Court, gate: GateOptions) -> Finding:
-    """Invariance tests of the candidate; the worst one is the finding."""
-    options = gate.robustness
-    assert options is not None
-    return _judged(court, gate, options.max_failure_rate, options.min_rows)
-
-
-def counterfactual(court: Court, gate: GateOptions) -> Finding:
-    """Rows of the candidate that flip with the people in them; the worst dimension is the finding."""
-    options = gate.counterfactual
-    assert options is not None
-    return _judged(court, gate, options.max_flip_rate, options.min_rows)
-
-
-def _judged(court: Court, gate: GateOptions, budget: float, min_rows: int) -> Finding:
-    question, probes = gate.question, court.case.probes
-    if probes is None or (bad := probes.unusable(question, court.candidate)):
-        return _not_measured(court, question, [] if probes is None else bad)
-    failed = probes.failed(question, court.candidate)
+def judge_family(gate: GateOptions, comparison: Comparison, budget: float, min_rows: int, wording: Wording) -> Finding:
+    """The worst test of the candidate, of those that change at least ``min_rows`` rows."""
+    question, candidate = gate.question, comparison.candidate
+    probes = answered(question, comparison)
+    if isinstance(probes, Finding):
+        return probes
+    failed = probes.failed(question, candidate)
     large = {kind: rows for kind, rows in failed.items() if len(rows) >= min_rows}
     small = {kind: len(rows) for kind, rows in failed.items() if kind not in large}
-    found = rates(large, budget, gate.confidence)
-    if not found:
-        return Finding.in_words(question, court.n, "inconclusive", f"{_too_few(question, failed, min_rows)}.")
-    worst = settling(found)
-    said = f"{_said(question, court.candidate, worst)}; {_origin(probes, question, worst.kind, court.candidate)}"
-    said += f"; {_family(question, found, small)}" if len(found) + len(small) > 1 else ""
-    said += f"; {such_rows(worst.n, worst.measured)}" if worst.outcome == "inconclusive" else ""
-    return _finding(question, worst.measured, worst.n, worst.outcome, f"{said}.")
+    family = rates(large, budget, gate.confidence)
+    if not family:
+        return Finding.in_words(question, comparison.n, "inconclusive", f"{_too_few(failed, min_rows, wording)}.")
+    worst = settling(family)
+    sentence = f"{_worst(candidate, worst, wording)}; {_origin(probes, question, worst.kind, candidate)}"
+    sentence += f"; {_family(family, small, wording)}" if len(family) + len(small) > 1 else ""
+    sentence += f"; {words.such_rows(worst.n, worst.measured)}" if worst.outcome == "inconclusive" else ""
+    return finding(question, worst.measured, worst.n, worst.outcome, f"{sentence}.")
 
 
-def templates(court: Court, gate: GateOptions) -> Finding:
-    """All cases of a user's templates; exact, so the interval is the number."""
-    options, probes = gate.templates, court.case.probes
-    assert options is not None
-    if probes is None or (bad := probes.unusable("templates", court.candidate)):
-        return _not_measured(court, "templates", [] if probes is None else bad)
-    failed = probes.failed("templates", court.candidate)
-    n, wrong = sum(map(len, failed.values())), sum(sum(rows.values()) for rows in failed.values())
-    share = rounded(wrong / n)
-    found = Measured(share, share, share, rounded(options.max_failure_rate), gate.confidence)
-    outcome = at_most(found)
-    said = f"{words.MODELS[court.candidate]} gets {wrong:,} of {words.counted(n, 'case')} of the templates wrong, {words.percent(share)}"
-    said += f" (an exact count), {END[outcome]} the {words.percent(found.threshold)} allowed"
-    worst = sorted((kind for kind, rows in failed.items() if any(rows.values())), key=lambda kind: -sum(failed[kind].values()))
-    told = [f"{kind} ({sum(failed[kind].values()):,} of {len(failed[kind]):,})" for kind in worst[: words.NAMED]]
-    said += (
-        f"; {', '.join(told)}" + (f" and {words.counted(len(worst) - len(told), 'more test')}" if len(worst) > len(told) else "")
-        if told
-        else ""
-    )
-    return _finding("templates", found, n, outcome, f"{said}.")
+def answered(question: str, comparison: Comparison) -> Probes | Finding:
+    """The variants and the answers to them; the finding where nobody asked, or the candidate's answers cannot be used."""
+    probes, candidate = comparison.case.probes, comparison.candidate
+    if probes is None:
+        return Finding.in_words(question, comparison.n, "inconclusive", "the step `probes` has not answered this question.")
+    rows = probes.unusable(question, candidate)
+    if not rows:
+        return probes
+    more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
+    sentence = f"{words.MODELS[candidate]} gives probabilities that are not finite for {', '.join(rows[:3])}{more}."
+    return Finding.in_words(question, comparison.n, "fail", sentence)
 
 
-def _said(question: str, model: str, rate: Rate) -> str:
+def finding(question: str, rate: Measured, n: int, outcome: Outcome, sentence: str) -> Finding:
+    """About one failure rate."""
+    return Finding(question, None, None, rate.value, rate.low, rate.high, rate.threshold, n, outcome, sentence)
+
+
+def _worst(model: str, rate: Rate, wording: Wording) -> str:
     """One test, without what follows for the gate."""
-    held = rate.measured
-    when = NAMED[rate.kind] if question == "robustness" else f"when its terms of {rate.kind} are exchanged"
-    said = f"{words.MODELS[model]} changes its answer to {rate.failed:,} of {rate.n:,} test rows {when}: {words.percent(held.value)}"
-    interval = f"{held.confidence * 100:.4g} % interval {words.percent(held.low)} to {words.percent(held.high)}"
-    return f"{said} ({interval}), {END[rate.outcome]} the {words.percent(held.threshold)} allowed"
+    share, rows = rate.measured, f"{rate.failed:,} of {rate.n:,} test rows"
+    changes = f"{words.MODELS[model]} changes its answer to {rows} {wording.when(rate.kind)}: {words.percent(share.value)}"
+    interval = f"{share.confidence * 100:.4g} % interval {words.percent(share.low)} to {words.percent(share.high)}"
+    return f"{changes} ({interval}), {END[rate.outcome]} the {words.percent(share.threshold)} allowed"
 
 
 def _origin(probes: Probes, question: str, kind: str, candidate: str) -> str:
@@ -158,53 +145,40 @@ def _together(probes: Probes, question: str, kind: str) -> tuple[int, int, int]:
     )
 
 
-def _family(question: str, found: Sequence[Rate], small: Mapping[str, int]) -> str:
+def _family(family: Sequence[Rate], small: Mapping[str, int], wording: Wording) -> str:
     parts = []
     for outcome, word in (("fail", "above"), ("inconclusive", "open"), ("pass", "within")):
-        if names := [rate.kind for rate in found if rate.outcome == outcome]:
+        if names := [rate.kind for rate in family if rate.outcome == outcome]:
             parts.append(f"{len(names)} {word}" + (f" ({', '.join(names)})" if outcome != "pass" else ""))
-    said = f"of {len(found)} {'test' if question == 'robustness' else 'dimension'}{'s' * (len(found) != 1)} {', '.join(parts)}"
+    sentence = f"of {len(family)} {wording.test}{'s' * (len(family) != 1)} {', '.join(parts)}"
     few = ", ".join(f"{kind} ({words.counted(rows, 'row')})" for kind, rows in small.items())
-    return f"{said}; too few rows for {few}" if small else said
+    return f"{sentence}; too few rows for {few}" if small else sentence
 
 
-def _too_few(question: str, failed: Mapping[str, Mapping[str, bool]], min_rows: int) -> str:
+def _too_few(failed: Mapping[str, Mapping[str, bool]], min_rows: int, wording: Wording) -> str:
     if not failed:
-        return "no test row holds a term of the list" if question == "counterfactual" else "no test row can be changed by these tests"
-    told = ", ".join(f"{kind} {len(rows):,}" for kind, rows in failed.items())
-    what = "hold terms of one dimension" if question == "counterfactual" else "can be changed by one test"
-    return f"fewer than {min_rows} test rows {what} ({told}), so nothing is judged"
+        return wording.no_row
+    sizes = ", ".join(f"{kind} {len(rows):,}" for kind, rows in failed.items())
+    return f"fewer than {min_rows} test rows {wording.too_few} ({sizes}), so nothing is judged"
 
 
-def _not_measured(court: Court, question: str, bad: Sequence[str]) -> Finding:
-    """Variants were not asked about, or their answers cannot be used."""
-    if not bad:
-        return Finding.in_words(question, court.n, "inconclusive", "the step `probes` has not answered this question.")
-    more = f" and {len(bad) - 3:,} more" if len(bad) > 3 else ""
-    said = f"{words.MODELS[court.candidate]} gives probabilities that are not finite for {', '.join(bad[:3])}{more}."
-    return Finding.in_words(question, court.n, "fail", said)
-
-
-def _finding(gate: str, found: Measured, n: int, outcome: Outcome, sentence: str) -> Finding:
-    return Finding(gate, None, None, found.value, found.low, found.high, found.threshold, n, outcome, sentence)
-
-
-def measured(court: Court, confidence: float) -> dict[str, list[dict[str, Any]]]:
-    """Every test of every gate, for itself: both models, and what the adaptation added; the key of measurements.json, if probed."""
-    probes = court.case.probes
+def measured(comparison: Comparison, confidence: float) -> dict[str, list[dict[str, Any]]]:
+    """For ``measurements.json``: every test of every gate, for itself, of both models, and what the adaptation added; nothing where
+    nobody asked."""
+    probes = comparison.case.probes
     if probes is None:
         return {}
     table = []
-    for gate in PROBED:
-        by_model = {model: probes.failed(gate, model) for model in MODELS}
+    for question in PROBED:
+        by_model = {model: probes.failed(question, model) for model in MODELS}
         for kind, rows in by_model["adapted"].items():
-            both, gained, lost = _together(probes, gate, kind)
+            both, gained, lost = _together(probes, question, kind)
             low, high = tango_interval([gained], [lost], [len(rows)], quantile(confidence))
             added = _number((gained - lost) / len(rows), low[0], high[0])
             failed = {model: sum(by_model[model][kind].values()) for model in MODELS}
             shares = {m: {"failed": k, "rate": _number(k / len(rows), *wilson(k, len(rows), confidence))} for m, k in failed.items()}
-            told = {"gate": gate, "kind": kind, "rows": len(rows), **shares, "in_both": both, "only_adapted": gained, "only_base": lost}
-            table.append({**told, "added": added})
+            row = {"gate": question, "kind": kind, "rows": len(rows), **shares, "in_both": both, "only_adapted": gained, "only_base": lost}
+            table.append({**row, "added": added})
     return {"probes": table}
 
 

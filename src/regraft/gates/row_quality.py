@@ -10,14 +10,14 @@ from regraft.evaluation.label_issues import Suspect
 
 
 @dataclass(frozen=True)
-class Doubts:
+class RowQuality:
     """By row id; None where nobody looked."""
 
     overlaps: Mapping[str, Overlap] | None = None
     """Of every test row."""
-    suspects: Mapping[str, Suspect] | None = None
+    label_issues: Mapping[str, Suspect] | None = None
     """Of the test rows whose label is suspect."""
 
 
-NO_DOUBTS = Doubts()
+UNKNOWN = RowQuality()
 """Nobody looked."""

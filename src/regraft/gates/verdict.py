@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from regraft.evaluation.stats.measured import Outcome, Part
+from regraft.evaluation.stats.measured import FindingOutcome, Outcome
 
 SCHEMA = 1
 
@@ -55,11 +55,13 @@ class Finding:
     high: float | None
     threshold: float | None
     n: int
-    outcome: Part
+    outcome: FindingOutcome
     sentence: str
 
     @classmethod
-    def in_words(cls, gate: str, n: int, outcome: Part, sentence: str, *, against: str | None = None, metric: str | None = None) -> Finding:
+    def in_words(
+        cls, gate: str, n: int, outcome: FindingOutcome, sentence: str, *, against: str | None = None, metric: str | None = None
+    ) -> Finding:
         """A finding without a number."""
         return cls(gate, against, metric, None, None, None, None, n, outcome, sentence)
 

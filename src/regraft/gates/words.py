@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import sqrt
 from typing import Any
 
-from regraft.evaluation.stats import power
-from regraft.evaluation.stats.measured import Measured, Part
+from regraft.evaluation.stats import power, seed_noise
+from regraft.evaluation.stats.measured import FindingOutcome, Measured
 from regraft.evaluation.stats.power import MOST_GROWTH
+from regraft.evaluation.stats.seed_noise import SeededMeasured
 from regraft.evaluation.stats.slices import Slice, SliceResult
-from regraft.gates import words
 
 METRICS = {
     "macro_f1": "macro-F1",
@@ -69,7 +71,7 @@ def comparison(model: str, against: str, metric: str, value: float, n: int, diff
     return f"{score(model, metric, value, n)}, {gap} ({spread(difference)}{shown(difference)})"
 
 
-def margin(found: Measured, outcome: Part) -> str:
+def margin(found: Measured, outcome: FindingOutcome) -> str:
     """What a difference means for the margin of non-inferiority."""
     allowed = f"the {number(-found.threshold)} allowed"
     return {"pass": f"not worse by {allowed}", "fail": f"worse by more than {allowed}", "inconclusive": f"on both sides of {allowed}"}[
@@ -77,13 +79,13 @@ def margin(found: Measured, outcome: Part) -> str:
     ]
 
 
-def floor(model: str, metric: str, n: int, held: Measured, outcome: Part) -> str:
+def floor(model: str, metric: str, n: int, held: Measured, outcome: FindingOutcome) -> str:
     """A model against a floor, without what an open question asks for."""
     end = {"pass": "not below the floor of", "fail": "below the floor of", "inconclusive": "on both sides of the floor of"}[outcome]
     return f"{score(model, metric, held.value, n)} ({spread(held)}), {end} {number(held.threshold)}"
 
 
-def flips(model: str, n: int, lost: int, found: Measured, outcome: Part) -> str:
+def flips(model: str, n: int, lost: int, found: Measured, outcome: FindingOutcome) -> str:
     """Rows that only the champion gets right, against their budget."""
     said = f"{MODELS[model]} gets {lost:,} of {n:,} test rows wrong that the champion gets right"
     interval = f"{found.confidence * 100:.4g} % interval {percent(found.low)} to {percent(found.high)}"
@@ -118,13 +120,27 @@ def more_rows(n: int, found: Measured) -> int | None:
 
 
 def undecided(n: int, found: Measured) -> str:
-    """What an inconclusive finding asks for."""
+    """What an inconclusive finding asks for: rows shrink one part of the error, seeds the other."""
+    if isinstance(found, SeededMeasured):
+        wanted = seed_noise.more_rows(n, found)
+        if wanted is None:
+            return "that does not decide, and more test rows alone would not: the seeds differ too much; ask for more `seeds`"
+        distance = abs(found.value - found.threshold)
+        found = replace(found, detectable=distance * sqrt(wanted / n))  # the effect that says `wanted`
     more = more_rows(n, found)
     if more is None:
         return "that does not decide, and the distance is too small for any sensible number of rows to"
     if found.power is None:
         return f"that does not decide; about {_round(more):,} more test rows like these would"
     return f"that does not decide; label about {_round(more):,} more test rows for {found.power:.0%} power".replace("%", " %")
+
+
+def one_by_one(found: Measured) -> str:
+    """What is behind a mean, to stand at the end of a sentence; nothing where there is one seed."""
+    if not isinstance(found, SeededMeasured):
+        return ""
+    listed = ", ".join(number(value) for value in found.each)
+    return f"; the mean of {len(found.each)} seeds ({listed}; the first is the model that would be registered)"
 
 
 def _round(rows: int) -> int:
@@ -181,4 +197,4 @@ def power_lines(summary: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def such_rows(n: int, found: Measured) -> str:
     """What an open question asks for: more rows of those that it is about, not of any."""
-    return words.undecided(n, found).replace("more test rows", "more such rows")
+    return undecided(n, found).replace("more test rows", "more such rows")

@@ -14,17 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.core.suggest import unknown
 from regraft.evaluation import predictions
 from regraft.evaluation.prediction_store import PredictionStore
 from regraft.evaluation.stats.bootstrap import RESAMPLES, interval, replicates
+from regraft.evaluation.stats.flips import Flips
 from regraft.evaluation.stats.measured import rounded
-from regraft.evaluation.stats.metrics import mcnemar, scores
+from regraft.evaluation.stats.metrics import scores
 from regraft.evaluation.stats.paired import Paired, Predictions, align
 from regraft.gates import words
 from regraft.gates.evidence import decision_in, unchanged
@@ -77,18 +75,13 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Flips:
-    """Row by row."""
+class FlippedRows(Flips):
+    """b beside a, row by row, with ids."""
 
-    only_a_right: int
-    only_b_right: int
-    both_right: int
-    both_wrong: int
-    p: float
-    """Exact two-sided McNemar p-value."""
-    only_a_rows: tuple[str, ...]
+    lost_rows: tuple[str, ...]
     """Ids of up to ten rows that only a got right, smallest first."""
-    only_b_rows: tuple[str, ...]
+    gained_rows: tuple[str, ...]
+    """The same of b."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,7 @@ class Comparison:
     resamples: int
     confidence: float
     metrics: tuple[Difference, ...]
-    flips: Flips
+    flips: FlippedRows
 
 
 def compare(tracker: Tracker, a: str, b: str, *, metric: str | None = None, confidence: float = 0.95) -> Comparison:
@@ -232,17 +225,9 @@ def _differences(paired: Paired, seed: int, confidence: float) -> Iterator[Diffe
         yield Difference(metric, *map(rounded, (a[metric], b[metric], b[metric] - a[metric], low, high)))
 
 
-def _flips(paired: Paired) -> Flips:
-    a, b = paired.right("a"), paired.right("b")
-    only_a, only_b = a & ~b, b & ~a
-    lost, gained = int(only_a.sum()), int(only_b.sum())
-    return Flips(
-        lost, gained, int((a & b).sum()), int((~a & ~b).sum()), mcnemar(gained, lost), _first(paired, only_a), _first(paired, only_b)
-    )
-
-
-def _first(paired: Paired, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
-    return tuple(sorted(row for row, wanted in zip(paired.ids, chosen.tolist(), strict=True) if wanted)[:SHOWN])
+def _flips(paired: Paired) -> FlippedRows:
+    lost, gained = (tuple(sorted(paired.ids_of(rows))[:SHOWN]) for rows in (paired.lost("b", "a"), paired.gained("b", "a")))
+    return FlippedRows(**asdict(Flips.of(paired, "b", "a")), lost_rows=lost, gained_rows=gained)
 
 
 # --- telling -----------------------------------------------------------------------------------------------------
@@ -250,7 +235,17 @@ def _first(paired: Paired, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
 
 def document(found: Comparison) -> dict[str, Any]:
     """What ``compare --json`` prints."""
-    return {"schema": SCHEMA, **asdict(found)}
+    flips = found.flips
+    sides = {
+        "only_a_right": flips.lost,
+        "only_b_right": flips.gained,
+        "both_right": flips.both_right,
+        "both_wrong": flips.both_wrong,
+        "p": flips.p,
+        "only_a_rows": flips.lost_rows,
+        "only_b_rows": flips.gained_rows,
+    }
+    return {"schema": SCHEMA, **asdict(found), "flips": sides}
 
 
 def conclusion(found: Difference, confidence: float) -> str:
@@ -269,12 +264,12 @@ def described(side: Side) -> str:
     return f"{what} of {side.run} ({side.digest[:12]})"
 
 
-def flip_lines(flips: Flips) -> Iterator[str]:
+def flip_lines(flips: FlippedRows) -> Iterator[str]:
     """The flips, a line each."""
     same = f"{flips.both_right:,} right in both, {flips.both_wrong:,} wrong in both"
-    turned = f"{flips.only_b_right:,} right only in B, {flips.only_a_right:,} right only in A"
+    turned = f"{flips.gained:,} right only in B, {flips.lost:,} right only in A"
     yield f"Row by row: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
-    for name, count, rows in (("B", flips.only_b_right, flips.only_b_rows), ("A", flips.only_a_right, flips.only_a_rows)):
+    for name, count, rows in (("B", flips.gained, flips.gained_rows), ("A", flips.lost, flips.lost_rows)):
         if rows:
             yield f"  right only in {name}: {_listed(rows, count)}"
 

@@ -10,7 +10,7 @@ from regraft.core import files
 from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import calibration, cost, seeds
 from regraft.gates import words as gate_words
-from regraft.gates.comparison import Court
+from regraft.gates.comparison import Comparison
 from regraft.registry.store import Entry
 from regraft.registry.waivers import told
 from regraft.reports import earlier_tasks, forgetting, measure, words
@@ -56,7 +56,7 @@ class Report:
     """Column -> its values, the surely worst first."""
     small: dict[str, int]
     """Column -> rows whose value has too few test rows to be a slice."""
-    flips: tuple[flipping.Flips, ...]
+    flips: tuple[flipping.FlippedRows, ...]
     """Against the model that matters most first."""
     probed: Probed | None
     """Changed texts and groups, where a gate asked for them."""
@@ -64,7 +64,7 @@ class Report:
     doubts: RowDoubts | None
     """What speaks against single rows, where a gate asked."""
     seeds: dict[str, Any] | None
-    """Every metric by seed (:func:`regraft.gates.seeds.document`), where a gate asked for several."""
+    """Every metric by seed (:func:`regraft.gates.seeds.measured`), where a gate asked for several."""
     calibration: dict[str, Any] | None
     """The reliability table and what abstaining does, as in measurements.json; None where neither a gate nor `abstain` asks."""
     serving: dict[str, Any] | None
@@ -97,10 +97,10 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
     confidence = policy.adaptation[1]
     estimates: tuple[Estimate, ...] = ()
     measured: dict[str, Any] = {}
-    court = Court(evidence.case, paired, candidate=candidate) if paired is not None else None
-    if court:
-        estimates = tuple(measure.estimates(court, list(dict.fromkeys((*metrics, "accuracy"))), confidence))
-        measured = {**calibration.measurements(court), **cost.measurements(court)} if judged else {}
+    comparison = Comparison(evidence.case, paired, candidate=candidate) if paired is not None else None
+    if comparison:
+        estimates = tuple(measure.estimates(comparison, list(dict.fromkeys((*metrics, "accuracy"))), confidence))
+        measured = {**calibration.measured(comparison), **cost.measured(comparison)} if judged else {}
     rivals = _rivals(verdict, paired) if paired is not None and judged else []
     table = evidence.tables[candidate]
     slices, small = _slices(evidence, paired, candidate, rivals) if paired is not None and judged else ({}, {})
@@ -126,10 +126,10 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         slices=slices,
         small=small,
         flips=tuple(_flips(evidence, paired, candidate, rivals)) if paired is not None else (),
-        probed=probed(court, confidence, _texts(evidence)) if court and judged else None,
+        probed=probed(comparison, confidence, _texts(evidence)) if comparison and judged else None,
         label_curve=curve,
-        doubts=row_doubts(evidence, court if judged else None, confidence),
-        seeds=seeds.document(court, metrics) if court else None,
+        doubts=row_doubts(evidence, comparison if judged else None, confidence),
+        seeds=seeds.measured(comparison, metrics) if comparison else None,
         calibration=measured.get("calibration"),
         serving=measured.get("cost"),
         transfer=transfer(evidence.effects, evidence.run.name, policy.adaptation[0]),
@@ -189,7 +189,7 @@ def _slices(
     return slices, small
 
 
-def _flips(evidence: Evidence, paired: Paired, candidate: str, rivals: Sequence[str]) -> Iterator[flipping.Flips]:
+def _flips(evidence: Evidence, paired: Paired, candidate: str, rivals: Sequence[str]) -> Iterator[flipping.FlippedRows]:
     answers = {
         model: {row: (said, float(p.max())) for row, said, p in zip(table.ids, table.preds, table.p, strict=True)}
         for model, table in evidence.tables.items()

@@ -6,7 +6,7 @@ from typing import Any
 
 from regraft.gates.case import Case
 from regraft.gates.earlier_tasks import measured
-from regraft.gates.forgetting import SAID
+from regraft.gates.stages import STAGE_WORDS
 
 
 def section(case: Case) -> dict[str, Any] | None:
@@ -14,5 +14,5 @@ def section(case: Case) -> dict[str, Any] | None:
     found: dict[str, Any] | None = measured(case).get("earlier_tasks")
     if found is None:
         return None
-    tasks = [{**task, "stages": [{**row, "said": SAID[row["stage"]]} for row in task["stages"]]} for task in found["tasks"]]
+    tasks = [{**task, "stages": [{**row, "said": STAGE_WORDS[row["stage"]]} for row in task["stages"]]} for task in found["tasks"]]
     return {**found, "tasks": tasks}

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.stats.flips import Flips
 from regraft.evaluation.stats.measured import rounded
-from regraft.evaluation.stats.metrics import mcnemar, scores
+from regraft.evaluation.stats.metrics import scores
 from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import budgets, words
-from regraft.gates.decide import Hearing, rehear
+from regraft.gates.decide import Evaluation, reevaluate
 from regraft.gates.measurements import power_summary
 from regraft.gates.policy import Case
 from regraft.gates.verdict import Finding, Verdict
@@ -41,18 +42,9 @@ LABEL = re.compile(r"(?:pass|fail|inconclusive|info) +")
 
 
 @dataclass(frozen=True)
-class Flips:
-    """Row by row: what the candidate got right or wrong that another model did not."""
+class LostRows(Flips):
+    """The candidate beside another model, with what it lost."""
 
-    against: str
-    gained: int
-    """Wrong there, right here."""
-    lost: int
-    """Right there, wrong here."""
-    both_right: int
-    both_wrong: int
-    p: float
-    """Exact two-sided McNemar p-value: how often a fair coin would split gained and lost as unevenly."""
     lost_rows: tuple[str, ...]
     """Ids of up to ten lost rows, smallest first."""
 
@@ -68,7 +60,7 @@ class Story:
     """The content of verdict.json, rebuilt byte for byte."""
     scores: dict[str, dict[str, float]]
     """model -> metric -> value on all test rows."""
-    flips: tuple[Flips, ...]
+    flips: tuple[LostRows, ...]
     changes: tuple[str, ...]
     """What would change the decision, a sentence for each question that counts."""
     seed: int
@@ -79,9 +71,9 @@ class Story:
 
 def story(evidence: Path) -> Story:
     """The story of the decision in ``evidence``. EnvironmentFault when its verdict cannot be rebuilt byte for byte."""
-    heard = rehear(evidence)
-    case, verdict = heard.case, heard.verdict
-    texts = _verified(heard, evidence)
+    evaluation = reevaluate(evidence)
+    case, verdict = evaluation.case, evaluation.verdict
+    texts = _verified(evaluation, evidence)
     usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
     paired = align(usable) if usable else None
     return Story(
@@ -94,17 +86,17 @@ def story(evidence: Path) -> Story:
         changes=tuple(_changes(case, verdict)),
         seed=case.policy.seed,
         resamples=case.policy.resamples,
-        measurements=json.loads(texts["measurements.json"]) if heard.measured else None,
+        measurements=json.loads(texts["measurements.json"]) if evaluation.measured else None,
     )
 
 
-def _verified(heard: Hearing, evidence: Path) -> dict[str, str]:
+def _verified(evaluation: Evaluation, evidence: Path) -> dict[str, str]:
     """``{file: text}`` of all that follows from the evidence, or an error that says where a stored file differs."""
-    texts = heard.texts()
+    texts = evaluation.texts()
     for name, rebuilt in texts.items():
         path = evidence / name
         if not path.is_file():
-            raise EnvironmentFault(f"{path} is not there: the decision was not finished", fix=f"regraft run {heard.case.pipeline}")
+            raise EnvironmentFault(f"{path} is not there: the decision was not finished", fix=f"regraft run {evaluation.case.pipeline}")
         stored = path.read_bytes()
         if stored != rebuilt.encode():
             where = _difference(stored.decode(errors="replace"), rebuilt)
@@ -181,17 +173,13 @@ def _difference(stored: str, rebuilt: str) -> str:
     return f"it has {len(stored.splitlines())} lines, rebuilt {len(rebuilt.splitlines())}"
 
 
-def _flips(paired: Paired, candidate: str) -> Iterator[Flips]:
+def _flips(paired: Paired, candidate: str) -> Iterator[LostRows]:
     if candidate not in paired.preds:
         return
-    now = paired.right(candidate)
     for against in ("champion", "base", "tfidf"):
-        if against == candidate or against not in paired.preds:
-            continue
-        before = paired.right(against)
-        gained, lost = int((now & ~before).sum()), int((before & ~now).sum())
-        worse = sorted(row for row, flipped in zip(paired.ids, (before & ~now).tolist(), strict=True) if flipped)
-        yield Flips(against, gained, lost, int((now & before).sum()), int((~now & ~before).sum()), mcnemar(gained, lost), tuple(worse[:10]))
+        if against != candidate and against in paired.preds:
+            lost_rows = sorted(paired.ids_of(paired.lost(candidate, against)))
+            yield LostRows(**asdict(Flips.of(paired, candidate, against)), lost_rows=tuple(lost_rows[:10]))
 
 
 def _changes(case: Case, verdict: Verdict) -> Iterator[str]:

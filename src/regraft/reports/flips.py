@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from regraft.evaluation.stats.flips import Flips
 from regraft.evaluation.stats.measured import rounded
-from regraft.evaluation.stats.metrics import mcnemar
-from regraft.evaluation.stats.paired import Paired
+from regraft.evaluation.stats.paired import Mask, Paired
 
 Answers = Mapping[str, tuple[str, float]]
 """Row id -> (a model's answer, the probability it gave to it)."""
@@ -32,18 +31,9 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Flips:
-    """Rows on which the candidate and another model are not both right or both wrong."""
+class FlippedRows(Flips):
+    """The candidate beside another model, with examples."""
 
-    against: str
-    gained: int
-    """Wrong there, right here."""
-    lost: int
-    """Right there, wrong here."""
-    both_right: int
-    both_wrong: int
-    p: float
-    """Exact two-sided McNemar p-value."""
     worse: tuple[Example, ...]
     """Lost rows, those the candidate is most sure about first."""
     better: tuple[Example, ...]
@@ -52,19 +42,19 @@ class Flips:
 
 def flips(
     paired: Paired, candidate: str, against: str, answers: Mapping[str, Answers], texts: Mapping[str, str] | None, most: int = 20
-) -> Flips:
+) -> FlippedRows:
     """Who flipped between ``against`` and ``candidate``, with up to ``most`` examples each way."""
-    now, before = paired.right(candidate), paired.right(against)
 
-    def examples(chosen: NDArray[np.bool_]) -> tuple[Example, ...]:
-        found = []
-        for index in np.flatnonzero(chosen).tolist():
+    def examples(flipped: Mask) -> tuple[Example, ...]:
+        every = []
+        for index in np.flatnonzero(flipped).tolist():
             row = paired.ids[index]
-            (was, sure_was), (said, sure) = answers[against][row], answers[candidate][row]
+            (before, sure_before), (now, sure_now) = answers[against][row], answers[candidate][row]
             text = texts.get(row) if texts is not None else None
-            found.append(Example(row, text, paired.classes[paired.truth[index]], was, said, rounded(sure_was), rounded(sure)))
-        return tuple(sorted(found, key=lambda e: (-e.sure_now, e.id))[:most])
+            label = paired.classes[paired.truth[index]]
+            every.append(Example(row, text, label, before, now, rounded(sure_before), rounded(sure_now)))
+        return tuple(sorted(every, key=lambda e: (-e.sure_now, e.id))[:most])
 
-    gained, lost = int((now & ~before).sum()), int((before & ~now).sum())
-    same = int((now & before).sum()), int((~now & ~before).sum())
-    return Flips(against, gained, lost, *same, mcnemar(gained, lost), worse=examples(before & ~now), better=examples(now & ~before))
+    counts = asdict(Flips.of(paired, candidate, against))
+    worse, better = paired.lost(candidate, against), paired.gained(candidate, against)
+    return FlippedRows(**counts, worse=examples(worse), better=examples(better))

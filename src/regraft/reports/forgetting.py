@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from regraft.gates.case import Case
-from regraft.gates.forgetting import SAID, measured
+from regraft.gates.forgetting import measured
+from regraft.gates.stages import STAGE_WORDS
 
 
 def section(case: Case, pretrain: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -17,7 +18,7 @@ def section(case: Case, pretrain: Mapping[str, Any]) -> dict[str, Any] | None:
     found: dict[str, Any] | None = measured(case).get("forgetting")
     if found is None:
         return None
-    stages = [{**row, "said": SAID[row["stage"]]} for row in found["stages"]]
+    stages = [{**row, "said": STAGE_WORDS[row["stage"]]} for row in found["stages"]]
     return {**found, "stages": stages, "ended": _ended(pretrain)}
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.paired import Paired
 from regraft.evaluation.stats.proportions import wilson
-from regraft.gates.comparison import Court
+from regraft.gates.comparison import Comparison
 
 CONFIDENCE = 0.95
 """Coverage of the interval of a slice."""
@@ -71,20 +71,20 @@ class Confusion:
     """(truth, prediction, rows, rows of this truth), most rows first."""
 
 
-def estimates(court: Court, metrics: Sequence[str], confidence: float) -> Iterator[Estimate]:
+def estimates(comparison: Comparison, metrics: Sequence[str], confidence: float) -> Iterator[Estimate]:
     """Every model's scores, the candidate's first, then the candidate's lead over every other one.
 
     A lead above 0 is better for every metric. What a metric does not define for a model is left out.
     """
-    candidate, scores = court.candidate, court.scores
-    order = sorted(court.paired.preds, key=(candidate, "champion", "adapted", "base", "tfidf").index)
+    candidate, scores = comparison.candidate, comparison.scores
+    order = sorted(comparison.paired.preds, key=(candidate, "champion", "adapted", "base", "tfidf").index)
     for metric in metrics:
         defined = [model for model in order if not isnan(scores[model].get(metric, float("nan")))]
         for model in defined:
-            yield _estimate(model, None, metric, court.score(model, metric, confidence))
+            yield _estimate(model, None, metric, comparison.score(model, metric, confidence))
         for other in defined if candidate in defined else ():
             if other != candidate:
-                yield _estimate(candidate, other, metric, court.difference(candidate, other, metric, confidence))
+                yield _estimate(candidate, other, metric, comparison.difference(candidate, other, metric, confidence))
 
 
 def _estimate(model: str, against: str | None, metric: str, found: Measured) -> Estimate:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from regraft.gates import fairness, probes
-from regraft.gates.comparison import Court
+from regraft.gates.comparison import Comparison
 
 A_TEST = 2
 """Changed rows shown of each test: those that the candidate is most sure about."""
@@ -44,24 +44,24 @@ class Probed:
     groups: tuple[dict[str, Any], ...]
 
 
-def probed(court: Court, confidence: float, texts: Mapping[str, str]) -> Probed | None:
+def probed(comparison: Comparison, confidence: float, texts: Mapping[str, str]) -> Probed | None:
     """The sections, or None where no gate asked for them. ``texts``: test row -> its text."""
-    tests = probes.measured(court, confidence).get("probes", [])
-    groups = fairness.measured(court, confidence).get("fairness", [])
+    tests = probes.measured(comparison, confidence).get("probes", [])
+    groups = fairness.measured(comparison, confidence).get("fairness", [])
     if not tests and not groups:
         return None
-    other = "base" if court.candidate == "adapted" else "adapted"
-    return Probed(court.candidate, other, tuple(tests), tuple(_changed(court, texts)), tuple(groups))
+    other = "base" if comparison.candidate == "adapted" else "adapted"
+    return Probed(comparison.candidate, other, tuple(tests), tuple(_changed(comparison, texts)), tuple(groups))
 
 
-def _changed(court: Court, texts: Mapping[str, str]) -> Iterator[ChangedRow]:
-    found = court.case.probes
+def _changed(comparison: Comparison, texts: Mapping[str, str]) -> Iterator[ChangedRow]:
+    found = comparison.case.probes
     if found is None:
         return
-    said, shown = found.answers[court.candidate], dict[tuple[str, str], int]()
+    said, shown = found.answers[comparison.candidate], dict[tuple[str, str], int]()
     for i in np.argsort(-said.p, kind="stable").tolist():
         test = (found.gates[i], found.kinds[i])
-        if found.wrong(i, court.candidate) and shown.setdefault(test, 0) < A_TEST:
+        if found.wrong(i, comparison.candidate) and shown.setdefault(test, 0) < A_TEST:
             shown[test] += 1
             text = None if test[0] == "templates" else texts.get(found.ids[i])
             now, sure = said.preds[i], float(said.p[i])

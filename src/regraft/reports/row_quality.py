@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from regraft.gates import suspects
-from regraft.gates.comparison import Court
+from regraft.gates import negative_flips
+from regraft.gates.comparison import Comparison
 from regraft.gates.evidence.row_quality import DOUBT
 
 if TYPE_CHECKING:
@@ -64,30 +62,29 @@ class RowDoubts:
     """Other model -> flips on suspect labels, as in measurements.json."""
 
 
-def row_doubts(evidence: Evidence, court: Court | None, confidence: float) -> RowDoubts | None:
+def row_doubts(evidence: Evidence, comparison: Comparison | None, confidence: float) -> RowDoubts | None:
     """What the page says, or None where nothing was asked about single rows."""
-    doubts = evidence.case.doubts
-    if doubts.overlaps is None and doubts.suspects is None:
+    known = evidence.case.row_quality
+    if known.overlaps is None and known.label_issues is None:
         return None
     overlaps, clean = None, None
-    if doubts.overlaps is not None:
+    if known.overlaps is not None:
         texts = dict(zip(evidence.test["id"], evidence.test["text"], strict=True)) if evidence.test else {}
-        dirty = [(row, o) for row, o in doubts.overlaps.items() if o.kind]
+        dirty = [(row, o) for row, o in known.overlaps.items() if o.kind]
         found = [Overlapping(row, texts.get(row), o.kind or "", o.source or "", o.share, o.of or "") for row, o in dirty]
-        clean = len(doubts.overlaps) - len(found)
+        clean = len(known.overlaps) - len(found)
         overlaps = tuple(sorted(found, key=lambda o: (o.kind != "exact", -o.share, o.id))[:SHOWN])
-    rows = None if doubts.suspects is None or evidence.suspects is None else _suspects(evidence.suspects, _flipped(court))
+    rows = None if known.label_issues is None or evidence.suspects is None else _suspects(evidence.suspects, _flipped(comparison))
     total = evidence.records.get("suspects", {}).get("metrics", {}).get("suspects")
-    flips = suspects.measured(court, confidence).get("suspects", {}).get("flips", {}) if court else {}
+    flips = negative_flips.measured(comparison, confidence).get("suspects", {}).get("flips", {}) if comparison else {}
     return RowDoubts(overlaps, clean, rows, None if total is None else int(total), flips)
 
 
-def _flipped(court: Court | None) -> frozenset[str]:
+def _flipped(comparison: Comparison | None) -> frozenset[str]:
     """Rows that only the champion gets right."""
-    if court is None or "champion" not in court.paired.preds:
+    if comparison is None or "champion" not in comparison.paired.preds:
         return frozenset()
-    lost = court.paired.right("champion") & ~court.paired.right(court.candidate)
-    return frozenset(court.paired.ids[i] for i in np.flatnonzero(lost).tolist())
+    return frozenset(comparison.paired.ids_of(comparison.paired.lost(comparison.candidate, "champion")))
 
 
 def _suspects(columns: Mapping[str, list[Any]], flipped: frozenset[str]) -> tuple[SuspectRow, ...]:

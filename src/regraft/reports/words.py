@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from regraft.gates import words
-from regraft.gates.decontaminated import MIN_ROWS
+from regraft.gates.comparison import MIN_CLEAN_ROWS
 from regraft.reports.measure import Estimate
 
 NAMES = {"adapted": "Adapted model", "base": "Un-adapted base", "tfidf": "TF-IDF baseline", "champion": "Champion"}
@@ -88,7 +88,7 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
     if unsettled == {("holdout", None)}:
         return "the test rows have decided too often to be believed; label fresh ones"
     n, clean = verdict["rows"]["n"], [f for f in verdict["findings"] if f["n"] < verdict["rows"]["n"] and f["gate"] in OF_ALL_ROWS]
-    if any(f["value"] is None and f["n"] < MIN_ROWS for f in clean):
+    if any(f["value"] is None and f["n"] < MIN_CLEAN_ROWS for f in clean):
         return "too few test rows are free of overlap with training texts to tell anything"
     if any(f["value"] is None for f in clean):
         return "what was asked is not defined on the test rows that are free of overlap with training texts"

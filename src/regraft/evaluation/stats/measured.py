@@ -8,7 +8,7 @@ from typing import Literal
 Outcome = Literal["pass", "fail", "inconclusive"]
 
 
-Part = Literal["pass", "fail", "inconclusive", "info"]
+FindingOutcome = Literal["pass", "fail", "inconclusive", "info"]
 """Outcome of one finding; "info" informs and decides nothing."""
 
 

@@ -17,6 +17,7 @@ from regraft.core.errors import EnvironmentFault
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,26 @@ class Paired:
         """[K] rows of each class, all at least 1."""
         return np.bincount(self.truth, minlength=len(self.classes)).astype(np.int64)
 
-    def right(self, model: str) -> NDArray[np.bool_]:
+    def right(self, model: str) -> Mask:
         """[n] which rows the model got right."""
         return np.equal(self.preds[model], self.truth)
+
+    def gained(self, now: str, before: str) -> Mask:
+        """[n] rows that ``now`` gets right and ``before`` did not."""
+        return only(self.right(now), self.right(before))
+
+    def lost(self, now: str, before: str) -> Mask:
+        """[n] rows that ``before`` got right and ``now`` does not."""
+        return only(self.right(before), self.right(now))
+
+    def ids_of(self, rows: Mask) -> list[str]:
+        """Their ids, in the order of the rows."""
+        return [self.ids[row] for row in np.flatnonzero(rows).tolist()]
+
+
+def only(right: Mask, other: Mask) -> Mask:
+    """Rows that are in ``right`` and not in ``other``."""
+    return right & ~other
 
 
 def align(predictions: Mapping[str, Predictions]) -> Paired:

@@ -13,17 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation.stats.measured import Measured, Outcome, rounded
-from regraft.evaluation.stats.paired import Paired
+from regraft.evaluation.stats.paired import Mask, Paired, only
 from regraft.evaluation.stats.power import detectable, disagreement_error, more_rows
 from regraft.evaluation.stats.proportions import holm, quantile, tango, tango_interval, two_sided
 
 MISSING = "(missing)"
 """The value of rows that have none."""
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,8 @@ def compare(slices: Sequence[Slice], now: Mask, before: Mask, *, margin: float, 
     if not slices:
         return []
     n = np.array([s.n for s in slices])
-    gained = np.array([int((s.rows & now & ~before).sum()) for s in slices])
-    lost = np.array([int((s.rows & before & ~now).sum()) for s in slices])
+    gained = np.array([int((s.rows & only(now, before)).sum()) for s in slices])
+    lost = np.array([int((s.rows & only(before, now)).sum()) for s in slices])
     levels = holm(two_sided(tango(gained, lost, n, -margin)), 1 - confidence).levels
     low, high = tango_interval(gained, lost, n, [quantile(1 - level) for level in levels.tolist()])
     results = []

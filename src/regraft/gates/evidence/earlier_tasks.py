@@ -14,8 +14,8 @@ from regraft.core import files
 from regraft.data.tables import write_table
 from regraft.evaluation.retention import EarlierAnswers
 from regraft.gates.evidence import unchanged
-from regraft.gates.forgetting import STAGES
 from regraft.gates.options import GateOptions
+from regraft.gates.stages import STAGES
 
 FILE = "earlier_tasks.parquet"
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from regraft.core import files
 from regraft.evaluation.retention import GeneralLosses
 from regraft.gates.evidence import unchanged
-from regraft.gates.forgetting import STAGES
 from regraft.gates.options import GateOptions
+from regraft.gates.stages import STAGES
 
 FILE = "general.parquet"
 

@@ -25,7 +25,7 @@ from regraft.data.tables import write_table
 from regraft.evaluation.label_issues import Suspect
 from regraft.gates.evidence import unchanged
 from regraft.gates.options import GateOptions
-from regraft.gates.row_quality import Doubts
+from regraft.gates.row_quality import RowQuality
 
 OVERLAP, SUSPECTS = "overlap.parquet", "suspects.parquet"
 FILES = (OVERLAP, SUSPECTS)
@@ -54,10 +54,10 @@ def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> dict[
     return kept
 
 
-def read(evidence: Path, kept: Mapping[str, str]) -> Doubts:
+def read(evidence: Path, kept: Mapping[str, str]) -> RowQuality:
     """What :func:`keep` kept. EnvironmentFault where a file is not the one that was kept."""
     found = {name: pq.read_table(unchanged(evidence / name, sha)).to_pydict() for name, sha in kept.items()}
-    return Doubts(
+    return RowQuality(
         _by_id(found[OVERLAP], Overlap, *SHARED) if OVERLAP in found else None,
         _by_id(found[SUSPECTS], Suspect, *DOUBT) if SUSPECTS in found else None,
     )

@@ -16,7 +16,7 @@ from regraft.evaluation import predictions
 from regraft.evaluation.stats.paired import Predictions
 from regraft.gates.evidence import unchanged
 from regraft.gates.options import GateOptions, seeds_of
-from regraft.gates.seeds import SEEDED
+from regraft.gates.repeats import SEEDED
 
 FOLDER = "seeds"
 Hashes = Mapping[str, Sequence[str]]

@@ -1,0 +1,17 @@
+"""The encoders that are asked what a model has lost: the base model as it came, and what it became on the way to a candidate."""
+
+from __future__ import annotations
+
+PRETRAINED = "came"
+"""The base model as it came: what every other stage is held against."""
+STAGES = (PRETRAINED, "adapted", "finetune", "finetune_base")
+STAGE_WORDS = {
+    PRETRAINED: "as the base model came",
+    "adapted": "after adaptation",
+    "finetune": "after adaptation and fine-tuning",
+    "finetune_base": "after fine-tuning without adaptation",
+}
+PATHS = {"adapted": (PRETRAINED, "adapted", "finetune"), "base": (PRETRAINED, "finetune_base")}
+"""Candidate -> the stages it went through."""
+NAMED = 3
+"""Sequences or rows that a sentence names; the rest is counted."""
