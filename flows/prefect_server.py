@@ -9,13 +9,12 @@ flow: it needs no clean-up, and goes when the flow is gone, however that went.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import sys
 import threading
 
-from regraft.core import limits
+from regraft.core import limits, lock
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
 from regraft.execution import supervise
@@ -72,8 +71,8 @@ def main() -> None:
     # SQLite's write-ahead log is safe in a kill, so there is nothing to wait for: an orderly end took 1.6 s of the 5.
     supervise.follow_lifeline(grace=0)
     # Migrations of a fresh database race when two pipelines start together: one server starts at a time.
-    starting = supervise.open_lock(Workspace.find().state / "prefect" / "starting.lock")
-    fcntl.flock(starting, fcntl.LOCK_EX)
+    starting = lock.open_lock(Workspace.find().state / "prefect" / "starting.lock")
+    lock.take(starting)
     import uvicorn
 
     class Announcing(uvicorn.Server):

@@ -8,7 +8,6 @@ cannot be had again: a stage without an entry in dvc.lock comes back from the ru
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -17,9 +16,8 @@ from typing import Any
 
 import yaml
 
-from regraft.core import files
+from regraft.core import files, lock
 from regraft.core.workspace import Workspace
-from regraft.execution.supervise import open_lock
 
 ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
 """Types in an entry of dvc.lock: a cut-off ``md5: 1234`` reads as a number, and DVC refuses the file."""
@@ -76,9 +74,9 @@ def _busy_paths(workspace: Workspace) -> str | None:
     path = folder / "rwlock"
     if not path.is_file():
         return None
-    guard = open_lock(folder / "rwlock.lock")  # the one DVC takes to edit the table
+    guard = lock.open_lock(folder / "rwlock.lock")  # the one DVC takes to edit the table
     try:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+        lock.take(guard)
         try:
             table = json.loads(path.read_text(encoding="utf8"))
             readers, writers = dict(table.get("read", {})), dict(table.get("write", {}))

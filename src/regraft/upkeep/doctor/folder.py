@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import tempfile
 import time
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from regraft.config.pipeline_file import load_pipeline
+from regraft.core import lock
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, dvc, freshness, integrity, tracked_data
@@ -150,15 +150,7 @@ def leftovers(workspace: Workspace) -> Iterator[Check]:
 
 def _at_work(workspace: Workspace, pipeline: str) -> bool:
     """Whether a process of a run of ``pipeline`` is alive: all of them share the lock on this file."""
-    path = workspace.scratch / "locks" / f"{pipeline}.alive"
-    if not path.is_file():
-        return False
-    with path.open() as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return lock.is_held(workspace.scratch / "locks" / f"{pipeline}.alive", by_readers=True)
 
 
 def _size(folder: Path) -> int:

@@ -13,22 +13,20 @@ Only a cache inside the workspace is touched: another project may use one that l
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from regraft.core import lock
 from regraft.core.errors import Conflict, EnvironmentFault
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, dvc
-from regraft.execution.supervise import open_lock
 from regraft.upkeep.gc.room import Item, Room
 
 ROOMS = ("dvc cache", "run cache")
@@ -139,17 +137,10 @@ def _objects(cache: Path, kept: set[str], but: set[str] | None = None) -> Iterat
 @contextlib.contextmanager
 def locked(workspace: Workspace) -> Iterator[None]:
     """Hold the lock that DVC's commands take."""
-    handle = open_lock(workspace.root / ".dvc" / "tmp" / "lock")
+    handle = lock.open_lock(workspace.root / ".dvc" / "tmp" / "lock")
     try:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Conflict("another DVC command is at work in this workspace; its cache was not freed", fix="regraft gc") from None
-                time.sleep(0.1)
+        if not lock.take_within(handle, LOCK_SECONDS):
+            raise Conflict("another DVC command is at work in this workspace; its cache was not freed", fix="regraft gc")
         yield
     finally:
         os.close(handle)
