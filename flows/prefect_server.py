@@ -16,6 +16,7 @@ import threading
 
 from regraft.core import limits, lock
 from regraft.core.errors import EnvironmentFault
+from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
 from regraft.execution import supervise
 from regraft.execution.repro import Run
@@ -59,7 +60,7 @@ def start(run: Run) -> bool:
 
 def _end_with(child: supervise.Child, run: Run) -> None:
     code = child.process.wait()
-    room = limits.size(limits.free(run.workspace.state))  # a full disk is what its database dies of
+    room = size(limits.free(run.workspace.state))  # a full disk is what its database dies of
     ended = f"ended with exit {code} ({room} of disk are free)"
     message = f"the Prefect server of this run {ended}; `regraft run {run.pipeline}` continues; log: {run.log}"
     run.emit({"event": "error", **supervise.said_of(EnvironmentFault(message, fix="regraft doctor"))})

@@ -113,7 +113,7 @@ def test_faults_are_told_before_anything_runs(ran, tmp_path):
     configure(root, gates(0.95, {"fairness": {"groups": ["halv"], "max_gap": 0.1}}), TESTS)
     done = regraft(root, "plan", "tiny")
     assert done.returncode == 2
-    assert "did you mean half?" in done.stderr
+    assert "did you mean 'half'?" in done.stderr
     configure(root, gates(0.95), {"version": 1, "tests": []})
     done = regraft(root, "plan", "tiny")
     assert done.returncode == 2

@@ -24,7 +24,8 @@ sys.stdin.read()
 def _holder(path: Path, how: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-c", HOLDER, str(path), how]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout and process.stdout.readline() == "held\n"
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
     return process
 
 

@@ -6,13 +6,13 @@ empty frame passes, and results come back in another order than the rules went i
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from regraft.core.errors import DataRejected, EnvironmentFault, Problem
+from regraft.core.suggest import guess
 from regraft.data.contract import Column, Contract
 from regraft.data.rows import Fault
 from regraft.data.split import SPLITS
@@ -90,11 +90,8 @@ def _not_unique(name: str, value: str, places: str) -> str:
 
 
 def _invalid(name: str, value: str, valid: Sequence[str]) -> str:
-    near = difflib.get_close_matches(value.strip().lower(), valid, n=1)
-    if not near and tuple(valid) == SPLITS:
-        near = [dev for dev in ("dev",) if value.strip().lower() in ("validation", "valid", "val", "eval")]
-    guess = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{name} {quote(value)} is not one of the {len(valid)} valid values{guess}"
+    means_dev = tuple(valid) == SPLITS and value.strip().lower() in ("validation", "valid", "val", "eval")
+    return f"{name} {quote(value)} is not one of the {len(valid)} valid values{guess('dev' if means_dev else value, valid)}"
 
 
 def validate(columns: Mapping[str, Sequence[str | None]], contract: Contract) -> tuple[dict[str, list[int]], Any]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from regraft.core.errors import EnvironmentFault
+from regraft.core.quantities import first_of
 from regraft.data.chunks import Bools, ChunkStore
 from regraft.data.contract import Contract
 from regraft.data.expectations import Rule, rules, validate
@@ -144,8 +145,8 @@ class Judged:
         if not rule.unique:
             return rule.fault(row.values.get(rule.column))
         first, size = self.repeats[rule.column].sharing(number, 4)
-        more = f" and {size - 4} more" if size > 4 else ""
-        return rule.fault(row.values.get(rule.column), ", ".join(f"{file}:{row}" for file, row in map(self._place, first)) + more)
+        places = [f"{file}:{row}" for file, row in map(self._place, first)]
+        return rule.fault(row.values.get(rule.column), first_of(places, 4, total=size))
 
     def _place(self, number: int) -> tuple[str, int]:
         """File and line of the ``number``-th row."""

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +48,6 @@ class Recorder:
         if self._handle is not None:
             os.close(self._handle)
         self._handle = None
-
-
-def clock(seconds: float) -> str:
-    """0:01:59."""
-    return str(timedelta(seconds=max(0, round(seconds))))
 
 
 def pace(speed: float, unit: str, tokens: float | None) -> str:

@@ -18,11 +18,9 @@ import yaml
 
 from regraft.core import files
 from regraft.core.errors import RegraftError
+from regraft.core.quantities import first_of
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc
-
-SHOWN = 3
-"""Files named of each kind of change."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +128,8 @@ def _named(changed: Mapping[str, Any], path: str) -> list[str]:
     sentences = []
     for (one, many), names in kinds.items():
         found = sorted(name for name in names if name.startswith(f"{path}/") and not name.endswith("/"))
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         if found:
-            sentences.append(f"{', '.join(found[:SHOWN])}{more} {one if len(found) == 1 else many}")
+            sentences.append(f"{first_of(found)} {one if len(found) == 1 else many}")
     return sentences
 
 

@@ -9,7 +9,7 @@ a comparison of a candidate with its champion repeats the numbers of a verdict o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.core.quantities import first_of
 from regraft.core.suggest import unknown
 from regraft.evaluation import predictions
 from regraft.evaluation.prediction_store import PredictionStore
@@ -276,9 +277,4 @@ def flip_lines(flips: Flips) -> Iterator[str]:
     yield f"Row by row: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
     for name, count, rows in (("B", flips.only_b_right, flips.only_b_rows), ("A", flips.only_a_right, flips.only_a_rows)):
         if rows:
-            yield f"  right only in {name}: {_listed(rows, count)}"
-
-
-def _listed(rows: Sequence[str], count: int) -> str:
-    more = f" and {count - len(rows):,} more" if count > len(rows) else ""
-    return ", ".join(rows) + more
+            yield f"  right only in {name}: {first_of(rows, len(rows), total=count)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from regraft.config.pipeline_file import load_pipeline
 from regraft.core import lock
 from regraft.core.errors import RegraftError
+from regraft.core.quantities import first_of, size
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, dvc, freshness, integrity, tracked_data
 from regraft.execution.resolve import resolve
@@ -18,7 +19,7 @@ from regraft.upkeep import template as templates
 from regraft.upkeep import upgrade
 from regraft.upkeep.doctor.check import Check, State, verdict
 
-GIB = 1024**3
+GB = 10**9
 DIGEST_SECONDS = 5.0
 """For hashing outputs and DVC's cache (0.9 GB/s a core); all probes together have 8 s."""
 STALE_DAYS = 14
@@ -35,10 +36,10 @@ def state(workspace: Workspace) -> Iterator[Check]:
     except OSError as error:
         fault = f"cannot be written: {error.strerror}"
     yield verdict("state", fault, str(workspace.state), "can be written", "export REGRAFT_STATE=/a/writable/folder")
-    free = shutil.disk_usage(workspace.root).free / GIB
+    free = shutil.disk_usage(workspace.root).free
     # One checkpoint of the demo's encoder is 273 MB; two are kept and one is being written.
-    level: State = "bad" if free < 1 else "warn" if free < 4 else "ok"
-    yield Check("disk", level, f"{free:.1f} GiB free", "regraft gc lists what nothing needs, regraft gc --yes frees it")
+    level: State = "bad" if free < GB else "warn" if free < 4 * GB else "ok"
+    yield Check("disk", level, f"{size(free)} free", "regraft gc lists what nothing needs, regraft gc --yes frees it")
 
 
 def pipelines(workspace: Workspace) -> Iterator[Check]:
@@ -108,9 +109,8 @@ def digests(workspace: Workspace) -> Iterator[Check]:
     """Outputs are what their records say, objects of DVC's cache what their names say; as many as can be read in the time."""
     found = integrity.examine(workspace, DIGEST_SECONDS)
     if found.broken:
-        shown = ", ".join(workspace.relative(path) for path in found.broken[:3])
-        more = f" and {len(found.broken) - 3} more" if len(found.broken) > 3 else ""
-        yield Check("digests", "bad", f"not what was written: {shown}{more}", integrity.REPAIR)
+        shown = first_of([workspace.relative(path) for path in found.broken])
+        yield Check("digests", "bad", f"not what was written: {shown}", integrity.REPAIR)
     elif found.read < found.total:
         message = f"the newest {found.read} of {found.total} outputs and cache objects are whole; `{integrity.REPAIR}` reads all"
         yield Check("digests", "ok", message)
@@ -143,9 +143,9 @@ def leftovers(workspace: Workspace) -> Iterator[Check]:
         days = (time.time() - path.stat().st_mtime) / 86_400
         orphaned = path.parts[-3] not in workspace.pipelines
         if orphaned or days > STALE_DAYS:
-            shown, size = workspace.relative(path), _size(path) / GIB
+            shown = workspace.relative(path)
             why = "its pipeline is gone" if orphaned else f"no run came back for it in {days:.0f} days"
-            yield Check("checkpoints", "warn", f"{shown} ({size:.1f} GiB): {why}", f"rm -r {shown}")
+            yield Check("checkpoints", "warn", f"{shown} ({size(_size(path))}): {why}", f"rm -r {shown}")
 
 
 def _at_work(workspace: Workspace, pipeline: str) -> bool:

@@ -25,6 +25,7 @@ import yaml
 
 from regraft.core import lock
 from regraft.core.errors import Conflict, EnvironmentFault
+from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, dvc
 from regraft.upkeep.gc.room import Item, Room
@@ -32,6 +33,8 @@ from regraft.upkeep.gc.room import Item, Room
 ROOMS = ("dvc cache", "run cache")
 MD5 = re.compile(r"\bmd5: ['\"]?([0-9a-f]{32}(?:\.dir)?)\b")
 EARLIER = "a result of earlier settings or data"
+NOTED = 500_000
+"""Bytes below which nobody wants to hear what more could be freed."""
 LOCK_SECONDS = 3.0  # as long as DVC itself waits
 
 
@@ -59,9 +62,9 @@ def rooms(workspace: Workspace, *, run_cache: bool) -> list[Room]:
     lost = (*_objects(cache, needed, but=kept), *(Item.of(path, EARLIER) for path in sorted(restorable)))
     note = None
     if lost and not run_cache:
-        amount = f"{sum(item.bytes for item in lost) / 1e6:,.0f}"
-        if amount != "0":
-            note = f"{amount} MB more with --run-cache: what putting settings or data back would cost again"
+        amount = sum(item.bytes for item in lost)
+        if amount >= NOTED:
+            note = f"{size(amount)} more with --run-cache: what putting settings or data back would cost again"
         lost = ()
     elif lost:
         note = "settings and data that are put back will be computed again"
