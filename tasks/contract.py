@@ -45,9 +45,8 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     from tempfile import TemporaryDirectory
 
     from regraft.core import files, progress
-    from regraft.data import labelled, quarantine
+    from regraft.data import contract_page, labelled, quarantine
     from regraft.data.reading import read_rows
-    from regraft.data.report import data_docs
     from regraft.data.sources import Source, reject
     from regraft.data.validation import judge
     from regraft.evaluation.probe_labels import require_labels
@@ -59,8 +58,7 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         judged = judge(lambda: read_rows(source, required, [column.name for column in contract.columns]), contract, Path(store))
         waiting = Path(store) / "quarantine.parquet"
         told = quarantine.write_quarantine(waiting, listed, judged, task)
-        if judged.result is not None:
-            files.write_text(evidence(out) / "data_docs" / "index.html", data_docs(judged.result, f"{contract.id} {contract.version}"))
+        files.write_text(evidence(out) / "contract.html", contract_page.render(contract, judged.read, judged.quarantined, told))
         deal = labelled.Deal(config.seed, config.test, config.dev, config.split)
         if faults := labelled.whole_problems(judged, contract, task, deal, config.max_quarantined):
             said = labelled.refusal(contract, task, config.split)
