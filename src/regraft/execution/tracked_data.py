@@ -20,7 +20,7 @@ from regraft.core import files
 from regraft.core.errors import RegraftError
 from regraft.core.quantities import first_of
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc
+from regraft.execution import dvc, dvc_formats
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _entries(workspace: Workspace) -> dict[str, Mapping[str, Any]]:
 def _listed(workspace: Workspace, entry: Mapping[str, Any]) -> bool:
     """Whether the files of this path can be told one by one without asking a remote."""
     md5 = str(entry.get("md5", ""))
-    return not md5.endswith(".dir") or (dvc.cache_folder(workspace) / "files" / "md5" / md5[:2] / md5[2:]).is_file()
+    return not md5.endswith(".dir") or dvc_formats.object_path(dvc_formats.cache_folder(workspace), md5).is_file()
 
 
 def _mentioned(document: Mapping[str, Any]) -> set[str]:

@@ -13,7 +13,7 @@ from regraft.core import lock
 from regraft.core.errors import RegraftError
 from regraft.core.quantities import first_of, size
 from regraft.core.workspace import Workspace
-from regraft.execution import composition, dvc, freshness, integrity, tracked_data
+from regraft.execution import composition, dvc, dvc_formats, freshness, integrity, tracked_data
 from regraft.execution.resolve import resolve
 from regraft.upkeep import template as templates
 from regraft.upkeep import upgrade
@@ -82,7 +82,7 @@ def data(workspace: Workspace) -> Iterator[Check]:
     if not (workspace.root / "data.dvc").is_file():
         yield Check("data.dvc", "ok", "none; data/ is not under DVC")
         return
-    integrity.require_whole(workspace, [dvc.tracked_data(workspace)])
+    integrity.require_whole(workspace, [dvc_formats.tracked_data(workspace)])
     found = tracked_data.compare(workspace, dvc.status(workspace, []).get("data.dvc", []))
     if words := [*found.differs, *(f"{path} could not be compared, and is not in DVC's cache" for path in found.unknown), *found.other]:
         yield Check("data.dvc", "warn", f"data/ is not what data.dvc says: {'; '.join(words)}", _way_out(workspace, found))
