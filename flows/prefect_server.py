@@ -9,13 +9,12 @@ flow: it needs no clean-up, and goes when the flow is gone, however that went.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import sys
 import threading
 
-from regraft.steps.flow import EnvironmentFault, Run, Workspace, limits, supervise
+from regraft.steps.flow import EnvironmentFault, Run, Workspace, limits, lock, size, supervise
 
 BACKLOG = 128
 SETTINGS = {
@@ -56,7 +55,7 @@ def start(run: Run) -> bool:
 
 def _end_with(child: supervise.Child, run: Run) -> None:
     code = child.process.wait()
-    room = limits.size(limits.free(run.workspace.state))  # a full disk is what its database dies of
+    room = size(limits.free(run.workspace.state))  # a full disk is what its database dies of
     ended = f"ended with exit {code} ({room} of disk are free)"
     message = f"the Prefect server of this run {ended}; `regraft run {run.pipeline}` continues; log: {run.log}"
     run.emit({"event": "error", **supervise.said_of(EnvironmentFault(message, fix="regraft doctor"))})
@@ -68,8 +67,8 @@ def main() -> None:
     # SQLite's write-ahead log is safe in a kill, so there is nothing to wait for: an orderly end took 1.6 s of the 5.
     supervise.follow_lifeline(grace=0)
     # Migrations of a fresh database race when two pipelines start together: one server starts at a time.
-    starting = supervise.open_lock(Workspace.find().state / "prefect" / "starting.lock")
-    fcntl.flock(starting, fcntl.LOCK_EX)
+    starting = lock.open_lock(Workspace.find().state / "prefect" / "starting.lock")
+    lock.take(starting)
     import uvicorn
 
     class Announcing(uvicorn.Server):

@@ -43,7 +43,7 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     from tempfile import TemporaryDirectory
 
     from regraft.steps import files, progress
-    from regraft.steps.data import Source, data_docs, labelled, quarantine, read_rows, reject, validate_rows
+    from regraft.steps.data import Source, contract_page, labelled, quarantine, read_rows, reject, validate_rows
     from regraft.steps.evaluation import require_labels
 
     contract, task, listed = config.contract, config.task, evidence(out) / "quarantine.csv"
@@ -53,8 +53,7 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         judged = validate_rows(lambda: read_rows(source, required, [column.name for column in contract.columns]), contract, Path(store))
         waiting = Path(store) / "quarantine.parquet"
         told = quarantine.write_quarantine(waiting, listed, judged, task)
-        if judged.result is not None:
-            files.write_text(evidence(out) / "data_docs" / "index.html", data_docs(judged.result, f"{contract.id} {contract.version}"))
+        files.write_text(evidence(out) / "contract.html", contract_page.render(contract, judged.read, judged.quarantined, told))
         deal = labelled.Deal(config.seed, config.test, config.dev, config.split)
         if faults := labelled.whole_problems(judged, contract, task, deal, config.max_quarantined):
             said = labelled.refusal(contract, task, config.split)

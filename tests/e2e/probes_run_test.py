@@ -45,7 +45,7 @@ def test_what_so_few_rows_cannot_show_stays_open(refused):
 @pytest.mark.parametrize(
     ("more", "tests", "says"),
     [
-        ([{"fairness": {"groups": ["halv"], "max_gap": 0.1}}], [CASES], "did you mean half?"),
+        ([{"fairness": {"groups": ["halv"], "max_gap": 0.1}}], [CASES], "did you mean 'half'?"),
         ([], [], "pipelines/tiny.templates.yaml"),
     ],
 )

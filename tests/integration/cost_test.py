@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from regraft.core import files, limits
+from regraft.core import files
 from regraft.core.cores import cores, device
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
@@ -180,14 +180,6 @@ def test_the_parameters_of_a_model_are_counted_from_its_header(tiny: Workspace) 
 
     folder = tiny.root / "models" / "tiny"
     assert base_model.parameters(folder) == sum(value.size for value in load_file(folder / "model.safetensors").values())
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [(0, "0 bytes"), (999, "999 bytes"), (53_200, "53.2 kB"), (999_900, "1 MB"), (1.25e9, "1.25 GB"), (5e12, "5,000 GB")],
-)
-def test_sizes_are_for_people(count: float, words: str) -> None:
-    assert limits.size(count) == words
 
 
 def test_two_kept_checkpoints_and_one_being_written_is_what_the_trainer_does() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import sqlite3
 import sys
@@ -17,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from regraft.core.errors import Conflict, EnvironmentFault
+from regraft.core.lock import open_lock, take
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc, supervise
+from regraft.execution import dvc
 from regraft.registry.store import FileJournal
 from regraft.upkeep import doctor, template
 from regraft.upkeep.doctor import folder, installation, journal, stores
@@ -306,8 +306,8 @@ def test_a_server_that_cannot_be_asked_leaves_the_champion_open(workspace, close
 def test_a_half_written_step_is_told_from_one_at_work(workspace):
     (workspace.artifacts("demo", "corpus") / ".partial").mkdir(parents=True)
     assert only(folder.leftovers(workspace)).state == "warn"
-    with closing(open(supervise.open_lock(workspace.scratch / "locks" / "demo.alive"))) as held:
-        fcntl.flock(held, fcntl.LOCK_SH)
+    with closing(open(open_lock(workspace.scratch / "locks" / "demo.alive"))) as held:
+        take(held.fileno(), shared=True)
         check = only(folder.leftovers(workspace))
         assert (check.state, "in progress" in check.message) == ("ok", True)
 

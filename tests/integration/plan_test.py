@@ -13,7 +13,7 @@ import pytest
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
-from regraft.execution import composition, dvc, freshness, integrity
+from regraft.execution import composition, dvc, dvc_formats, freshness, integrity
 from regraft.execution.plan import Assessment, assess, judge
 from regraft.execution.resolve import resolve
 from regraft.execution.step import Output, Step
@@ -137,7 +137,7 @@ def test_a_change_on_disk_names_the_steps_it_reaches(fresh, change, certain, pos
 
 
 def test_a_changed_key_names_the_steps_that_read_it(fresh):
-    locked, said = dvc.lock(fresh), dvc.status(fresh, [f"{name}@tiny" for name in ALL])
+    locked, said = dvc_formats.stages(fresh), dvc.status(fresh, [f"{name}@tiny" for name in ALL])
     for assignment, certain in {
         "finetune.epochs=3": {"finetune": "finetune.epochs: 2 -> 3", "finetune_base": "finetune.epochs: 2 -> 3"},
         "pretrain.batch_size=4": {"pretrain": "pretrain.batch_size: 8 -> 4"},
@@ -153,14 +153,14 @@ def test_a_changed_key_names_the_steps_that_read_it(fresh):
 def test_a_changed_file_of_the_base_model_is_a_changed_input(fresh, name):
     path = fresh.root / "models" / "tiny" / name
     path.write_bytes(path.read_bytes()[:-1] + b"\x01" if name == "model.safetensors" else path.read_bytes() + b"\n")
-    locked, said = dvc.lock(fresh), {}
+    locked, said = dvc_formats.stages(fresh), {}
     why = "the files of the base model models/tiny changed"
     found = judge(asked(fresh), "tiny", resolve(fresh, "tiny"), locked, said)
     assert whys(found) == {"tokens": why, "pretrain": why, "finetune_base": why}
 
 
 def test_a_new_version_of_a_step_is_a_reason(fresh):
-    locked = dict(dvc.lock(fresh))
+    locked = dict(dvc_formats.stages(fresh))
     locked["tokens@tiny"] = {**locked["tokens@tiny"], "cmd": "regraft step tokens --pipeline tiny --step-version 0"}
     found = judge(asked(fresh), "tiny", resolve(fresh, "tiny"), locked, {})
     assert whys(found) == {"tokens": "the step's code has a new version"}
@@ -185,7 +185,7 @@ def stand(workspace: Workspace) -> None:
 
 def test_a_verdict_is_due_when_what_it_rests_on_changed(fresh):
     stand(fresh)
-    locked, said = dvc.lock(fresh), dvc.status(fresh, [f"{name}@tiny" for name in ALL])
+    locked, said = dvc_formats.stages(fresh), dvc.status(fresh, [f"{name}@tiny" for name in ALL])
     for sets, due in (
         ([], None),
         (["gates=[{beats: tfidf}]"], "the gates changed since tiny-1"),
@@ -232,7 +232,7 @@ def test_a_spoiled_object_without_its_protection_is_named_before_dvc_deletes_it_
 
 def test_a_spoiled_listing_of_a_folder_is_named_too(fresh):
     out = fresh.relative(fresh.artifacts("tiny", "pretrain") / "out")
-    md5 = next(entry["md5"] for entry in dvc.lock(fresh)["pretrain@tiny"]["outs"] if entry["path"] == out)
+    md5 = next(entry["md5"] for entry in dvc_formats.stages(fresh)["pretrain@tiny"]["outs"] if entry["path"] == out)
     listing = fresh.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
     listing.chmod(0o644)
     listing.write_bytes(b"##" + listing.read_bytes()[2:])
@@ -259,4 +259,4 @@ def test_whole_objects_that_lost_their_protection_get_it_back_and_protected_ones
 def test_a_data_dvc_that_is_no_file_of_dvc_is_left_to_dvc_to_refuse(fresh):
     for text in ("outs:\n- path: data\n", "outs: [1, x]", "<<<<<<< HEAD\nouts:\n", "[]", ""):
         (fresh.root / "data.dvc").write_text(text)
-        assert dvc.tracked_data(fresh) == {"outs": []}
+        assert dvc_formats.tracked_data(fresh) == {"outs": []}

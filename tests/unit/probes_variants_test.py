@@ -198,7 +198,7 @@ def test_a_file_that_is_not_there_is_a_fault_of_the_pipeline_file(gate, key, nea
     [
         ("{robustness: {}}", "gates.0.robustness.max_failure_rate: missing"),
         ("{robustness: {max_failure_rate: 0}}", "greater than 0"),
-        ("{robustness: {max_failure_rate: 0.1, tests: [typo]}}", "did you mean typos?"),
+        ("{robustness: {max_failure_rate: 0.1, tests: [typo]}}", "did you mean 'typos'?"),
         ("{robustness: {max_failure_rate: 0.1, tests: []}}", "`tests` is empty; take it out for all of them"),
         ("{robustness: {max_failure_rate: 0.1, tests: [case, case]}}", "a test stands twice"),
         ("{robustness: {max_failure_rate: 0.1}, metric: accuracy}", "`robustness` does not read `metric`; take it out"),

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from regraft.core.errors import Conflict, EnvironmentFault
-from regraft.registry.store import Entry, FileJournal, Model, challenger_of, champion_of, lease, previous_of, rolled_back, whoami
+from regraft.registry.lease import lease
+from regraft.registry.store import Entry, FileJournal, Model, challenger_of, champion_of, previous_of, rolled_back, whoami
 
 
 def model(version: int) -> Model:

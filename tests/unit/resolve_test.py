@@ -58,7 +58,7 @@ def test_five_lines_are_a_whole_pipeline(workspace):
         ("gates:\n- {at_least: 0.5, beats: tfidf}\n", 7, "gates.0", "exactly one of"),
         ("gates:\n- {at_least: 1.5}\n", 7, "gates.0.at_least", "less than or equal to 1"),
         ("gates:\n- {beats: tfidf, confidence: 1}\n", 7, "gates.0.confidence", "less than 1"),
-        ("gates:\n- {metric: macro_f2, beats: tfidf}\n", 7, "gates.0.metric", "did you mean macro_f1?"),
+        ("gates:\n- {metric: macro_f2, beats: tfidf}\n", 7, "gates.0.metric", "did you mean 'macro_f1'?"),
         ("gates:\n- {negative_flip: {max: 0.1}}\n", 7, "gates.0.negative_flip", "did you mean negative_flips?"),
         ("gates:\n- {negative_flips: {max: 0.1, mix: 1}}\n", 7, "gates.0.negative_flips.mix", "did you mean max?"),
         ("gates:\n- {negative_flips: {max: 1.1}}\n", 7, "gates.0.negative_flips.max", "less than or equal to 1"),

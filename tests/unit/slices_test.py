@@ -130,7 +130,7 @@ def test_columns_of_any_file_and_discovered_slices_are_known(workspace):
 
 
 @pytest.mark.parametrize(
-    ("column", "near"), [("sorce", "did you mean source?"), ("text_lenght", "did you mean text_length?"), ("zzz", "Known:")]
+    ("column", "near"), [("sorce", "did you mean 'source'?"), ("text_lenght", "did you mean 'text_length'?"), ("zzz", "Known:")]
 )
 def test_a_gate_on_a_column_that_is_not_there_is_a_fault_of_the_pipeline_file(workspace, column, near):
     with pytest.raises(ConfigError) as raised:

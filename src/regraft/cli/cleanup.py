@@ -12,6 +12,7 @@ from rich.table import Table
 
 from regraft.cli import console
 from regraft.cli.run import Json
+from regraft.core.quantities import size
 
 WHAT = {
     "checkpoints": "of settings, data or code that are not today's",
@@ -63,7 +64,7 @@ def gc(
         return
     _show(found)
     if yes:
-        console.out.print(f"\n[green]freed[/] {_bytes(freed)}")
+        console.out.print(f"\n[green]freed[/] {size(freed)}")
     elif found.bytes:
         again = "regraft gc --run-cache --yes" if run_cache else "regraft gc --yes"
         console.out.print(f"\nnothing was deleted  [dim]next:[/] {again}")
@@ -79,14 +80,14 @@ def _show(found: Any) -> None:
         named = ", ".join(item.why for item in room.items) if room.name == "models" else ""
         what = ": ".join(filter(None, [WHAT[room.name], named])) if room.items else "[dim]nothing[/]"
         what += f"\n[dim]{escape(room.note)}[/]" if room.note else ""
-        table.add_row(room.name, what, f"{len(room.items):,}" if room.items else "", _bytes(room.bytes) if room.items else "")
+        table.add_row(room.name, what, f"{len(room.items):,}" if room.items else "", size(room.bytes) if room.items else "")
     table.add_row()
-    table.add_row("[bold]all[/]", "", f"{sum(len(room.items) for room in found.rooms):,}", f"[bold]{_bytes(found.bytes)}[/]")
+    table.add_row("[bold]all[/]", "", f"{sum(len(room.items) for room in found.rooms):,}", f"[bold]{size(found.bytes)}[/]")
     console.out.print(table)
     if stays := [version for version in found.versions if version.kept]:
         console.out.print("\n[dim]versions that stay[/]")
         for version in stays:
-            console.out.print(f"  {version.pipeline} {version.version}  {_bytes(version.bytes)}  [dim]{escape(version.kept)}[/]")
+            console.out.print(f"  {version.pipeline} {version.version}  {size(version.bytes)}  [dim]{escape(version.kept)}[/]")
 
 
 def _document(workspace: Any, found: Any, freed: int, yes: bool) -> dict[str, Any]:
@@ -102,15 +103,6 @@ def _document(workspace: Any, found: Any, freed: int, yes: bool) -> dict[str, An
         for room in found.rooms
     ]
     return {"freed": yes, "bytes": freed if yes else found.bytes, "rooms": rooms, "kept": document(found.versions)}
-
-
-def _bytes(count: int) -> str:
-    """``91.6 MB``; decimal units, as ``df -H`` and disk vendors count."""
-    amount, units = float(count), iter(("B", "kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while amount >= 1000:
-        amount, unit = amount / 1000, next(units)
-    return f"{amount:,.0f} {unit}" if unit in ("B", "kB") else f"{amount:,.1f} {unit}"
 
 
 def schema(

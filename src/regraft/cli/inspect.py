@@ -11,6 +11,7 @@ from rich.table import Table
 
 from regraft.cli import complete, console
 from regraft.cli.run import Json, Pipeline, Set
+from regraft.core.quantities import roughly
 
 if TYPE_CHECKING:
     from regraft.core.workspace import Workspace
@@ -75,34 +76,28 @@ def _show_power(summary: list[dict[str, Any]]) -> None:
 
 def _cost(step: StepCost | None) -> tuple[str, str, str]:
     """Tokens, time and disk of one step as cells; nothing for a step that does not run."""
-    from regraft.core.limits import size
+    from regraft.core.quantities import size
 
     if step is None:
         return "", "", ""
     tokens = "" if step.tokens is None else f"{step.tokens:,}"
     return (
         tokens,
-        "unknown" if step.minutes is None else _span(step.minutes),
+        "unknown" if step.minutes is None else roughly(60 * step.minutes),
         "unknown" if step.disk_bytes is None else size(step.disk_bytes),
     )
 
 
-def _span(minutes: float) -> str:
-    if minutes < 1.5:
-        return f"{max(1, round(minutes * 60))} s"
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
-
-
 def _total(costs: RunCost) -> None:
     """The sum, and what it is based on."""
-    from regraft.core.limits import size
+    from regraft.core.quantities import size
 
     if not costs.steps:
         return
     if not costs.known:
         console.out.print(f"\ntime and disk are unknown until these steps have run here once; {size(costs.free_bytes)} of disk are free")
         return
-    time = f"about {_span(costs.minutes)}" if costs.minutes is not None else f"time unknown for {', '.join(costs.unknown)}"
+    time = f"about {roughly(60 * costs.minutes)}" if costs.minutes is not None else f"time unknown for {', '.join(costs.unknown)}"
     least = "at least" if costs.partly else "about"
     disk = "disk unknown" if costs.disk_bytes is None else f"{least} {size(costs.disk_bytes)} of disk"
     console.out.print(f"\nall that may run: {time}; {disk}, {size(costs.free_bytes)} free")

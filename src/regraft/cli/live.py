@@ -14,7 +14,8 @@ from rich.text import Text
 
 from regraft.cli.console import err, out, prose
 from regraft.core.errors import ApprovalPending
-from regraft.execution.events import clock, pace
+from regraft.core.quantities import clock
+from regraft.execution.events import pace
 
 COLOUR = {"pass": "green", "fail": "red", "inconclusive": "yellow", "info": "dim"}
 

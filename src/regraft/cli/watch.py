@@ -18,9 +18,10 @@ from rich.text import Text
 from regraft.cli.console import out
 from regraft.cli.live import COLOUR
 from regraft.config.resolved_file import read_resolved
+from regraft.core.quantities import clock
 from regraft.core.workspace import Workspace
 from regraft.execution import composition
-from regraft.execution.events import RunSeen, StepSeen, Watch, clock, pace
+from regraft.execution.events import RunSeen, StepSeen, Watch, pace
 
 SECONDS = 0.5
 """Between two looks."""

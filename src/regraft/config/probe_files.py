@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from regraft.config.pipeline import PipelineOptions
 from regraft.config.pipeline_file import pipeline_document
 from regraft.core.errors import Problem
 from regraft.core.strict import Strict
+from regraft.core.suggest import nearest
 from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty, line_of, problem_of, read_yaml
 from regraft.evaluation.probe_labels import guess
@@ -51,9 +51,8 @@ def _place(workspace: Workspace, pipeline: str, named: str, key: str) -> Path:
     node = pipeline_document(workspace, pipeline)[1]
     row = line_of(node, [int(part) if part.isdigit() else part for part in key.split(".")])
     here = [item.name for item in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, here, n=1)
     message = f"{key}: {named} is {'a folder' if path.is_dir() else 'not there'}"
-    message += f"; did you mean {workspace.relative(path.parent / near[0])}?" if near else ""
+    message += f"; did you mean {workspace.relative(path.parent / near)}?" if (near := nearest(path.name, here)) else ""
     fix = f"write {named}, or edit {shown}" + (f", line {row}" if row else "")
     raise faulty([Problem(message=message, file=shown, row=row, column=key, value=named, rule="file exists", fix=fix)])
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from regraft.config.pipeline import PipelineOptions
 from regraft.core.errors import Problem
+from regraft.core.suggest import guess
 from regraft.data.columns import MOST, slice_columns
 from regraft.data.options import listed
 from regraft.gates.options import DISCOVERED_SLICES
@@ -23,9 +23,8 @@ def slice_problems(root: Path, options: PipelineOptions, shown: str) -> list[Pro
     for position, gate in enumerate(options.gates):
         key = f"gates.{position}.{'fairness.groups' if gate.fairness else 'slices'}"
         for column in (name for name in gate.columns if name not in known):
-            near = difflib.get_close_matches(column, known, n=1)
-            guess = f"; did you mean {near[0]}?" if near else "."
-            message = f"{key}: the labelled rows have no column {column!r}{guess} Known: {', '.join(known)}"
+            probably = guess(column, known, otherwise=".")
+            message = f"{key}: the labelled rows have no column {column!r}{probably} Known: {', '.join(known)}"
             where = {"file": shown, "column": key, "value": column}
             problems.append(Problem(message=message, rule="column exists", fix=f"edit {shown}", **where))
     return problems

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from regraft.core.errors import EnvironmentFault, RegraftError
+from regraft.core.quantities import size
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Full disk, exceeded quota, and a file above ``ulimit -f``."""
@@ -53,16 +54,6 @@ def oom_kills() -> int:
 def free(path: Path) -> int:
     """Bytes that a process without special rights may still write where ``path`` is, or will be."""
     return shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists())).free
-
-
-def size(count: float) -> str:
-    """``count`` bytes for a person: ``512 bytes``, ``3.4 MB``, ``1.25 GB``; powers of ten."""
-    if count < 1000:
-        return f"{count:.0f} bytes"
-    for unit, factor in (("kB", 1e3), ("MB", 1e6)):
-        if count < factor * 999.5:
-            return f"{count / factor:.3g} {unit}"
-    return f"{count / 1e9:.3g} GB" if count < 1e11 else f"{count / 1e9:,.0f} GB"
 
 
 @contextlib.contextmanager

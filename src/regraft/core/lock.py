@@ -1,44 +1,72 @@
-"""One writer at a time in a pipeline's registry, as a courtesy: what makes a promotion safe is the append to the journal."""
+"""Locks between processes: a ``flock`` on a file, which the kernel takes away with its holder, however that ends.
+
+A descriptor from :func:`open_lock` is locked with :func:`take`, :func:`try_take` or :func:`take_within`, and unlocked by
+closing it. Whoever makes others wait signs the file (:func:`sign`), so that they can name the process they wait for.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from regraft.core.errors import Conflict
+POLL = 0.02
+"""Seconds between two tries of :func:`take_within`."""
 
-LOCK_SECONDS = 60.0
 
-
-@contextlib.contextmanager
-def lease(state: Path, pipeline: str, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Hold a pipeline's registry alone, or raise :class:`Conflict` after ``seconds``, naming who holds it.
-
-    The lease keeps honest writers from wasting work; what makes a promotion safe is the append. The kernel drops
-    the lock of a process that dies.
-    """
-    path = state / "journal" / f".{pipeline}.lock"
+def open_lock(path: Path) -> int:
+    """A descriptor of the lock file ``path``; children do not inherit it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+
+def take(handle: int, *, shared: bool = False) -> None:
+    """Lock ``handle``, waiting for as long as that takes."""
+    fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+
+
+def try_take(handle: int, *, shared: bool = False) -> bool:
+    """Lock ``handle`` now; False: another process holds it."""
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def take_within(handle: int, seconds: float, *, poll: float = POLL) -> bool:
+    """Lock ``handle`` alone; False: another process still holds it after ``seconds``. It is tried at least once."""
     deadline = time.monotonic() + seconds
-    with path.open("a+") as handle:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    handle.seek(0)
-                    holder = handle.read().strip() or "unknown"
-                    raise Conflict(
-                        f"the registry of '{pipeline}' has been held by process {holder} for more than {seconds:.0f} s",
-                        fix=f"ps -p {holder}",
-                    ) from None
-                time.sleep(0.02)
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield
+    while not try_take(handle):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(poll)
+    return True
+
+
+def sign(handle: int) -> None:
+    """Write this process's id into a file that it has locked."""
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+
+
+def holder(handle: int) -> int | None:
+    """The process that signed the file; None: it has not (yet)."""
+    text = os.pread(handle, 20, 0).decode(errors="replace").strip()
+    return int(text) if text.isdigit() else None
+
+
+def is_held(path: Path, *, by_readers: bool = False) -> bool:
+    """Whether a process holds the lock file ``path`` alone, or with ``by_readers`` shares it; a file that is not there is held by none.
+
+    To ask is to hold the lock for a moment: never ask it of a lock that turns others away at once.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_take(handle, shared=not by_readers)
+    finally:
+        os.close(handle)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 
 from regraft.core.encoding import encoding_problem
 from regraft.core.errors import ConfigError, Problem
+from regraft.core.suggest import guess, unknown_key
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -70,10 +70,7 @@ def problem_of(item: Any, shown: str, node: yaml.Node, model: type[BaseModel]) -
     where = list(item["loc"])
     key = ".".join(map(str, where))
     if item["type"] == "extra_forbidden":
-        known = _fields(model, where[:-1])
-        near = difflib.get_close_matches(str(where[-1]), known, n=1)
-        message = f"{key}: unknown; " + (f"did you mean {near[0]}?" if near else f"here regraft reads {', '.join(known)}")
-        rule = "known keys only"
+        message, rule = unknown_key(key, _fields(model, where[:-1])), "known keys only"
     elif item["type"] == "missing":
         message, rule = f"{key}: missing", "required"
     else:
@@ -92,8 +89,7 @@ def _guess(item: Any) -> str:
     """The allowed value that a wrong one was probably meant to be, in words."""
     if item["type"] != "literal_error" or not isinstance(item["input"], str):
         return ""
-    near = difflib.get_close_matches(item["input"], re.findall("'([^']*)'", item["ctx"]["expected"]), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return guess(item["input"], re.findall("'([^']*)'", item["ctx"]["expected"]))
 
 
 def reason(item: Any) -> str:

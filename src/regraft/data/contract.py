@@ -9,7 +9,6 @@ Importable without pandas or Great Expectations: the command line reads contract
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from regraft.core.errors import ConfigError, Problem
 from regraft.core.strict import Strict
+from regraft.core.suggest import guess, unknown_key
 from regraft.data.options import TaskOptions
 from regraft.data.split import SPLITS
 
@@ -58,10 +58,8 @@ class Contract(Strict):
         names = [column.name for column in self.columns]
         for key, name in (("id", task.id), ("text", task.text), ("label", task.label)):
             if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                guess = f"; did you mean {near[0]!r}?" if near else "."
-                has = ", ".join(names)
-                raise ConfigError(f"task.{key} is {name!r}, which the contract {self.id!r} does not describe{guess} It has {has}")
+                probably, has = guess(name, names, otherwise="."), ", ".join(names)
+                raise ConfigError(f"task.{key} is {name!r}, which the contract {self.id!r} does not describe{probably} It has {has}")
         forced = {task.id: {"required": True, "unique": True}, task.text: {"required": True}, task.label: {"required": True}}
         return self.model_copy(update={"columns": tuple(c.model_copy(update=forced.get(c.name, {})) for c in self.columns)})
 
@@ -268,9 +266,7 @@ def _problem(item: Any, shown: str, row: int | None) -> Problem:
     if item["type"] == "extra_forbidden":
         model = _LEVELS[tuple(part for part in where[:-1] if isinstance(part, str))]
         known = [field.alias or name for name, field in model.model_fields.items()]
-        near = difflib.get_close_matches(str(where[-1]), known, n=1)
-        message = f"{key}: unknown; " + (f"did you mean {near[0]}?" if near else f"here regraft reads {', '.join(known)}")
-        return Problem(message=message, value=value, rule="known keys only", **at)
+        return Problem(message=unknown_key(key, known), value=value, rule="known keys only", **at)
     if item["type"] == "missing":
         return Problem(message=f"{key}: missing", rule="required", **at)
     quote = "; put it in quotes" if item["type"] == "string_type" and value is not None else ""

@@ -6,19 +6,23 @@ empty frame passes, and results come back in another order than the rules went i
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from regraft.core.errors import DataRejected, EnvironmentFault, Problem
+from regraft.core.quantities import first_of
+from regraft.core.suggest import guess
 from regraft.data.contract import Column, Contract
 from regraft.data.rows import Fault
 from regraft.data.split import SPLITS
 
 SHOWN = 80
 """Characters of a value that a reason quotes."""
+LENGTH = "ExpectColumnValueLengthsToBeBetween"
+NAMED = 20
+"""Valid values that a rule names."""
 ROW = "row in order of reading"
 """The column by which Great Expectations names rows; no contract is likely to have one of that name."""
 
@@ -31,6 +35,8 @@ class Rule:
     column: str
     expectation: str
     arguments: Mapping[str, Any]
+    requirement: str
+    """What is asked of every value, in words: «has at least 5 characters»."""
     reason: Callable[[str, str], str]
     """(value, places of the same value) -> words."""
 
@@ -53,27 +59,29 @@ def rules(contract: Contract) -> Iterator[Rule]:
 def _rules(column: Column) -> Iterator[Rule]:
     name = column.name
 
-    def rule(kind: str, expectation: str, reason: Callable[[str, str], str], **arguments: Any) -> Rule:
-        return Rule(f"{name}.{kind}", name, expectation, arguments, reason)
+    def rule(kind: str, expectation: str, asked: str, reason: Callable[[str, str], str], **arguments: Any) -> Rule:
+        return Rule(f"{name}.{kind}", name, expectation, arguments, asked, reason)
 
     if column.required:
-        yield rule("required", "ExpectColumnValuesToNotBeNull", lambda value, places: f"{name} is missing")
+        yield rule("required", "ExpectColumnValuesToNotBeNull", "is there", lambda value, places: f"{name} is missing")
     if column.unique:
-        yield rule("unique", "ExpectColumnValuesToBeUnique", lambda value, places: _not_unique(name, value, places))
+        yield rule("unique", "ExpectColumnValuesToBeUnique", "stands once", lambda value, places: _not_unique(name, value, places))
     if column.min_length is not None:
         least = column.min_length
-        few = f"at least {least} are needed"
-        yield rule("min_length", "ExpectColumnValueLengthsToBeBetween", lambda value, places: _length(name, value, few), min_value=least)
+        asked, few = f"has at least {least} characters", f"at least {least} are needed"
+        yield rule("min_length", LENGTH, asked, lambda value, places: _length(name, value, few), min_value=least)
     if column.max_length is not None:
         most = column.max_length
-        many = f"at most {most} are allowed"
-        yield rule("max_length", "ExpectColumnValueLengthsToBeBetween", lambda value, places: _length(name, value, many), max_value=most)
+        asked, many = f"has at most {most} characters", f"at most {most} are allowed"
+        yield rule("max_length", LENGTH, asked, lambda value, places: _length(name, value, many), max_value=most)
     if column.pattern is not None:
-        said = f"does not match {column.pattern}"
-        yield rule("pattern", "ExpectColumnValuesToMatchRegex", lambda value, places: f"{name} {quote(value)} {said}", regex=column.pattern)
+        asked, said = f"matches {column.pattern}", f"does not match {column.pattern}"
+        kind = "ExpectColumnValuesToMatchRegex"
+        yield rule("pattern", kind, asked, lambda value, places: f"{name} {quote(value)} {said}", regex=column.pattern)
     if column.valid_values is not None:
         valid = column.valid_values
-        yield rule("valid_values", "ExpectColumnValuesToBeInSet", lambda value, places: _invalid(name, value, valid), value_set=list(valid))
+        asked, kind = f"is one of {first_of(valid, NAMED)}", "ExpectColumnValuesToBeInSet"
+        yield rule("valid_values", kind, asked, lambda value, places: _invalid(name, value, valid), value_set=list(valid))
 
 
 def quote(value: str) -> str:
@@ -90,15 +98,12 @@ def _not_unique(name: str, value: str, places: str) -> str:
 
 
 def _invalid(name: str, value: str, valid: Sequence[str]) -> str:
-    near = difflib.get_close_matches(value.strip().lower(), valid, n=1)
-    if not near and tuple(valid) == SPLITS:
-        near = [dev for dev in ("dev",) if value.strip().lower() in ("validation", "valid", "val", "eval")]
-    guess = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{name} {quote(value)} is not one of the {len(valid)} valid values{guess}"
+    means_dev = tuple(valid) == SPLITS and value.strip().lower() in ("validation", "valid", "val", "eval")
+    return f"{name} {quote(value)} is not one of the {len(valid)} valid values{guess('dev' if means_dev else value, valid)}"
 
 
-def validate(columns: Mapping[str, Sequence[str | None]], contract: Contract) -> tuple[dict[str, list[int]], Any]:
-    """``{rule id: indexes of the rows that break it}`` for every rule, and Great Expectations' own result.
+def validate(columns: Mapping[str, Sequence[str | None]], contract: Contract) -> dict[str, list[int]]:
+    """``{rule id: indexes of the rows that break it}`` for every rule.
 
     ``columns`` are the values of each column of the contract, of one length, not empty. Raises :class:`DataRejected`
     if a rule could not be evaluated.
@@ -117,7 +122,7 @@ def validate(columns: Mapping[str, Sequence[str | None]], contract: Contract) ->
             raise EnvironmentFault(f"Great Expectations says that {rule.id} failed, but names no row", fix="regraft doctor")
     if missed := sorted(known.keys() - found.keys()):
         raise EnvironmentFault(f"Great Expectations did not evaluate {', '.join(missed)}", fix="regraft doctor")
-    return found, result
+    return found
 
 
 def _raised(info: Any) -> str:

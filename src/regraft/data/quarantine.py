@@ -29,6 +29,8 @@ from regraft.data.writing import TableWriter
 MEND = "mend the row or remove it"
 LISTED = ("file", "row", "id", "rule", "reason")
 """Columns of the quarantine; the Parquet file has ``raw`` besides."""
+EXAMPLES = 20
+"""Rows that break a rule, of each rule, on the page."""
 PIECE = 8192
 """Quarantined rows written at once."""
 
@@ -40,7 +42,9 @@ class Told:
     by_rule: Counter[str] = field(default_factory=Counter)
     """How often each rule is broken."""
     first: list[Problem] = field(default_factory=list)
-    """The first rows that break each rule."""
+    """The first rows that break each rule, in the order of reading: for a message."""
+    examples: dict[str, list[Problem]] = field(default_factory=dict)
+    """Rule -> the first rows that break it, at most :data:`EXAMPLES`: for the page."""
 
     @property
     def more(self) -> int:
@@ -58,9 +62,12 @@ class Told:
         """Count one row."""
         for fault in faults:
             self.by_rule[fault.rule] += 1
-            if self.by_rule[fault.rule] <= MAX_OF_A_RULE:
+            if (nth := self.by_rule[fault.rule]) <= EXAMPLES:
                 place = {"file": row.file, "row": row.number, "column": fault.column, "value": fault.value}
-                self.first.append(Problem(message=fault.reason, **place, rule=fault.rule, fix=MEND))
+                problem = Problem(message=fault.reason, **place, rule=fault.rule, fix=MEND)
+                self.examples.setdefault(fault.rule, []).append(problem)
+                if nth <= MAX_OF_A_RULE:
+                    self.first.append(problem)
 
 
 def write_quarantine(table: Path, sheet: Path, judged: Judged, task: TaskOptions) -> Told:

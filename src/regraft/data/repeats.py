@@ -57,16 +57,6 @@ class Repeats:
         mask[self._rows[low:high] - start] = True
         return mask
 
-    @property
-    def count(self) -> int:
-        """How many rows share their value."""
-        return len(self._rows)
-
-    def first(self, most: int) -> list[int]:
-        """The first rows that share their value."""
-        found: list[int] = self._rows[:most].tolist()
-        return found
-
     def sharing(self, row: int, most: int) -> tuple[list[int], int]:
         """The first ``most`` rows that have the value of ``row``, itself among them, and how many have it."""
         group = self._groups[np.searchsorted(self._rows, row)]

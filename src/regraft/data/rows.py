@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from regraft.core.errors import Problem
+from regraft.core.suggest import guess
 
 MARKS = {",": "comma", "\t": "tab", ";": "semicolon"}
 
@@ -66,10 +66,9 @@ def header_problems(
         yield Problem(message=said, file=file, row=row, column=name, rule="header.unique", fix="rename or remove it")
     for name in required:
         if name not in header:
-            near = difflib.get_close_matches(name, header, n=1) or [h for h in header if h.strip().lower() == name.lower()]
-            guess = f"; did you mean {near[0]!r}?" if near else "."
+            probably = guess(name, header, otherwise=".")
             yield Problem(
-                message=f"no column {name!r}{guess} Columns: {', '.join(map(repr, header)) or 'none'}",
+                message=f"no column {name!r}{probably} Columns: {', '.join(map(repr, header)) or 'none'}",
                 file=file, row=row, column=name, rule="header.required",
                 fix=f"rename a column to {name!r}, or name yours in the pipeline file: in `task`, that of a corpus in `data.corpus_text`",
             )  # fmt: skip

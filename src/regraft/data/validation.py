@@ -14,18 +14,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from regraft.core.errors import EnvironmentFault
+from regraft.core.quantities import first_of
 from regraft.data.chunks import Bools, ChunkStore
 from regraft.data.contract import Contract
 from regraft.data.expectations import Rule, rules, validate
 from regraft.data.repeats import Repeats, hashes
-from regraft.data.report import EXAMPLES, merged, recounted
 from regraft.data.rows import Fault, Row
 
 CHUNK_ROWS = 2**16
@@ -55,8 +54,6 @@ class Judged:
     """Reads the rows once more, in the same order."""
     rules: Sequence[Rule]
     store: ChunkStore
-    result: Any = None
-    """Great Expectations' own result; None where no row could be told apart."""
     accepted: list[Bools] = field(default_factory=list)
     """For every chunk of the store, which rows keep the contract."""
     repeats: dict[str, Repeats] = field(default_factory=dict)
@@ -109,10 +106,6 @@ class Judged:
                     found[item] = self._place(start + int(index))
         return found
 
-    def examples(self, column: str, rows: Iterable[int]) -> list[str]:
-        """Values of ``column`` in ``rows``."""
-        return [str(table[value(column)][index]) for table, index in map(self.store.place, rows)]
-
     def _chunks(self) -> Iterator[tuple[pa.Table, Bools]]:
         return zip(self.store.tables, self.accepted, strict=True)
 
@@ -144,8 +137,8 @@ class Judged:
         if not rule.unique:
             return rule.fault(row.values.get(rule.column))
         first, size = self.repeats[rule.column].sharing(number, 4)
-        more = f" and {size - 4} more" if size > 4 else ""
-        return rule.fault(row.values.get(rule.column), ", ".join(f"{file}:{row}" for file, row in map(self._place, first)) + more)
+        places = [f"{file}:{row}" for file, row in map(self._place, first)]
+        return rule.fault(row.values.get(rule.column), first_of(places, 4, total=size))
 
     def _place(self, number: int) -> tuple[str, int]:
         """File and line of the ``number``-th row."""
@@ -166,16 +159,11 @@ def judge(again: Callable[[], Iterable[Row]], contract: Contract, folder: Path, 
     for chunk in _chunks(again(), chunk_rows):
         if not judged.files or judged.files[-1][1] != chunk[-1].file:
             _note_files(judged, chunk)
-        broken, result = _validated(chunk, columns, contract)
-        judged.result = merged(judged.result, result)
+        broken = _validated(chunk, columns, contract)
         alone.update({(len(judged.store.tables), name): broken.pop(f"{name}.unique") for name in unique if f"{name}.unique" in broken})
         judged.store.append(_stored(chunk, broken, judged, unique))
     judged.repeats = {name: Repeats(judged.store, value(name), f"h:{name}") for name in unique}
     _agree(judged, alone)
-    for rule in judged.rules:
-        if rule.unique and judged.result is not None:
-            repeats = judged.repeats[rule.column]
-            judged.result = recounted(judged.result, rule.id, repeats.count, judged.examples(rule.column, repeats.first(EXAMPLES)))
     for number, table in enumerate(judged.store.tables):
         bad: Bools = table[BAD].to_numpy()
         judged.accepted.append(~np.logical_or.reduce([bad, *(repeats.masks[number] for repeats in judged.repeats.values())]))
@@ -201,16 +189,16 @@ def _note_files(judged: Judged, chunk: Sequence[Row]) -> None:
             judged.files.append((number, row.file))
 
 
-def _validated(chunk: Sequence[Row], columns: Sequence[str], contract: Contract) -> tuple[dict[str, list[int]], Any]:
+def _validated(chunk: Sequence[Row], columns: Sequence[str], contract: Contract) -> dict[str, list[int]]:
     """Indexes in ``chunk`` of the rows that break each rule. A value that could not be read is not also missing."""
     whole = [index for index, row in enumerate(chunk) if row.whole]
     if not whole:
-        return {}, None
-    broken, result = validate({name: [chunk[index].values.get(name) for index in whole] for name in columns}, contract)
+        return {}
+    broken = validate({name: [chunk[index].values.get(name) for index in whole] for name in columns}, contract)
     unread = {index: {fault.column for fault in chunk[index].faults} for index in whole if chunk[index].faults}
     column_of = {rule.id: rule.column for rule in rules(contract)}
     found = {rule: [whole[index] for index in indexes] for rule, indexes in broken.items()}
-    return {rule: [index for index in indexes if column_of[rule] not in unread.get(index, ())] for rule, indexes in found.items()}, result
+    return {rule: [index for index in indexes if column_of[rule] not in unread.get(index, ())] for rule, indexes in found.items()}
 
 
 def _stored(chunk: Sequence[Row], broken: Mapping[str, Collection[int]], judged: Judged, unique: Collection[str]) -> dict[str, pa.Array]:

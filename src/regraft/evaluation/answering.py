@@ -12,6 +12,7 @@ from pathlib import Path
 
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.loading import loaded
 
 BATCH = 512
 """Texts between two reports of progress: some seconds on two cores."""
@@ -43,23 +44,14 @@ def answer(folder: Path, texts: Sequence[str], on_progress: Callable[[int], None
 
     :param on_progress: told how many texts are done.
     """
-    from regraft.models import classifier
-    from regraft.models.machine import Machine
-
-    machine = Machine.here()
-    machine.apply()
-    found: list[Answer] = []
-    try:
-        model = classifier.load(folder, machine.device)
+    answers: list[Answer] = []
+    with loaded(folder) as (model, _):
         for start in range(0, len(texts), BATCH):
             p = model.predict(texts[start : start + BATCH])
             unsure = model.abstains(p)
             for row, abstains in zip(p.tolist(), unsure.tolist() if unsure is not None else [None] * len(p), strict=True):
                 best = max(range(len(row)), key=row.__getitem__)
-                found.append(Answer(model.labels[best], row[best], dict(zip(model.labels, row, strict=True)), abstains))
+                answers.append(Answer(model.labels[best], row[best], dict(zip(model.labels, row, strict=True)), abstains))
             if on_progress:
-                on_progress(len(found))
-    except Exception as fault:  # transformers, safetensors and json raise what they like about a damaged folder
-        first = (str(fault).strip() or type(fault).__name__).splitlines()[0]
-        raise EnvironmentFault(f"the model in {folder} does not load or predict: {first}", fix="regraft doctor") from fault
-    return found
+                on_progress(len(answers))
+    return answers

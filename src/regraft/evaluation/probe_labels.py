@@ -7,16 +7,15 @@ own `contract` does not.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable
 
+from regraft.core import suggest
 from regraft.core.errors import ConfigError
 
 
 def guess(label: str, known: Collection[str]) -> str:
     """What ``label``, which is not ``known``, may have meant, to stand at the end of a sentence."""
-    near = difflib.get_close_matches(label, sorted(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else f". Known: {', '.join(sorted(known))}"
+    return suggest.guess(label, sorted(known), otherwise=f". Known: {', '.join(sorted(known))}")
 
 
 def require_labels(expected: Iterable[str], known: Collection[str]) -> None:

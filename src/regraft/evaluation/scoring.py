@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from regraft.core import progress
-from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.loading import loaded
 from regraft.evaluation.predictions import Table, rows_digest
 
 BATCH_SIZE = 64
@@ -37,16 +37,7 @@ class HeldOut:
 
 def score_folder(folder: Path, rows: HeldOut) -> Table:
     """Predictions of the classifier in ``folder``. EnvironmentFault when it does not load or does not predict."""
-    from regraft.models import classifier
-    from regraft.models.machine import Machine
-
-    machine = Machine.here()
-    machine.apply()
-    progress.current().facts.update(device=machine.device, threads=machine.threads, precision="fp32")
-    try:
-        model = classifier.load(folder, machine.device)
+    with loaded(folder) as (model, machine):
+        progress.current().facts.update(device=machine.device, threads=machine.threads, precision="fp32")
         p = model.predict(rows.texts, BATCH_SIZE)
-    except Exception as fault:  # transformers, safetensors and json raise what they like about a damaged folder
-        first = (str(fault).strip() or type(fault).__name__).splitlines()[0]
-        raise EnvironmentFault(f"the model in {folder} does not load or predict: {first}") from fault
     return Table.of(rows.ids, rows.labels, np.asarray(p, dtype=np.float32), model.labels)

@@ -23,7 +23,8 @@ from typing import Any
 
 from regraft.core import files
 from regraft.core.cores import cores, device
-from regraft.core.errors import EnvironmentFault, RegraftError
+from regraft.core.errors import RegraftError
+from regraft.evaluation.loading import loaded
 
 SCHEMA = 1
 TIMINGS = {1: 200, 32: 120}
@@ -66,18 +67,11 @@ class ServingStore:
 
 def measure(folder: Path, texts: Sequence[str]) -> Json:
     """Load the classifier in ``folder``, let it answer ``texts``, and say what that took. Call it in a fresh process."""
-    from regraft.models import classifier
-    from regraft.models.machine import Machine, vendor
+    from regraft.models.machine import vendor
 
-    machine = Machine.here()
-    machine.apply()
     before = os.getloadavg()[0]
-    try:
-        model = classifier.load(folder, machine.device)
+    with loaded(folder) as (model, machine):
         taken = {str(size): [round(ms, 3) for ms in _timed(model, texts, size, times)] for size, times in TIMINGS.items()}
-    except Exception as fault:  # transformers, safetensors and json raise what they like about a damaged folder
-        first = (str(fault).strip() or type(fault).__name__).splitlines()[0]
-        raise EnvironmentFault(f"the model in {folder} does not load or predict: {first}") from fault
     here = hardware()
     name = machine.capability if machine.device == "cuda" else here.get("processor", vendor())
     return {

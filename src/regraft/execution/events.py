@@ -8,16 +8,15 @@ ever waits for; to probe the pipeline's own lock would be to hold it for a momen
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from regraft.core import lock
 from regraft.core.workspace import Workspace
 
 Event = Mapping[str, Any]
@@ -38,7 +37,7 @@ class Recorder:
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            lock.take(self._handle)
 
     def __call__(self, event: Event) -> None:
         if self._handle is not None:
@@ -49,11 +48,6 @@ class Recorder:
         if self._handle is not None:
             os.close(self._handle)
         self._handle = None
-
-
-def clock(seconds: float) -> str:
-    """0:01:59."""
-    return str(timedelta(seconds=max(0, round(seconds))))
 
 
 def pace(speed: float, unit: str, tokens: float | None) -> str:
@@ -168,7 +162,7 @@ class Watch:
             return None
         if newest != self._path:
             self._path, self._read, self._seen = newest, 0, RunSeen(newest.name.removesuffix(SUFFIX))
-        self._seen.alive = _held(newest)  # asked first: what a run wrote before it ended is then read
+        self._seen.alive = lock.is_held(newest)  # asked first: what a run wrote before it ended is then read
         for event in self._added(newest):
             self._seen.add(event)
         return self._seen
@@ -184,15 +178,3 @@ class Watch:
                     event = json.loads(line)
                     if isinstance(event, dict) and {"at", "event"} <= event.keys():
                         yield event
-
-
-def _held(path: Path) -> bool:
-    """Whether the process that writes ``path`` is alive."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

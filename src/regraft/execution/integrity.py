@@ -12,7 +12,7 @@ import hashlib
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault, Problem
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc
+from regraft.execution import dvc_formats
 
 REPAIR = "regraft doctor --repair"
 PROTECTED = 0o444
@@ -58,13 +58,13 @@ def recorded(workspace: Workspace, pipeline: str, step: str) -> dict[str, Any]:
     :raises EnvironmentFault: the record or an output is not what was written; names the file and its cache object.
     """
     home = workspace.artifacts(pipeline, step)
-    stage = dvc.lock(workspace).get(f"{step}@{pipeline}", {})
+    stage = dvc_formats.stages(workspace).get(f"{step}@{pipeline}", {})
     record = home / "record.json"
     expected = next((out["md5"] for out in stage.get("outs", []) if out["path"] == workspace.relative(record)), None)
     faulty = [record] if expected and _md5(record) != expected else altered(home)
     if not faulty:
         return dict(files.read_json(record))
-    cache = _cache(workspace)
+    cache = dvc_formats.cache_folder(workspace)
     objects = _objects(cache, stage)
     problems = [_problem(workspace, path, objects.get(workspace.relative(path)), cache) for path in faulty]
     raise _refusal(f"the output of step '{step}' is not what was computed", problems)
@@ -78,7 +78,7 @@ def require_whole(workspace: Workspace, stages: Iterable[Mapping[str, Any]]) -> 
 
     :raises EnvironmentFault: an object does not have the md5 it is named by; names both it and the output.
     """
-    cache, problems = _cache(workspace), list[Problem]()
+    cache, problems = dvc_formats.cache_folder(workspace), list[Problem]()
     for stage in stages:
         for path, shown in _behind(cache, stage).items():
             with suppress(OSError):  # gone, not readable, or not ours to protect: DVC has its own words, or hashes it again
@@ -100,7 +100,7 @@ def _refusal(what: str, problems: list[Problem]) -> EnvironmentFault:
 
 
 def _problem(workspace: Workspace, path: Path, md5: str | None, cache: Path) -> Problem:
-    shown, source = workspace.relative(path), cache / md5[:2] / md5[2:] if md5 else None
+    shown, source = workspace.relative(path), dvc_formats.object_path(cache, md5) if md5 else None
     if not path.exists():
         why = "is gone"
     elif source is None:
@@ -115,7 +115,8 @@ def _problem(workspace: Workspace, path: Path, md5: str | None, cache: Path) -> 
 def examine(workspace: Workspace, seconds: float = float("inf")) -> Examined:
     """Hash the outputs of every step and every object of DVC's cache, newest first, for as long as ``seconds`` allow."""
     homes = sorted(path.parent for path in workspace.root.glob("artifacts/*/*/record.json"))
-    cached = sorted(_cached(_cache(workspace)), key=lambda path: (-path.stat().st_mtime_ns, path))
+    cache = dvc_formats.cache_folder(workspace)
+    cached = sorted((path for _, path in dvc_formats.objects(cache) if path.is_file()), key=lambda path: (-path.stat().st_mtime_ns, path))
     end, broken, read = time.monotonic() + seconds, list[Path](), 0
     for home in homes:
         if time.monotonic() < end:
@@ -140,7 +141,7 @@ def repair(workspace: Workspace) -> list[str]:
 
     Call it while no run is at work. A broken cache object is replaced by a whole copy in the workspace where there is one.
     """
-    cache, aside = _cache(workspace), workspace.scratch / "broken"
+    cache, aside = dvc_formats.cache_folder(workspace), workspace.scratch / "broken"
     found = examine(workspace).broken
     said = []
     objects = [path for path in found if path.is_relative_to(cache)]
@@ -169,14 +170,6 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _cache(workspace: Workspace) -> Path:
-    return dvc.cache_folder(workspace) / "files" / "md5"
-
-
-def _cached(cache: Path) -> Iterator[Path]:
-    return (path for path in cache.glob("[0-9a-f][0-9a-f]/*") if path.is_file() and len(_named(path)) == 32)
-
-
 def _named(path: Path) -> str:
     """The md5 that a cache object is named by; DVC marks listings of folders with ``.dir``."""
     return path.parent.name + path.name.removesuffix(".dir")
@@ -193,7 +186,7 @@ def _behind(cache: Path, stage: Mapping[str, Any]) -> dict[Path, str]:
     """``{object: path}`` of the outputs of a stage: files, folders' listings, and the files that the listings name."""
     own = {str(out["md5"]): str(out["path"]) for out in stage.get("outs", [])}
     inside = {md5: path for path, md5 in _objects(cache, stage).items()}
-    return {cache / md5[:2] / md5[2:]: path for md5, path in {**own, **inside}.items()}
+    return {dvc_formats.object_path(cache, md5): path for md5, path in {**own, **inside}.items()}
 
 
 def _objects(cache: Path, stage: Mapping[str, Any]) -> dict[str, str]:
@@ -204,11 +197,7 @@ def _objects(cache: Path, stage: Mapping[str, Any]) -> dict[str, str]:
         if not md5.endswith(".dir"):
             found[out["path"]] = md5
             continue
-        try:
-            listing = files.read_json(cache / md5[:2] / md5[2:])
-            found |= {f"{out['path']}/{entry['relpath']}": entry["md5"] for entry in listing}
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+        found |= {f"{out['path']}/{name}": child for name, child in (dvc_formats.listing(cache, md5) or {}).items()}
     return found
 
 

@@ -21,20 +21,18 @@ watch from elsewhere (:mod:`regraft.execution.events`). They are, all with ``eve
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from regraft.config.resolved_file import read_resolved
-from regraft.core import files
+from regraft.core import files, lock
 from regraft.core.errors import Conflict, EnvironmentFault, RegraftError
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
@@ -75,20 +73,15 @@ def run_lock(workspace: Workspace, pipeline: str, *, wait: bool = True, on_event
     Someone else holding it is a ``waiting`` event and a wait, or with ``wait=False`` a :class:`Conflict` naming the
     pid. What a killed run left half-written in DVC's files is repaired here, before anything reads them.
     """
-    path = workspace.scratch / "locks" / f"{pipeline}.lock"
-    handle = supervise.open_lock(path)
+    handle = lock.open_lock(workspace.scratch / "locks" / f"{pipeline}.lock")
     try:
-        said = False
-        while not _taken(handle):
-            pid = path.read_text(encoding="utf8").strip() or "unknown"
+        if not lock.try_take(handle):
+            pid = lock.holder(handle)
             if not wait:
-                raise Conflict(f"a run of '{pipeline}' is in progress (pid {pid})", fix=f"regraft run {pipeline} --wait")
-            if not said:
-                on_event({"event": "waiting", "pid": int(pid) if pid.isdigit() else None})
-            said = True
-            time.sleep(0.2)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+                raise Conflict(f"a run of '{pipeline}' is in progress (pid {pid or 'unknown'})", fix=f"regraft run {pipeline} --wait")
+            on_event({"event": "waiting", "pid": pid})
+            lock.take(handle)
+        lock.sign(handle)
         _wait_until_quiet(workspace, pipeline)
         for sentence in mend(workspace):
             on_event({"event": "warning", "message": sentence})
@@ -97,30 +90,18 @@ def run_lock(workspace: Workspace, pipeline: str, *, wait: bool = True, on_event
         os.close(handle)
 
 
-def _taken(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _alive_file(workspace: Workspace, pipeline: str) -> Path:
     return workspace.scratch / "locks" / f"{pipeline}.alive"
 
 
 def _wait_until_quiet(workspace: Workspace, pipeline: str) -> None:
     """Return when no process of any run of ``pipeline`` is left."""
-    handle = supervise.open_lock(_alive_file(workspace, pipeline))
+    handle = lock.open_lock(_alive_file(workspace, pipeline))
     try:
-        deadline = time.monotonic() + QUIET_SECONDS
-        while not _taken(handle):
-            if time.monotonic() > deadline:
-                shown = workspace.relative(_alive_file(workspace, pipeline))
-                raise EnvironmentFault(
-                    f"processes of an earlier run of '{pipeline}' did not end within {QUIET_SECONDS:.0f} s", fix=f"fuser -v {shown}"
-                )
-            time.sleep(0.05)
+        if not lock.take_within(handle, QUIET_SECONDS):
+            shown = workspace.relative(_alive_file(workspace, pipeline))
+            message = f"processes of an earlier run of '{pipeline}' did not end within {QUIET_SECONDS:.0f} s"
+            raise EnvironmentFault(message, fix=f"fuser -v {shown}")
     finally:
         os.close(handle)
 

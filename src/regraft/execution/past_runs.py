@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from regraft.core import files
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc
+from regraft.execution import dvc_formats
 
 COMMAND = re.compile(r"regraft step (?P<step>\w+) --pipeline (?P<pipeline>\w+) --step-version (?P<version>\d+)")
 MOST = 100
@@ -49,7 +47,7 @@ class Past:
 
 def earlier(workspace: Workspace, steps: Collection[str]) -> dict[str, list[Past]]:
     """Runs of ``steps`` in this workspace, whatever their pipeline; newest first."""
-    cache = dvc.cache_folder(workspace)
+    cache = dvc_formats.cache_folder(workspace)
     found: dict[str, dict[tuple[str, str], Past]] = {step: {} for step in steps}
     for entry, current in _entries(workspace, cache, steps):
         past = _past(entry, current, cache)
@@ -60,17 +58,13 @@ def earlier(workspace: Workspace, steps: Collection[str]) -> dict[str, list[Past
 
 def _entries(workspace: Workspace, cache: Path, steps: Collection[str]) -> Iterator[tuple[Mapping[str, Any], bool]]:
     wanted = re.compile(rf"regraft step ({'|'.join(steps)}) " if steps else r"(?!)")
-    for stage in dvc.lock(workspace).values():
+    for stage in dvc_formats.stages(workspace).values():
         if wanted.match(stage.get("cmd", "")):
             yield stage, True
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for path in sorted((cache / "runs").glob("*/*/*"), key=lambda path: -path.stat().st_mtime_ns)[:MOST]:
+    for path in sorted(dvc_formats.results(cache), key=lambda path: -path.stat().st_mtime_ns)[:MOST]:
         text = path.read_text(encoding="utf8", errors="replace")
-        if wanted.search(text):
-            try:
-                yield dict(yaml.load(text, Loader=loader)), False
-            except (yaml.YAMLError, TypeError, ValueError):  # DVC was killed while it wrote the entry
-                continue
+        if wanted.search(text) and (result := dvc_formats.read_result(text)) is not None:
+            yield result, False
 
 
 def _past(entry: Mapping[str, Any], current: bool, cache: Path) -> Past | None:
@@ -81,8 +75,7 @@ def _past(entry: Mapping[str, Any], current: bool, cache: Path) -> Past | None:
     outs = {str(out["path"]).rpartition("/")[2]: out for out in entry.get("outs", [])}
     read = {dep["path"]: dep.get("size", 0) for dep in entry.get("deps", [])}
     try:
-        md5 = outs["record.json"]["md5"]
-        record = files.read_json(cache / "files" / "md5" / md5[:2] / md5[2:])
+        record = files.read_json(dvc_formats.object_path(cache, outs["record.json"]["md5"]))
         sizes: Counter[str] = Counter()
         for name, item in record["inputs"].items():
             sizes[name.partition(".")[0]] += int(read[item["path"]])

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
-from regraft.execution import composition, dvc, integrity, tracked_data
+from regraft.execution import composition, dvc, dvc_formats, integrity, tracked_data
 from regraft.execution.step import Output, Step
 
 State = Literal["fresh", "stale", "missing"]
@@ -56,10 +56,10 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, 
 
     :raises EnvironmentFault: a cache object of a step or of data/ lost its protection and is broken; DVC would delete it.
     """
-    locked = dvc.lock(workspace)
+    locked = dvc_formats.stages(workspace)
     steps = composition.steps_in(workspace, resolved)
     known = [address for step in steps if (address := f"{step.name}@{pipeline}") in locked]
-    integrity.require_whole(workspace, [*(locked[address] for address in known), dvc.tracked_data(workspace)])
+    integrity.require_whole(workspace, [*(locked[address] for address in known), dvc_formats.tracked_data(workspace)])
     said = dvc.status(workspace, known)
     found = judge(steps, pipeline, resolved, locked, said)
     differs = tracked_data.compare(workspace, said.get("data.dvc", [])).differs if data else ()

@@ -6,7 +6,6 @@ output. What a step has to say when it fails comes through a file, because DVC t
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
 import sys
@@ -24,11 +23,11 @@ from regraft.core.errors import EnvironmentFault, Interrupted, RegraftError
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, dvc, integrity, supervise
+from regraft.execution.dvc_formats import says_busy, stage_exit
 from regraft.execution.launch import Event, parse_event, write_invocation
 
 PAUSES = (0.5, 1.0) + (2.0,) * 30
 """Seconds between attempts while another DVC holds its lock; each comes after the 3 s that DVC itself waits."""
-_STATUS = re.compile(r"exited with (-?\d+)$")
 
 
 @dataclass(frozen=True)
@@ -163,9 +162,9 @@ class _Heard:
         sys.stderr.write(text + "\n")
         if text.startswith("ERROR: "):
             self.last = text.removeprefix("ERROR: ")
-            self.busy = self.busy or any(sign in text for sign in dvc.BUSY)
-            if found := _STATUS.search(text):
-                self.status = int(found[1])
+            self.busy = self.busy or says_busy(text)
+            if (status := stage_exit(text)) is not None:
+                self.status = status
 
 
 def _step_server(run: Run, step: str) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ that DVC params never miss a key and a default that changed with a new version o
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from regraft.config.pipeline_file import blamed, load_pipeline, pipeline_documen
 from regraft.config.resolved_file import RESOLVED_SCHEMA, keep_resolved
 from regraft.core import files
 from regraft.core.errors import ConfigError, Problem
+from regraft.core.suggest import nearest
 from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty, line_of
 from regraft.execution import composition
@@ -138,8 +138,8 @@ def _digest_at(workspace: Workspace, name: str, where: Sequence[str | int], name
     if path.exists():
         return files.digest(path)
     shown = workspace.relative(workspace.pipeline_file(name))
-    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*")], n=1)
-    guess = f"; did you mean {workspace.relative(path.with_name(near[0]))}?" if near else ""
+    near = nearest(path.name, [other.name for other in path.parent.glob("*")])
+    guess = f"; did you mean {workspace.relative(path.with_name(near))}?" if near else ""
     key = ".".join(map(str, where))
     message = f"{key}: {named} is not there{guess}"
     row = line_of(pipeline_document(workspace, name)[1], where)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from regraft.core import limits
 from regraft.core.cores import cores, device
 from regraft.core.errors import EnvironmentFault
+from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
 from regraft.execution import composition
@@ -119,7 +120,7 @@ def estimate(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], f
 def need(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], step: Step[Any]) -> str:
     """The disk that one step needs, as a part of a sentence."""
     found = _Estimator(workspace, pipeline, resolved).cost(step).disk_bytes
-    return "how much the step needs is unknown" if found is None else f"the step needs about {limits.size(found)}"
+    return "how much the step needs is unknown" if found is None else f"the step needs about {size(found)}"
 
 
 def require_room(cost: RunCost, workspace: Workspace) -> None:
@@ -131,8 +132,8 @@ def require_room(cost: RunCost, workspace: Workspace) -> None:
         return
     largest = max(cost.steps, key=lambda step: step.disk_bytes or 0)
     raise EnvironmentFault(
-        f"the run needs about {limits.size(cost.disk_bytes)} of disk, {limits.size(cost.free_bytes)} are free at {workspace.root}; "
-        f"most of it for '{largest.name}': {limits.size(largest.disk_bytes or 0)}",
+        f"the run needs about {size(cost.disk_bytes)} of disk, {size(cost.free_bytes)} are free at {workspace.root}; "
+        f"most of it for '{largest.name}': {size(largest.disk_bytes or 0)}",
         fix="regraft gc",
     )
 

@@ -13,7 +13,6 @@ with a shared ``flock`` until the kernel takes it away, and a new run waits for 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import runpy
 import select
@@ -29,7 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from regraft.core import files
+from regraft.core import files, lock
 from regraft.core.errors import BY_NAME, Problem, RegraftError
 from regraft.core.progress import STOP, Running, emit, running
 from regraft.core.workspace import Workspace
@@ -86,8 +85,8 @@ def follow_lifeline(grace: float = GRACE) -> None:
 def hold_run() -> None:
     """Be one of the processes that a new run waits for; a lifeline that has already ended ends the process here."""
     if alive := Workspace.find().invocation().get("alive"):
-        _alive.append(open_lock(Path(alive)))
-        fcntl.flock(_alive[-1], fcntl.LOCK_SH)
+        _alive.append(lock.open_lock(Path(alive)))
+        lock.take(_alive[-1], shared=True)
     # After the lock: a new run that held it exclusively saw our parent dead, and then the pipe says so, here.
     if select.select([0], [], [], 0)[0]:
         os._exit(1)
@@ -109,12 +108,6 @@ def end(grace: float = GRACE) -> None:
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)  # a step below DVC that is deaf in native code goes as well
     os._exit(1)
-
-
-def open_lock(path: Path) -> int:
-    """A descriptor of the lock file ``path``; children do not inherit it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
 
 # --- the parent's end ------------------------------------------------------------------------------------------

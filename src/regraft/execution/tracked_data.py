@@ -18,11 +18,9 @@ import yaml
 
 from regraft.core import files
 from regraft.core.errors import RegraftError
+from regraft.core.quantities import first_of
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc
-
-SHOWN = 3
-"""Files named of each kind of change."""
+from regraft.execution import dvc, dvc_formats
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def _entries(workspace: Workspace) -> dict[str, Mapping[str, Any]]:
 def _listed(workspace: Workspace, entry: Mapping[str, Any]) -> bool:
     """Whether the files of this path can be told one by one without asking a remote."""
     md5 = str(entry.get("md5", ""))
-    return not md5.endswith(".dir") or (dvc.cache_folder(workspace) / "files" / "md5" / md5[:2] / md5[2:]).is_file()
+    return not md5.endswith(".dir") or dvc_formats.object_path(dvc_formats.cache_folder(workspace), md5).is_file()
 
 
 def _mentioned(document: Mapping[str, Any]) -> set[str]:
@@ -130,9 +128,8 @@ def _named(changed: Mapping[str, Any], path: str) -> list[str]:
     sentences = []
     for (one, many), names in kinds.items():
         found = sorted(name for name in names if name.startswith(f"{path}/") and not name.endswith("/"))
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         if found:
-            sentences.append(f"{', '.join(found[:SHOWN])}{more} {one if len(found) == 1 else many}")
+            sentences.append(f"{first_of(found)} {one if len(found) == 1 else many}")
     return sentences
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc
+from regraft.execution import dvc_formats
 from regraft.execution.past_runs import earlier
 from regraft.execution.records import MODEL, model_digest
 
@@ -44,15 +44,14 @@ def _places(workspace: Workspace, pipeline: str, step: str, digest: str) -> Iter
     folder = workspace.artifacts(pipeline, step) / "out" / MODEL
     if folder.is_dir():
         yield {path.relative_to(folder).as_posix(): path for path in files.walk(folder)}
-    cache = dvc.cache_folder(workspace) / "files" / "md5"
+    cache = dvc_formats.cache_folder(workspace)
     for past in earlier(workspace, [step])[step]:
         if model_digest(past.record) != digest:
             continue
-        try:
-            listing = files.read_json(cache / past.listing[:2] / past.listing[2:])
-            found = {entry["relpath"]: cache / entry["md5"][:2] / entry["md5"][2:] for entry in listing}
-        except (OSError, ValueError, KeyError, TypeError):  # not fetched, or damaged: `regraft doctor` names it
+        listing = dvc_formats.listing(cache, past.listing)
+        if listing is None:  # damaged: `regraft doctor` names it
             continue
-        model = {name.removeprefix(f"{MODEL}/"): path for name, path in found.items() if name.startswith(f"{MODEL}/")}
+        inside = {name: dvc_formats.object_path(cache, md5) for name, md5 in listing.items() if name.startswith(f"{MODEL}/")}
+        model = {name.removeprefix(f"{MODEL}/"): path for name, path in inside.items()}
         if all(path.is_file() for path in model.values()):
             yield model

@@ -6,7 +6,6 @@ a model is found without importing it, and no torch is needed to say whether a f
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import json
 import math
@@ -18,6 +17,7 @@ from typing import Any
 
 from regraft.core import files, hub
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem
+from regraft.core.suggest import nearest
 
 ENCODERS = frozenset({
     "albert", "bert", "big_bird", "camembert", "convbert", "data2vec-text", "deberta", "deberta-v2", "distilbert", "electra",
@@ -131,8 +131,8 @@ def _in_package(module: str) -> Path:
     spec = importlib.util.find_spec(module) if module.isidentifier() else None  # a dotted name would import its parent
     if spec is None or spec.origin is None:
         message = f"base_model package:{module}: no package {module!r} is installed"
-        if near := difflib.get_close_matches(module, files.read_json(_KNOWN), n=1):  # never tell to install a slip of the pen
-            message, install = f"{message}; did you mean {near[0]!r}?", f"base_model: package:{near[0]}"
+        if near := nearest(module, files.read_json(_KNOWN)):  # never tell to install a slip of the pen
+            message, install = f"{message}; did you mean {near!r}?", f"base_model: package:{near}"
         raise _unfound(message, f"package:{module}", install)
     home = Path(spec.origin).parent
     found = sorted(path.parent for path in home.rglob("config.json") if any(path.parent.glob("*.safetensors")))

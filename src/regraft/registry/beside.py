@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
+from regraft.registry import database
 from regraft.registry.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def read_beside(tracker: Tracker, pipeline: str, version: str, name: str) -> str
 
 
 def _model_id(client: MlflowClient, pipeline: str, version: str) -> str:
-    """Of the logged model behind a version; from its source, as MLflow 3.17 stores no ``model_id`` with the version."""
+    """Of the logged model behind a version. EnvironmentFault where the version has none."""
     source = str(client.get_model_version(pipeline, version).source)
-    if not source.startswith("models:/m-"):
+    model = database.logged_model(source)
+    if model is None:
         raise EnvironmentFault(f"version {version} of '{pipeline}' has the source {source}, which regraft did not write")
-    return source.removeprefix("models:/")
+    return model

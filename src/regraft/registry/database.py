@@ -3,7 +3,8 @@
 MLflow creates its tables by 69 migrations, each synced to disk: 4.2 s, and a process killed in between leaves a
 database that no later one opens. Here they run into a temporary file without syncing (0.9 s of CPU), which is
 then synced once and renamed into place. MLflow stores artifact locations as absolute paths; after the workspace was
-moved or copied they are rewritten. Tables and columns are those of MLflow 3.17, which pyproject.toml pins.
+moved or copied they are rewritten. All that regraft knows of MLflow's insides stands here; tests/integration/private_formats_test.py
+holds it against the MLflow that is installed.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from typing import Any
 
 from regraft.core import files
 
+TRIED = "3.17"
+"""The MLflow that these tables and names were seen in."""
 LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
     ("model_versions", "storage_location"),
 )
-"""Every column of MLflow 3.17 that holds an absolute artifact path."""
+"""Every column that holds an absolute artifact path."""
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -93,6 +96,11 @@ def read_aliases(path: Path, model: str) -> dict[str, str]:
     with _connected(path) as database:
         rows = database.execute("SELECT alias, version FROM registered_model_aliases WHERE name = ?", (model,)).fetchall()
     return {alias: str(version) for alias, version in rows}
+
+
+def logged_model(source: str) -> str | None:
+    """The id of the logged model that a version's source names, as no ``model_id`` is stored with the version; None: it names none."""
+    return source.removeprefix("models:/") if source.startswith("models:/m-") else None
 
 
 @contextlib.contextmanager

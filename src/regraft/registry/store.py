@@ -34,7 +34,6 @@ from typing import Any, Literal, Protocol
 
 from regraft.core import files
 from regraft.core.errors import Conflict, EnvironmentFault, Problem
-from regraft.core.lock import lease as lease
 from regraft.registry.waiver import Waiver, is_waiver
 
 SCHEMA, WITH_WAIVERS = 1, 2

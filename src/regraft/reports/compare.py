@@ -9,13 +9,14 @@ a comparison of a candidate with its champion repeats the numbers of a verdict o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.core.quantities import first_of
 from regraft.core.suggest import unknown
 from regraft.evaluation import predictions
 from regraft.evaluation.prediction_store import PredictionStore
@@ -271,9 +272,4 @@ def flip_lines(flips: FlippedRows) -> Iterator[str]:
     yield f"Row by row: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
     for name, count, rows in (("B", flips.gained, flips.gained_rows), ("A", flips.lost, flips.lost_rows)):
         if rows:
-            yield f"  right only in {name}: {_listed(rows, count)}"
-
-
-def _listed(rows: Sequence[str], count: int) -> str:
-    more = f" and {count - len(rows):,} more" if count > len(rows) else ""
-    return ", ".join(rows) + more
+            yield f"  right only in {name}: {first_of(rows, len(rows), total=count)}"

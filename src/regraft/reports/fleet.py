@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from regraft.core.quantities import first_of, roughly
 from regraft.core.workspace import Workspace
 from regraft.reports.overview import overview
 
@@ -19,24 +20,16 @@ def fleet(workspace: Workspace, now: datetime) -> dict[str, Any]:
         seconds = max(0, round((now - datetime.fromisoformat(since)).total_seconds())) if since else None
         entry |= {
             "age_seconds": seconds,
-            "age": None if seconds is None else age(seconds),
+            "age": None if seconds is None else roughly(seconds),
             "stale": [step["name"] for step in entry["steps"] if step["state"] != "fresh" and step["certain"]],
             "perhaps": [step["name"] for step in entry["steps"] if step["state"] != "fresh" and not step["certain"]],
         }
     return {"at": now.isoformat(timespec="seconds"), **document}
 
 
-def age(seconds: int) -> str:
-    """A span as people say it: two days are two days, not 172,800 seconds."""
-    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}{'s' * (seconds // size != 1)}"
-    return "less than a minute"
-
-
 def stale(names: Sequence[str], perhaps: Sequence[str], steps: int) -> str:
     """Which of a pipeline's ``steps`` steps would be computed anew, short enough for a table."""
     said = ", ".join(names) or "nothing"
     if len(names) > 3:
-        said = "every step" if len(names) == steps else f"{', '.join(names[:2])} and {len(names) - 2} more steps"
+        said = "every step" if len(names) == steps else f"{first_of(names, 2)} steps"
     return f"{said}; {len(perhaps)} after that perhaps" if perhaps else said

@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 
+from regraft.core.quantities import duration
 from regraft.gates.cost import milliseconds
 from regraft.reports import plots, words
 from regraft.reports.document import Report
@@ -45,7 +46,7 @@ def _environment() -> jinja2.Environment:
         "percent": lambda value: f"{100 * value:.0f}\N{NO-BREAK SPACE}%",
         "at": lambda value: f"{100 * value:.2f}%",
         "short": lambda value: value[:12],
-        "seconds": seconds,
+        "seconds": duration,
         "stale": stale,
         "begin": begin,
         "parts": parts,
@@ -64,14 +65,6 @@ def begin(sentence: str) -> str:
 def parts(name: str) -> list[str]:
     """Where the name of a base model may break: after its marks. A commit of the hub is shortened to twelve digits."""
     return re.split(r"(?<=[:/@_-])", re.sub(r"(?<=@)([0-9a-f]{12})[0-9a-f]{28}$", r"\1", name))
-
-
-def seconds(value: float) -> str:
-    """A duration as people say it."""
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _plots(report: Report) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from regraft.data import contract_page as contract_page
 from regraft.data import labelled as labelled
 from regraft.data import quarantine as quarantine
 from regraft.data.columns import other_columns as other_columns
@@ -16,7 +17,6 @@ from regraft.data.leakage import report as report_leaks
 from regraft.data.packing import documents as stored_documents
 from regraft.data.packing import pack as pack
 from regraft.data.reading import read_rows as read_rows
-from regraft.data.report import data_docs as data_docs
 from regraft.data.sources import Source as Source
 from regraft.data.sources import reject as reject
 from regraft.data.splitting import deal as split_rows

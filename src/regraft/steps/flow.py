@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from regraft.config.resolved_file import read_resolved as read_resolved
 from regraft.core import limits as limits
+from regraft.core import lock as lock
 from regraft.core.energy import spent as spent
 from regraft.core.errors import EnvironmentFault as EnvironmentFault
 from regraft.core.errors import Interrupted as Interrupted
 from regraft.core.progress import STOP as STOP
+from regraft.core.quantities import size as size
 from regraft.core.workspace import Workspace as Workspace
 from regraft.data.options import listed as listed
 from regraft.execution import supervise as supervise

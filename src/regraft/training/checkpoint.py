@@ -8,7 +8,6 @@ is written under a temporary name, synced and renamed, so that a crash or a full
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import shutil
@@ -19,7 +18,7 @@ from typing import Any
 
 import torch
 
-from regraft.core import files, limits
+from regraft.core import files, limits, lock
 from regraft.core.errors import EnvironmentFault, Interrupted
 from regraft.core.progress import STOP, emit
 from regraft.models.machine import Machine, Start
@@ -48,11 +47,9 @@ class Checkpoint:
 @contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; wait for whoever holds it, saying so. The lock ends with its process, however that ends."""
-    folder.mkdir(parents=True, exist_ok=True)
     handle = _locked(folder)
     try:
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        lock.sign(handle)
         for left in folder.glob(".partial-*"):
             shutil.rmtree(left, ignore_errors=True)
         yield
@@ -63,17 +60,14 @@ def exclusive(folder: Path) -> Iterator[None]:
 def _locked(folder: Path) -> int:
     path, told = folder / "lock", False
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        handle = lock.open_lock(path)
+        if lock.try_take(handle):
             # The holder before us may have finished and removed the folder: then this lock guards nothing.
             if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
                 return handle
-        except BlockingIOError:
-            if not told:
-                emit("waiting", message=f"another process is training here (pid {os.pread(handle, 20, 0).decode().strip() or '?'})")
-                told = True
+        elif not told:
+            emit("waiting", message=f"another process is training here (pid {lock.holder(handle) or '?'})")
+            told = True
         os.close(handle)
         if STOP.wait(POLL):
             raise Interrupted("stopped while waiting for another process that trains the same step")

@@ -18,6 +18,7 @@ from torch import nn
 from regraft.core import limits
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem
 from regraft.core.progress import current
+from regraft.core.quantities import first_of
 from regraft.models.machine import Machine
 from regraft.training.checkpoint import Checkpoints
 from regraft.training.phase import Phase
@@ -59,7 +60,7 @@ def diverged(training: Training, phase: Phase, step: int, done: int, loss: float
     if loss == loss and abs(loss) != float("inf"):
         what = f"the gradient of step {done + 1} of {training.total} is not finite (its loss is {loss:.4g})"
     rows = list(phase.batches.rows(step)) if phase.batches else []
-    said = [f"{training.name}: {what}", *([f"its batch: {_listed(rows)}"] if rows else []), _kept(training, done, kept)]
+    said = [f"{training.name}: {what}", *([f"its batch: {first_of(rows, NAMED)}"] if rows else []), _kept(training, done, kept)]
     if done == 0:  # no rate has had a say yet
         fix = "mend these rows in the data, or name another base_model in the pipeline file"
         said.append("nothing was learned before it, so the base model or these rows are at fault, not a learning rate")
@@ -69,11 +70,6 @@ def diverged(training: Training, phase: Phase, step: int, done: int, loss: float
     column = phase.groups[0].option or None
     problem = Problem(message="; ".join(said), column=column, value=rates or None, rule="finite loss", fix=fix)
     return ConfigError("; ".join(said), fix=fix, problems=[problem])
-
-
-def _listed(rows: Sequence[str]) -> str:
-    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
-    return ", ".join(rows[:NAMED]) + more
 
 
 def _kept(training: Training, done: int, kept: bool) -> str:

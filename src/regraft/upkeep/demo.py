@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault, RegraftError
+from regraft.core.quantities import size
 from regraft.upkeep.demo_data.libraries import Share, candidates, read, versions
 
 SCHEMA = 1
@@ -189,11 +190,11 @@ def _make(folder: Path, *, force: bool) -> None:
 def lines(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     """What was built, for people."""
     libraries = manifest["libraries"].values()
-    rows, documents, size = (sum(facts[key] for facts in libraries) for key in ("rows", "documents", "corpus_bytes"))
+    rows, documents, corpus = (sum(facts[key] for facts in libraries) for key in ("rows", "documents", "corpus_bytes"))
     known = "verified, this is the text that the demo was measured on" if manifest["verified"] else "unverified"
     return [
         f"{folder / ROWS}: {rows:,} sentences of {len(libraries)} libraries",
-        f"{folder / 'corpus'}: {documents:,} docstrings, {size / 1e6:.1f} MB",
+        f"{folder / 'corpus'}: {documents:,} docstrings, {size(corpus)}",
         f"{folder / MANIFEST}: {known}",
     ]
 

@@ -24,6 +24,7 @@ import yaml
 from regraft import __version__
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.core.quantities import first_of
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc
 
@@ -153,8 +154,8 @@ def _refuse_occupied(target: Path) -> None:
         raise ConfigError(f"{target} already is a workspace", fix="regraft doctor")
     found = sorted(path.name for path in target.iterdir() if path.name not in WELCOME)
     if found:
-        shown = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
-        raise ConfigError(f"{target} is not empty ({shown}); a workspace starts in a folder of its own", fix="regraft init another-folder")
+        message = f"{target} is not empty ({first_of(found)}); a workspace starts in a folder of its own"
+        raise ConfigError(message, fix="regraft init another-folder")
 
 
 def _publish(stage: Path, target: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import tempfile
 import time
@@ -11,15 +10,17 @@ from itertools import groupby
 from pathlib import Path
 
 from regraft.config.pipeline_file import load_pipeline
+from regraft.core import lock
 from regraft.core.errors import RegraftError
+from regraft.core.quantities import first_of, size
 from regraft.core.workspace import Workspace
-from regraft.execution import composition, dvc, freshness, integrity, moved_names, tracked_data
+from regraft.execution import composition, dvc, dvc_formats, freshness, integrity, moved_names, tracked_data
 from regraft.execution.resolve import resolve
 from regraft.upkeep import template as templates
 from regraft.upkeep import upgrade
 from regraft.upkeep.doctor.check import Check, State, verdict
 
-GIB = 1024**3
+GB = 10**9
 DIGEST_SECONDS = 5.0
 """For hashing outputs and DVC's cache (0.9 GB/s a core); all probes together have 8 s."""
 STALE_DAYS = 14
@@ -36,10 +37,10 @@ def state(workspace: Workspace) -> Iterator[Check]:
     except OSError as error:
         fault = f"cannot be written: {error.strerror}"
     yield verdict("state", fault, str(workspace.state), "can be written", "export REGRAFT_STATE=/a/writable/folder")
-    free = shutil.disk_usage(workspace.root).free / GIB
+    free = shutil.disk_usage(workspace.root).free
     # One checkpoint of the demo's encoder is 273 MB; two are kept and one is being written.
-    level: State = "bad" if free < 1 else "warn" if free < 4 else "ok"
-    yield Check("disk", level, f"{free:.1f} GiB free", "regraft gc lists what nothing needs, regraft gc --yes frees it")
+    level: State = "bad" if free < GB else "warn" if free < 4 * GB else "ok"
+    yield Check("disk", level, f"{size(free)} free", "regraft gc lists what nothing needs, regraft gc --yes frees it")
 
 
 def pipelines(workspace: Workspace) -> Iterator[Check]:
@@ -85,7 +86,7 @@ def data(workspace: Workspace) -> Iterator[Check]:
     if not (workspace.root / "data.dvc").is_file():
         yield Check("data.dvc", "ok", "none; data/ is not under DVC")
         return
-    integrity.require_whole(workspace, [dvc.tracked_data(workspace)])
+    integrity.require_whole(workspace, [dvc_formats.tracked_data(workspace)])
     found = tracked_data.compare(workspace, dvc.status(workspace, []).get("data.dvc", []))
     if words := [*found.differs, *(f"{path} could not be compared, and is not in DVC's cache" for path in found.unknown), *found.other]:
         yield Check("data.dvc", "warn", f"data/ is not what data.dvc says: {'; '.join(words)}", _way_out(workspace, found))
@@ -112,9 +113,8 @@ def digests(workspace: Workspace) -> Iterator[Check]:
     """Outputs are what their records say, objects of DVC's cache what their names say; as many as can be read in the time."""
     found = integrity.examine(workspace, DIGEST_SECONDS)
     if found.broken:
-        shown = ", ".join(workspace.relative(path) for path in found.broken[:3])
-        more = f" and {len(found.broken) - 3} more" if len(found.broken) > 3 else ""
-        yield Check("digests", "bad", f"not what was written: {shown}{more}", integrity.REPAIR)
+        shown = first_of([workspace.relative(path) for path in found.broken])
+        yield Check("digests", "bad", f"not what was written: {shown}", integrity.REPAIR)
     elif found.read < found.total:
         message = f"the newest {found.read} of {found.total} outputs and cache objects are whole; `{integrity.REPAIR}` reads all"
         yield Check("digests", "ok", message)
@@ -158,22 +158,14 @@ def leftovers(workspace: Workspace) -> Iterator[Check]:
         days = (time.time() - path.stat().st_mtime) / 86_400
         orphaned = path.parts[-3] not in workspace.pipelines
         if orphaned or days > STALE_DAYS:
-            shown, size = workspace.relative(path), _size(path) / GIB
+            shown = workspace.relative(path)
             why = "its pipeline is gone" if orphaned else f"no run came back for it in {days:.0f} days"
-            yield Check("checkpoints", "warn", f"{shown} ({size:.1f} GiB): {why}", f"rm -r {shown}")
+            yield Check("checkpoints", "warn", f"{shown} ({size(_size(path))}): {why}", f"rm -r {shown}")
 
 
 def _at_work(workspace: Workspace, pipeline: str) -> bool:
     """Whether a process of a run of ``pipeline`` is alive: all of them share the lock on this file."""
-    path = workspace.scratch / "locks" / f"{pipeline}.alive"
-    if not path.is_file():
-        return False
-    with path.open() as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return lock.is_held(workspace.scratch / "locks" / f"{pipeline}.alive", by_readers=True)
 
 
 def _size(folder: Path) -> int:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from regraft.core import files
 from regraft.core.errors import RegraftError
+from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
 from regraft.registry.projection import project
 from regraft.registry.registration import model_folder, model_location
@@ -81,9 +82,9 @@ def _whole(workspace: Workspace, pipeline: str) -> str | None:
     if not here:
         return None
     said = " and ".join(f"version {version}" for version in here)
-    size = sum(path.stat().st_size for place in here.values() for path in files.walk(place))
-    if size > MOST_BYTES:
-        return f"{said}: {size / 1e9:.0f} GB were not read; `regraft predict` and `regraft rollback` verify them"
+    total = sum(path.stat().st_size for place in here.values() for path in files.walk(place))
+    if total > MOST_BYTES:
+        return f"{said}: {size(total)} were not read; `regraft predict` and `regraft rollback` verify them"
     for version in here:
         model_folder(tracker, pipeline, version)
     return f"every byte of {said} is what was registered"

@@ -13,27 +13,22 @@ Only a cache inside the workspace is touched: another project may use one that l
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
-import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from regraft.core import lock
 from regraft.core.errors import Conflict, EnvironmentFault
+from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
-from regraft.execution import composition, dvc
-from regraft.execution.supervise import open_lock
+from regraft.execution import composition, dvc, dvc_formats
 from regraft.upkeep.gc.room import Item, Room
 
 ROOMS = ("dvc cache", "run cache")
-MD5 = re.compile(r"\bmd5: ['\"]?([0-9a-f]{32}(?:\.dir)?)\b")
 EARLIER = "a result of earlier settings or data"
+NOTED = 500_000
+"""Bytes below which nobody wants to hear what more could be freed."""
 LOCK_SECONDS = 3.0  # as long as DVC itself waits
 
 
@@ -53,7 +48,7 @@ def rooms(workspace: Workspace, *, run_cache: bool) -> list[Room]:
         for s in composition.steps(workspace)
         for p in workspace.pipelines
     }
-    entries = {path: _entry(path) for path in sorted((cache / "runs").glob("*/*/*"))}
+    entries = {path: _entry(path) for path in sorted(dvc_formats.results(cache))}
     dead = {path for path, (command, _) in entries.items() if command and command.startswith("regraft step ") and command not in commands}
     restorable = {path for path in entries.keys() - dead if not entries[path][1] <= needed}
     kept = needed | _with_children(cache, {md5 for path in restorable for md5 in entries[path][1]})
@@ -61,9 +56,9 @@ def rooms(workspace: Workspace, *, run_cache: bool) -> list[Room]:
     lost = (*_objects(cache, needed, but=kept), *(Item.of(path, EARLIER) for path in sorted(restorable)))
     note = None
     if lost and not run_cache:
-        amount = f"{sum(item.bytes for item in lost) / 1e6:,.0f}"
-        if amount != "0":
-            note = f"{amount} MB more with --run-cache: what putting settings or data back would cost again"
+        amount = sum(item.bytes for item in lost)
+        if amount >= NOTED:
+            note = f"{size(amount)} more with --run-cache: what putting settings or data back would cost again"
         lost = ()
     elif lost:
         note = "settings and data that are put back will be computed again"
@@ -75,8 +70,8 @@ def _in_workspace(workspace: Workspace) -> Iterator[str]:
     for folder, names, found in os.walk(workspace.root):
         names[:] = [name for name in names if not name.startswith(".") and name not in ("artifacts", "state")]
         for name in found:
-            if name == "dvc.lock" or name.endswith(".dvc"):
-                yield from MD5.findall(Path(folder, name).read_text(encoding="utf8", errors="replace"))
+            if dvc_formats.names_objects(name):
+                yield from dvc_formats.named_in(Path(folder, name).read_text(encoding="utf8", errors="replace"))
 
 
 def _in_commits(workspace: Workspace) -> set[str]:
@@ -88,11 +83,11 @@ def _in_commits(workspace: Workspace) -> set[str]:
     listed = _git(workspace, "rev-list", "--all", "--objects", "--", ":(glob)**/dvc.lock", ":(glob)**/*.dvc")
     if listed is None:
         raise EnvironmentFault("git cannot list the objects of this repository's commits")
-    blobs = [line.split()[0] for line in listed.splitlines() if line.endswith(("dvc.lock", ".dvc"))]
+    blobs = [line.split()[0] for line in listed.splitlines() if dvc_formats.names_objects(line.partition(" ")[2])]
     text = _git(workspace, "cat-file", "--batch", said="\n".join(blobs) + "\n") if blobs else ""
     if text is None:
         raise EnvironmentFault("git cannot read the objects of this repository's commits")
-    return set(MD5.findall(text))
+    return dvc_formats.named_in(text)
 
 
 def _git(workspace: Workspace, *argv: str, said: str | None = None) -> str | None:
@@ -105,51 +100,36 @@ def _git(workspace: Workspace, *argv: str, said: str | None = None) -> str | Non
 
 def _entry(path: Path) -> tuple[str | None, set[str]]:
     """Command and outputs of a run-cache entry; one that cannot be read counts as somebody else's."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        value: Any = yaml.load(path.read_text(encoding="utf8"), Loader=loader)  # a SafeLoader
-        return str(value["cmd"]), {str(out["md5"]) for out in value["outs"]}
-    except (yaml.YAMLError, OSError, KeyError, TypeError, UnicodeDecodeError):
+        result = dvc_formats.read_result(path.read_text(encoding="utf8"))
+        return (str(result["cmd"]), {str(out["md5"]) for out in result["outs"]}) if result else (None, set())
+    except (OSError, KeyError, TypeError, UnicodeDecodeError):
         return None, set()
-
-
-def _object(cache: Path, md5: str) -> Path:
-    return cache / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def _with_children(cache: Path, names: set[str]) -> set[str]:
     """``names``, and what the folders among them list."""
     found = set(names)
     for name in names:
-        path = _object(cache, name)
-        if name.endswith(".dir") and path.is_file():
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged listing brings nothing back
-                found |= {str(child["md5"]) for child in json.loads(path.read_text(encoding="utf8"))}
+        if name.endswith(".dir"):
+            found |= set((dvc_formats.listing(cache, name) or {}).values())  # a damaged listing brings nothing back
     return found
 
 
 def _objects(cache: Path, kept: set[str], but: set[str] | None = None) -> Iterator[Item]:
     """Objects that are not in ``kept``; with ``but``, those of them that are in it."""
-    for path in sorted((cache / "files" / "md5").glob("??/*")):
-        name = path.parent.name + path.name
-        if name not in kept and (but is None or name in but) and re.fullmatch(r"[0-9a-f]{32}(\.dir)?", name):
+    for md5, path in dvc_formats.objects(cache):
+        if md5 not in kept and (but is None or md5 in but):
             yield Item.of(path, "nothing names it" if but is None else EARLIER)
 
 
 @contextlib.contextmanager
 def locked(workspace: Workspace) -> Iterator[None]:
     """Hold the lock that DVC's commands take."""
-    handle = open_lock(workspace.root / ".dvc" / "tmp" / "lock")
+    handle = lock.open_lock(workspace.root / dvc_formats.LOCK)
     try:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Conflict("another DVC command is at work in this workspace; its cache was not freed", fix="regraft gc") from None
-                time.sleep(0.1)
+        if not lock.take_within(handle, LOCK_SECONDS):
+            raise Conflict("another DVC command is at work in this workspace; its cache was not freed", fix="regraft gc")
         yield
     finally:
         os.close(handle)

@@ -7,8 +7,6 @@ today's fingerprint cannot be told, because the file has a fault or an input is 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from regraft.config.resolved_file import read_resolved
+from regraft.core import lock
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
 from regraft.execution import composition
@@ -77,17 +76,7 @@ def _fingerprint(workspace: Workspace, pipeline: str, step: Step[Any], resolved:
 
 def _in_use(folder: Path) -> bool:
     """Whether a step holds the folder: ``regraft step`` by hand takes no run lock."""
-    path = folder / "lock"
-    if not path.is_file():
-        return False
-    handle = os.open(path, os.O_RDWR)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+    return lock.is_held(folder / "lock")
 
 
 def _of_runs(workspace: Workspace) -> Iterator[Item]:
