@@ -19,8 +19,8 @@ from regraft.gates.case import Case
 from regraft.gates.court import REPORTED, Court
 from regraft.gates.metrics import COUNTED, counts
 from regraft.gates.paired import Floats
-from regraft.gates.power import POWER, detectable, disagreement_error
-from regraft.gates.proportions import quantile, tango_interval, wilson
+from regraft.gates.power import POWER, detectable, disagreement_error, quantile
+from regraft.gates.proportions import tango_interval, wilson
 from regraft.gates.ranking import RANKED, Ranking
 from regraft.gates.slices import Slice, SliceResult, members, split_by_size
 from regraft.gates.verdict import Measured, rounded

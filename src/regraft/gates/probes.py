@@ -24,8 +24,8 @@ from regraft.config import PROBED, GateOptions
 from regraft.errors import EnvironmentFault
 from regraft.gates import words
 from regraft.gates.paired import Predictions
-from regraft.gates.power import POWER, detectable
-from regraft.gates.proportions import holm, quantile, tango_interval, two_sided, wilson
+from regraft.gates.power import POWER, detectable, quantile
+from regraft.gates.proportions import holm, tango_interval, two_sided, wilson
 from regraft.gates.verdict import Finding, Measured, Outcome, at_most, rounded
 
 if TYPE_CHECKING:

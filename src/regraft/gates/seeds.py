@@ -33,7 +33,7 @@ from regraft.gates import words
 from regraft.gates.bootstrap import interval
 from regraft.gates.case import Case
 from regraft.gates.paired import Floats, Paired, align
-from regraft.gates.proportions import quantile
+from regraft.gates.power import quantile
 from regraft.gates.verdict import Finding, Measured, rounded
 
 if TYPE_CHECKING:

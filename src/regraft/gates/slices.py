@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from regraft.errors import EnvironmentFault
 from regraft.gates.paired import Paired
-from regraft.gates.power import detectable, disagreement_error, more_rows
-from regraft.gates.proportions import holm, quantile, tango, tango_interval, two_sided
+from regraft.gates.power import detectable, disagreement_error, more_rows, quantile
+from regraft.gates.proportions import holm, tango, tango_interval, two_sided
 from regraft.gates.verdict import Measured, Outcome, rounded
 
 MISSING = "(missing)"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regraft.gates import power
 from regraft.gates.power import MOST_GROWTH
-from regraft.gates.slices import Slice, SliceResult
 from regraft.gates.verdict import Measured, Part
+
+if TYPE_CHECKING:
+    from regraft.gates.slices import Slice, SliceResult
 
 METRICS = {
     "macro_f1": "macro-F1",
