@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
-from regraft.evaluation.stats.power import detectable, disagreement_error, more_rows
-from regraft.evaluation.stats.proportions import holm, quantile, tango, tango_interval, two_sided, wilson
+from regraft.evaluation.stats.power import detectable, disagreement_error, more_rows, quantile
+from regraft.evaluation.stats.proportions import holm, tango, tango_interval, two_sided, wilson
 
 TABLES = [(3, 7, 40), (0, 1, 44), (5, 5, 100), (12, 3, 30), (0, 0, 30), (30, 0, 30), (0, 30, 30), (1, 0, 10)]
 

@@ -15,7 +15,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "AWS_EC2_METADATA_DISABLED": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "TOKENIZERS_PARALLELISM": "true",  # silences the fork warning; no step forks
+    "TOKENIZERS_PARALLELISM": "true",  # silences the fork warning; what forks has used no tokenizer before
     "GIT_PYTHON_REFRESH": "quiet",
     # Threads that spin while they wait fight for cores; those that sleep at once wake late. Microseconds of spinning
     # (GNU OpenMP's default is 60 times as long) are as quick alone and half as slow beside other work: docs/log.md.

@@ -16,8 +16,8 @@ from regraft.evaluation.stats.bootstrap import class_counts, interval, row_count
 from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.metrics import COUNTED, counts
 from regraft.evaluation.stats.paired import Floats
-from regraft.evaluation.stats.power import POWER, detectable, disagreement_error
-from regraft.evaluation.stats.proportions import quantile, tango_interval, wilson
+from regraft.evaluation.stats.power import POWER, detectable, disagreement_error, quantile
+from regraft.evaluation.stats.proportions import tango_interval, wilson
 from regraft.evaluation.stats.ranking import RANKED, Ranking
 from regraft.evaluation.stats.slices import Slice, members, split_by_size
 from regraft.gates import (

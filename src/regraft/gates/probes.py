@@ -21,8 +21,8 @@ import numpy as np
 
 from regraft.evaluation.probing import Probes
 from regraft.evaluation.stats.measured import Measured, Outcome, at_most, rounded
-from regraft.evaluation.stats.power import POWER, detectable
-from regraft.evaluation.stats.proportions import holm, quantile, tango_interval, two_sided, wilson
+from regraft.evaluation.stats.power import POWER, detectable, quantile
+from regraft.evaluation.stats.proportions import holm, tango_interval, two_sided, wilson
 from regraft.gates import words
 from regraft.gates.comparison import Comparison
 from regraft.gates.options import PROBED, GateOptions

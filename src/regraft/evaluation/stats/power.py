@@ -10,12 +10,15 @@ from __future__ import annotations
 from math import sqrt
 from statistics import NormalDist
 
-from regraft.evaluation.stats.proportions import quantile
-
 POWER = 0.8
 """Cohen's convention: four of five times."""
 MOST_GROWTH = 20
 """A test set that would have to grow more than this many times is not worth asking for."""
+
+
+def quantile(confidence: float) -> float:
+    """z of a two-sided normal interval: 1.96 for 0.95."""
+    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def detectable(error: float, confidence: float, power: float = POWER) -> float:

@@ -11,19 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import erfc, sqrt
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regraft.evaluation.stats.power import quantile
+
 Floats = NDArray[np.float64]
 HALVINGS = 50
 """2 / 2**50 is below 1e-14: the interval's ends are exact to the six decimals of a verdict."""
-
-
-def quantile(confidence: float) -> float:
-    """z of a two-sided normal interval: 1.96 for 0.95."""
-    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def tango(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: ArrayLike) -> Floats:

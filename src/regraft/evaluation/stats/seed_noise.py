@@ -28,7 +28,7 @@ import numpy as np
 from regraft.evaluation.stats.bootstrap import interval
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.paired import Floats
-from regraft.evaluation.stats.proportions import quantile
+from regraft.evaluation.stats.power import quantile
 
 RANGE = {"mcc": (-1.0, 1.0), "log_loss": (0.0, float("inf"))}
 """Metrics that can leave 0 to 1."""

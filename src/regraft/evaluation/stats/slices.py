@@ -17,8 +17,8 @@ import numpy as np
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation.stats.measured import Measured, Outcome, rounded
 from regraft.evaluation.stats.paired import Mask, Paired, only
-from regraft.evaluation.stats.power import detectable, disagreement_error, more_rows
-from regraft.evaluation.stats.proportions import holm, quantile, tango, tango_interval, two_sided
+from regraft.evaluation.stats.power import detectable, disagreement_error, more_rows, quantile
+from regraft.evaluation.stats.proportions import holm, tango, tango_interval, two_sided
 
 MISSING = "(missing)"
 """The value of rows that have none."""
