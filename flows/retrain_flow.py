@@ -142,7 +142,6 @@ def _tracked(run: Run, tracker: Tracker) -> Iterator[Callable[[], str]]:
         run_id = tracker.start_run(run.pipeline, run.name, _marks(run))
         files.write_json(run.workspace.mlflow_run_file(run.name), run_id)
         tracker.reap(run.pipeline, keep=run_id)
-        release.foresee(run, tracker, run_id)
         return run_id
 
     def give_up(*_: object) -> None:

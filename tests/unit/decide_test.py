@@ -126,6 +126,20 @@ def test_slices_flips_and_measurements_lie_in_the_evidence_and_are_rebuilt(score
     assert "accuracy against the champion on the slice that decides: passes with" in told
 
 
+def test_what_adaptation_was_expected_to_change_is_bound_by_decisions_of_0_2_and_written_by_none_of_now(scores, champion, tmp_path):
+    expected, decision = tmp_path / "adaptation.json", tmp_path / "decision.json"
+    files.write_json(expected, {"schema": 2, "metric": "macro_f1", "predicted": None, "earlier": []})
+    decide("demo", GATES, 17, scores, OLD, champion, None, tmp_path)
+    told = list(explain.lines(explain.story(tmp_path)))
+    assert "adaptation" not in files.read_json(decision)
+    files.write_json(decision, {**files.read_json(decision), "adaptation": files.sha256_file(expected)})
+    assert list(explain.lines(explain.story(tmp_path))) == told
+    assert rebuild(tmp_path) == (tmp_path / "verdict.json").read_text()
+    files.write_json(expected, {})
+    with pytest.raises(EnvironmentFault, match=r"adaptation\.json is changed since the decision"):
+        rebuild(tmp_path)
+
+
 def test_one_flipped_row_is_called_one_and_nothing_is_said_of_clean_rows_where_no_gate_asks(scores, champion, tmp_path):
     decide("demo", GATES, 17, scores, OLD, champion, None, tmp_path / "evidence")
     story = explain.story(tmp_path / "evidence")

@@ -4,12 +4,11 @@ An evidence folder holds all that :func:`regraft.gates.policy.evaluate` reads, a
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
     measurements.json   negative_flips.csv   verdict.json   [probes.parquet   overlap.parquet   suspects.parquet]
-    [general.parquet   seeds/{adapted,base}.{2,3...}.parquet   calibration.json   cost.json   adaptation.json
-    earlier_tasks.parquet]
+    [general.parquet   seeds/{adapted,base}.{2,3...}.parquet   calibration.json   cost.json   earlier_tasks.parquet]
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
-without it holds no decision. ``adaptation.json`` (:mod:`regraft.gates.adaptation_effect`) was there before; it decides nothing, and
-``decision.json`` vouches for it. Nothing in it depends on when or where it was written. Decisions of schema 1 know no
+without it holds no decision. Nothing in it depends on when or where it was written. Decisions of 0.2 may vouch for an
+``adaptation.json``, what adaptation was expected to change: it decides nothing. Decisions of schema 1 know no
 slices, no measurements and no power; they are judged as they were then.
 """
 
@@ -30,7 +29,6 @@ from regraft.evaluation import predictions
 from regraft.evaluation.label_issues import Suspect
 from regraft.evaluation.predictions import Table
 from regraft.evaluation.stats.slices import SliceTable
-from regraft.gates import adaptation_effect
 from regraft.gates.comparison import Comparison
 from regraft.gates.evidence import decision_in, earlier_tasks, general, probes, row_quality, seeds, served, unchanged
 from regraft.gates.measurements import measurements
@@ -125,7 +123,6 @@ def decide(
 
 def _keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: str, cost: Path | None) -> dict[str, Any]:
     """Copy what single gates ask for into the evidence; the keys of decision.json that vouch for it."""
-    foreseen = evidence / adaptation_effect.NAME
     kept = {
         "probes": probes.keep(artifacts, evidence, gates),
         "doubts": row_quality.keep(artifacts, evidence, gates),
@@ -133,7 +130,6 @@ def _keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: s
         "served": served.keep(artifacts, evidence, gates, cost),
         "general": general.keep(artifacts, evidence, gates),
         "earlier_tasks": earlier_tasks.keep(artifacts, evidence, gates),
-        "adaptation": files.sha256_file(foreseen) if foreseen.is_file() else None,
     }
     return {key: value for key, value in kept.items() if value}
 
@@ -163,8 +159,8 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     decision = decision_in(evidence)
     tables = {model: predictions.read(unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
-    if sha := decision.get("adaptation"):
-        unchanged(evidence / adaptation_effect.NAME, sha)
+    if sha := decision.get("adaptation"):  # of 0.2
+        unchanged(evidence / "adaptation.json", sha)
     of_steps = {
         "probes": probes.read(evidence, decision.get("probes")),
         "row_quality": row_quality.read(evidence, decision.get("doubts", {})),

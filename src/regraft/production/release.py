@@ -15,9 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.config.resolved_file import read_resolved
 from regraft.core import files
-from regraft.core.errors import EnvironmentFault, Interrupted, RegraftError
+from regraft.core.errors import EnvironmentFault, Interrupted
 from regraft.core.progress import STOP
 from regraft.evaluation.prediction_store import PredictionStore
 from regraft.evaluation.serving_cost import ServingStore
@@ -26,7 +25,6 @@ from regraft.execution.launch import Event, write_invocation
 from regraft.execution.notify import document, notify
 from regraft.execution.records import data_hashes
 from regraft.execution.repro import Outcome, Run
-from regraft.gates import adaptation_effect
 from regraft.gates.decide import candidate, decide, question
 from regraft.gates.measurements import power_summary
 from regraft.gates.verdict import Champion, Verdict
@@ -65,14 +63,6 @@ class Decision:
         """The ``verdict`` event."""
         findings = [{"gate": f.gate, "outcome": f.outcome, "sentence": f.sentence} for f in self.verdict.findings]
         return {"event": "verdict", "outcome": self.verdict.outcome, "sentence": self.sentence, "findings": findings}
-
-
-def foresee(run: Run, tracker: Tracker, run_id: str) -> None:
-    """Write down what adaptation is expected to change, before anything is trained; what goes wrong is a warning."""
-    try:
-        adaptation_effect.foresee(tracker, run.pipeline, run.name, run_id, read_resolved(run.workspace, run.pipeline)["gates"])
-    except RegraftError as fault:
-        run.emit({"event": "warning", "message": f"the effect of adaptation was not predicted: {fault}"})
 
 
 def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:

@@ -190,11 +190,6 @@ class Tracker:
             client.log_artifacts(run_id, str(folder), EVIDENCE)
             client.set_tag(run_id, OUTCOME, outcome)
 
-    def log_evidence_file(self, run_id: str, path: Path) -> None:
-        """One file of ``evidence/``, before there is a verdict."""
-        with self.store() as client:
-            client.log_artifact(run_id, str(path), EVIDENCE)
-
     def log_report(self, run_id: str, page: Path) -> None:
         """The page about a run, under the name of its file (``report.html``)."""
         with self.store() as client:

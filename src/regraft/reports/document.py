@@ -20,9 +20,8 @@ from regraft.reports.labels import LabelCurve
 from regraft.reports.measure import Confusion, Estimate, Slice
 from regraft.reports.probes import Probed, probed
 from regraft.reports.row_quality import RowDoubts, row_doubts
-from regraft.reports.transfer import Transfer, transfer
 
-SCHEMA = 1
+SCHEMA = 2
 DATA_COUNTS = {"contract": ("read", "accepted", "quarantined"), "corpus": ("train", "dev", "test", "documents", "heldout")}
 
 
@@ -69,8 +68,6 @@ class Report:
     """The reliability table and what abstaining does, as in measurements.json; None where neither a gate nor `abstain` asks."""
     serving: dict[str, Any] | None
     """What serving the candidate takes, as in measurements.json; None where it was not measured."""
-    transfer: Transfer | None
-    """Predicted against actual effect of adaptation over the pipeline's runs; None before the second one."""
     data: dict[str, Any]
     base_model: dict[str, str] | None
     """Name as in the pipeline file, and digest, of the model that training started from; None where no record names it."""
@@ -132,7 +129,6 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         seeds=seeds.measured(comparison, metrics) if comparison else None,
         calibration=measured.get("calibration"),
         serving=measured.get("cost"),
-        transfer=transfer(evidence.effects, evidence.run.name, policy.adaptation[0]),
         data=_data(evidence),
         base_model=next(filter(None, map(_base_model, evidence.records.values())), None),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),

@@ -26,11 +26,9 @@ from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
 from regraft.evaluation.predictions import Table
-from regraft.gates import adaptation_effect
 from regraft.gates.decide import read_case
 from regraft.gates.evidence.row_quality import SUSPECTS
 from regraft.gates.policy import Case
-from regraft.gates.transfer import Effect
 from regraft.registry.store import Entry, FileJournal
 from regraft.registry.tracking import EVIDENCE, TrackedRun, Tracker
 
@@ -61,8 +59,6 @@ class Evidence:
     train: Columns | None
     counts: dict[str, Any] | None
     suspects: Columns | None = None
-    effects: tuple[Effect, ...] = ()
-    """What adaptation changed in the pipeline's runs up to this one."""
 
 
 def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
@@ -117,7 +113,6 @@ def gather(tracker: Tracker, name: str) -> Evidence:
         train=_columns(kept / "train.parquet"),
         counts=files.read_json(kept / "counts.json") if (kept / "counts.json").is_file() else None,
         suspects=_columns(kept / SUSPECTS),
-        effects=tuple(adaptation_effect.history(folder, run.name)),
     )
 
 

@@ -42,7 +42,6 @@ def _environment() -> jinja2.Environment:
         "count": lambda value: f"{value:,}",
         "score": lambda value: f"{value:.3f}",
         "ms": milliseconds,
-        "signed": lambda value: f"{value:+.3f}".replace("-", "\N{MINUS SIGN}"),
         "percent": lambda value: f"{100 * value:.0f}\N{NO-BREAK SPACE}%",
         "at": lambda value: f"{100 * value:.2f}%",
         "short": lambda value: value[:12],
@@ -85,8 +84,6 @@ def _plots(report: Report) -> dict[str, Any]:
         found["confusion"] = plots.confusion_plot(report.confusion)
     if report.calibration:
         found["reliability"] = plots.reliability_plot(report.calibration)
-    if report.transfer:
-        found["transfer"] = plots.transfer_plot(report.transfer)
     if report.label_curve:
         found["labels"] = plots.label_curve_plot(report.label_curve)
     return found

@@ -19,7 +19,6 @@ import numpy as np
 
 from regraft.reports.labels import LabelCurve
 from regraft.reports.measure import Confusion, Estimate
-from regraft.reports.transfer import Transfer
 from regraft.reports.words import METRICS, NAMES, SHORT
 
 if TYPE_CHECKING:
@@ -288,32 +287,4 @@ def label_curve_plot(curve: LabelCurve) -> str:
         axes.set_xlabel("training rows", labelpad=6)
         axes.locator_params(axis="y", nbins=5)
         axes.grid(axis="y")
-    return said[0]
-
-
-def transfer_plot(found: Transfer) -> str:
-    """Run by run: the predicted effect of adaptation with its interval (grey), and the measured one (coloured, a little lower)."""
-    rows = found.effects
-    height, said = 74 + 30 * len(rows), list[str]()
-    with _figure("transfer", "Predicted and measured effect of adaptation", WIDTH, height, said) as figure:
-        axes = _margins(figure, WIDTH, height, 64, 20, 26, 40)
-        for y, effect in enumerate(rows):
-            if effect.predicted:
-                low, high = effect.predicted.low, effect.predicted.high
-                if low is not None and high is not None:
-                    axes.plot([low, high], [y - 0.14] * 2, color=MUTED, linewidth=3.5, alpha=0.45, solid_capstyle="round")
-                axes.plot([effect.predicted.value], [y - 0.14], "o", color=MUTED, markersize=6)
-            axes.plot([effect.low, effect.high], [y + 0.14] * 2, color=ACCENT, linewidth=3.5, alpha=0.45, solid_capstyle="round")
-            axes.plot([effect.value], [y + 0.14], "o", color=ACCENT, markersize=6)
-            axes.annotate(
-                f"run {y + 1}", (0, y), (-12, 0), ("axes fraction", "data"), "offset points", va="center", ha="right", color=MUTED
-            )
-        axes.axvline(0, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
-        axes.annotate("no effect", (0, 1), (0, 5), ("data", "axes fraction"), "offset points", ha="center", fontsize=11, color=MUTED)
-        axes.set_xlabel(f"{METRICS[found.metric]}: predicted (grey), measured (coloured)", labelpad=6)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        axes.locator_params(axis="x", nbins=4)
-        axes.grid(axis="x")
     return said[0]
