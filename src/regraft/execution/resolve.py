@@ -40,7 +40,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         contract = default_contract(options.task)
     probes, general = _probe_files(workspace, name, options, contract), _general_digest(workspace, name, options)
     earlier = _earlier_digests(workspace, name, options)
-    context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract, probes, general, earlier)
+    context = PipelineContext(name, options, base_model.digest(folder), contract, probes, general, earlier)
     sections = {step.name: step.config.of(context).model_dump(mode="json") for step in composition.steps(workspace) if step.asked(options)}
     _require_positions(workspace, name, options, folder, sections, sets)
     return {

@@ -229,7 +229,7 @@ def _same_base(step: Step[Any], config: StepConfig, workspace: Workspace, pipeli
     if spec is None or expected is None:
         return
     folder = base_model.locate(spec, workspace.root)
-    if (found := base_model.digest(spec, folder)) != expected:
+    if (found := base_model.digest(folder)) != expected:
         raise EnvironmentFault(
             f"step '{step.name}': the files of the base model {spec} ({folder}) changed since the run began: "
             f"digest {found[:12]}, expected {expected[:12]}; nothing was kept",

@@ -80,8 +80,8 @@ def check(spec: str, folder: Path) -> None:
         raise ConfigError(f"base model {spec} is refused:\n{lines}", fix=problems[0].get("fix"), problems=problems)
 
 
-def digest(spec: str, folder: Path) -> str:
-    """sha256 over the sorted (path, sha256) list of the files that are loaded; not of what ``spec`` calls them."""
+def digest(folder: Path) -> str:
+    """sha256 over the sorted (path, sha256) list of the files that are loaded, whatever a pipeline file calls the folder."""
     return files.digest_of({path.name: _sha256(path) for path in loaded_files(folder)})
 
 

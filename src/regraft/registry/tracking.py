@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 EVIDENCE = "evidence"
 OUTCOME = "regraft.outcome"
 POINTS_A_CALL = 1000  # MLflow refuses a batch of more metrics
-PARAMS_A_CALL = 100
-PARAM_CHARACTERS = 6000
 
 
 @dataclass(frozen=True)
@@ -169,15 +167,6 @@ class Tracker:
     def log_metrics(self, run_id: str, step: str, metrics: Mapping[str, float]) -> None:
         """A step's final numbers, as ``<step>/<name>``."""
         self.log_points(run_id, step, [(key, float(value), 0) for key, value in metrics.items()])
-
-    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Parameters by flat name; a repetition with the same values is no error."""
-        from mlflow.entities import Param
-
-        wanted = [Param(key, str(value)[:PARAM_CHARACTERS]) for key, value in params.items()]
-        with self.store() as client:
-            for part in _parts(wanted, PARAMS_A_CALL):
-                client.log_batch(run_id, params=part)
 
     def log_record(self, run_id: str, record: Mapping[str, Any]) -> None:
         """A step's record, as ``records/<step>.json``."""

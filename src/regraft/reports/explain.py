@@ -21,7 +21,6 @@ from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import budgets, words
 from regraft.gates.decide import Evaluation, reevaluate
 from regraft.gates.measurements import power_summary
-from regraft.gates.policy import Case
 from regraft.gates.verdict import Finding, Verdict
 
 SCHEMA = 1
@@ -83,7 +82,7 @@ def story(evidence: Path) -> Story:
         verdict=json.loads(texts["verdict.json"]),
         scores={model: {m: rounded(v) for m, v in scores(paired, model).items()} for model in paired.preds} if paired else {},
         flips=tuple(_flips(paired, verdict.candidate.name)) if paired else (),
-        changes=tuple(_changes(case, verdict)),
+        changes=tuple(_changes(verdict)),
         seed=case.policy.seed,
         resamples=case.policy.resamples,
         measurements=json.loads(texts["measurements.json"]) if evaluation.measured else None,
@@ -182,7 +181,7 @@ def _flips(paired: Paired, candidate: str) -> Iterator[LostRows]:
             yield LostRows(**asdict(Flips.of(paired, candidate, against)), lost_rows=tuple(lost_rows[:10]))
 
 
-def _changes(case: Case, verdict: Verdict) -> Iterator[str]:
+def _changes(verdict: Verdict) -> Iterator[str]:
     unanswered = set()
     for finding in verdict.findings:
         if finding.gate == "seeds":  # it decides nothing
