@@ -67,10 +67,10 @@ class Decision:
         return {"event": "verdict", "outcome": self.verdict.outcome, "sentence": self.sentence, "findings": findings}
 
 
-def foresee(run: Run, tracker: Tracker, run_id: str) -> None:
+def predict_effect(run: Run, tracker: Tracker, run_id: str) -> None:
     """Write down what adaptation is expected to change, before anything is trained; what goes wrong is a warning."""
     try:
-        adaptation_effect.foresee(tracker, run.pipeline, run.name, run_id, read_resolved(run.workspace, run.pipeline)["gates"])
+        adaptation_effect.predict_effect(tracker, run.pipeline, run.name, run_id, read_resolved(run.workspace, run.pipeline)["gates"])
     except RegraftError as fault:
         run.emit({"event": "warning", "message": f"the effect of adaptation was not predicted: {fault}"})
 
@@ -279,7 +279,7 @@ def stands_on_waiver(run: Run) -> bool:
     return waived_of(FileJournal(run.workspace.state, run.pipeline).entries()) is not None
 
 
-def conclude(
+def write_result(
     run: Run,
     tracker: Tracker,
     resolved: Mapping[str, Any],
@@ -317,7 +317,7 @@ def conclude(
     return result
 
 
-def tell(run: Run, resolved: Mapping[str, Any], decision: Decision, result: Event) -> None:
+def notify_hooks(run: Run, resolved: Mapping[str, Any], decision: Decision, result: Event) -> None:
     """Notify whom the pipeline file names, after all is done, so that nobody is told twice; what goes wrong is a warning."""
     for problem in notify(run.workspace, run.name, resolved.get("notify"), document(result, decision.verdict.document())):
         run.emit({"event": "warning", "message": problem})

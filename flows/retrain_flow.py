@@ -111,7 +111,7 @@ def retrain(pipeline: str) -> State[None]:
     with _tracked(current.run, tracker) as opened:
         outcomes = bring_up_to_date(current, opened)
         current.run = replace(current.run, mlflow_run_id=opened())
-        current.result = settle(current.run, tracker, outcomes)
+        current.result = decide_and_release(current.run, tracker, outcomes)
     outcome = current.result["outcome"]
     return Completed(name="Completed" if outcome == "pass" else f"Gate{outcome.capitalize()}", message=current.result["sentence"])
 
@@ -136,7 +136,7 @@ def _tracked(run: Run, tracker: Tracker) -> Iterator[Callable[[], str]]:
         run_id = tracker.start_run(run.pipeline, run.name, _marks(run))
         files.write_json(run.workspace.mlflow_run_file(run.name), run_id)
         tracker.reap(run.pipeline, keep=run_id)
-        after.foresee(run, tracker, run_id)
+        after.predict_effect(run, tracker, run_id)
         return run_id
 
     def give_up(*_: object) -> None:
@@ -180,7 +180,7 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
     return outcomes
 
 
-def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
+def decide_and_release(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
     """Decide, and do what follows from the outcome."""
     resolved = read_resolved(run.workspace, run.pipeline)
     cost = None
@@ -199,9 +199,9 @@ def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
             sentence = f"{sentence} {retried(after.promote_version, 'promote')(run, tracker, decision, version)}."
     elif exit_code == 0 and decision.verdict.champion and after.stands_on_waiver(run):
         sentence = f"{sentence} {retried(after.promote_version, 'promote')(run, tracker, decision, decision.verdict.champion.version)}."
-    result = after.conclude(
+    result = after.write_result(
         run, tracker, resolved, decision, outcomes["scores"], exit_code=exit_code, sentence=sentence, report=published.report
     )
     if resolved.get("notify"):
-        task(name="notify", cache_policy=NO_CACHE, persist_result=False)(after.tell)(run, resolved, decision, result)
+        task(name="notify", cache_policy=NO_CACHE, persist_result=False)(after.notify_hooks)(run, resolved, decision, result)
     return result

@@ -32,12 +32,12 @@ def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     from regraft.data.documents import read_corpus
     from regraft.data.leakage import leaks, report
     from regraft.data.sources import Source
-    from regraft.data.splitting import deal, read_given, read_texts
+    from regraft.data.splitting import read_given, read_texts, split_rows
     from regraft.data.tables import write_documents, write_table
 
     corpus = read_corpus(Source.of("data.corpus", inputs, config.corpus), config.text_column)
     texts, given = read_texts(inputs["texts"]), read_given(inputs["texts"])
-    dealt = deal(texts, corpus, config.split, config.seed, given, scratch=out.parent)
+    dealt = split_rows(texts, corpus, config.split, config.seed, given, scratch=out.parent)
     write_documents(out / "documents.parquet", dealt.documents)
     write_table(out / "splits.parquet", {"id": dealt.splits.keys(), "split": dealt.splits.values()})
     dropped = {name: [getattr(item, name) for item in dealt.dropped] for name in ("id", "reason", "of")}

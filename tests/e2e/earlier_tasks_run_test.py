@@ -36,12 +36,12 @@ def test_the_gate_decides_a_run_both_ways(tiny_template: Path, tmp_path: Path) -
     write_earlier(root / "data" / "earlier.jsonl")
     configure(root, 0.5)
     told(root, 0, "run", "tiny")
-    story = told(root, 0, "explain", "tiny")
-    (found,) = (f for f in story["verdict"]["findings"] if f["gate"] == "earlier_tasks")
+    explanation = told(root, 0, "explain", "tiny")
+    (found,) = (f for f in explanation["verdict"]["findings"] if f["gate"] == "earlier_tasks")
     assert (found["outcome"], found["threshold"], found["metric"]) == ("pass", 0.5, "accuracy")
     assert found["low"] <= found["value"] <= found["high"]
     metrics = files.read_json(root / "artifacts/tiny/earlier_tasks/record.json")["metrics"]
-    (task,) = story["measurements"]["earlier_tasks"]["tasks"]
+    (task,) = explanation["measurements"]["earlier_tasks"]["tasks"]
     assert [round(stage["accuracy"]["value"], 5) for stage in task["stages"]] == [
         round(metrics[f"{name}_accuracy"], 5) for name in ("came", "adapted", "finetune", "finetune_base")
     ]

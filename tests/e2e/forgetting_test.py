@@ -52,12 +52,12 @@ def test_the_gate_decides_a_run_both_ways(tiny_template: Path, tmp_path: Path) -
     write_general(root / "data" / "general.txt", root / "models/tiny/tokenizer.json", 200)
     configure(root, gates=[FLOOR, gate(5.0)], pretrain={"sequence_length": 64, "batch_size": 32})  # 25 steps of warm-up, not 196
     told(root, 0, "run", "tiny")
-    story = told(root, 0, "explain", "tiny")
-    (found,) = (f for f in story["verdict"]["findings"] if f["gate"] == "forgetting")
+    explanation = told(root, 0, "explain", "tiny")
+    (found,) = (f for f in explanation["verdict"]["findings"] if f["gate"] == "forgetting")
     assert (found["outcome"], found["threshold"]) == ("pass", 5.0)
     assert found["low"] <= found["value"] <= found["high"]
     metrics = files.read_json(root / "artifacts/tiny/forgetting/record.json")["metrics"]
-    (stage,) = (s for s in story["measurements"]["forgetting"]["stages"] if s["stage"] == "finetune_base")
+    (stage,) = (s for s in explanation["measurements"]["forgetting"]["stages"] if s["stage"] == "finetune_base")
     assert stage["loss"]["value"] == pytest.approx(metrics["finetune_base_loss"], abs=1e-6)
     assert 'id="forgetting"' in next((root / "state/mlartifacts").rglob("report.html")).read_text()
 

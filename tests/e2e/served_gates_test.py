@@ -40,9 +40,9 @@ def passed(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 def test_what_was_measured_is_in_the_evidence_and_tells_the_story(passed: tuple[Path, dict[str, Any]]) -> None:
     root, result = passed
-    story = json.loads(regraft(root, "explain", "tiny", "--json").stdout)
-    assert [f["outcome"] for f in story["verdict"]["findings"] if f["gate"] in ("calibration", "cost")] == ["pass", "pass"]
-    cost, calibration = story["measurements"]["cost"], story["measurements"]["calibration"]
+    explanation = json.loads(regraft(root, "explain", "tiny", "--json").stdout)
+    assert [f["outcome"] for f in explanation["verdict"]["findings"] if f["gate"] in ("calibration", "cost")] == ["pass", "pass"]
+    cost, calibration = explanation["measurements"]["cost"], explanation["measurements"]["calibration"]
     folder = root / "artifacts/tiny" / {"base": "finetune_base", "adapted": "finetune"}[result["candidate"]["name"]] / "out/model"
     assert cost["model"] == result["candidate"]["digest"] == files.digest(folder)
     assert cost["size_mb"] * 1e6 == sum(path.stat().st_size for path in files.walk(folder))

@@ -27,7 +27,7 @@ MOST = 50
 """Earlier effects that are kept, the newest ones."""
 
 
-def foresee(tracker: Tracker, pipeline: str, run: str, run_id: str, gates: Sequence[Mapping[str, Any]]) -> None:
+def predict_effect(tracker: Tracker, pipeline: str, run: str, run_id: str, gates: Sequence[Mapping[str, Any]]) -> None:
     """Predict what adaptation will change in ``run``, and put it into its evidence here and in MLflow.
 
     Nothing is written where no earlier run measured an effect. :raises EnvironmentFault: the last run's evidence cannot be read.
