@@ -117,7 +117,7 @@ def retrain(pipeline: str) -> State[None]:
     with _tracked(current.run, tracker) as opened:
         outcomes = bring_up_to_date(current, opened)
         current.run = replace(current.run, mlflow_run_id=opened())
-        current.result = settle(current.run, tracker, outcomes)
+        current.result = decide_and_release(current.run, tracker, outcomes)
     outcome = current.result["outcome"]
     return Completed(name="Completed" if outcome == "pass" else f"Gate{outcome.capitalize()}", message=current.result["sentence"])
 
@@ -185,7 +185,7 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
     return outcomes
 
 
-def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
+def decide_and_release(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
     """Decide, and do what follows from the outcome."""
     resolved = read_resolved(run.workspace, run.pipeline)
     cost = None
@@ -204,9 +204,9 @@ def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
             sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, version)}."
     elif exit_code == 0 and decision.verdict.champion and release.stands_on_waiver(run):
         sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, decision.verdict.champion.version)}."
-    result = release.conclude(
+    result = release.write_result(
         run, tracker, resolved, decision, outcomes["scores"], exit_code=exit_code, sentence=sentence, report=published.report
     )
     if resolved.get("notify"):
-        task(name="notify", cache_policy=NO_CACHE, persist_result=False)(release.tell)(run, resolved, decision, result)
+        task(name="notify", cache_policy=NO_CACHE, persist_result=False)(release.notify_hooks)(run, resolved, decision, result)
     return result

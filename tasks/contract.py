@@ -50,26 +50,26 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     required = [column.name for column in contract.columns if column.required]
     source = Source.of("data.labelled", inputs, config.labelled)
     with TemporaryDirectory(dir=out.parent, prefix="rows-") as store:
-        judged = validate_rows(lambda: read_rows(source, required, [column.name for column in contract.columns]), contract, Path(store))
+        validated = validate_rows(lambda: read_rows(source, required, [column.name for column in contract.columns]), contract, Path(store))
         waiting = Path(store) / "quarantine.parquet"
-        told = quarantine.write_quarantine(waiting, listed, judged, task)
-        files.write_text(evidence(out) / "contract.html", contract_page.render(contract, judged.read, judged.quarantined, told))
-        deal = labelled.Deal(config.seed, config.test, config.dev, config.split)
-        if faults := labelled.whole_problems(judged, contract, task, deal, config.max_quarantined):
+        told = quarantine.write_quarantine(waiting, listed, validated, task)
+        files.write_text(evidence(out) / "contract.html", contract_page.render(contract, validated.read, validated.quarantined, told))
+        splitting = labelled.Splitting(config.seed, config.test, config.dev, config.split)
+        if faults := labelled.whole_problems(validated, contract, task, splitting, config.max_quarantined):
             said = labelled.refusal(contract, task, config.split)
             reject(f"data.labelled ({source.all_shown}) {said}", faults + told.first, listed, told.more)
-        labels = judged.counts(task.label)
+        labels = validated.counts(task.label)
         require_labels(config.expected or (), labels)
 
-        quarantine.write_texts(out / "texts.parquet", judged, task, config.split)
-        quarantine.write_accepted(out / "rows.parquet", judged, task)
+        quarantine.write_texts(out / "texts.parquet", validated, task, config.split)
+        quarantine.write_accepted(out / "rows.parquet", validated, task)
         waiting.rename(out / "quarantine.parquet")
-        quarantine.write_counts(out / "counts.json", judged, told, labels)
+        quarantine.write_counts(out / "counts.json", validated, told, labels)
         files.write_json(out / "labels.json", sorted(labels))
-    if judged.quarantined:
+    if validated.quarantined:
         kept = f"artifacts/{progress.current().pipeline}/contract/evidence/{listed.name}"
-        progress.emit("warning", message=f"{told.sentence(judged.read, judged.quarantined)}; all of them: {kept}")
-    return {"read": judged.read, "accepted": judged.kept, "quarantined": judged.quarantined, "labels": len(labels)}
+        progress.emit("warning", message=f"{told.sentence(validated.read, validated.quarantined)}; all of them: {kept}")
+    return {"read": validated.read, "accepted": validated.kept, "quarantined": validated.quarantined, "labels": len(labels)}
 
 
 CONTRACT = Step(name="contract", config=ContractConfig, run=_run, inputs={"labelled": "data.labelled"}, version=1)

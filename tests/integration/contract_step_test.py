@@ -28,7 +28,7 @@ from regraft.data import validation
 from regraft.data.contract import Contract, default_contract, load_contract
 from regraft.data.options import TaskOptions
 from regraft.data.rows import Row
-from regraft.data.validation import judge
+from regraft.data.validation import validate
 from tasks.contract import CONTRACT, ContractConfig
 from tasks.corpus import CORPUS, CorpusConfig
 
@@ -187,9 +187,9 @@ def test_a_class_is_found_at_its_first_accepted_row_in_the_file_that_holds_it(tm
     rows = [
         Row(file, line, {"id": str(n), "text": "sentence", "label": label or None}, (), {}) for n, (file, line, label) in enumerate(named)
     ]
-    judged = judge(lambda: rows, Contract.model_validate(RULES), tmp_path, chunk_rows)
-    assert judged.first("label", ["green", "red", "gren", "grey"]) == {"green": ("b.csv", 3), "red": ("a.csv", 1)}
-    assert judged.first("label", []) == {}
+    validated = validate(lambda: rows, Contract.model_validate(RULES), tmp_path, chunk_rows)
+    assert validated.first("label", ["green", "red", "gren", "grey"]) == {"green": ("b.csv", 3), "red": ("a.csv", 1)}
+    assert validated.first("label", []) == {}
 
 
 def test_a_label_of_the_contract_without_rows_is_a_fault(tmp_path):
@@ -296,7 +296,7 @@ def test_a_rule_that_raises_is_not_a_rule_that_passed(monkeypatch, tmp_path):
     monkeypatch.setattr(expectations, "_run", blind)
     rows = [Row("f", n, {"id": str(n), "text": "sentence", "label": "red"}, (), {}) for n in range(3)]
     with pytest.raises(DataRejected, match=r'could not be evaluated: .*"(text|label)" in BatchData does not exist'):
-        judge(lambda: rows, Contract.model_validate(RULES), tmp_path)
+        validate(lambda: rows, Contract.model_validate(RULES), tmp_path)
 
 
 LIKELY = ["red", "blue", "gren", "a1", "a2", "sentence", "NaN", "None", "$x", "{}"]
@@ -315,18 +315,18 @@ def kept(values: dict[str, str | None], rows: list[dict[str, str | None]]) -> bo
 def test_accepted_and_quarantined_are_what_was_read_and_each_on_the_right_side(rows, chunk_rows):
     read = [Row("f", n, values, (), values) for n, values in enumerate(rows)]
     with TemporaryDirectory() as folder:
-        judged = judge(lambda: read, Contract.model_validate(RULES), Path(folder), chunk_rows)
-        quarantined = list(judged.quarantine())
-        assert judged.kept + judged.quarantined == judged.read == len(rows)
+        validated = validate(lambda: read, Contract.model_validate(RULES), Path(folder), chunk_rows)
+        quarantined = list(validated.quarantine())
+        assert validated.kept + validated.quarantined == validated.read == len(rows)
         assert [row.number for row, _ in quarantined] == [n for n, values in enumerate(rows) if not kept(values, rows)]
-        assert [key for (keys,) in judged.values("id") for key in keys] == [values["id"] for values in rows if kept(values, rows)]
+        assert [key for (keys,) in validated.values("id") for key in keys] == [values["id"] for values in rows if kept(values, rows)]
         assert all(faults for _, faults in quarantined)
 
 
 def test_the_demos_contract_accepts_a_demo_row(tmp_path):
     contract = Contract.model_validate(load_contract(DEMO))
     values = {"id": "1", "text": "Find a file in the texmf tree by its name.", "label": "matplotlib", "source": "matplotlib.dviread"}
-    assert judge(lambda: [Row("f", 1, values, (), values)], contract, tmp_path).kept == 1
+    assert validate(lambda: [Row("f", 1, values, (), values)], contract, tmp_path).kept == 1
 
 
 @pytest.mark.parametrize("chunk_rows", [13, 64])
@@ -337,7 +337,7 @@ def test_the_size_of_a_chunk_leaves_no_trace(tmp_path, monkeypatch, chunk_rows):
     with labelled.open("a") as handle:
         handle.write("x,y\n")
     before = run(tmp_path / "whole", labelled)
-    monkeypatch.setattr(validation, "judge", partial(judge, chunk_rows=chunk_rows))
+    monkeypatch.setattr(validation, "validate", partial(validate, chunk_rows=chunk_rows))
     after = run(tmp_path / "chunks", labelled)
     assert files.tree(before) == files.tree(after)
     sheets = [(out.parent / "evidence" / "quarantine.csv").read_text() for out in (before, after)]

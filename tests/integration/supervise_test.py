@@ -17,7 +17,8 @@ from regraft.core.errors import BY_NAME, Conflict, DataRejected, Problem, Regraf
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
 from regraft.execution import supervise
-from regraft.execution.dvc_repair import _whole, mend
+from regraft.execution.dvc_formats import is_whole
+from regraft.execution.dvc_repair import repair
 from regraft.execution.launch import new_run_id, parse_event, run_lock
 
 
@@ -185,7 +186,7 @@ def test_whatever_is_left_of_a_cut_off_dvc_lock_dvc_reads_it_or_we_do_not(tmp_pa
     path, accepted = tmp_path / "dvc.lock", 0
     for length in range(len(LOCK) + 1):
         path.write_text(LOCK[:length])
-        if _whole(path):
+        if is_whole(path):
             accepted += 1
             try:
                 COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(LOCK[:length]))
@@ -196,11 +197,11 @@ def test_whatever_is_left_of_a_cut_off_dvc_lock_dvc_reads_it_or_we_do_not(tmp_pa
 
 def test_a_half_written_dvc_lock_is_set_aside_and_said(workspace: Workspace) -> None:
     (workspace.root / "dvc.lock").write_text(LOCK[:36])
-    (said,) = mend(workspace)
+    (said,) = repair(workspace)
     assert said.startswith("dvc.lock was half-written and is set aside (.regraft/broken/dvc.lock-")
     assert not (workspace.root / "dvc.lock").exists()
     assert next((workspace.scratch / "broken").iterdir()).read_text() == LOCK[:36]
-    assert mend(workspace) == []
+    assert repair(workspace) == []
 
 
 def test_a_path_held_by_a_pid_that_is_not_dvc_any_more_is_free(workspace: Workspace) -> None:
@@ -208,7 +209,7 @@ def test_a_path_held_by_a_pid_that_is_not_dvc_any_more_is_free(workspace: Worksp
     table.parent.mkdir(parents=True)
     entry = {"pid": os.getppid(), "cmd": "dvc repro"}  # alive, and not DVC: the pid was given out again
     table.write_text(json.dumps({"write": {"/a": entry}, "read": {"/b": [entry]}}))
-    assert mend(workspace) == []
+    assert repair(workspace) == []
     assert json.loads(table.read_text()) == {"write": {}, "read": {}}
 
 
@@ -216,5 +217,5 @@ def test_a_half_written_table_of_busy_paths_is_removed(workspace: Workspace) -> 
     table = workspace.root / ".dvc" / "tmp" / "rwlock"
     table.parent.mkdir(parents=True)
     table.write_text('{"write": {"/a": {"pid"')
-    assert mend(workspace) == ["DVC's table of busy paths was half-written and is removed"]
+    assert repair(workspace) == ["DVC's table of busy paths was half-written and is removed"]
     assert not table.exists()

@@ -18,7 +18,7 @@ from regraft.data.labelled import labelled_splits, rows_for_every_split
 from regraft.data.minhash import SHINGLE, bands_for, windows
 from regraft.data.options import SplitOptions
 from regraft.data.split import split_of, uniform
-from regraft.data.splitting import Dealt, deal
+from regraft.data.splitting import Dealt, split_rows
 
 OPTIONS = SplitOptions()
 WORDS = ["".join(random.Random(n).choices(string.ascii_lowercase, k=3 + n % 7)) for n in range(800)]
@@ -37,7 +37,7 @@ def key_in(split: str, start: int = 0) -> str:
 
 
 def dealt(texts: list[tuple[str, str]], *documents: str) -> Dealt:
-    return deal(texts, corpus(*documents, sentence(1000), sentence(1001)), OPTIONS, 17)
+    return split_rows(texts, corpus(*documents, sentence(1000), sentence(1001)), OPTIONS, 17)
 
 
 def test_the_shares_are_those_asked_for():
@@ -110,7 +110,7 @@ def test_something_is_held_out_of_a_small_corpus_and_about_2_percent_of_a_large_
 
 def test_a_corpus_that_only_repeats_the_rows_is_rejected():
     with pytest.raises(DataRejected, match="nothing to learn from"):
-        deal([("1", sentence(1))], corpus(sentence(1), sentence(1)), OPTIONS, 17)
+        split_rows([("1", sentence(1))], corpus(sentence(1), sentence(1)), OPTIONS, 17)
 
 
 def brute_force(texts: list[str], threshold: float) -> list[int | None]:

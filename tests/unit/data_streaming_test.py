@@ -19,7 +19,7 @@ from regraft.data.distinct import find_distinct
 from regraft.data.documents import Corpus, Document
 from regraft.data.minhash import MULTIPLIER, least_agreement, windows
 from regraft.data.options import SplitOptions
-from regraft.data.splitting import deal
+from regraft.data.splitting import split_rows
 from regraft.data.spool import Spool, on_disk
 
 WORDS = [f"{a}{b}{c}" for a in "bdgklm" for b in "aeiou" for c in "nrst"]
@@ -125,7 +125,7 @@ def dealt_peak(documents: int, folder) -> int:
         return (Document(f"c:{n}", random.Random(n).randbytes(2_000).hex()) for n in range(documents))
 
     tracemalloc.start()
-    dealt = deal([("r", text(1))], Corpus(read(), []), SplitOptions(), 17, scratch=folder)
+    dealt = split_rows([("r", text(1))], Corpus(read(), []), SplitOptions(), 17, scratch=folder)
     tables.write_documents(folder / "documents.parquet", dealt.documents)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -182,7 +182,7 @@ def test_a_signal_ends_the_step_between_two_documents_and_says_how_to_go_on(tmp_
 
     try:
         with progress.running(progress.Running("demo", "corpus")), pytest.raises(Interrupted, match="corpus stopped after 2 doc") as caught:
-            deal([], Corpus(read(), []), SplitOptions(), 17, scratch=tmp_path)
+            split_rows([], Corpus(read(), []), SplitOptions(), 17, scratch=tmp_path)
     finally:
         progress.STOP.clear()
     assert caught.value.fix == "regraft run demo"

@@ -60,7 +60,7 @@ def test_a_verdict_is_rebuilt_byte_for_byte_wherever_the_evidence_lies(scores, c
     shutil.rmtree(scores)
     assert verdict.outcome == "pass"
     assert rebuild(tmp_path / "archive") == text
-    assert explain.story(tmp_path / "archive").outcome == "pass"
+    assert explain.explanation(tmp_path / "archive").outcome == "pass"
 
 
 def test_deciding_twice_leaves_the_same_bytes_and_no_stale_champion(scores, champion, tmp_path):
@@ -118,9 +118,9 @@ def test_slices_flips_and_measurements_lie_in_the_evidence_and_are_rebuilt(score
     kept = pq.read_table(tmp_path / "evidence" / "slices.parquet").column_names
     assert kept == ["id", "source", "text_length"], "a column that no gate asks for stays with the data"
     assert (tmp_path / "evidence" / "negative_flips.csv").read_text() == "id,label,champion,candidate\n"
-    story = explain.story(tmp_path / "evidence")
-    assert story.measurements["decisions_on_these_rows"] == 4
-    told = "\n".join(explain.lines(story))
+    explanation = explain.explanation(tmp_path / "evidence")
+    assert explanation.measurements["decisions_on_these_rows"] == 4
+    told = "\n".join(explain.lines(explanation))
     assert "source = s0 (60 rows): 0.917 (" in told
     assert "True differences that these rows show with 80 % power:" in told
     assert "accuracy against the champion on the slice that decides: passes with" in told
@@ -130,10 +130,10 @@ def test_what_adaptation_was_expected_to_change_is_bound_by_decisions_of_0_2_and
     expected, decision = tmp_path / "adaptation.json", tmp_path / "decision.json"
     files.write_json(expected, {"schema": 2, "metric": "macro_f1", "predicted": None, "earlier": []})
     decide("demo", GATES, 17, scores, OLD, champion, None, tmp_path)
-    told = list(explain.lines(explain.story(tmp_path)))
+    told = list(explain.lines(explain.explanation(tmp_path)))
     assert "adaptation" not in files.read_json(decision)
     files.write_json(decision, {**files.read_json(decision), "adaptation": files.sha256_file(expected)})
-    assert list(explain.lines(explain.story(tmp_path))) == told
+    assert list(explain.lines(explain.explanation(tmp_path))) == told
     assert rebuild(tmp_path) == (tmp_path / "verdict.json").read_text()
     files.write_json(expected, {})
     with pytest.raises(EnvironmentFault, match=r"adaptation\.json is changed since the decision"):
@@ -142,9 +142,9 @@ def test_what_adaptation_was_expected_to_change_is_bound_by_decisions_of_0_2_and
 
 def test_one_flipped_row_is_called_one_and_nothing_is_said_of_clean_rows_where_no_gate_asks(scores, champion, tmp_path):
     decide("demo", GATES, 17, scores, OLD, champion, None, tmp_path / "evidence")
-    story = explain.story(tmp_path / "evidence")
-    one = replace(story.flips[0], gained=1, lost=1)
-    told = "\n".join(explain.lines(replace(story, flips=(one,))))
+    explanation = explain.explanation(tmp_path / "evidence")
+    one = replace(explanation.flips[0], gained=1, lost=1)
+    told = "\n".join(explain.lines(replace(explanation, flips=(one,))))
     assert "1 row wrong there is right here, 1 right there is wrong here" in told
     assert "clean" not in told
 
@@ -154,8 +154,8 @@ def test_the_rows_that_got_worse_are_listed(scores, champion, tmp_path):
     better = Table.of(IDS, TRUTH, np.roll(better.p, 5, axis=0)[:, [0, 1, 2]], LABELS)
     predictions.write(champion, better)
     decide("demo", GATES, 17, scores, OLD, champion, None, tmp_path / "evidence")
-    story = explain.story(tmp_path / "evidence")
-    (flips,) = (f for f in story.flips if f.against == "champion")
+    explanation = explain.explanation(tmp_path / "evidence")
+    (flips,) = (f for f in explanation.flips if f.against == "champion")
     listed = (tmp_path / "evidence" / "negative_flips.csv").read_text().splitlines()[1:]
     assert len(listed) == flips.lost
     assert [line.split(",")[0] for line in listed][:10] == list(flips.lost_rows)
@@ -179,7 +179,7 @@ def test_evidence_beside_the_verdict_that_was_touched_is_found_out(name, scores,
     path = tmp_path / "evidence" / name
     path.write_bytes(path.read_bytes().replace(b"0.9", b"0.8").replace(b"up to 8", b"up to 9"))
     with pytest.raises(EnvironmentFault, match=f"{name} is (not what its predictions say: line|changed since the decision)"):
-        explain.story(tmp_path / "evidence")
+        explain.explanation(tmp_path / "evidence")
 
 
 def test_a_decision_of_schema_1_is_judged_as_it_was_then(scores, champion, tmp_path):
@@ -192,9 +192,9 @@ def test_a_decision_of_schema_1_is_judged_as_it_was_then(scores, champion, tmp_p
     )
     (evidence / "measurements.json").unlink()
     files.write_text(evidence / "verdict.json", rebuild(evidence))
-    story = explain.story(evidence)
-    assert story.measurements is None
-    verdict = story.verdict
+    explanation = explain.explanation(evidence)
+    assert explanation.measurements is None
+    verdict = explanation.verdict
     assert verdict["policy_digest"] == "0c07564ff75e26c8c8ca963cd78119e1aa3865576e2c2fd87a8d56feef588d09"  # what they had
     assert not [f for f in verdict["findings"] if "power" in f["sentence"]]
 
@@ -218,16 +218,16 @@ def test_evidence_that_was_touched_is_found_out(scores, tmp_path):
     text = (evidence / "verdict.json").read_text()
     (evidence / "verdict.json").write_text(text.replace('"outcome": "pass"', '"outcome": "fail"', 1))
     with pytest.raises(EnvironmentFault, match="is not what its predictions say: line"):
-        explain.story(evidence)
+        explain.explanation(evidence)
     (evidence / "verdict.json").write_text(text)
     predictions.write(evidence / "predictions" / "base.parquet", table(20))
     with pytest.raises(EnvironmentFault, match=r"base.parquet is changed since the decision"):
-        explain.story(evidence)
+        explain.explanation(evidence)
 
 
 def test_the_story_says_what_was_compared_and_what_would_change_it(scores, champion, tmp_path):
     decide("demo", GATES, 17, scores, OLD, champion, None, tmp_path / "evidence")
-    told = explain.story(tmp_path / "evidence")
+    told = explain.explanation(tmp_path / "evidence")
     against = {flips.against: (flips.gained, flips.lost, flips.both_right, flips.both_wrong) for flips in told.flips}
     assert against == {"champion": (30, 0, 80, 10), "base": (20, 0, 90, 10), "tfidf": (50, 0, 60, 10)}
     text = "\n".join(explain.lines(told))
@@ -241,7 +241,7 @@ def test_explaining_loads_no_model_library(scores, tmp_path):
     decide("demo", GATES, 17, scores, None, None, None, tmp_path / "evidence")
     code = (
         "import sys; from pathlib import Path; from regraft.reports import explain\n"
-        f"list(explain.lines(explain.story(Path({str(tmp_path / 'evidence')!r}))))\n"
+        f"list(explain.lines(explain.explanation(Path({str(tmp_path / 'evidence')!r}))))\n"
         "print(sorted({'torch', 'transformers', 'prefect', 'mlflow', 'sklearn', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -299,5 +299,5 @@ def test_story_is_one_json_document(scores, tmp_path):
     from dataclasses import asdict
 
     decide("demo", GATES, 17, scores, None, None, None, tmp_path / "evidence")
-    document = json.loads(json.dumps(asdict(explain.story(tmp_path / "evidence"))))
+    document = json.loads(json.dumps(asdict(explain.explanation(tmp_path / "evidence"))))
     assert document["verdict"] == json.loads((tmp_path / "evidence" / "verdict.json").read_text())

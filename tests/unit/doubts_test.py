@@ -350,9 +350,9 @@ def test_a_decision_on_clean_rows_is_rebuilt_from_its_evidence_alone(decided, tm
     evidence = shutil.copytree(decided, tmp_path / "elsewhere")
     kept = files.read_json(evidence / "decision.json")["doubts"]
     assert kept == {name: files.sha256_file(evidence / name) for name in row_quality.FILES}
-    story = explain.story(evidence)
-    assert story.measurements["overlap"]["clean"] == 210, "verdict and measurements are rebuilt byte for byte"
-    told = "\n".join(explain.lines(story))
+    explanation = explain.explanation(evidence)
+    assert explanation.measurements["overlap"]["clean"] == 210, "verdict and measurements are rebuilt byte for byte"
+    told = "\n".join(explain.lines(explanation))
     assert "Row by row, metrics, slices and power are those of all 240 test rows, of which 210 are clean." in told
     assert "accuracy against the floor of 0.800 on the clean rows: " in told
     lines = (evidence / "negative_flips.csv").read_text().splitlines()
@@ -379,7 +379,7 @@ def test_a_file_that_was_touched_is_named(name, decided, tmp_path):
 
 def test_a_decision_without_clean_rows_asks_for_other_test_rows(artifacts):
     row_quality.write_overlap(artifacts / "overlap" / "out" / row_quality.OVERLAP, overlapping(range(N)).overlaps)
-    (change,) = (line for line in explain.story(take(artifacts, FLOOR)).changes if "clean" in line)
+    (change,) = (line for line in explain.explanation(take(artifacts, FLOOR)).changes if "clean" in line)
     assert change.startswith("more test rows without overlap: only 0 of 240 test rows are clean")
 
 

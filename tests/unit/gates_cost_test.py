@@ -123,18 +123,18 @@ def test_a_verdict_about_the_model_as_it_is_served_is_rebuilt_from_its_evidence_
     assert candidate(GATES, 17, scores) == "base"
     verdict = decide("demo", GATES, 17, scores, None, None, None, tmp_path / "evidence", cost=tmp_path / "serving.json")
     shutil.rmtree(scores)
-    story = explain.story(tmp_path / "evidence")
+    explanation = explain.explanation(tmp_path / "evidence")
     assert [f.gate for f in verdict.findings] == ["adaptation", "calibration", "cost"]
-    assert story.measurements["calibration"]["temperature"] == 0.7
-    assert story.measurements["cost"]["size_mb"] == 91
-    told = "\n".join(explain.lines(story))
+    assert explanation.measurements["calibration"]["temperature"] == 0.7
+    assert explanation.measurements["cost"]["size_mb"] == 91
+    told = "\n".join(explain.lines(explanation))
     assert "calibration (ece): passes with" in told
     assert "cost (p95_ms_batch_1): the whole interval, now 184.000 to 197.000, would have to lie at or below 195.000." in told
     for name in ("cost.json", "calibration.json"):
         shutil.copytree(tmp_path / "evidence", tmp_path / name)
         (tmp_path / name / name).write_text("{}")
         with pytest.raises(explain.EnvironmentFault, match=f"{name} is changed since the decision"):
-            explain.story(tmp_path / name)
+            explain.explanation(tmp_path / name)
 
 
 def test_without_such_a_gate_the_evidence_is_what_it_always_was(scores, tmp_path):

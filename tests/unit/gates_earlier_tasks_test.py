@@ -187,9 +187,11 @@ def test_a_verdict_is_rebuilt_from_its_evidence_alone_and_tells_when_that_was_to
     assert decide("demo", [GATE], 17, scores, None, None, None, evidence).outcome == "fail"
     shutil.rmtree(tmp_path / "artifacts")
     assert rebuild(evidence) == (evidence / "verdict.json").read_text()
-    story = explain.story(evidence)
-    assert [found["rows"] for found in story.measurements["earlier_tasks"]["tasks"]] == [400, 90]
-    assert any(line.startswith("accuracy lost on the earlier task that decides: the whole interval, now 0.1") for line in story.changes)
+    explanation = explain.explanation(evidence)
+    assert [found["rows"] for found in explanation.measurements["earlier_tasks"]["tasks"]] == [400, 90]
+    assert any(
+        line.startswith("accuracy lost on the earlier task that decides: the whole interval, now 0.1") for line in explanation.changes
+    )
     (evidence / kept.FILE).write_bytes(b"PAR1")
     with pytest.raises(EnvironmentFault, match=r"earlier_tasks\.parquet is changed since the decision"):
         rebuild(evidence)

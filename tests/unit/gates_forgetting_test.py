@@ -171,9 +171,9 @@ def test_a_verdict_is_rebuilt_from_its_evidence_alone_and_tells_when_that_was_to
     assert decide("demo", [GATE], 17, scores, None, None, None, evidence).outcome == "fail"
     shutil.rmtree(tmp_path / "artifacts")
     assert rebuild(evidence) == (evidence / "verdict.json").read_text()
-    story = explain.story(evidence)
-    assert story.measurements["forgetting"]["stages"][2]["increase"]["value"] == pytest.approx(0.2)
-    assert any(line.startswith("forgetting, in nats: the whole interval, now 0.1") for line in story.changes)
+    explanation = explain.explanation(evidence)
+    assert explanation.measurements["forgetting"]["stages"][2]["increase"]["value"] == pytest.approx(0.2)
+    assert any(line.startswith("forgetting, in nats: the whole interval, now 0.1") for line in explanation.changes)
     (evidence / "general.parquet").write_bytes(b"PAR1")
     with pytest.raises(EnvironmentFault, match=r"general\.parquet is changed since the decision"):
         rebuild(evidence)

@@ -85,10 +85,10 @@ def test_a_decision_on_probes_is_rebuilt_byte_for_byte_and_explained(scores, pro
         ("fairness", "pass"),
     ]
     assert rebuild(tmp_path / "evidence") == (tmp_path / "evidence" / "verdict.json").read_text()
-    story = explain.story(tmp_path / "evidence")
-    assert [row["adapted"]["failed"] for row in story.measurements["probes"]] == [6]
-    assert [row["rows"] for row in story.measurements["fairness"]] == [60, 60]
-    assert any(line.startswith("robustness, on the test that decides: passes with ") for line in story.changes)
+    explanation = explain.explanation(tmp_path / "evidence")
+    assert [row["adapted"]["failed"] for row in explanation.measurements["probes"]] == [6]
+    assert [row["rows"] for row in explanation.measurements["fairness"]] == [60, 60]
+    assert any(line.startswith("robustness, on the test that decides: passes with ") for line in explanation.changes)
     assert "secret" not in (tmp_path / "evidence" / "slices.parquet").read_bytes().decode(errors="ignore")
     (tmp_path / "evidence" / "probes.parquet").unlink()
     with pytest.raises(EnvironmentFault, match=r"probes\.parquet is missing since the decision"):

@@ -57,7 +57,7 @@ def test_a_decision_about_seeds_is_rebuilt_byte_for_byte_wherever_its_evidence_l
     shutil.rmtree(tmp_path / "seeds")
     moved = evidence.rename(tmp_path / "archive")
     assert {name: (moved / name).read_text() for name in ("verdict.json", "measurements.json")} == reevaluate(moved).texts()
-    told = explain.story(moved)
+    told = explain.explanation(moved)
     assert told.measurements["seeds"]["number"] == 3
     assert told.scores["adapted"]["accuracy"] == round(100 / N, 6), "the registered model's own"
     assert told.measurements["metrics"]["adapted"]["accuracy"]["value"] == round(98 / N, 6)
@@ -79,7 +79,7 @@ def test_a_seed_that_was_touched_is_found_out(scores, tmp_path, touch):
     evidence = decided(scores, GATES)
     touch(evidence / "seeds" / "base.3.parquet")
     with pytest.raises(EnvironmentFault, match=r"base.3.parquet is (changed|missing) since the decision"):
-        explain.story(evidence)
+        explain.explanation(evidence)
 
 
 @pytest.mark.parametrize(

@@ -176,11 +176,11 @@ def explain(
 
     workspace = Workspace.find()
     folder = Tracker(workspace).download_evidence(run)
-    story: Any = explaining.story(folder)
+    explanation: Any = explaining.explanation(folder)
     if json:
-        console.print_json(asdict(story))
+        console.print_json(asdict(explanation))
         return
-    for line in explaining.lines(story):
+    for line in explaining.lines(explanation):
         label = explaining.LABEL.match(line)
         hang = label.end() if label else len(line) - len(line.lstrip()) + 2
         console.out.print(console.prose(escape(line), hang))

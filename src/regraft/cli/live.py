@@ -66,7 +66,7 @@ class Live:
         if handler := getattr(self, f"_on_{event.get('event')}", None):
             handler(event)
 
-    def conclude(self, result: dict[str, Any], *, standing: bool = False) -> None:
+    def show_result(self, result: dict[str, Any], *, standing: bool = False) -> None:
         """The last words of a run; ``standing``: of one that went to its end earlier."""
         outcome = result["outcome"]
         if outcome is None:  # stopped by a signal

@@ -63,7 +63,7 @@ def run(
         if stand is None:
             run_cost.require_room(run_cost.estimate(workspace, pipeline, prepared.values, steps), workspace)
         result: dict[str, Any] = stand or launch.launch(workspace, pipeline, allow_inexact=allow_inexact, due=steps.due, on_event=live.show)
-        live.conclude(result, standing=stand is not None)
+        live.show_result(result, standing=stand is not None)
     if json:
         console.print_json(result)
     sys.exit(result["exit"])

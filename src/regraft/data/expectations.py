@@ -102,7 +102,7 @@ def _invalid(name: str, value: str, valid: Sequence[str]) -> str:
     return f"{name} {quote(value)} is not one of the {len(valid)} valid values{guess('dev' if means_dev else value, valid)}"
 
 
-def validate(columns: Mapping[str, Sequence[str | None]], contract: Contract) -> dict[str, list[int]]:
+def broken_rows(columns: Mapping[str, Sequence[str | None]], contract: Contract) -> dict[str, list[int]]:
     """``{rule id: indexes of the rows that break it}`` for every rule.
 
     ``columns`` are the values of each column of the contract, of one length, not empty. Raises :class:`DataRejected`

@@ -14,7 +14,7 @@ from regraft.data.contract import Contract, unwritten
 from regraft.data.options import TaskOptions
 from regraft.data.sources import reject
 from regraft.data.split import split_of
-from regraft.data.validation import Judged
+from regraft.data.validation import Validated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,25 +27,25 @@ MANY = 1000
 """Classes that are named one by one; where more are at fault, the label column is not a label."""
 
 
-def whole_problems(judged: Judged, contract: Contract, task: TaskOptions, deal: Deal, most: float) -> list[Problem]:
+def whole_problems(validated: Validated, contract: Contract, task: TaskOptions, splitting: Splitting, most: float) -> list[Problem]:
     """What is wrong with the rows taken together; empty: a model can be trained and tested on them.
 
     ``most`` is the largest share of rows that may be quarantined.
     """
     problems = []
-    written = contract != unwritten(task, deal.column)
+    written = contract != unwritten(task, splitting.column)
     fix = "mend the rows, or the contract" if written else "mend the rows"
-    if not judged.kept:
-        none = f"none of the {judged.read} rows " + ("keeps the contract" if written else "can be used")
+    if not validated.kept:
+        none = f"none of the {validated.read} rows " + ("keeps the contract" if written else "can be used")
         problems.append(Problem(message=none, rule="rows.accepted", fix=fix))
-    elif judged.quarantined > most * judged.read:
-        share = f"{judged.quarantined} of {judged.read} rows ({judged.quarantined / judged.read:.0%}) are quarantined"
+    elif validated.quarantined > most * validated.read:
+        share = f"{validated.quarantined} of {validated.read} rows ({validated.quarantined / validated.read:.0%}) are quarantined"
         message = f"{share}; above {most:.0%} the data, not a row, is what is wrong"
         problems.append(Problem(message=message, rule="rows.quarantined", fix=fix))
-    if judged.kept:
+    if validated.kept:
         dealt = {label: Counter[str]() for label in contract.column(task.label).valid_values or ()}
-        deal.count(judged, task, dealt)
-        problems += class_problems(dealt, task.label, deal.enough, deal.why, lambda labels: judged.first(task.label, labels))
+        splitting.count(validated, task, dealt)
+        problems += class_problems(dealt, task.label, splitting.enough, splitting.why, lambda labels: validated.first(task.label, labels))
     return problems
 
 
@@ -55,7 +55,7 @@ def refusal(contract: Contract, task: TaskOptions, split: str | None) -> str:
 
 
 @dataclass(frozen=True)
-class Deal:
+class Splitting:
     """How rows come to their split: by a hash of their id, or by a column that says so."""
 
     seed: int
@@ -73,9 +73,9 @@ class Deal:
         """Rows with which a class is almost surely in test and in train; None: that is for the column to say."""
         return rows_for_every_split(self.test, self.dev) if self.column is None else None
 
-    def count(self, judged: Judged, task: TaskOptions, dealt: dict[str, Counter[str]]) -> None:
+    def count(self, validated: Validated, task: TaskOptions, dealt: dict[str, Counter[str]]) -> None:
         """Add the accepted rows to ``{label: {split: rows}}``; a label that has train and test rows is not counted further."""
-        for keys, labels in judged.values(self.column or task.id, task.label):
+        for keys, labels in validated.values(self.column or task.id, task.label):
             for key, label in zip(keys, labels, strict=True):
                 if (splits := dealt.get(label)) is None:
                     splits = dealt[label] = Counter()

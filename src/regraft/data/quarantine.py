@@ -23,7 +23,7 @@ from regraft.core.errors import Problem
 from regraft.data.options import TaskOptions
 from regraft.data.rows import Fault, Row
 from regraft.data.sources import MAX_OF_A_RULE
-from regraft.data.validation import WHOLE, Judged, breaks, value
+from regraft.data.validation import WHOLE, Validated, breaks, value
 from regraft.data.writing import TableWriter
 
 MEND = "mend the row or remove it"
@@ -70,7 +70,7 @@ class Told:
                     self.first.append(problem)
 
 
-def write_quarantine(table: Path, sheet: Path, judged: Judged, task: TaskOptions) -> Told:
+def write_quarantine(table: Path, sheet: Path, validated: Validated, task: TaskOptions) -> Told:
     """The quarantine in the order of reading, as Parquet and, without the raw rows, as CSV for a spreadsheet.
 
     file, row, id, rule, reason (joined by "; " where several are broken) and the row as it was read, as JSON.
@@ -80,7 +80,7 @@ def write_quarantine(table: Path, sheet: Path, judged: Judged, task: TaskOptions
     with TableWriter(table, schema) as rows, sheet.open("w", encoding="utf8", newline="") as handle:
         lines = csv.writer(handle, lineterminator="\n")
         lines.writerow(LISTED)
-        found = iter(judged.quarantine() if judged.quarantined else ())
+        found = iter(validated.quarantine() if validated.quarantined else ())
         while piece := list(islice(found, PIECE)):
             columns = {name: pa.array(values, schema.field(name).type) for name, values in _listed(piece, task, told)}
             lines.writerows(zip(*(columns[name].to_pylist() for name in LISTED), strict=True))
@@ -101,39 +101,39 @@ def _listed(piece: Sequence[tuple[Row, tuple[Fault, ...]]], task: TaskOptions, t
     yield "raw", [text.encode("utf8", "backslashreplace").decode() for text in raw]
 
 
-def write_texts(path: Path, judged: Judged, task: TaskOptions, split: str | None) -> None:
+def write_texts(path: Path, validated: Validated, task: TaskOptions, split: str | None) -> None:
     """id and text (and the given split) of every row that has both and whose id is its own, sorted by id: no label is looked at.
 
     Rows that share an id are left out, as each of them is quarantined whatever its label says; so are rows without a
     place in a given split.
     """
     kept = []
-    for number, table in enumerate(judged.store.tables):
-        usable = table[WHOLE].to_numpy() & ~judged.repeats[task.id].masks[number]
+    for number, table in enumerate(validated.store.tables):
+        usable = table[WHOLE].to_numpy() & ~validated.repeats[task.id].masks[number]
         usable &= table[value(task.id)].is_valid().to_numpy() & table[value(task.text)].is_valid().to_numpy()
         if split is not None:
             usable &= table[value(split)].is_valid().to_numpy() & ~table[breaks(f"{split}.valid_values")].to_numpy()
         kept.append(usable)
-    _write_sorted(path, judged, task.id, kept, {"id": task.id, "text": task.text, **({"split": split} if split is not None else {})})
+    _write_sorted(path, validated, task.id, kept, {"id": task.id, "text": task.text, **({"split": split} if split is not None else {})})
 
 
-def write_accepted(path: Path, judged: Judged, task: TaskOptions) -> None:
+def write_accepted(path: Path, validated: Validated, task: TaskOptions) -> None:
     """id, text, label, then every other column by name, sorted by id. A column whose name is taken becomes ``column.<name>``."""
     named = {"id": task.id, "text": task.text, "label": task.label}
-    others = sorted(judged.columns() - set(named.values()))
+    others = sorted(validated.columns() - set(named.values()))
     named |= {f"column.{name}" if name in named else name: name for name in others}
-    _write_sorted(path, judged, task.id, judged.accepted, named)
+    _write_sorted(path, validated, task.id, validated.accepted, named)
 
 
-def _write_sorted(path: Path, judged: Judged, key: str, kept: Sequence[np.ndarray[Any, Any]], named: dict[str, str]) -> None:
+def _write_sorted(path: Path, validated: Validated, key: str, kept: Sequence[np.ndarray[Any, Any]], named: dict[str, str]) -> None:
     schema = pa.schema([(name, pa.string()) for name in named])
     columns = list(dict.fromkeys(value(name) for name in (key, *named.values())))
     with TableWriter(path, schema) as writer:
-        for bucket in judged.store.in_order(value(key), kept, columns):
+        for bucket in validated.store.in_order(value(key), kept, columns):
             writer.write(pa.table([bucket[value(name)] for name in named.values()], schema=schema))
 
 
-def write_counts(path: Path, judged: Judged, told: Told, labels: Counter[str]) -> None:
+def write_counts(path: Path, validated: Validated, told: Told, labels: Counter[str]) -> None:
     """read = accepted + quarantined, how often each rule is broken, and accepted rows a label."""
-    counts = {"read": judged.read, "accepted": judged.kept, "quarantined": judged.quarantined}
+    counts = {"read": validated.read, "accepted": validated.kept, "quarantined": validated.quarantined}
     files.write_json(path, {**counts, "by_rule": dict(told.by_rule), "by_label": dict(labels)})

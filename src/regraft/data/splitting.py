@@ -97,7 +97,7 @@ def read_texts(path: Path) -> list[tuple[str, str]]:
     return list(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
 
 
-def deal(
+def split_rows(
     texts: Sequence[tuple[str, str]],
     corpus: Corpus,
     options: SplitOptions,

@@ -23,7 +23,7 @@ from regraft.core.errors import EnvironmentFault
 from regraft.core.quantities import first_of
 from regraft.data.chunks import Bools, ChunkStore
 from regraft.data.contract import Contract
-from regraft.data.expectations import Rule, rules, validate
+from regraft.data.expectations import Rule, broken_rows, rules
 from regraft.data.repeats import Repeats, hashes
 from regraft.data.rows import Fault, Row
 
@@ -47,7 +47,7 @@ def breaks(rule: str) -> str:
 
 
 @dataclass
-class Judged:
+class Validated:
     """What became of the rows."""
 
     again: Callable[[], Iterable[Row]]
@@ -147,27 +147,27 @@ class Judged:
         return file, table[NUMBER][index].as_py()
 
 
-def judge(again: Callable[[], Iterable[Row]], contract: Contract, folder: Path, chunk_rows: int = CHUNK_ROWS) -> Judged:
+def validate(again: Callable[[], Iterable[Row]], contract: Contract, folder: Path, chunk_rows: int = CHUNK_ROWS) -> Validated:
     """Sort the rows by whether they keep ``contract``; ``folder`` is for the store and may go when the result has been used.
 
     ``again`` is called once, and once more if the quarantined rows are asked for.
     """
-    judged = Judged(again, list(rules(contract)), ChunkStore(folder))
+    validated = Validated(again, list(rules(contract)), ChunkStore(folder))
     columns = [column.name for column in contract.columns]
     unique = [column.name for column in contract.columns if column.unique]
     alone = dict[tuple[int, str], list[int]]()
     for chunk in _chunks(again(), chunk_rows):
-        if not judged.files or judged.files[-1][1] != chunk[-1].file:
-            _note_files(judged, chunk)
+        if not validated.files or validated.files[-1][1] != chunk[-1].file:
+            _note_files(validated, chunk)
         broken = _validated(chunk, columns, contract)
-        alone.update({(len(judged.store.tables), name): broken.pop(f"{name}.unique") for name in unique if f"{name}.unique" in broken})
-        judged.store.append(_stored(chunk, broken, judged, unique))
-    judged.repeats = {name: Repeats(judged.store, value(name), f"h:{name}") for name in unique}
-    _agree(judged, alone)
-    for number, table in enumerate(judged.store.tables):
+        alone.update({(len(validated.store.tables), name): broken.pop(f"{name}.unique") for name in unique if f"{name}.unique" in broken})
+        validated.store.append(_stored(chunk, broken, validated, unique))
+    validated.repeats = {name: Repeats(validated.store, value(name), f"h:{name}") for name in unique}
+    _agree(validated, alone)
+    for number, table in enumerate(validated.store.tables):
         bad: Bools = table[BAD].to_numpy()
-        judged.accepted.append(~np.logical_or.reduce([bad, *(repeats.masks[number] for repeats in judged.repeats.values())]))
-    return judged
+        validated.accepted.append(~np.logical_or.reduce([bad, *(repeats.masks[number] for repeats in validated.repeats.values())]))
+    return validated
 
 
 def _chunks(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
@@ -183,10 +183,10 @@ def _chunks(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
         yield chunk
 
 
-def _note_files(judged: Judged, chunk: Sequence[Row]) -> None:
-    for number, row in enumerate(chunk, start=judged.store.rows):
-        if not judged.files or judged.files[-1][1] != row.file:
-            judged.files.append((number, row.file))
+def _note_files(validated: Validated, chunk: Sequence[Row]) -> None:
+    for number, row in enumerate(chunk, start=validated.store.rows):
+        if not validated.files or validated.files[-1][1] != row.file:
+            validated.files.append((number, row.file))
 
 
 def _validated(chunk: Sequence[Row], columns: Sequence[str], contract: Contract) -> dict[str, list[int]]:
@@ -194,24 +194,26 @@ def _validated(chunk: Sequence[Row], columns: Sequence[str], contract: Contract)
     whole = [index for index, row in enumerate(chunk) if row.whole]
     if not whole:
         return {}
-    broken = validate({name: [chunk[index].values.get(name) for index in whole] for name in columns}, contract)
+    broken = broken_rows({name: [chunk[index].values.get(name) for index in whole] for name in columns}, contract)
     unread = {index: {fault.column for fault in chunk[index].faults} for index in whole if chunk[index].faults}
     column_of = {rule.id: rule.column for rule in rules(contract)}
     found = {rule: [whole[index] for index in indexes] for rule, indexes in broken.items()}
     return {rule: [index for index in indexes if column_of[rule] not in unread.get(index, ())] for rule, indexes in found.items()}
 
 
-def _stored(chunk: Sequence[Row], broken: Mapping[str, Collection[int]], judged: Judged, unique: Collection[str]) -> dict[str, pa.Array]:
+def _stored(
+    chunk: Sequence[Row], broken: Mapping[str, Collection[int]], validated: Validated, unique: Collection[str]
+) -> dict[str, pa.Array]:
     """One chunk of the store."""
-    shapes = [judged.shapes.setdefault(tuple(row.values), len(judged.shapes)) for row in chunk]
+    shapes = [validated.shapes.setdefault(tuple(row.values), len(validated.shapes)) for row in chunk]
     bad = np.array([bool(row.faults) for row in chunk])
     flags = {}
-    for rule in judged.rules:
+    for rule in validated.rules:
         if not rule.unique:
             flags[rule.id] = np.zeros(len(chunk), np.bool_)
             flags[rule.id][list(broken.get(rule.id, ()))] = True
             bad |= flags[rule.id]
-    names = list(dict.fromkeys([*(rule.column for rule in judged.rules), *(name for row in chunk for name in row.values)]))
+    names = list(dict.fromkeys([*(rule.column for rule in validated.rules), *(name for row in chunk for name in row.values)]))
     values = {name: [row.values.get(name) for row in chunk] for name in names}
     return {
         NUMBER: pa.array([row.number for row in chunk], pa.int64()),
@@ -224,8 +226,8 @@ def _stored(chunk: Sequence[Row], broken: Mapping[str, Collection[int]], judged:
     }
 
 
-def _agree(judged: Judged, alone: Mapping[tuple[int, str], Collection[int]]) -> None:
+def _agree(validated: Validated, alone: Mapping[tuple[int, str], Collection[int]]) -> None:
     """What Great Expectations found to be repeated inside one chunk is among what is repeated anywhere, or one of the two is wrong."""
     for (chunk, column), indexes in alone.items():
-        if not judged.repeats[column].masks[chunk][list(indexes)].all():
+        if not validated.repeats[column].masks[chunk][list(indexes)].all():
             raise EnvironmentFault(f"Great Expectations and regraft disagree which rows share their {column}", fix="regraft doctor")

@@ -16,7 +16,7 @@ from regraft.core.workspace import Workspace
 from regraft.execution import dvc_formats
 
 
-def mend(workspace: Workspace) -> list[str]:
+def repair(workspace: Workspace) -> list[str]:
     """Repair both files; what was done, as sentences. Call it while no process of this pipeline is alive."""
     return [said for said in (_lock_file(workspace), _busy_paths(workspace)) if said]
 

@@ -37,7 +37,7 @@ from regraft.core.errors import Conflict, EnvironmentFault, RegraftError
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, dvc, supervise
-from regraft.execution.dvc_repair import mend
+from regraft.execution.dvc_repair import repair
 from regraft.execution.events import Recorder, events_file
 
 Event = dict[str, Any]
@@ -83,7 +83,7 @@ def run_lock(workspace: Workspace, pipeline: str, *, wait: bool = True, on_event
             lock.take(handle)
         lock.sign(handle)
         _wait_until_quiet(workspace, pipeline)
-        for sentence in mend(workspace):
+        for sentence in repair(workspace):
             on_event({"event": "warning", "message": sentence})
         yield
     finally:

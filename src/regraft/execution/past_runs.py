@@ -23,7 +23,7 @@ MOST = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Past:
+class PastRun:
     """One earlier run of a step."""
 
     step: str
@@ -45,10 +45,10 @@ class Past:
         return str(self.record.get("run") or "a run")
 
 
-def earlier(workspace: Workspace, steps: Collection[str]) -> dict[str, list[Past]]:
+def past_runs(workspace: Workspace, steps: Collection[str]) -> dict[str, list[PastRun]]:
     """Runs of ``steps`` in this workspace, whatever their pipeline; newest first."""
     cache = dvc_formats.cache_folder(workspace)
-    found: dict[str, dict[tuple[str, str], Past]] = {step: {} for step in steps}
+    found: dict[str, dict[tuple[str, str], PastRun]] = {step: {} for step in steps}
     for entry, current in _entries(workspace, cache, steps):
         past = _past(entry, current, cache)
         if past is not None:  # an entry of dvc.lock is in the run cache too; the first one stays
@@ -67,7 +67,7 @@ def _entries(workspace: Workspace, cache: Path, steps: Collection[str]) -> Itera
             yield result, False
 
 
-def _past(entry: Mapping[str, Any], current: bool, cache: Path) -> Past | None:
+def _past(entry: Mapping[str, Any], current: bool, cache: Path) -> PastRun | None:
     """The run behind an entry; None where its record is no longer in the cache."""
     said = COMMAND.match(entry.get("cmd", ""))
     if said is None:
@@ -79,7 +79,7 @@ def _past(entry: Mapping[str, Any], current: bool, cache: Path) -> Past | None:
         sizes: Counter[str] = Counter()
         for name, item in record["inputs"].items():
             sizes[name.partition(".")[0]] += int(read[item["path"]])
-        return Past(
+        return PastRun(
             said["step"], said["pipeline"], int(said["version"]), record, sizes, int(outs["out"]["size"]), str(outs["out"]["md5"]), current
         )
     except (OSError, ValueError, KeyError, TypeError):

@@ -24,7 +24,7 @@ from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
 from regraft.execution import composition
-from regraft.execution.past_runs import Past, earlier
+from regraft.execution.past_runs import PastRun, past_runs
 from regraft.execution.plan import Assessment
 from regraft.execution.step import Output, Step
 from regraft.models import base_model
@@ -144,12 +144,12 @@ class _Estimator:
     def __init__(self, workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> None:
         self.workspace, self.resolved = workspace, resolved
         self.model = _model_bytes(workspace, resolved)
-        self.pasts = earlier(workspace, [step.name for step in composition.steps(workspace)])
+        self.pasts = past_runs(workspace, [step.name for step in composition.steps(workspace)])
         known = [past.pipeline for listed in self.pasts.values() for past in listed]
         self.basis = pipeline if pipeline in known else known[0] if known else pipeline
         self.here = (device(), cores())
 
-    def reference(self, step: Step[Any]) -> Past | None:
+    def reference(self, step: Step[Any]) -> PastRun | None:
         """The run of ``step`` whose sizes fit those of the other steps: what dvc.lock names, or else the newest."""
         mine = [past for past in self.pasts[step.name] if past.pipeline == self.basis and past.version == step.version]
         return next((past for past in mine if past.current), mine[0] if mine else None)
@@ -202,7 +202,7 @@ class _Estimator:
         said = f"{count} times {other}: {once.based_on.partition('; ')[0]}; disk for the checkpoints of one training at a time"
         return StepCost(step.name, tokens, minutes, room, kept, said)
 
-    def tokens(self, step: Step[Any], reference: Past | None) -> float | None:
+    def tokens(self, step: Step[Any], reference: PastRun | None) -> float | None:
         """Tokens that ``step`` will train on."""
         if step.cost.tokens is None:
             return None
@@ -213,11 +213,11 @@ class _Estimator:
         counted = step.cost.tokens(config, before, reference.record["metrics"])
         return None if counted is None else counted * self.grown(step)
 
-    def read(self, step: Step[Any], reference: Past | None) -> float | None:
+    def read(self, step: Step[Any], reference: PastRun | None) -> float | None:
         """Bytes that ``step`` will read."""
         return self.work_of(step, reference) * self.grown(step) if reference else None
 
-    def work_of(self, step: Step[Any], past: Past) -> float:
+    def work_of(self, step: Step[Any], past: PastRun) -> float:
         """The work of an earlier run."""
         if step.cost.tokens:
             config = _config(step, past)
@@ -225,7 +225,7 @@ class _Estimator:
         names = past.sizes.keys() if step.cost.follows is None else step.cost.follows
         return float(sum(past.sizes.get(name, 0) for name in names))
 
-    def comparable(self, step: Step[Any], past: Past) -> bool:
+    def comparable(self, step: Step[Any], past: PastRun) -> bool:
         """Whether an earlier run says something about ``step`` on this machine."""
         if past.version != step.version or _config(step, past) is None:
             return False
@@ -233,7 +233,7 @@ class _Estimator:
             return False
         return not step.cost.trains or (self.model is not None and abs(past.out / self.model - 1) <= SAME_MODEL)
 
-    def words(self, step: Step[Any], scaled: tuple[float, list[Past]] | None, room: int | None) -> str:
+    def words(self, step: Step[Any], scaled: tuple[float, list[PastRun]] | None, room: int | None) -> str:
         """What the numbers of ``step`` rest on."""
         said = []
         if scaled is None:
@@ -252,7 +252,7 @@ class _Estimator:
         return "; ".join(said)
 
 
-def _scaled(work: float | None, points: Sequence[tuple[float, float, Past]]) -> tuple[float, list[Past]] | None:
+def _scaled(work: float | None, points: Sequence[tuple[float, float, PastRun]]) -> tuple[float, list[PastRun]] | None:
     """Seconds for ``work``: the median of the runs nearest in work, each in proportion; and those runs."""
     usable = [point for point in points if point[0] > 0 and point[1] > 0]
     if not work or not usable:
@@ -263,7 +263,7 @@ def _scaled(work: float | None, points: Sequence[tuple[float, float, Past]]) -> 
     return median(seconds * work / amount for amount, seconds, _ in nearest), [past for _, _, past in nearest]
 
 
-def _config(step: Step[Any], past: Past) -> Any:
+def _config(step: Step[Any], past: PastRun) -> Any:
     """The configuration of an earlier run; None where this version of the step cannot read it."""
     try:
         return step.config.model_validate(past.record["params"])

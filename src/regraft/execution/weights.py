@@ -15,7 +15,7 @@ from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc_formats
-from regraft.execution.past_runs import earlier
+from regraft.execution.past_runs import past_runs
 from regraft.execution.records import MODEL, model_digest
 
 
@@ -45,7 +45,7 @@ def _places(workspace: Workspace, pipeline: str, step: str, digest: str) -> Iter
     if folder.is_dir():
         yield {path.relative_to(folder).as_posix(): path for path in files.walk(folder)}
     cache = dvc_formats.cache_folder(workspace)
-    for past in earlier(workspace, [step])[step]:
+    for past in past_runs(workspace, [step])[step]:
         if model_digest(past.record) != digest:
             continue
         listing = dvc_formats.listing(cache, past.listing)

@@ -269,7 +269,7 @@ def stands_on_waiver(run: Run) -> bool:
     return waived_of(FileJournal(run.workspace.state, run.pipeline).entries()) is not None
 
 
-def conclude(
+def write_result(
     run: Run,
     tracker: Tracker,
     resolved: Mapping[str, Any],
@@ -307,7 +307,7 @@ def conclude(
     return result
 
 
-def tell(run: Run, resolved: Mapping[str, Any], decision: Decision, result: Event) -> None:
+def notify_hooks(run: Run, resolved: Mapping[str, Any], decision: Decision, result: Event) -> None:
     """Notify whom the pipeline file names, after all is done, so that nobody is told twice; what goes wrong is a warning."""
     for problem in notify(run.workspace, run.name, resolved.get("notify"), document(result, decision.verdict.document())):
         run.emit({"event": "warning", "message": problem})

@@ -1,6 +1,6 @@
 """What was compared, on what, what was decided, and what would change the decision: read from stored evidence alone.
 
-Before a word is said the verdict is rebuilt from the predictions; a story is told only about a verdict whose bytes
+Before a word is said the verdict is rebuilt from the predictions; an explanation is given only of a verdict whose bytes
 come out the same. No model is loaded.
 """
 
@@ -49,7 +49,7 @@ class LostRows(Flips):
 
 
 @dataclass(frozen=True)
-class Story:
+class Explanation:
     """One decision for people; the document of ``explain --json``."""
 
     schema: int
@@ -68,14 +68,14 @@ class Story:
     """The content of measurements.json, rebuilt byte for byte; None for a decision that left none."""
 
 
-def story(evidence: Path) -> Story:
-    """The story of the decision in ``evidence``. EnvironmentFault when its verdict cannot be rebuilt byte for byte."""
+def explanation(evidence: Path) -> Explanation:
+    """The explanation of the decision in ``evidence``. EnvironmentFault when its verdict cannot be rebuilt byte for byte."""
     evaluation = reevaluate(evidence)
     case, verdict = evaluation.case, evaluation.verdict
     texts = _verified(evaluation, evidence)
     usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
     paired = align(usable) if usable else None
-    return Story(
+    return Explanation(
         schema=SCHEMA,
         pipeline=case.pipeline,
         outcome=verdict.outcome,
@@ -103,35 +103,35 @@ def _verified(evaluation: Evaluation, evidence: Path) -> dict[str, str]:
     return texts
 
 
-def lines(story: Story) -> Iterator[str]:
-    """The story as plain text, a paragraph a line."""
-    verdict = story.verdict
+def lines(explanation: Explanation) -> Iterator[str]:
+    """The explanation as plain text, a paragraph a line."""
+    verdict = explanation.verdict
     candidate, champion, rows = verdict["candidate"], verdict["champion"], verdict["rows"]
-    yield f"{story.outcome.upper()}: {candidate['name']} ({candidate['digest'][:12]}) for pipeline {story.pipeline}"
+    yield f"{explanation.outcome.upper()}: {candidate['name']} ({candidate['digest'][:12]}) for pipeline {explanation.pipeline}"
     against = f"champion version {champion['version']} ({champion['digest'][:12]})" if champion else "no champion"
     on = f"{rows['n']:,} test rows ({rows['digest'][:12]})"
-    yield f"Compared with {against}, on {on}, {story.resamples:,} paired resamples, seed {story.seed}."
+    yield f"Compared with {against}, on {on}, {explanation.resamples:,} paired resamples, seed {explanation.seed}."
     yield ""
     for finding in verdict["findings"]:
         yield f"{finding['outcome']:<13}{finding['sentence']}"
-    clean = (story.measurements or {}).get("overlap", {}).get("clean", rows["n"])
+    clean = (explanation.measurements or {}).get("overlap", {}).get("clean", rows["n"])
     if clean < rows["n"]:
         yield ""
         yield f"Row by row, metrics, slices and power are those of all {rows['n']:,} test rows, of which {clean:,} {_are(clean)} clean."
-    if story.flips:
+    if explanation.flips:
         yield ""
         yield "Row by row:"
-    for flips in story.flips:
+    for flips in explanation.flips:
         turned = f"{words.counted(flips.gained, 'row')} wrong there {_are(flips.gained)} right here"
         turned += f", {flips.lost:,} right there {_are(flips.lost)} wrong here"
         same = f"{flips.both_right:,} right in both, {flips.both_wrong:,} wrong in both"
         yield f"  against {words.MODELS[flips.against]}: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
-    if story.measurements:
-        yield from _measured(story.measurements)
-    if story.changes:
+    if explanation.measurements:
+        yield from _measured(explanation.measurements)
+    if explanation.changes:
         yield ""
         yield "What would change the decision:"
-    for change in story.changes:
+    for change in explanation.changes:
         yield f"  {change}"
     yield ""
     yield "The verdict was rebuilt from the stored predictions, byte for byte."

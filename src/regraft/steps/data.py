@@ -19,11 +19,11 @@ from regraft.data.packing import pack as pack
 from regraft.data.reading import read_rows as read_rows
 from regraft.data.sources import Source as Source
 from regraft.data.sources import reject as reject
-from regraft.data.splitting import deal as split_rows
 from regraft.data.splitting import read_given as read_given
 from regraft.data.splitting import read_texts as read_texts
+from regraft.data.splitting import split_rows as split_rows
 from regraft.data.tables import write_documents as write_documents
 from regraft.data.tables import write_table as write_table
-from regraft.data.validation import judge as validate_rows
+from regraft.data.validation import validate as validate_rows
 
-__all__ = ["report_leaks", "split_rows", "stored_documents", "validate_rows"]
+__all__ = ["report_leaks", "stored_documents", "validate_rows"]
