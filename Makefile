@@ -1,6 +1,6 @@
 # make demo       set up .venv and run the main job on the embedded demo
 # make test       set up .venv and pass the unit and integration tests
-# make test-slow  the rest: kills, gates that decide whole runs, an old workspace, the wheel in a clean venv, pages in a browser
+# make test-slow  the rest: whole runs, kills, an old workspace, the wheel in a clean venv, pages in a browser
 # make check      linters, types, layers, generated files
 # make docs       write the reference anew and build the site into build/docs
 # make bench      measure; numbers go to stdout
@@ -19,7 +19,8 @@ SUPPORTED  := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON     ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
                 $$p -c "$(SUPPORTED)" 2>/dev/null && echo $$p && break; done)
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
-TESTS      ?= tests/unit tests/integration
+# The longer ones first, so that no worker idles at the end.
+TESTS      ?= tests/integration tests/unit
 # One worker a core, whole files to a worker: fixtures of a module run once. WORKERS=0 for a debugger.
 WORKERS    ?= auto
 PYTEST     ?=
@@ -55,7 +56,7 @@ demo: $(INSTALLED) | data/demo/labelled
 	@$(BIN)/regraft run demo
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest $(TESTS) -n $(WORKERS) --dist loadfile $(PYTEST)
+	@$(BIN)/python -m pytest $(TESTS) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 test-slow:
 	@$(MAKE) test TESTS=tests/e2e

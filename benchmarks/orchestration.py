@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import shutil
 import socket
 import statistics
@@ -40,16 +39,12 @@ print(json.dumps({"exit": result["exit"], "steps": steps, "total": time.monotoni
 
 def make_workspace(root: Path) -> Path:
     """The tiny workspace, with one gate that its random model passes."""
-    tiny = runpy.run_path(str(ROOT / "tests" / "conftest.py"))
-    for folder in ("flows", "tasks", "mlflow"):
-        shutil.copytree(ROOT / folder, root / folder)
-    (root / "pipelines").mkdir()
-    shutil.copy(ROOT / "pipelines" / "__init__.py", root / "pipelines")
-    value = {**tiny["PIPELINE"], "gates": [{"metric": "macro_f1", "at_least": 0.01}]}
-    (root / "pipelines" / "tiny.yaml").write_text(json.dumps(value))
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    tiny["write_tiny_model"](root / "models" / "tiny")
-    tiny["write_tiny_data"](root / "data")
+    sys.path.insert(0, str(ROOT / "tests"))
+    from tinyspace import make_tiny
+
+    make_tiny(root)
+    with (root / "pipelines" / "tiny.yaml").open("a") as pipeline:
+        pipeline.write("gates: [{metric: macro_f1, at_least: 0.01}]\n")
     subprocess.run([sys.executable, "-m", "regraft", "dvc"], cwd=root, env=ENV, check=True, capture_output=True)
     return root
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from regraft.cli import with_verbs
+from regraft.cli.app import with_verbs
 from regraft.config.schema import Kind, modeline, schema
 from regraft.core import errors
 

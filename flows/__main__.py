@@ -6,18 +6,14 @@ import sys
 from dataclasses import replace
 
 from flows import prefect_server
-from flows.curves import Curves
-from regraft.execution.flow_main import run_flow
-from regraft.execution.launch import Event
-from regraft.execution.repro import Ahead, Run
-from regraft.registry.tracking import Tracker
+from regraft.steps.flow import Ahead, Curves, Event, Run, Tracker, run_flow, steps
 
 
 def main(run: Run) -> Event:
     """Start the server and the first step, and only then import Prefect: it reads its settings then, and takes 1.6 s."""
     own_server = prefect_server.start(run)
-    curves = Curves(run, Tracker(run.workspace))
-    ahead = Ahead(replace(run, emit=curves.hear, opening_mlflow=True), run.workspace.steps[0].name)
+    curves = Curves(run.emit, Tracker(run.workspace))
+    ahead = Ahead(replace(run, emit=curves.hear, opening_mlflow=True), steps(run.workspace)[0].name)
     from flows.retrain_flow import retrain_once
 
     return retrain_once(run, curves, ahead, own_server=own_server)

@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from regraft.execution.repro import Outcome
+from regraft.steps.flow import Outcome
 
 
 def step_task(step: str, reproduce: Callable[[], Outcome]) -> Task[[], State[Outcome]]:

@@ -15,11 +15,7 @@ import socket
 import sys
 import threading
 
-from regraft.core import limits
-from regraft.core.errors import EnvironmentFault
-from regraft.core.workspace import Workspace
-from regraft.execution import supervise
-from regraft.execution.repro import Run
+from regraft.steps.flow import EnvironmentFault, Run, Workspace, limits, supervise
 
 BACKLOG = 128
 SETTINGS = {

@@ -25,21 +25,27 @@ from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed
 
-from flows import decision as after
 from flows.bridge import step_task
-from flows.curves import Curves
-from regraft.config.resolved_file import read_resolved
-from regraft.core import files
-from regraft.core.energy import spent
-from regraft.core.errors import EnvironmentFault, Interrupted
-from regraft.core.progress import STOP
-from regraft.data.options import listed
-from regraft.execution import supervise
-from regraft.execution.launch import Event
-from regraft.execution.repro import Ahead, Outcome, Run, run_step_with_dvc
-from regraft.execution.step import Output
-from regraft.registry.tracking import Tracker
-from regraft.upkeep.demo import verified
+from regraft.steps import Output, files
+from regraft.steps.flow import (
+    STOP,
+    Ahead,
+    Curves,
+    EnvironmentFault,
+    Event,
+    Interrupted,
+    Outcome,
+    Run,
+    Tracker,
+    listed,
+    read_resolved,
+    release,
+    run_step_with_dvc,
+    spent,
+    steps_in,
+    supervise,
+    verified,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -167,7 +173,7 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
         tracker.log_record(run.mlflow_run_id, outcome.record)
         tracker.log_metrics(run.mlflow_run_id, outcome.step, {**outcome.record["metrics"], **spent(outcome.record)})
 
-    for number, step in enumerate(run.workspace.steps_in(read_resolved(run.workspace, run.pipeline)), start=1):
+    for number, step in enumerate(steps_in(run.workspace, read_resolved(run.workspace, run.pipeline)), start=1):
         before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
         waits = [states[name] for name in states if name in before]
         reproduce = partial(run_step_with_dvc, run, step.name, number) if number > 1 else current.ahead.outcome
@@ -184,23 +190,23 @@ def settle(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
     resolved = read_resolved(run.workspace, run.pipeline)
     cost = None
     if any("cost" in gate for gate in resolved["gates"]):
-        cost = task(name="measure serving", cache_policy=NO_CACHE, persist_result=False)(after.measure_serving)(run, resolved)
-    decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(after.take_decision)(run, tracker, resolved, cost)
-    published = retried(after.publish, "publish")(run, tracker, decision)
+        cost = task(name="measure serving", cache_policy=NO_CACHE, persist_result=False)(release.measure_serving)(run, resolved)
+    decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(release.take_decision)(run, tracker, resolved, cost)
+    published = retried(release.publish, "publish")(run, tracker, decision)
     create_markdown_artifact(published.summary, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
-    exit_code, sentence = after.EXITS[decision.verdict.outcome], decision.sentence
+    exit_code, sentence = release.EXITS[decision.verdict.outcome], decision.sentence
     if exit_code == 0 and not decision.verdict.already_champion:
-        if reason := after.withheld(run, decision):
+        if reason := release.withheld(run, decision):
             exit_code, sentence = 6, reason
         else:
-            version = retried(after.register_candidate, "register")(run, tracker, decision, outcomes)
-            retried(after.write_card, "card")(run, tracker, resolved, version)
-            sentence = f"{sentence} {retried(after.promote_version, 'promote')(run, tracker, decision, version)}."
-    elif exit_code == 0 and decision.verdict.champion and after.stands_on_waiver(run):
-        sentence = f"{sentence} {retried(after.promote_version, 'promote')(run, tracker, decision, decision.verdict.champion.version)}."
-    result = after.conclude(
+            version = retried(release.register_candidate, "register")(run, tracker, decision, outcomes)
+            retried(release.write_card, "card")(run, tracker, resolved, version)
+            sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, version)}."
+    elif exit_code == 0 and decision.verdict.champion and release.stands_on_waiver(run):
+        sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, decision.verdict.champion.version)}."
+    result = release.conclude(
         run, tracker, resolved, decision, outcomes["scores"], exit_code=exit_code, sentence=sentence, report=published.report
     )
     if resolved.get("notify"):
-        task(name="notify", cache_policy=NO_CACHE, persist_result=False)(after.tell)(run, resolved, decision, result)
+        task(name="notify", cache_policy=NO_CACHE, persist_result=False)(release.tell)(run, resolved, decision, result)
     return result

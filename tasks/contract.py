@@ -8,10 +8,8 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config.pipeline import PipelineContext, StepConfig
-from regraft.data.contract import Contract
-from regraft.data.options import Paths, TaskOptions
-from regraft.execution.step import Metrics, Step, evidence
+from regraft.steps import Metrics, PipelineContext, Step, StepConfig, evidence
+from regraft.steps.options import Contract, Paths, TaskOptions
 
 
 class ContractConfig(StepConfig):
@@ -44,19 +42,15 @@ class ContractConfig(StepConfig):
 def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from tempfile import TemporaryDirectory
 
-    from regraft.core import files, progress
-    from regraft.data import labelled, quarantine
-    from regraft.data.reading import read_rows
-    from regraft.data.report import data_docs
-    from regraft.data.sources import Source, reject
-    from regraft.data.validation import judge
-    from regraft.evaluation.probe_labels import require_labels
+    from regraft.steps import files, progress
+    from regraft.steps.data import Source, data_docs, labelled, quarantine, read_rows, reject, validate_rows
+    from regraft.steps.evaluation import require_labels
 
     contract, task, listed = config.contract, config.task, evidence(out) / "quarantine.csv"
     required = [column.name for column in contract.columns if column.required]
     source = Source.of("data.labelled", inputs, config.labelled)
     with TemporaryDirectory(dir=out.parent, prefix="rows-") as store:
-        judged = judge(lambda: read_rows(source, required, [column.name for column in contract.columns]), contract, Path(store))
+        judged = validate_rows(lambda: read_rows(source, required, [column.name for column in contract.columns]), contract, Path(store))
         waiting = Path(store) / "quarantine.parquet"
         told = quarantine.write_quarantine(waiting, listed, judged, task)
         if judged.result is not None:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config.pipeline import PipelineContext, StepConfig
-from regraft.data.options import Paths, SplitOptions
-from regraft.execution.step import Metrics, Step, evidence
+from regraft.steps import Metrics, PipelineContext, Step, StepConfig, evidence
+from regraft.steps.options import Paths, SplitOptions
 from tasks.contract import CONTRACT
 
 
@@ -29,20 +28,26 @@ class CorpusConfig(StepConfig):
 
 
 def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.data.documents import read_corpus
-    from regraft.data.leakage import leaks, report
-    from regraft.data.sources import Source
-    from regraft.data.splitting import deal, read_given, read_texts
-    from regraft.data.tables import write_documents, write_table
+    from regraft.steps.data import (
+        Source,
+        leaks,
+        read_corpus,
+        read_given,
+        read_texts,
+        report_leaks,
+        split_rows,
+        write_documents,
+        write_table,
+    )
 
     corpus = read_corpus(Source.of("data.corpus", inputs, config.corpus), config.text_column)
     texts, given = read_texts(inputs["texts"]), read_given(inputs["texts"])
-    dealt = deal(texts, corpus, config.split, config.seed, given, scratch=out.parent)
+    dealt = split_rows(texts, corpus, config.split, config.seed, given, scratch=out.parent)
     write_documents(out / "documents.parquet", dealt.documents)
     write_table(out / "splits.parquet", {"id": dealt.splits.keys(), "split": dealt.splits.values()})
     dropped = {name: [getattr(item, name) for item in dealt.dropped] for name in ("id", "reason", "of")}
     write_table(evidence(out) / "dropped.parquet", dropped)
-    return {**dealt.counts(), **(report(leaks(dealt.dropped, given, texts), evidence(out) / "leaks.parquet") if given else {})}
+    return {**dealt.counts(), **(report_leaks(leaks(dealt.dropped, given, texts), evidence(out) / "leaks.parquet") if given else {})}
 
 
 CORPUS = Step(

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config.pipeline import PipelineContext, StepConfig
-from regraft.data.options import EarlierRows
-from regraft.execution.step import Metrics, Step
+from regraft.steps import Metrics, PipelineContext, Step, StepConfig
+from regraft.steps.options import EarlierRows
 from tasks.forgetting import STAGES
 
 
@@ -33,15 +32,13 @@ class EarlierTasksConfig(StepConfig):
 
 
 def _run(config: EarlierTasksConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.data.earlier_tasks import read_task
-    from regraft.gates.earlier_tasks import right
-    from regraft.gates.evidence.earlier_tasks import FILE, write
-    from regraft.models.base_model import locate
-    from regraft.training.earlier_tasks import answers
+    from regraft.steps.data import read_task
+    from regraft.steps.evaluation import earlier_tasks_evidence, right
+    from regraft.steps.training import answer_earlier_tasks, locate
 
     tasks = {name: read_task(name, task, config.seed) for name, task in config.tasks.items()}
-    found = answers({"came": locate(config.base_model, Path.cwd()), **inputs}, tasks, config.max_length)
-    write(out / FILE, found)
+    found = answer_earlier_tasks({"came": locate(config.base_model, Path.cwd()), **inputs}, tasks, config.max_length)
+    earlier_tasks_evidence.write(out / earlier_tasks_evidence.FILE, found)
     rows = {half: sum(len(halves[number].texts) for halves in tasks.values()) for number, half in enumerate(("learned", "answered"))}
     hits = {stage: sum(int(right(task, stage).sum()) for task in found.values()) for stage in ("came", *inputs)}
     return {"tasks": len(tasks), **rows, **{f"{stage}_accuracy": count / rows["answered"] for stage, count in hits.items()}}

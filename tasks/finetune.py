@@ -8,9 +8,8 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config.pipeline import PipelineContext, StepConfig
-from regraft.execution.step import Cost, Metrics, Step
-from regraft.training.options import AbstainOptions, FinetuneOptions
+from regraft.steps import Cost, Metrics, PipelineContext, Step, StepConfig
+from regraft.steps.options import AbstainOptions, FinetuneOptions
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.pretrain import PRETRAIN
@@ -45,16 +44,15 @@ class FinetuneBaseConfig(FinetuneConfig):
 
 
 def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.core.files import read_json
-    from regraft.data.labelled import labelled_splits
-    from regraft.models.base_model import locate
-    from regraft.training.classify import finetune
+    from regraft.steps import files
+    from regraft.steps.data import labelled_splits
+    from regraft.steps.training import finetune, locate
 
     base = isinstance(config, FinetuneBaseConfig)
     source = locate(config.base_model, Path.cwd()) if isinstance(config, FinetuneBaseConfig) else inputs["encoder"]
     rows = labelled_splits(inputs["rows"], inputs["splits"])
     name = "finetune_base" if base else "finetune"
-    labels = read_json(inputs["labels"])
+    labels = files.read_json(inputs["labels"])
     return finetune(
         source,
         rows,

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config.pipeline import PipelineContext, StepConfig
-from regraft.data.options import GeneralText
-from regraft.execution.step import Metrics, Step
-from regraft.training.options import PretrainOptions
+from regraft.steps import Metrics, PipelineContext, Step, StepConfig
+from regraft.steps.options import GeneralText, PretrainOptions
 from tasks.finetune import FINETUNE, FINETUNE_BASE
 from tasks.pretrain import PRETRAIN
 
@@ -39,12 +37,11 @@ class ForgettingConfig(StepConfig):
 def _run(config: ForgettingConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     import pyarrow as pa
 
-    from regraft.data.tables import write_table
-    from regraft.models.base_model import locate
-    from regraft.training.forgetting import measure
+    from regraft.steps.data import write_table
+    from regraft.steps.training import locate, measure_forgetting
 
     base = locate(config.base_model, Path.cwd())
-    masked, nats = measure(
+    masked, nats = measure_forgetting(
         {"came": base, **inputs}, base, config.general, config.pretrain, config.sequences, config.seed, scratch=out.parent
     )
     types = {"masked": pa.int64(), **dict.fromkeys(nats, pa.float64())}

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config.pipeline import PipelineContext, StepConfig
-from regraft.execution.step import Metrics, Step
+from regraft.steps import Metrics, PipelineContext, Step, StepConfig
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 
@@ -21,16 +20,14 @@ class OverlapConfig(StepConfig):
 
 
 def _run(config: OverlapConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.data.contamination import Finder, read_trained_on, worst
-    from regraft.data.labelled import labelled_splits
-    from regraft.gates.evidence.row_quality import OVERLAP as FILE
-    from regraft.gates.evidence.row_quality import write_overlap
+    from regraft.steps.data import Finder, labelled_splits, read_trained_on, worst
+    from regraft.steps.evaluation import row_quality_evidence
 
     table = labelled_splits(inputs["rows"], inputs["splits"])
     test, train = (table[table["split"] == split] for split in ("test", "train"))
     find = Finder(test["text"].tolist())
     found = worst(find("train", zip(train["id"], train["text"], strict=True)), find("corpus", read_trained_on(inputs["documents"])))
-    write_overlap(out / FILE, dict(zip(test["id"], found, strict=True)))
+    row_quality_evidence.write_overlap(out / row_quality_evidence.OVERLAP, dict(zip(test["id"], found, strict=True)))
     kinds = [(item.kind, item.source) for item in found]
     counts = {f"{kind}_{source}": kinds.count((kind, source)) for source in ("train", "corpus") for kind in ("exact", "near")}
     return {"rows": len(kinds), "clean": len(kinds) - sum(counts.values()), **counts}

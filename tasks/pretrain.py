@@ -9,11 +9,8 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config.pipeline import PipelineContext, StepConfig
-from regraft.core.strict import Strict
-from regraft.data.options import GeneralText
-from regraft.execution.step import Cost, Metrics, Step
-from regraft.training.options import PretrainOptions
+from regraft.steps import Cost, Metrics, PipelineContext, Step, StepConfig
+from regraft.steps.options import GeneralText, PretrainOptions, Strict
 from tasks.tokens import TOKENS
 
 
@@ -47,9 +44,7 @@ class PretrainConfig(StepConfig):
 def _run(config: PretrainConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from tempfile import TemporaryDirectory
 
-    from regraft.models.base_model import locate
-    from regraft.training.forgetting import pack_general
-    from regraft.training.objectives.mlm import Budget, pretrain
+    from regraft.steps.training import Budget, locate, pack_general, pretrain
 
     base, asked = locate(config.base_model, Path.cwd()), config.forgetting
     train = partial(pretrain, base, inputs["tokens"], config.pretrain, config.seed, out / "model")

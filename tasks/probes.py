@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config.pipeline import PipelineContext, PipelineOptions, StepConfig
-from regraft.evaluation.probe_options import Invariance, TemplateTest
-from regraft.execution.step import Cost, Metrics, Step
-from regraft.gates.options import PROBED
+from regraft.steps import Cost, Metrics, PipelineContext, PipelineOptions, Step, StepConfig
+from regraft.steps.options import PROBED, Invariance, TemplateTest
 from tasks.finetune import FINETUNE, FINETUNE_BASE
 from tasks.scores import SCORES
 
@@ -37,12 +35,8 @@ class ProbesConfig(StepConfig):
 
 
 def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.core import files, progress
-    from regraft.evaluation import predictions, variants
-    from regraft.evaluation.probe_labels import require_labels
-    from regraft.evaluation.probing import ask
-    from regraft.evaluation.scoring import HeldOut
-    from regraft.gates.evidence import probes
+    from regraft.steps import files, progress
+    from regraft.steps.evaluation import HeldOut, ask_variants, predictions, probes_evidence, require_labels, variants
 
     require_labels((test.label for test in config.templates if test.label), files.read_json(inputs["labels"]))
     rows = HeldOut.read(inputs["rows"])
@@ -53,9 +47,9 @@ def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     ]
     answers = {}
     for done, model in enumerate(("adapted", "base"), start=1):
-        answers[model] = ask(inputs[model], made, predictions.read(inputs[f"{model}_answers"]))
+        answers[model] = ask_variants(inputs[model], made, predictions.read(inputs[f"{model}_answers"]))
         progress.progress(done, 2, "models")
-    probes.write(out / probes.FILE, made, answers)
+    probes_evidence.write(out / probes_evidence.FILE, made, answers)
     return {"variants": len(made)}
 
 

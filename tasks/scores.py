@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config.pipeline import PipelineContext, StepConfig
-from regraft.execution.step import Cost, Metrics, Step
+from regraft.steps import Cost, Metrics, PipelineContext, Step, StepConfig
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.finetune import FINETUNE, FINETUNE_BASE
@@ -26,16 +25,9 @@ class ScoresConfig(StepConfig):
 
 
 def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.core import files, progress
-    from regraft.data.columns import other_columns
-    from regraft.data.labelled import labelled_splits
-    from regraft.data.tables import write_table
-    from regraft.evaluation import predictions, temperature
-    from regraft.evaluation.scoring import HeldOut, score_folder
-    from regraft.evaluation.slice_discovery import discover
-    from regraft.evaluation.stats.metrics import scores
-    from regraft.evaluation.stats.paired import align
-    from regraft.models.tfidf import Tfidf
+    from regraft.steps import files, progress
+    from regraft.steps.data import labelled_splits, other_columns, write_table
+    from regraft.steps.evaluation import HeldOut, Tfidf, align, discover_slices, predictions, score_folder, scores, temperature
 
     table = labelled_splits(inputs["rows"], inputs["splits"])
     test = table[table["split"] == "test"].sort_values("id")
@@ -44,7 +36,7 @@ def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     files.write_json(out / "labels.json", files.read_json(inputs["labels"]))
 
     baseline = Tfidf.load(inputs["tfidf"])
-    found = discover(rows.texts, table[table["split"] == "train"]["text"].tolist(), baseline)
+    found = discover_slices(rows.texts, table[table["split"] == "train"]["text"].tolist(), baseline)
     write_table(out / "slices.parquet", {"id": rows.ids, **other_columns(inputs["rows"], rows.ids, taken=found), **found})
     made = {"tfidf": predictions.Table.of(rows.ids, rows.labels, baseline.predict(rows.texts), baseline.labels)}
     for done, name in enumerate(("adapted", "base"), start=2):

@@ -8,9 +8,8 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config.pipeline import PipelineContext
-from regraft.execution.step import Cost, Metrics, Step
-from regraft.gates.options import seeds_of
+from regraft.steps import Cost, Metrics, PipelineContext, Step
+from regraft.steps.options import seeds_of
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.finetune import FinetuneBaseConfig
@@ -34,16 +33,10 @@ class SeedsConfig(FinetuneBaseConfig):
 
 
 def _run(config: SeedsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.core import files
-    from regraft.data.labelled import labelled_splits
-    from regraft.evaluation import predictions
-    from regraft.evaluation.scoring import HeldOut
-    from regraft.evaluation.stats.metrics import scores
-    from regraft.evaluation.stats.paired import align
-    from regraft.gates.evidence.seeds import file_name
-    from regraft.models.base_model import locate
-    from regraft.training.classify import finetune
-    from regraft.training.seeds import repeat
+    from regraft.steps import files
+    from regraft.steps.data import labelled_splits
+    from regraft.steps.evaluation import HeldOut, align, predictions, scores, seeds_evidence
+    from regraft.steps.training import finetune, locate, repeat_under_seeds
 
     table, labels = labelled_splits(inputs["rows"], inputs["splits"]), files.read_json(inputs["labels"])
     test = table[table["split"] == "test"].sort_values("id")
@@ -53,9 +46,9 @@ def _run(config: SeedsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
         return finetune(encoder, table, labels, config.finetune, name=name, text_column=config.text_column, seed=seed, out=folder)
 
     encoders = {"adapted": inputs["encoder"], "base": locate(config.base_model, Path.cwd())}
-    done = repeat(train, encoders, config.seeds, rows, seed=config.seed, scratch=out.parent)
+    done = repeat_under_seeds(train, encoders, config.seeds, rows, seed=config.seed, scratch=out.parent)
     for one in done:
-        predictions.write(out / file_name(one.model, one.number), one.answers)
+        predictions.write(out / seeds_evidence.file_name(one.model, one.number), one.answers)
     files.write_json(out / "digests.json", {"rows": rows.digest, "seeds": config.seeds})
     paired = align({f"{one.model}_{one.number}_macro_f1": one.answers.for_gates() for one in done})
     by_seed = {name: scores(paired, name)["macro_f1"] for name in paired.preds}

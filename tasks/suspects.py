@@ -8,8 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config.pipeline import PipelineContext, StepConfig
-from regraft.execution.step import Metrics, Step
+from regraft.steps import Metrics, PipelineContext, Step, StepConfig
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 
@@ -29,15 +28,15 @@ class SuspectsConfig(StepConfig):
 
 
 def _run(config: SuspectsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.data.labelled import labelled_splits
-    from regraft.evaluation.label_issues import Baseline, find_suspects
-    from regraft.gates.evidence.row_quality import SUSPECTS as FILE
-    from regraft.gates.evidence.row_quality import write_suspects
+    from regraft.steps.data import labelled_splits
+    from regraft.steps.evaluation import Baseline, find_label_issues, row_quality_evidence
 
     rows = labelled_splits(inputs["rows"], inputs["splits"])
     baseline = Baseline(config.max_ngram, config.inverse_regularization)
-    found, judged = find_suspects(rows["id"].tolist(), rows["text"].tolist(), rows["label"].tolist(), baseline, config.seed)
-    write_suspects(out / FILE, {name: rows[name].tolist() for name in ("id", "split", "text", "label")}, found)
+    found, judged = find_label_issues(rows["id"].tolist(), rows["text"].tolist(), rows["label"].tolist(), baseline, config.seed)
+    row_quality_evidence.write_suspects(
+        out / row_quality_evidence.SUSPECTS, {name: rows[name].tolist() for name in ("id", "split", "text", "label")}, found
+    )
     return {"judged": judged, "suspects": len(found), "in_test": sum(rows["split"][row] == "test" for row in found)}
 
 

@@ -8,8 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.config.pipeline import PipelineContext, StepConfig
-from regraft.execution.step import Metrics, Step
+from regraft.steps import Metrics, PipelineContext, Step, StepConfig
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 
@@ -28,9 +27,9 @@ class TfidfConfig(StepConfig):
 
 
 def _run(config: TfidfConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.core import files
-    from regraft.data.labelled import labelled_splits
-    from regraft.models.tfidf import Tfidf
+    from regraft.steps import files
+    from regraft.steps.data import labelled_splits
+    from regraft.steps.evaluation import Tfidf
 
     rows = labelled_splits(inputs["rows"], inputs["splits"])
     train = rows[rows["split"] == "train"].sort_values("id")

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.config.pipeline import PipelineContext, StepConfig
-from regraft.execution.step import Metrics, Step
+from regraft.steps import Metrics, PipelineContext, Step, StepConfig
 from tasks.corpus import CORPUS
 
 
@@ -28,13 +27,12 @@ class TokensConfig(StepConfig):
 
 
 def _run(config: TokensConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.data.packing import documents, pack
-    from regraft.models.base_model import locate
-    from regraft.models.encoder import backend, check_length
+    from regraft.steps.data import pack, stored_documents
+    from regraft.steps.training import backend, check_length, locate
 
     folder = locate(config.base_model, Path.cwd())
     check_length(folder, config.sequence_length, "pretrain.sequence_length")
-    return pack(documents(inputs["documents"]), backend(folder), config.sequence_length, out)
+    return pack(stored_documents(inputs["documents"]), backend(folder), config.sequence_length, out)
 
 
 TOKENS = Step(name="tokens", config=TokensConfig, run=_run, inputs={"documents": CORPUS / "documents.parquet"}, version=1)

@@ -1,30 +1,24 @@
-"""What many tests share: a workspace small enough to run for real, a command line to call, and a quiet environment.
-
-The tiny workspace is the reference workspace with one pipeline of its own: 120 rows in three classes, 150 documents,
-a BERT of 2 layers and 32 dimensions with random weights. Every step of it is the real one and takes seconds.
-"""
+"""What many tests share: the tiny workspace before and after a run, a command line to call, and a quiet environment."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import random
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import yaml
+from everything import Ran, prepare, refuse
+from tinyspace import imported, make_tiny
+from workbench import copy, regraft
 
 from regraft.cli.environment import QUIET
 from regraft.core import files
 from regraft.core.workspace import Workspace
-
-ROOT = Path(__file__).parents[1]
 
 # Before any library is imported, and for every child: no telemetry, no hub, no configuration of whoever runs the tests.
 for _name in [name for name in os.environ if name.startswith(("REGRAFT_", "MLFLOW_", "PREFECT_"))]:
@@ -33,7 +27,8 @@ os.environ.update(QUIET, HF_HUB_OFFLINE="1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests for a GPU are skipped without one, and fail where one is required."""
+    """Bring tests into an order that leaves no worker idle, and skip those for a GPU without one, or fail where one is required."""
+    _spread_what_waits(items)
     gpu = [item for item in items if item.get_closest_marker("gpu")]
     if not gpu:
         return
@@ -47,121 +42,85 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.skip(reason="no CUDA; set REQUIRE_GPU=1 to make this an error"))
 
 
-# --- the tiny model and the tiny data ----------------------------------------------------------------------------
-
-TOPIC_WORDS = {
-    "garden": "seed soil rose bean spade prune mulch shade moss hedge root petal stem rake compost bloom",
-    "harbour": "tide keel rope mast crane dock buoy gull anchor ferry hull cargo sail wharf pilot swell",
-    "kitchen": "salt oven whisk broth onion knife yeast simmer plate flour basil roast spoon crust glaze pan",
-}
-COMMON_WORDS = "the a of and with near under before after slowly always every small large old new we they keep find take turn move"
-TOPICS = {topic: words.split() for topic, words in TOPIC_WORDS.items()}
-COMMON = COMMON_WORDS.split()
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-WIDTH, LAYERS, POSITIONS = 32, 2, 64
-
-
-def sentence(rng: random.Random, topic: str, words: int) -> str:
-    """Words of a topic among common ones."""
-    return " ".join(rng.choice(TOPICS[topic] if rng.random() < 0.4 else COMMON) for _ in range(words))
-
-
-def tiny_rows(per_class: int = 40) -> list[dict[str, str]]:
-    """Labelled rows ``{id, text, label}``, the same in every process."""
-    rng = random.Random(1)
-    return [
-        {"id": f"{topic}-{n:03d}", "text": sentence(rng, topic, 12), "label": topic} for topic in sorted(TOPICS) for n in range(per_class)
-    ]
-
-
-def write_tiny_model(folder: Path) -> Path:
-    """A BERT with random weights and a word-level vocabulary, written without torch in a few milliseconds."""
-    from safetensors.numpy import save_file
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-
-    folder.mkdir(parents=True)
-    words = sorted({*COMMON, *(word for topic in TOPICS.values() for word in topic)})
-    vocabulary = {token: index for index, token in enumerate([*SPECIAL, *words])}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
-    tokenizer.save(str(folder / "tokenizer.json"))
-    names = zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True)
-    files.write_json(
-        folder / "tokenizer_config.json", {"tokenizer_class": "BertTokenizerFast", "model_max_length": POSITIONS, **dict(names)}
-    )
-    config = {"hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 2, "intermediate_size": 64, "pad_token_id": 0}
-    config |= {"vocab_size": len(vocabulary), "max_position_embeddings": POSITIONS, "type_vocab_size": 2}
-    files.write_json(folder / "config.json", {"model_type": "bert", "architectures": ["BertModel"], **config})
-    save_file(_bert_weights(len(vocabulary)), str(folder / "model.safetensors"), metadata={"format": "pt"})
-    return folder
-
-
-def _bert_weights(vocabulary: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(1)
-    shapes = {"word": (vocabulary, WIDTH), "position": (POSITIONS, WIDTH), "token_type": (2, WIDTH)}
-    weights = {f"embeddings.{name}_embeddings.weight": rng.normal(0, 0.05, shape) for name, shape in shapes.items()}
-    norms = ["embeddings.LayerNorm"]
-    for layer in (f"encoder.layer.{n}" for n in range(LAYERS)):
-        dense = {"attention.self.query": (WIDTH, WIDTH), "attention.self.key": (WIDTH, WIDTH), "attention.self.value": (WIDTH, WIDTH)}
-        dense |= {"attention.output.dense": (WIDTH, WIDTH), "intermediate.dense": (64, WIDTH), "output.dense": (WIDTH, 64)}
-        for name, shape in dense.items():
-            weights |= {f"{layer}.{name}.weight": rng.normal(0, 0.05, shape), f"{layer}.{name}.bias": np.zeros(shape[0])}
-        norms += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
-    for norm in norms:
-        weights |= {f"{norm}.weight": np.ones(WIDTH), f"{norm}.bias": np.zeros(WIDTH)}
-    return {name: value.astype(np.float32) for name, value in weights.items()}
-
-
-def write_tiny_data(folder: Path) -> None:
-    """``rows.jsonl`` and ``corpus.jsonl``."""
-    rng = random.Random(2)
-    documents = [{"text": sentence(rng, topic, 40)} for topic in sorted(TOPICS) for _ in range(50)]
-    for name, values in (("rows.jsonl", tiny_rows()), ("corpus.jsonl", documents)):
-        files.write_text(folder / name, "".join(json.dumps(value) + "\n" for value in values))
-
-
-PIPELINE = {
-    "version": 1,
-    "base_model": "models/tiny",
-    "data": {"corpus": "data/corpus.jsonl", "labelled": "data/rows.jsonl"},
-    "pretrain": {"budget_tokens": 2000, "head_warmup_tokens": 500, "sequence_length": 32, "batch_size": 8},
-    "finetune": {"epochs": 2, "batch_size": 16, "max_length": 16, "learning_rate": 1e-3},
-}
+def _spread_what_waits(items: list[pytest.Item]) -> None:
+    """One file that needs :func:`everything` comes first and makes it; meanwhile the other workers have those that do not."""
+    waiting = [item.path for item in items if "everything" in getattr(item, "fixturenames", ())]
+    if waiting:
+        first, tiers = waiting[0], dict.fromkeys(item.path.parent for item in items)
+        order = {tier: number for number, tier in enumerate(tiers)}
+        items.sort(key=lambda item: (item.path != first, order[item.path.parent], item.path in waiting))
 
 
 # --- the tiny workspace ------------------------------------------------------------------------------------------
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """The folder ``name`` as ``make`` leaves it: made by whichever worker needs it first, the same for all of the session."""
+    session = factory.getbasetemp()
+    session = session.parent if "PYTEST_XDIST_WORKER" in os.environ else session
+    folder = session / "shared" / name
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (done := folder.with_suffix(".done")).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny workspace as ``regraft dvc`` leaves it; copied for every test."""
-    root = tmp_path_factory.mktemp("tiny") / "w"
-    for folder in ("flows", "tasks", "mlflow"):
-        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "pipelines").mkdir()
-    shutil.copy(ROOT / "pipelines" / "__init__.py", root / "pipelines")
-    files.write_text(root / "pipelines" / "tiny.yaml", yaml.safe_dump(PIPELINE, sort_keys=False))
-    files.write_text(root / "dvc.yaml", "stages: {}\n")
-    write_tiny_model(root / "models" / "tiny")
-    write_tiny_data(root / "data")
-    done = subprocess.run([sys.executable, "-m", "regraft", "dvc"], cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return root
+    return once(tmp_path_factory, "tiny", make_tiny)
+
+
+@pytest.fixture(scope="session")
+def everything(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """After a first run that asked for everything and passed; read only."""
+
+    def make(root: Path) -> None:
+        copy(tiny_template, root)
+        prepare(root)
+        done = regraft(root, "run", "tiny")
+        assert done.returncode == 0, done.stdout + done.stderr
+        files.write_text(root / ".regraft" / "first.txt", done.stdout)
+
+    root = once(tmp_path_factory, "everything", make)
+    return Ran(root, files.read_json(root / "state/latest/tiny.json"), (root / ".regraft" / "first.txt").read_text())
+
+
+@pytest.fixture(scope="session")
+def refused(everything: Ran, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """After a second run there, whose gates ask for what its model does not keep; read only."""
+
+    def make(root: Path) -> None:
+        refuse(replace(everything, root=copy(everything.root, root)))
+        done = regraft(root, "run", "tiny", "--json")
+        assert done.returncode == 4, done.stdout + done.stderr
+        files.write_text(root / ".regraft" / "second.json", done.stdout)
+
+    root = once(tmp_path_factory, "refused", make)
+    text = (root / ".regraft" / "second.json").read_text()
+    return Ran(root, json.loads(text), text)
+
+
+@pytest.fixture
+def ran(everything: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ran]:
+    """A copy of one's own, which is the current folder and whose ``pipelines`` and ``tasks`` are imported."""
+    root = copy(everything.root, tmp_path / "w")
+    monkeypatch.chdir(root)
+    with imported(root):
+        yield replace(everything, root=root)
 
 
 @pytest.fixture
 def tiny(tiny_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A tiny workspace of one's own, which is the current folder and whose ``pipelines`` and ``tasks`` are imported."""
-    root = shutil.copytree(tiny_template, tmp_path / "w")
+    root = copy(tiny_template, tmp_path / "w")
     monkeypatch.chdir(root)
-    monkeypatch.syspath_prepend(str(root))
-    former = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in ("pipelines", "tasks")}
-    yield Workspace(root)
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("pipelines", "tasks")]:
-        del sys.modules[name]
-    sys.modules.update(former)
+    with imported(root):
+        yield Workspace(root)
 
 
 # --- the command line --------------------------------------------------------------------------------------------
@@ -187,15 +146,28 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
     """``regraft ARGV`` in this process: 20 ms instead of the 600 ms of a new one."""
     from regraft.cli import console, main
 
-    def call(*argv: str) -> Said:
+    def call(*argv: str, width: int = 200) -> Said:
         monkeypatch.setattr(sys, "argv", ["regraft", *argv])
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("COLUMNS", str(width))
         for side in (console.out, console.err):  # they read COLUMNS when they were made, maybe in another test
-            monkeypatch.setattr(side, "_width", 200)
+            monkeypatch.setattr(side, "_width", width)
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capfd.readouterr()
         return Said(int(ended.value.code or 0), out, err)
+
+    return call
+
+
+@pytest.fixture
+def ask(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """``regraft ARGV`` in this process, in the workspace that comes first: MLflow and torch are imported once, not by each verb."""
+
+    def call(root: Path, *argv: str, width: int = 200) -> Said:
+        with monkeypatch.context() as patch:
+            patch.chdir(root)
+            with imported(root):
+                return cli(*argv, width=width)
 
     return call

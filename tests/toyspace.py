@@ -17,13 +17,15 @@ import sys
 import time
 from pathlib import Path
 
+from workbench import PATIENCE
+
 from regraft.cli.environment import QUIET
 
 REPO = Path(__file__).parents[1]
 PIPELINES = """
 import hashlib, json, os, time
 from regraft.core import files
-from regraft.config import StepConfig
+from regraft.steps import StepConfig
 from regraft.core.errors import DataRejected, Interrupted, Problem
 from regraft.core.progress import STOP, current, progress
 from regraft.execution.step import Step, evidence
@@ -42,6 +44,8 @@ def _run(config, inputs, out):
         raise DataRejected("row 3 is bad", fix="mend it", problems=[Problem(file="in.txt", row=3, column="text")])
     if config.fault == "crash":
         raise ZeroDivisionError("boom")
+    if config.fault.startswith("exec "):
+        exec(config.fault.removeprefix("exec "), {"out": out})
     if config.fault.startswith("/"):  # a control group with a limit on memory
         with open(config.fault + "/cgroup.procs", "w") as members:
             members.write(str(os.getpid()))
@@ -138,9 +142,8 @@ class Toy:
         for name in pipelines:
             self.configure(name, links=links)
         self._write_stages(pipelines)
-        dvc = [sys.executable, "-m", "dvc"]
-        for argv in (["init", "-q", "--no-scm"], ["config", "core.analytics", "false"]):
-            subprocess.run([*dvc, *argv], cwd=root, env=self.env, check=True)
+        (root / ".dvc").mkdir()  # what `dvc init --no-scm` and `dvc config core.analytics false` leave after 1.2 s
+        (root / ".dvc" / "config").write_text("[core]\n    no_scm = True\n    analytics = false\n")
 
     def configure(self, pipeline: str = "toy", **count: object) -> None:
         """Write the resolved file."""
@@ -181,30 +184,38 @@ class Toy:
         return (self.root / "artifacts/toy/count/out/state.txt").read_text()
 
     def descendants(self) -> dict[str, int]:
-        """Pids of the live processes of this workspace, by role: cli, flow, dvc, step, server, other."""
+        """Pids of the live processes of this workspace, by role: cli, flow, dvc, client, keeper, step, steps, server, other.
+
+        ``steps`` is the step server; without it there is no client and no keeper.
+        """
         found: dict[str, int] = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             try:
                 argv = (entry / "cmdline").read_bytes().decode().split("\0")
+                name = (entry / "comm").read_text().strip()
                 inside = (entry / "cwd").resolve() == self.root.resolve()
                 zombie = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
             except OSError:
                 continue
             if inside and not zombie:
-                found[_role(argv)] = int(entry.name)
+                found[_role(argv, name)] = int(entry.name)
+        if "client" in found and "step" not in found:
+            found["step"] = found.pop("client")
         return found
 
 
-def _role(argv: list[str]) -> str:
+def _role(argv: list[str], name: str) -> str:
     words = " ".join(argv)
+    if "regraft.cli.step_server" in words:
+        return {"step server": "steps", "step keeper": "keeper"}.get(name, "step" if name.startswith("step ") else "steps")
     for sign, role in (
         ("cli.py", "cli"),
         ("-m flows.prefect_server", "server"),
         ("-m flows", "flow"),
         (" dvc repro", "dvc"),
-        ("regraft step", "step"),
+        ("regraft step", "client"),
     ):
         if sign in words:
             return role
@@ -237,7 +248,7 @@ class Running:
 
     def end(self) -> int:
         """Wait for the end; the exit code."""
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=PATIENCE)
         self.events = [json.loads(line) for line in out.splitlines()]
         self.errors = err
         return self.process.returncode

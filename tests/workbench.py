@@ -15,6 +15,8 @@ from regraft.core import files
 from regraft.evaluation import predictions
 from regraft.evaluation.predictions import Table
 
+PATIENCE = 300
+"""Seconds after which a test gives up on a process that answers within 10 on a quiet machine."""
 NOTHING_YET: dict[str, Any] = {
     **dict.fromkeys(("champion", "challenger", "verdict", "age_seconds", "age")),
     "steps": [],
@@ -22,6 +24,12 @@ NOTHING_YET: dict[str, Any] = {
     "perhaps": [],
 }
 """A pipeline that never ran, in the overview's document."""
+
+
+def copy(source: Path, target: Path) -> Path:
+    """A workspace with everything in it, links and times included; where the disk can share blocks, it does."""
+    subprocess.run(["cp", "-a", "--reflink=auto", source, target], check=True)
+    return target
 
 
 def regraft(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:

@@ -2,71 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
-from typing import Any
-
 import pytest
 import yaml
-from workbench import regraft
+from everything import CLEAN, FLIPS, configure
 
 from regraft.core import files
-from regraft.data.split import split_of
-
-CLEAN = {"metric": "accuracy", "at_least": 0.01, "rows": "clean"}
-FLIPS = {"negative_flips": {"max": 1.0}}
 
 
-def configure(root: Path, **changes: Any) -> None:
-    path = root / "pipelines" / "tiny.yaml"
-    files.write_text(path, yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}, sort_keys=False))
-
-
-def leak_a_test_row(root: Path) -> None:
-    """A test row stands inside a training row twice as long, which no duplicate check calls its duplicate."""
-    rows = [json.loads(line) for line in (root / "data" / "rows.jsonl").read_text().splitlines()]
-    test, other = (next(row for row in rows if split_of(17, row["id"], 0.25, 0.1) == split) for split in ("test", "train"))
-    key = next(key for n in range(100) if split_of(17, key := f"longer-{n}", 0.25, 0.1) == "train")
-    longer = {"id": key, "text": f"{other['text']}. {test['text'].upper()}!", "label": test["label"]}
-    files.write_text(root / "data" / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in [*rows, longer]))
-
-
-@pytest.fixture(scope="module")
-def first(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """After a run whose gates are on clean rows and on negative flips; read only."""
-    root = shutil.copytree(tiny_template, tmp_path_factory.mktemp("doubts") / "w")
-    leak_a_test_row(root)
-    configure(root, gates=[CLEAN, FLIPS])
-    done = regraft(root, "run", "tiny", "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return root, json.loads(done.stdout)
-
-
-def test_only_a_pipeline_that_asks_has_the_steps(tiny_template, first):
+def test_only_a_pipeline_that_asks_has_the_steps(tiny_template, everything):
     assert not {"overlap", "suspects"} & set(yaml.safe_load((tiny_template / "dvc.yaml").read_text())["stages"])
-    assert {"overlap", "suspects"} <= set(yaml.safe_load((first[0] / "dvc.yaml").read_text())["stages"])
+    assert {"overlap", "suspects"} <= set(yaml.safe_load((everything.root / "dvc.yaml").read_text())["stages"])
 
 
-def test_a_row_that_was_read_before_the_test_does_not_decide(first):
-    root, result = first
-    assert "accuracy on 30 test rows" in result["sentence"]
-    assert "of all 31 test rows 1 overlaps with training texts (1 word for word in the training rows), and on all" in result["sentence"]
-    told = json.loads(regraft(root, "report", "tiny", "--json").stdout)["doubts"]
+def test_a_row_that_was_read_before_the_test_does_not_decide(everything, ask):
+    (sentence,) = (finding["sentence"] for finding in everything.findings("at_least") if "overlap" in finding["sentence"])
+    assert "accuracy on 30 test rows" in sentence
+    assert "of all 31 test rows 1 overlaps with training texts (1 word for word in the training rows), and on all" in sentence
+    told = ask(everything.root, "report", "tiny", "--json").json["doubts"]
     assert (told["clean"], told["overlapping"][0]["kind"], told["overlapping"][0]["share"]) == (30, "exact", 1.0)
     assert told["overlapping"][0]["of"].startswith("longer-")
-    assert told["suspects_found"] == files.read_json(root / "artifacts/tiny/suspects/record.json")["metrics"]["suspects"]
+    assert told["suspects_found"] == everything.record("suspects")["metrics"]["suspects"]
 
 
-def test_clean_rows_refuse_a_model_and_the_verdict_is_rebuilt(first, tmp_path):
-    root = shutil.copytree(first[0], tmp_path / "w")
-    configure(root, gates=[{**CLEAN, "at_least": 0.99}, FLIPS])
-    done = regraft(root, "run", "tiny", "--json")
-    result = json.loads(done.stdout)
-    assert (done.returncode, result["outcome"]) == (4, "fail"), done.stdout + done.stderr
-    assert "below the floor of 0.990; of all 31 test rows 1 overlaps" in result["sentence"]
-    assert regraft(root, "explain", "tiny").stdout.endswith("The verdict was rebuilt from the stored predictions, byte for byte.\n")
-    (listed,) = (path for path in root.rglob("negative_flips.csv") if "mlartifacts" in str(path))
+def test_clean_rows_refuse_a_model_and_the_verdict_is_rebuilt(refused, ask):
+    assert refused.result["outcome"] == "fail"
+    (clean,) = (finding for finding in refused.findings("at_least") if finding["threshold"] == 0.99)
+    assert clean["outcome"] == "fail"
+    assert "below the floor of 0.990" in clean["sentence"]
+    assert "; of all 31 test rows 1 overlaps" in clean["sentence"]
+    story = ask(refused.root, "explain", "tiny").out
+    assert story.endswith("The verdict was rebuilt from the stored predictions, byte for byte.\n")
+    (listed,) = (path for path in refused.root.rglob("negative_flips.csv") if "mlartifacts" in str(path))
     assert listed.read_text() == "id,label,champion,candidate,suspect,suggested\n", "champion and candidate are the same model"
 
 
@@ -79,12 +45,11 @@ def test_clean_rows_refuse_a_model_and_the_verdict_is_rebuilt(first, tmp_path):
         ([CLEAN], False, "gates.0.rows needs the step 'overlap', which STEPS in pipelines/__init__.py does not have (line"),
     ],
 )
-def test_what_cannot_be_asked_is_a_fault_of_the_file(gates, steps, says, first, tmp_path):
-    root = shutil.copytree(first[0], tmp_path / "w", ignore=shutil.ignore_patterns("artifacts", "state", ".dvc"))
-    configure(root, gates=gates)
+def test_what_cannot_be_asked_is_a_fault_of_the_file(gates, steps, says, tiny, cli):
+    configure(tiny.root, gates=gates)
     if not steps:
-        path = root / "pipelines" / "__init__.py"
+        path = tiny.root / "pipelines" / "__init__.py"
         files.write_text(path, path.read_text().replace("OVERLAP, SUSPECTS, ", ""))
-    said = regraft(root, "plan", "tiny")
-    assert (said.returncode, "Traceback" in said.stderr) == (2, False)
-    assert says in " ".join(said.stderr.split())
+    said = cli("plan", "tiny")
+    assert (said.code, "Traceback" in said.err) == (2, False)
+    assert says in " ".join(said.err.split())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from everything import FLOOR, Ran, configure, earlier_tasks, write_general
 from workbench import told
 
 from regraft.core import files
@@ -22,49 +23,30 @@ from regraft.training import forgetting
 from regraft.training.objectives import mlm
 from regraft.training.options import PretrainOptions
 
-FLOOR = {"metric": "macro_f1", "at_least": 0.01}
 OPTIONS = PretrainOptions(budget_tokens=20_000, head_warmup_tokens=500, sequence_length=32, batch_size=8, learning_rate=2e-2)
-
-
-def write_general(path: Path, vocabulary: Path, documents: int) -> None:
-    """Texts of no topic: every word is followed by its neighbour in the alphabet."""
-    words = sorted(word for word in files.read_json(vocabulary)["model"]["vocab"] if word.isalpha())
-    draw = random.Random(5)
-    starts = [draw.randrange(len(words)) for _ in range(documents)]
-    texts = [" ".join(words[(start + n) % len(words)] for n in range(40 + number % 7)) for number, start in enumerate(starts)]
-    files.write_text(path, "\n\n".join(texts) + "\n")
 
 
 def gate(budget: float, **more: object) -> dict[str, object]:
     return {"forgetting": {"max_loss_increase": budget, "text": "data/general.txt", **more}}
 
 
-def configure(root: Path, **changes: Any) -> None:
-    path = root / "pipelines" / "tiny.yaml"
-    value = yaml.safe_load(path.read_text())
-    for key, change in changes.items():
-        value[key] = {**value.get(key, {}), **change} if isinstance(change, dict) else change
-    files.write_text(path, yaml.safe_dump(value, sort_keys=False))
-
-
-def test_the_gate_decides_a_run_both_ways(tiny_template: Path, tmp_path: Path) -> None:
-    root = shutil.copytree(tiny_template, tmp_path / "w")
-    write_general(root / "data" / "general.txt", root / "models/tiny/tokenizer.json", 200)
-    configure(root, gates=[FLOOR, gate(5.0)], pretrain={"sequence_length": 64, "batch_size": 32})  # 25 steps of warm-up, not 196
-    told(root, 0, "run", "tiny")
-    story = told(root, 0, "explain", "tiny")
-    (found,) = (f for f in story["verdict"]["findings"] if f["gate"] == "forgetting")
+def test_what_was_measured_is_what_the_gate_judged_and_the_page_shows(everything: Ran) -> None:
+    found = everything.finding("forgetting")
     assert (found["outcome"], found["threshold"]) == ("pass", 5.0)
     assert found["low"] <= found["value"] <= found["high"]
-    metrics = files.read_json(root / "artifacts/tiny/forgetting/record.json")["metrics"]
-    (stage,) = (s for s in story["measurements"]["forgetting"]["stages"] if s["stage"] == "finetune_base")
+    metrics = everything.record("forgetting")["metrics"]
+    (stage,) = (s for s in everything.measurements["forgetting"]["stages"] if s["stage"] == "finetune_base")
     assert stage["loss"]["value"] == pytest.approx(metrics["finetune_base_loss"], abs=1e-6)
-    assert 'id="forgetting"' in next((root / "state/mlartifacts").rglob("report.html")).read_text()
+    assert 'id="forgetting"' in (everything.root / everything.result["report"]).read_text()
 
-    configure(root, gates=[FLOOR, gate(0.0)], finetune={"learning_rate": 0.5})
-    failed = told(root, 4, "run", "tiny")
-    assert "above the budget of 0.000" in failed["sentence"]
-    assert failed["champion"]["version"] == "1"
+
+@pytest.mark.release("unit/gates_forgetting_test.py and unit/gates_earlier_tasks_test.py judge budgets that are broken")
+def test_a_model_that_forgets_is_refused_and_the_champion_stays(ran: Ran) -> None:
+    configure(ran.root, gates=[FLOOR, gate(0.0), earlier_tasks(0.1)], finetune={"learning_rate": 0.5})
+    failed = replace(ran, result=told(ran.root, 4, "run", "tiny"))
+    assert "above the budget of 0.000" in failed.finding("forgetting")["sentence"]
+    assert "above the budget of 0.100" in failed.finding("earlier_tasks")["sentence"]
+    assert failed.result["champion"]["version"] == "1"
 
 
 def test_a_pipeline_without_the_gate_has_no_such_step_and_the_section_it_always_had(tiny: Workspace, cli: Callable[..., Any]) -> None:

@@ -17,8 +17,13 @@ from typing import Any
 import pytest
 
 HELP = runpy.run_path(str(Path(__file__).parents[1] / "toyspace.py"))
-ROLES = ("cli", "flow", "dvc", "step")
-COMBINATIONS = [roles for size in range(1, 5) for roles in itertools.combinations(ROLES, size)]
+ROLES = ("cli", "flow", "dvc", "client", "keeper", "step", "steps")
+_IN_ROUND = dict(zip(ROLES, itertools.combinations(range(5), 3), strict=False))
+"""Any two sets of three rounds out of five overlap and differ: of every two roles, one round kills both and one only either."""
+ROUNDS = [tuple(role for role in ROLES if n in _IN_ROUND[role]) for n in range(5)]
+SHARP = [*((role,) for role in ROLES), ROLES]
+"""Each process alone, and all at once."""
+WITHOUT_SERVER = [("step",), ("dvc",), ("flow", "dvc"), ("cli", "flow", "dvc"), ("cli", "flow", "dvc", "step")]
 
 
 def expected(links: int) -> str:
@@ -57,11 +62,23 @@ def assert_it_ends_with_the_same_bits(toy: Any) -> None:
     assert_one_writer_at_a_time(toy)
 
 
-def test_after_every_combination_of_kills_the_run_continues_and_ends_with_the_same_bits(toy: Any) -> None:
+@pytest.mark.parametrize(
+    ("switch", "combinations"),
+    [
+        pytest.param("1", SHARP, id="step server"),
+        pytest.param("1", ROUNDS, id="pairs", marks=pytest.mark.release("each process alone, and all at once")),
+        pytest.param("0", WITHOUT_SERVER, id="without"),
+    ],
+)
+def test_after_kills_of_any_processes_the_run_continues_and_ends_with_the_same_bits(
+    toy: Any, switch: str, combinations: list[tuple[str, ...]]
+) -> None:
     reached = 0
-    for roles in COMBINATIONS:
+    toy.env["REGRAFT_STEP_SERVER"] = switch
+    for roles in combinations:
         run = toy.start()
         done = run.until("progress")["done"]
+        assert set(roles) <= toy.descendants().keys(), "the matrix names a process that a run does not have"
         assert done > reached, f"{roles}: the run began again instead of continuing from {reached}"
         reached = done
         killed = time.time()

@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 from matplotlib import image
 from websockets.sync.client import ClientConnection, connect
-from workbench import NOTHING_YET
+from workbench import NOTHING_YET, PATIENCE
 
 from regraft.reports.document import document
 from regraft.reports.page import render, render_overview
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`")]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`")
 reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))
 WIDTHS = (400, 800, 1400)
 
@@ -43,7 +43,7 @@ class Browser:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
-            said = json.loads(self._socket.recv(timeout=30))
+            said = json.loads(self._socket.recv(timeout=PATIENCE))
             if said.get("id") == number:
                 assert "error" not in said, said
                 return dict(said["result"])
@@ -56,7 +56,7 @@ class Browser:
         self.events.clear()
         self.send("Page.navigate", url=page.as_uri())
         while not self.named("Page.loadEventFired"):
-            self.events.append(json.loads(self._socket.recv(timeout=30)))
+            self.events.append(json.loads(self._socket.recv(timeout=PATIENCE)))
         self.ask("new Promise(done => requestAnimationFrame(() => setTimeout(done, 200)))")
 
     def ask(self, expression: str) -> Any:
@@ -89,19 +89,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     ]
     process = subprocess.Popen([str(CHROMIUM), *quiet, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        said, deadline = profile / "DevToolsActivePort", time.monotonic() + 60
+        said, deadline = profile / "DevToolsActivePort", time.monotonic() + PATIENCE
         while not (said.is_file() and said.read_text().count("\n")):
             assert process.poll() is None, "Chromium ended"
             assert time.monotonic() < deadline, "Chromium did not open its port"
             time.sleep(0.1)
         port = said.read_text().split("\n")[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
             (tab,) = (tab for tab in json.load(answer) if tab["type"] == "page")
         with connect(tab["webSocketDebuggerUrl"], max_size=None) as socket:
             yield Browser(socket)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")

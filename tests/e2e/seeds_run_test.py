@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
+from everything import Ran
 
 from regraft.config.pipeline_file import load_pipeline
 from regraft.core import files, progress
@@ -26,7 +22,6 @@ from regraft.training.options import FinetuneOptions
 from regraft.training.seeds import repeat
 
 OPTIONS = FinetuneOptions(epochs=2, batch_size=16, max_length=16, checkpoint_seconds=1e9)
-SEEDS = {"seeds": 3}
 
 
 def fine_tune(root: Path, home: Path | None, cut: int = 0) -> dict[str, str]:
@@ -110,32 +105,14 @@ def test_a_workspace_without_the_step_is_told_so_before_anything_runs(tiny: Work
     assert ".seeds needs the step 'seeds'" in said.err
 
 
-@pytest.mark.timeout(900)  # three whole runs; a minute on two idle cores
-def test_the_spread_over_seeds_decides_a_run_both_ways(tiny_template: Path, tmp_path: Path) -> None:
-    root = shutil.copytree(tiny_template, tmp_path / "w")
-    record = root / "artifacts" / "tiny" / "seeds" / "record.json"
+def test_the_spread_over_seeds_decides_a_run_both_ways(everything: Ran, refused: Ran) -> None:
+    floor, spread = everything.findings("at_least")[0], everything.finding("seeds")
+    assert (floor["outcome"], floor["low"] < floor["value"] < floor["high"]) == ("pass", True)
+    own = everything.record("scores")["metrics"][f"{everything.result['candidate']['name']}_macro_f1"]
+    assert spread["threshold"] == pytest.approx(own, abs=1e-6), "the registered model's own"
+    assert "What the seed does" in (everything.root / everything.result["report"]).read_text()
+    assert everything.record("seeds")["metrics"]["trainings"] == 4
 
-    def regraft(*argv: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, capture_output=True, text=True, check=False)
-
-    def run(*gates: dict[str, Any]) -> int:
-        path = root / "pipelines" / "tiny.yaml"
-        files.write_text(path, yaml.safe_dump({**yaml.safe_load(path.read_text()), "gates": list(gates)}, sort_keys=False))
-        return regraft("run", "tiny", "--json").returncode
-
-    assert run({"metric": "accuracy", "at_least": 0.0}, SEEDS) == 0
-    told = json.loads(regraft("explain", "tiny", "--json").stdout)
-    found = {finding["gate"]: finding for finding in told["verdict"]["findings"]}
-    spread = found["at_least"]
-    assert spread["low"] < spread["value"] < spread["high"]
-    assert found["seeds"]["threshold"] == told["scores"][told["verdict"]["candidate"]["name"]]["accuracy"], "the registered model's own"
-    (page,) = (root / "state" / "mlartifacts").rglob("report.html")
-    assert "What the seed does" in page.read_text()
-    assert files.read_json(record)["metrics"]["trainings"] == 4
-    computed = files.read_json(record)["invocation"]
-
-    assert run({"metric": "accuracy", "at_least": spread["value"]}, SEEDS) == 5, "the interval lies on both sides"
-    assert files.read_json(record)["invocation"] == computed, "another floor trains nothing"
-
-    assert run({"metric": "accuracy", "at_least": 0.0}) == 0
-    assert "seeds" not in (root / "dvc.yaml").read_text(), "nobody asks for the step any more"
+    undecided = refused.findings("at_least")[0]
+    assert undecided["outcome"] == "inconclusive", "the interval lies on both sides"
+    assert refused.record("seeds")["invocation"] == everything.record("seeds")["invocation"], "another floor trains nothing"

@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
-from workbench import regraft
+from everything import FLOOR, Ran, configure
 
 from regraft.core import files
 
-GATES = [
-    {"metric": "macro_f1", "at_least": 0.01},
-    {"calibration": {"max_ece": 1, "max_brier": 2, "min_coverage": 0.05}},
-    {"cost": {"p95_ms_batch_1": 60_000, "p50_ms_batch_32": 60_000, "peak_mb": 64_000, "size_mb": 10}},
-]
+Ask = Callable[..., Any]
 
 
-def configure(root: Path, **changes: Any) -> None:
-    path = root / "pipelines" / "tiny.yaml"
-    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}, sort_keys=False))
-
-
-@pytest.fixture(scope="module")
-def passed(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A workspace whose run passed gates about calibration, abstaining and cost; read only."""
-    root = shutil.copytree(tiny_template, tmp_path_factory.mktemp("served") / "w")
-    configure(root, gates=GATES, abstain={"precision": 0.1})
-    done = regraft(root, "run", "tiny", "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return root, json.loads(done.stdout)
-
-
-def test_what_was_measured_is_in_the_evidence_and_tells_the_story(passed: tuple[Path, dict[str, Any]]) -> None:
-    root, result = passed
-    story = json.loads(regraft(root, "explain", "tiny", "--json").stdout)
+def test_what_was_measured_is_in_the_evidence_and_tells_the_story(everything: Ran, ask: Ask) -> None:
+    root, result = everything.root, everything.result
+    story = ask(root, "explain", "tiny", "--json").json
     assert [f["outcome"] for f in story["verdict"]["findings"] if f["gate"] in ("calibration", "cost")] == ["pass", "pass"]
     cost, calibration = story["measurements"]["cost"], story["measurements"]["calibration"]
     folder = root / "artifacts/tiny" / {"base": "finetune_base", "adapted": "finetune"}[result["candidate"]["name"]] / "out/model"
@@ -54,10 +33,10 @@ def test_what_was_measured_is_in_the_evidence_and_tells_the_story(passed: tuple[
     assert calibration["abstain"]["below"] == said["abstain"]["below"]
 
 
-def test_the_report_shows_it_and_what_training_took(passed: tuple[Path, dict[str, Any]]) -> None:
-    root, _ = passed
-    assert regraft(root, "report", "tiny", "--out", "page.html").returncode == 0
-    page = (root / "page.html").read_text()
+def test_the_report_shows_it_and_what_training_took(everything: Ran, ask: Ask, tmp_path: Path) -> None:
+    root = everything.root
+    assert ask(root, "report", "tiny", "--out", str(tmp_path / "page.html")).code == 0
+    page = (tmp_path / "page.html").read_text()
     assert "Can its probabilities be trusted?" in page
     assert "It abstains below a probability of" in page
     assert "To serve it" in page
@@ -67,10 +46,10 @@ def test_the_report_shows_it_and_what_training_took(passed: tuple[Path, dict[str
     assert wh == files.read_json(root / "artifacts/tiny/finetune/record.json")["energy"]["wh"] > 0
 
 
-def test_the_served_model_says_when_it_abstains(passed: tuple[Path, dict[str, Any]]) -> None:
-    root, _ = passed
+def test_the_served_model_says_when_it_abstains(everything: Ran, ask: Ask) -> None:
+    root = everything.root
     texts = ["seed soil rose bean", "of", "tide keel rope mast"]
-    answers = json.loads(regraft(root, "predict", "tiny", *texts, "--json").stdout)["answers"]
+    answers = ask(root, "predict", "tiny", *texts, "--json").json["answers"]
     code = """
 import json, sys, mlflow
 mlflow.set_tracking_uri("sqlite:///state/mlflow.db")
@@ -86,28 +65,17 @@ print(model.predict(json.loads(sys.argv[1])).to_json(orient="records"))
     assert [row["label"] for row in served] == [row["label"] for row in answers]
 
 
-def test_a_budget_that_is_broken_fails_a_run_and_nothing_is_timed_twice(passed: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    root = shutil.copytree(passed[0], tmp_path / "w")
-    (kept,) = (root / "state" / "serving").rglob("*.json")
-    before = kept.stat().st_mtime_ns
-    configure(root, gates=[*GATES[:2], {"cost": {"p95_ms_batch_1": 60_000, "size_mb": 0.01}}])
-    done = regraft(root, "run", "tiny", "--json")
-    assert done.returncode == 4, done.stdout + done.stderr
-    assert "above the budget of 0.01 MB" in json.loads(done.stdout)["sentence"]
-    assert [path.stat().st_mtime_ns for path in (root / "state" / "serving").rglob("*.json")] == [before]
-
-    configure(root, gates=[*GATES[:1], {"calibration": {"max_brier": 0.001, "min_coverage": 0.05}}])
-    done = regraft(root, "run", "tiny", "--json")
-    assert done.returncode == 4, done.stdout + done.stderr
-    assert "the Brier score is" in json.loads(done.stdout)["sentence"]
-    evidence = next(
-        path.parent for path in (root / ".regraft" / "evidence").rglob("verdict.json") if json.loads(done.stdout)["run"] in str(path)
-    )
-    assert not (evidence / "cost.json").exists(), "no gate asked what serving takes"
+def test_a_budget_that_is_broken_fails_a_run_and_nothing_is_timed_twice(everything: Ran, refused: Ran) -> None:
+    assert (refused.finding("cost")["outcome"], refused.finding("calibration")["outcome"]) == ("fail", "fail")
+    assert "above the budget of 0.01 MB" in refused.finding("cost")["sentence"]
+    assert "the Brier score is" in refused.finding("calibration")["sentence"]
+    timed = [[path.stat().st_mtime_ns for path in (one.root / "state" / "serving").rglob("*.json")] for one in (everything, refused)]
+    assert timed[0] == timed[1]
+    assert len(timed[0]) == 1
 
 
 def test_a_threshold_without_a_gate_on_what_is_left_is_an_error_with_its_line(tiny: Any, cli: Any) -> None:
-    configure(tiny.root, gates=GATES[:1], abstain={"precision": 0.9})
+    configure(tiny.root, gates=[FLOOR], abstain={"precision": 0.9})
     said = cli("plan", "tiny")
     assert said.code == 2
     assert "add `- {calibration: {min_coverage: 0.5}}`" in said.err

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import json
 import random
-import runpy
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from tinyspace import TOPICS, sentence, tiny_rows
+from workbench import regraft
 
 from regraft.core import files
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-HELP = runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))
+pytestmark = [pytest.mark.release("unit/decide_test.py chooses between measured models"), pytest.mark.timeout(3600)]
 LENGTH = 40
 OPTIONS = {
     "pretrain": {"budget_tokens": 300_000, "head_warmup_tokens": 5000, "sequence_length": 32, "batch_size": 16, "learning_rate": 2e-3},
@@ -36,12 +33,12 @@ def test_dapt_on_shuffled_words_ends_with_the_base_as_candidate_and_in_order_wit
     path = root / "pipelines" / "tiny.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | OPTIONS, sort_keys=False))
     rng = random.Random(2)
-    words = " ".join(HELP["sentence"](rng, topic, LENGTH) for topic in sorted(HELP["TOPICS"]) for _ in range(200)).split()
+    words = " ".join(sentence(rng, topic, LENGTH) for topic in sorted(TOPICS) for _ in range(200)).split()
     if shuffled:
         random.Random(3).shuffle(words)
     documents = [{"text": " ".join(words[start : start + LENGTH])} for start in range(0, len(words), LENGTH)]
-    for name, rows in (("corpus", documents), ("rows", HELP["tiny_rows"](150))):
+    for name, rows in (("corpus", documents), ("rows", tiny_rows(150))):
         files.write_text(root / "data" / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    done = subprocess.run([sys.executable, "-m", "regraft", "run", "tiny", "--json"], cwd=root, capture_output=True, text=True, check=False)
+    done = regraft(root, "run", "tiny", "--json")
     assert done.returncode in (0, 4, 5), done.stdout + done.stderr  # the floor is not what is asked here
     assert json.loads(done.stdout)["candidate"]["name"] == candidate

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
 ROOM = 250_000_000
 """Bytes that training may allocate: less than 1024 rows of 64 tokens need, more than 128."""
 TRAIN = """

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from workbench import regraft, told
 
 from regraft import __version__
 from regraft.upkeep import template
@@ -18,17 +17,16 @@ ROOT = Path(__file__).parents[2]
 OLD = Path(__file__).with_name("workspace-0.1.0.tar.gz")
 
 
-def regraft(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("REGRAFT_", "MLFLOW_", "PREFECT_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "regraft", *argv], cwd=root, env={**env, "COLUMNS": "200"}, capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def said(ask: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """The document of a verb that ends with 0."""
 
+    def call(root: Path, *argv: str) -> dict[str, Any]:
+        done = ask(root, *argv, "--json")
+        assert done.code == 0, done.out + done.err
+        return dict(done.json)
 
-def said(root: Path, *argv: str) -> dict:
-    done = regraft(root, *argv, "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +45,14 @@ def moved_on(root: Path) -> set[str]:
     return {p.as_posix() for p in code if content(root / p) != content(ROOT / p)}
 
 
-def test_the_registry_moves_along_and_says_how_much_was_rewritten(old):
+def test_the_registry_moves_along_and_says_how_much_was_rewritten(old, said):
     repaired = said(old, "doctor", "--relocate")["repaired"]
     assert repaired[0].startswith("state/mlflow.db looks for artifacts in ")
     assert repaired[0].endswith(" paths rewritten")
     assert said(old, "doctor", "--relocate")["repaired"][0].endswith("nothing to relocate")
 
 
-def test_the_doctor_names_every_file_that_moved_on_and_the_command(old):
+def test_the_doctor_names_every_file_that_moved_on_and_the_command(old, said):
     check = next(c for c in said(old, "doctor")["checks"] if c["name"] == "template")
     assert moved_on(old), "0.1.0 is not today's workspace"
     assert f"regraft 0.1.0, the library is {__version__}" in check["message"]
@@ -62,7 +60,7 @@ def test_the_doctor_names_every_file_that_moved_on_and_the_command(old):
     assert (check["state"], check["fix"]) == ("warn", "regraft init --upgrade .")
 
 
-def test_its_history_evidence_and_models_are_read(old):
+def test_its_history_evidence_and_models_are_read(old, said):
     entries = said(old, "history", "tiny")["entries"]
     assert [(entry["action"], entry["to"]["version"]) for entry in entries] == [
         ("register", "1"),
@@ -90,8 +88,8 @@ def test_upgrading_brings_what_its_owners_left_alone_and_names_the_rest(old):
     assert {(item.path, item.by) for item in template.drift(old)} == {("tasks/tfidf.py", "you")}
 
 
-def test_the_upgraded_workspace_runs_and_its_champion_is_compared_with(old):
-    result = said(old, "run", "tiny")
+def test_the_upgraded_workspace_runs_and_its_champion_is_compared_with(old, said):
+    result = told(old, 0, "run", "tiny")
     assert result["champion"]["version"] in ("2", "3")
     assert regraft(old, "dvc", "--check").returncode == 0
     assert regraft(old, "run", "tiny").stdout.startswith("nothing changed since")

@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.release("integration/wheel_test.py installs the wheel, makes a workspace and examines it"),
+    pytest.mark.timeout(3600),
+]
 ROOT = Path(__file__).parents[2]
 LESS = ("pretrain.budget_tokens=20000", "pretrain.head_warmup_tokens=5000", "finetune.epochs=1", "gates=[{at_least: 0.02}]")
 

@@ -12,6 +12,7 @@ import yaml
 from regraft.cli.console import KEYS
 from regraft.core import files
 from regraft.core.workspace import Workspace
+from regraft.execution import composition
 from regraft.execution.resolve import write_resolved
 
 HEADER = "id,text,label\n"
@@ -40,7 +41,7 @@ def hand_in(workspace: Workspace, name: str, content: str | bytes, contract: dic
 
 def judge(workspace: Workspace, cli: Callable[..., object]) -> object:
     """The step as DVC calls it."""
-    version = next(step.version for step in workspace.steps if step.name == "contract")
+    version = next(step.version for step in composition.steps(workspace) if step.name == "contract")
     return cli("step", "contract", "--pipeline", "tiny", "--step-version", str(version))
 
 

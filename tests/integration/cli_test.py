@@ -13,6 +13,7 @@ import pytest
 
 from regraft.core import files
 from regraft.core.workspace import Workspace
+from regraft.execution import composition
 
 
 def written(workspace: Workspace) -> set[str]:
@@ -49,7 +50,7 @@ def written(workspace: Workspace) -> set[str]:
     ],
 )  # fmt: skip
 def test_cli_says_what_happened(argv, code, text, cli, tiny):
-    version = next(step.version for step in tiny.steps if step.name == "tokens")
+    version = next(step.version for step in composition.steps(tiny) if step.name == "tokens")
     said = cli(*argv.format(version=version).split())
     assert (said.code, text in said.out + said.err) == (code, True), said
     assert "Traceback" not in said.out + said.err
@@ -86,6 +87,16 @@ def test_status_as_json_has_the_shape_that_readers_rely_on(cli, tiny):
     entry = cli("status", "tiny", "--json").json["pipelines"]["tiny"]
     assert (entry["champion"], entry["challenger"], entry["verdict"]) == (None, None, None)
     assert entry["steps"][0] == {"name": "contract", "state": "missing", "why": ["never run here"], "certain": True}
+
+
+def test_a_pipeline_that_cannot_be_read_is_told_with_the_next_command_even_where_its_error_names_none(cli, tiny):
+    path = tiny.pipeline_file("tiny")
+    path.write_text(path.read_text().replace("data:\n", "data:\n  contract: none.yaml\n"))
+    entry = cli("status", "tiny", "--json").json["pipelines"]["tiny"]
+    said = cli("status", "tiny")
+    assert "none.yaml is not there" in entry["error"]
+    assert entry["fix"]
+    assert f"next: {entry['fix']}" in said.out
 
 
 def test_errors_as_json_have_a_place_and_a_rule(cli, tiny):

@@ -15,7 +15,7 @@ from regraft.core import files, limits
 from regraft.core.cores import cores, device
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
-from regraft.execution import run_cost
+from regraft.execution import composition, run_cost
 from regraft.execution.plan import Assessment, StepState
 from regraft.execution.resolve import resolve
 from regraft.execution.run_cost import RunCost, StepCost, estimate, require_room
@@ -35,7 +35,7 @@ def remember(workspace: Workspace, step: str, model: int, *, pipeline: str = "ti
     """Leave one earlier run of ``step``: an entry of dvc.lock or of the run cache, and its record in DVC's cache."""
     params = resolve(workspace, "tiny")[step]
     record = {"run": f"{pipeline}-1", "started": "2026-01-01", "seconds": 60.0, "device": device(), "threads": cores(), "params": params}
-    inputs = {name: {"path": f"artifacts/{pipeline}/{name}"} for name in workspace.step(step).inputs}
+    inputs = {name: {"path": f"artifacts/{pipeline}/{name}"} for name in composition.step_called(workspace, step).inputs}
     record = {**record, "inputs": inputs, "metrics": {"tokens": 2000, "head_steps": 2}} | said
     path = workspace.root / "record.json"
     files.write_json(path, record)
@@ -46,7 +46,11 @@ def remember(workspace: Workspace, step: str, model: int, *, pipeline: str = "ti
     home = f"artifacts/{pipeline}/{step}"
     outs = [{"path": f"{home}/out", "md5": "0.dir", "size": model}, {"path": f"{home}/record.json", "md5": md5, "size": 1}]
     deps = [{"path": item["path"], "size": SIZES[name.partition(".")[0]]} for name, item in record["inputs"].items()]
-    entry = {"cmd": f"regraft step {step} --pipeline {pipeline} --step-version {workspace.step(step).version}", "deps": deps, "outs": outs}
+    entry = {
+        "cmd": f"regraft step {step} --pipeline {pipeline} --step-version {composition.step_called(workspace, step).version}",
+        "deps": deps,
+        "outs": outs,
+    }
     if lock:
         path = workspace.root / "dvc.lock"
         stages = yaml.safe_load(path.read_text())["stages"] if path.is_file() else {}
@@ -58,13 +62,15 @@ def remember(workspace: Workspace, step: str, model: int, *, pipeline: str = "ti
 def costs(workspace: Workspace, *names: str, sets: tuple[str, ...] = ()) -> dict[str, StepCost]:
     """The estimate where ``names`` run."""
     values = resolve(workspace, "tiny", sets)
-    states = [StepState(step.name, "stale" if step.name in names else "fresh", (), True) for step in workspace.steps_in(values)]
+    states = [
+        StepState(step.name, "stale" if step.name in names else "fresh", (), True) for step in composition.steps_in(workspace, values)
+    ]
     found = estimate(workspace, "tiny", values, Assessment(tuple(states), None))
     return {step.name: step for step in found.steps}
 
 
 def test_without_records_times_are_unknown_and_said_to_be(tiny: Workspace, model: int) -> None:
-    found = costs(tiny, *(step.name for step in tiny.steps_in(resolve(tiny, "tiny"))))
+    found = costs(tiny, *(step.name for step in composition.steps_in(tiny, resolve(tiny, "tiny"))))
     assert {step.minutes for step in found.values()} == {None}
     assert found["contract"].disk_bytes is None
     assert found["contract"].based_on == "time unknown: no earlier run of it; disk unknown"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from regraft.core import files
-from regraft.execution import dvc, step
+from regraft.execution import composition, dvc, step
 from regraft.execution.dvc import PINNED, generated, out_of_step, render_dvc, write_generated
 from regraft.execution.resolve import resolve, write_resolved
 
@@ -91,7 +91,7 @@ def test_a_corpus_may_call_its_text_otherwise_than_the_labelled_rows(tiny, cli):
     ({"labelled": ["a", HUB], "corpus": "c"}, {"labelled.0": "a", "labelled.1": HUB}),
 ])  # fmt: skip
 def test_inputs_of_several_paths_are_numbered(tiny, data, names):
-    found = step.locate_inputs(tiny.step("contract"), tiny, "tiny", data)
+    found = step.locate_inputs(composition.step_called(tiny, "contract"), tiny, "tiny", data)
     assert {name: item.source for name, item in found.items()} == names
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import TOPICS, sentence
 from safetensors.numpy import load_file, save_file
+from tinyspace import TOPICS, sentence
 
 from regraft.core import files
 from regraft.core.workspace import Workspace

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import yaml
 
 from regraft.config.pipeline_file import load_pipeline
 from regraft.core.workspace import Workspace
-from regraft.execution import step_code
+from regraft.execution import composition, step_code
 from regraft.execution.dvc import out_of_step
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,7 @@ def test_changed_code_of_a_step_has_a_new_version():
 
 
 def test_a_step_reaches_its_library_code_and_no_other_steps():
-    (finetune,) = (step for step in HERE.steps if step.name == "finetune")
+    (finetune,) = (step for step in composition.steps(HERE) if step.name == "finetune")
     reached = {path.relative_to(ROOT).as_posix() for path in step_code.closure(finetune, ROOT)}
     assert {"tasks/finetune.py", "src/regraft/training/loop.py", "src/regraft/core/files.py"} <= reached
     assert (
@@ -106,8 +107,18 @@ def test_imports_are_followed_into_functions_packages_and_relative_ones(tmp_path
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(code)
-    found = {path.relative_to(tmp_path).as_posix() for path in step_code.reachable(tmp_path / "tasks" / "a.py", tmp_path)}
+    reached = step_code.reachable(tmp_path / "tasks" / "a.py", tmp_path)
+    found = {path.relative_to(tmp_path).as_posix() for path in reached if path.is_relative_to(tmp_path)}
     assert found == {"tasks/a.py", "tasks/b.py", "tasks/d.py", "pipelines/__init__.py", "pipelines/c.py"}
+
+
+def test_a_name_of_the_face_reaches_what_it_stands_for_and_not_the_rest_of_the_face(tmp_path):
+    (tmp_path / "a.py").write_text("def _run():\n    from regraft.steps.training import locate\n")
+    reached = {
+        path.relative_to(ROOT / "src/regraft").as_posix() for path in step_code.reachable(tmp_path / "a.py", tmp_path) - {tmp_path / "a.py"}
+    }
+    assert "models/base_model.py" in reached
+    assert not [path for path in reached if path.startswith(("training/", "steps/"))]
 
 
 # --- names and layers --------------------------------------------------------------------------------------------
@@ -117,6 +128,20 @@ def test_no_module_shadows_a_library():
     own = {path.stem for folder in ("flows", "tasks", "pipelines") for path in (ROOT / folder).glob("*.py")} - {"__init__"}
     taken = (set(sys.stdlib_module_names) | set(packages_distributions())) & own
     assert not taken, f"rename {sorted(taken)}: Prefect and `python FILE` put these folders first on sys.path"
+
+
+def test_the_map_of_the_rooms_is_the_tree_and_fits_a_screen():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf8")
+    lines = text.partition("## The rooms\n\n```\n")[2].partition("```")[0].splitlines()
+    drawn = [line.split("/")[0].strip() for line in lines if line.startswith("  ")]
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    order = next(contract["layers"] for contract in layers if contract.get("containers") == ["regraft"])
+    assert drawn == order
+    assert set(drawn) == {path.parent.name for path in (ROOT / "src/regraft").glob("*/__init__.py")}
+    top = {line.split("/")[0] for line in lines if line[:1].isalpha()}
+    assert top == {path.split("/")[0] for path in TRACKED if "/" in path} - {".ci", ".dvc", "benchmarks"} | {"artifacts"}
+    assert len(lines) <= 40
+    assert {path.name for path in (ROOT / "src/regraft").glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
 def test_the_folder_mlflow_holds_no_python():
@@ -148,7 +173,7 @@ HEAVY |= {"matplotlib", "jinja2"}
     "imports",
     [
         "pipelines",
-        "regraft.config.resolve, regraft.execution.plan, regraft.execution.freshness, regraft.reports.overview",
+        "regraft.execution.resolve, regraft.execution.plan, regraft.execution.freshness, regraft.reports.overview",
         "regraft.cli.run, regraft.cli.inspect, regraft.cli.champion, regraft.cli.workspace",
         "regraft.cli.history, regraft.cli.predict, regraft.cli.cleanup, regraft.cli.report, regraft.cli.complete",
         "regraft.reports.history, regraft.reports.run_diff, regraft.upkeep.gc, regraft.config.schema, regraft.cli.prediction_input",
@@ -204,3 +229,11 @@ def test_the_lock_pins_every_dependency_by_hash_and_leaves_torch_to_the_machine(
 
 def test_the_ci_script_can_be_started():
     assert shutil.which(str(ROOT / ".ci" / "run"))
+
+
+def test_what_ci_leaves_out_is_written_down():
+    sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("*_test.py")}
+    marked = [name for name, text in sources.items() for _ in re.findall(r"mark\.release\(\"", text)]
+    listed = re.findall(r"^\| `(\w+_test\.py)`", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert sorted(marked) == sorted(listed)
+    assert '-m "not release"' in (ROOT / ".ci" / "run").read_text()

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+from workbench import PATIENCE
+
 from regraft.registry.store import FileJournal
 
 RACE = """
@@ -36,7 +38,7 @@ def test_of_eight_racing_processes_exactly_one_wins_each_round(tmp_path):
         subprocess.Popen([sys.executable, "-c", RACE, str(tmp_path), str(i), str(rounds), start], stdout=subprocess.PIPE, text=True)
         for i in range(8)
     ]
-    wins = [int(racer.communicate(timeout=60)[0]) for racer in racers]
+    wins = [int(racer.communicate(timeout=PATIENCE)[0]) for racer in racers]
     assert sum(wins) == rounds
     entries = FileJournal(tmp_path, "demo").entries()  # raises if the chain is broken
     assert [entry.seq for entry in entries] == list(range(1, rounds + 1))

@@ -13,7 +13,7 @@ import pytest
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc, freshness, integrity
+from regraft.execution import composition, dvc, freshness, integrity
 from regraft.execution.plan import Assessment, assess, judge
 from regraft.execution.resolve import resolve
 from regraft.execution.step import Output, Step
@@ -48,7 +48,7 @@ def fresh(stamped: Path, tiny: Workspace) -> Workspace:
 
 def stages(workspace: Workspace) -> tuple[Step[Any], ...]:
     """The steps of a pipeline whose gates ask for no further ones."""
-    return workspace.steps_in(resolve(workspace, "tiny"))
+    return composition.steps_in(workspace, resolve(workspace, "tiny"))
 
 
 def plan(workspace: Workspace, *sets: str) -> Assessment:
@@ -74,7 +74,7 @@ def edit(path: str, change: Callable[[str], str]) -> Callable[[Workspace], None]
 
 def asked(workspace: Workspace) -> tuple[Step[Any], ...]:
     """The steps that the tiny pipeline has."""
-    return workspace.steps_in(resolve(workspace, "tiny"))
+    return composition.steps_in(workspace, resolve(workspace, "tiny"))
 
 
 def test_the_steps_come_in_the_order_they_run(tiny):

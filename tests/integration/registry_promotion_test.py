@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workbench import PATIENCE
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, GateFailed
@@ -230,7 +231,7 @@ print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child i
 
 
 def child(code: str, *argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_of_eight_processes_that_promote_at_once_the_winners_model_is_champion_and_the_losers_exit_7(bench):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from workbench import PATIENCE
 
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.core.workspace import Workspace
@@ -35,7 +36,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracker]:
             patch.delenv(name, raising=False)
         root = tmp_path_factory.mktemp("workspace")
         both = [subprocess.Popen([sys.executable, "-c", PREPARE, str(root), f"demo-2025010{i}T000000-abcdef"]) for i in (1, 2)]
-        assert [process.wait(60) for process in both] == [0, 0]
+        assert [process.wait(PATIENCE) for process in both] == [0, 0]
         yield Tracker(Workspace(root))
 
 
@@ -95,7 +96,7 @@ def test_runs_that_a_kill_left_running_are_ended_but_not_ones_own(tracker):
 
 def test_a_kill_while_the_store_is_being_created_leaves_none_behind_and_the_next_use_makes_it(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", PREPARE, str(tmp_path), RUN])
-    state, deadline = tmp_path / "state", time.monotonic() + 60
+    state, deadline = tmp_path / "state", time.monotonic() + PATIENCE
     while not list(state.glob(".mlflow.db.*/mlflow.db")):
         assert time.monotonic() < deadline
         assert process.poll() is None, "it was too quick to be killed in the middle"
@@ -103,7 +104,7 @@ def test_a_kill_while_the_store_is_being_created_leaves_none_behind_and_the_next
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (state / "mlflow.db").exists()
-    assert subprocess.run([sys.executable, "-c", PREPARE, str(tmp_path), RUN], timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", PREPARE, str(tmp_path), RUN], timeout=PATIENCE, check=False).returncode == 0
     with sqlite3.connect(state / "mlflow.db") as database:
         assert database.execute("SELECT name FROM runs").fetchall() == [(RUN,)]
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -110,6 +110,18 @@ def test_a_champion_scored_in_a_process_of_its_own_answers_as_in_the_step(inputs
     assert store.put(digests["base"], digests["rows"], tmp_path / "out.parquet").read_bytes() == (tmp_path / "out.parquet").read_bytes()
 
 
+def test_probabilities_are_those_of_the_logits_divided_by_the_temperature(inputs, tmp_path):
+    import numpy as np
+    from scipy.special import softmax
+
+    from regraft.models import classifier
+
+    folder = shutil.copytree(inputs["base"], tmp_path / "model")
+    files.write_json(folder / "calibration.json", {"schema": 1, "temperature": 2.5, "dev_rows": 30})
+    model, texts = classifier.load(folder), ["the array", "the frame of number 3"]
+    np.testing.assert_allclose(model.predict(texts), softmax(model.logits(texts) / 2.5, axis=1), rtol=1e-5)
+
+
 @pytest.mark.parametrize("damage", ["model.safetensors", "labels.json", "tokenizer.json"])
 def test_a_model_that_does_not_load_is_said_to(damage, inputs, scored, tmp_path):
     broken = shutil.copytree(inputs["base"], tmp_path / "model")

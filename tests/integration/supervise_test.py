@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
+from workbench import PATIENCE
 
 from regraft.core.errors import BY_NAME, Conflict, DataRejected, Problem, RegraftError
 from regraft.core.progress import STOP
@@ -37,28 +40,36 @@ def child(workspace: Workspace, code: str, *, lifeline: bool = True) -> supervis
     return supervise.spawn([sys.executable, "-c", code], cwd=workspace.root, env=env, log=subprocess.DEVNULL)
 
 
+def let_go(workspace: Workspace, code: str) -> tuple[int, str]:
+    """Exit code and output of a child whose parent lets its lifeline go once it printed ``up``, and does nothing else."""
+    env = {**os.environ, "REGRAFT_WORKSPACE": str(workspace.root), "REGRAFT_INVOCATION": "r-1"}
+    with subprocess.Popen([sys.executable, "-c", code], env=env, stdin=PIPE, stdout=PIPE, text=True, start_new_session=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.stdin.close()
+        return process.wait(PATIENCE), process.stdout.read()
+
+
 def test_a_child_hears_the_end_of_its_lifeline_and_may_finish_what_it_does(workspace: Workspace) -> None:
-    imports = "from regraft.execution import supervise; from regraft.core.progress import STOP"
-    code = f"{imports}; supervise.watch(); print(STOP.wait(20), flush=True)"
-    started, lines = child(workspace, code), []
-    started.cut()
-    assert started.finish(lines.append) in (0, 1)
-    assert lines in (["True"], []), "it either heard the end while working or before it began"
+    start = "from regraft.execution import supervise; from regraft.core.progress import STOP; supervise.watch(); print('up', flush=True)"
+    assert let_go(workspace, f"{start}; print(STOP.wait({PATIENCE}), flush=True)") == (0, "True\n")
 
 
 def test_a_child_that_ignores_the_end_of_its_lifeline_is_ended(workspace: Workspace) -> None:
     deaf = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
     start = f"import signal, time; from regraft.execution import supervise; {deaf}; supervise.follow_lifeline(0.3)"
-    code = f"{start}; print('up', flush=True); time.sleep(60)"
-    started = child(workspace, code)
-    began: list[float] = []
+    assert let_go(workspace, f"{start}; print('up', flush=True); time.sleep({2 * PATIENCE})") == (-signal.SIGKILL, "")
 
-    def up(_: str) -> None:
-        began.append(time.monotonic())
-        started.cut()
 
-    assert started.finish(up) != 0
-    assert time.monotonic() - began[0] < 2
+def test_a_lifeline_that_ended_before_the_child_began_ends_it(workspace: Workspace) -> None:
+    ours, theirs = os.pipe()
+    os.close(theirs)
+    code = "from regraft.execution import supervise; supervise.watch(); print('began')"
+    env = {**os.environ, "REGRAFT_WORKSPACE": str(workspace.root), "REGRAFT_INVOCATION": "r-1"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, stdin=ours, capture_output=True, check=False)
+    os.close(ours)
+    assert (done.returncode, done.stdout) == (1, b"")
 
 
 def test_without_an_invocation_the_end_of_stdin_means_nothing(workspace: Workspace) -> None:
@@ -69,16 +80,15 @@ def test_without_an_invocation_the_end_of_stdin_means_nothing(workspace: Workspa
 
 
 def test_a_leader_that_dies_does_not_leave_its_descendant_writing(workspace: Workspace) -> None:
-    inner = (
-        "from regraft.execution import supervise; from regraft.core.progress import STOP; supervise.watch(); print('inner', flush=True); "
-        "STOP.wait(60)"
-    )
-    code = f"import subprocess, sys, os, time; subprocess.Popen([sys.executable, '-c', {inner!r}]); time.sleep(1); os._exit(7)"
+    watching = "from regraft.execution import supervise; from regraft.core.progress import STOP; supervise.watch(); open('up', 'w').close()"
+    inner = f"{watching}; print('inner', flush=True); STOP.wait({2 * PATIENCE})"
+    start = f"import subprocess, sys, os, time; subprocess.Popen([sys.executable, '-c', {inner!r}])"
+    code = f"{start}\nwhile not os.path.exists('up'): time.sleep(0.01)\ntime.sleep(0.2); os._exit(7)"
     started = time.monotonic()
     lines: list[str] = []
     assert child(workspace, code).finish(lines.append) == 7
     assert lines == ["inner"]
-    assert time.monotonic() - started < 1 + supervise.GRACE + 2
+    assert time.monotonic() - started < PATIENCE, "the descendant wrote to its own end"
 
 
 def test_a_stop_interrupts_the_child_which_may_have_a_last_word(workspace: Workspace, stop: None) -> None:

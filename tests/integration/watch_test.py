@@ -12,6 +12,7 @@ import time
 
 import pytest
 from rich.console import Console, Group
+from workbench import PATIENCE
 
 from regraft.cli.watch import _pipeline
 from regraft.execution.events import Recorder, RunSeen, events_file
@@ -127,12 +128,12 @@ def test_on_a_terminal_it_draws_until_ctrl_c_which_is_no_error(tiny):
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
     with subprocess.Popen([sys.executable, "-m", "regraft", "status", "--watch"], cwd=tiny.root, env=env, stdout=theirs) as process:
         os.close(theirs)
-        seen, deadline = "", time.monotonic() + 60
+        seen, deadline = "", time.monotonic() + PATIENCE
         while "steps/s" not in seen:
             assert time.monotonic() < deadline, seen
             seen += os.read(ours, 4096).decode()
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
     os.close(ours)
     record.close()
     assert RUN in seen

@@ -15,7 +15,7 @@ import yaml
 from snippets import PAGES, ROOT, Block, blocks, missing
 from typer.main import get_command
 
-from regraft.cli import with_verbs
+from regraft.cli.app import with_verbs
 from regraft.config.pipeline import PipelineOptions
 from regraft.config.schema import schema
 from regraft.evaluation.probe_options import TemplateFile

@@ -33,11 +33,12 @@ def version_of(found: dict[str, str] | None) -> str | None:
     return found["version"] if found else None
 
 
-def test_an_append_that_saw_an_older_head_is_a_conflict_and_writes_nothing(tmp_path):
+@pytest.mark.parametrize("seen", [0, 2], ids=["an older head", "a head that is gone"])
+def test_an_append_that_saw_another_head_is_a_conflict_and_writes_nothing(seen, tmp_path):
     journal = FileJournal(tmp_path, "demo")
     journal.append(0, "register", from_=None, to=model(1), run="r", reason="x")
-    with pytest.raises(Conflict, match="since entry 0"):
-        journal.append(0, "register", from_=None, to=model(2), run="r", reason="x")
+    with pytest.raises(Conflict, match=f"since entry {seen}"):
+        journal.append(seen, "register", from_=None, to=model(2), run="r", reason="x")
     assert os.listdir(journal.folder) == ["00000001.json"]
 
 

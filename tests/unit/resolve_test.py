@@ -11,6 +11,7 @@ from regraft.config.pipeline_file import load_pipeline
 from regraft.config.resolved_file import render
 from regraft.core.errors import ConfigError
 from regraft.core.workspace import Workspace
+from regraft.execution import composition
 from regraft.execution.resolve import resolve, write_resolved
 
 HEAD = "version: 1\nbase_model: models/m\ndata:\n  corpus: c.txt\n  labelled: l.csv\n"  # 5 lines
@@ -187,8 +188,8 @@ def test_a_later_set_wins(workspace):
 
 def test_the_resolved_file_holds_a_whole_section_for_every_step_that_is_asked_for(tiny):
     values, options = resolve(tiny, "tiny"), load_pipeline(tiny, "tiny")
-    asked = [step for step in tiny.steps if step.asked(options)]
-    assert set(values) & {step.name for step in tiny.steps} == {step.name for step in asked}
+    asked = [step for step in composition.steps(tiny) if step.asked(options)]
+    assert set(values) & {step.name for step in composition.steps(tiny)} == {step.name for step in asked}
     for step in asked:
         # A field that came later is left out where it is not used, so that pipelines without it keep their fingerprints.
         later = {name for name, field in step.config.model_fields.items() if field.exclude_if is not None}

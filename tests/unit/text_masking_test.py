@@ -25,6 +25,7 @@ def test_steps_walk_through_the_epochs_without_a_gap(batch):
         part = seen[13 * epoch : 13 * (epoch + 1)]
         assert {e for e, _ in part} == {epoch}
         assert sorted(i for _, i in part) == list(range(13))
+        assert [i for _, i in part] == order(13, 3, epoch).tolist(), "each epoch has an order of its own"
 
 
 def test_a_mask_depends_on_seed_epoch_and_index_and_on_nothing_drawn_before():

@@ -6,73 +6,17 @@ Run it with ``regraft`` or ``python -m regraft``.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import typer
-from typer.core import TyperGroup
 
 from regraft.cli import environment
-
-if TYPE_CHECKING:
-    from regraft.core.errors import RegraftError
-
-
-class Verbs(TyperGroup):
-    """Turns what the library raises into a message, a next command and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        from regraft.cli.console import crash, fail, nobody_reads, wants_json
-        from regraft.core import limits
-        from regraft.core.errors import RegraftError
-
-        try:
-            return super().invoke(ctx)
-        except RegraftError as error:
-            sys.exit(fail(error))
-        except BrokenPipeError:  # `regraft plan demo --json | head`
-            nobody_reads()
-        except (typer.Exit, typer.Abort, KeyboardInterrupt):
-            raise
-        except Exception as error:  # the border of the process: a bug is one line with a log, not a traceback
-            if type(error).__module__.startswith(("click", "typer")):
-                if not wants_json():
-                    raise  # a usage error, which Typer prints
-                sys.exit(fail(_usage(error, ctx)))
-            if fault := limits.explain(error, "regraft", Path.cwd()):
-                sys.exit(fail(fault))
-            sys.exit(crash(error))
-
-
-def _usage(error: Any, ctx: Any) -> RegraftError:
-    """A usage error of Typer as ours, for ``--json``."""
-    from regraft.core.errors import ConfigError
-
-    where = getattr(error, "ctx", None) or ctx
-    return ConfigError(error.format_message(), fix=f"{where.command_path} --help")
-
-
-app = typer.Typer(
-    cls=Verbs,
-    help="Keeps language models trained: adapt, fine-tune, prove, register, promote, and again when the data has changed.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 ok, 1 internal, 2 usage, 3 data contract, 4 gate FAIL, 5 INCONCLUSIVE, 6 approval, 7 conflict, 8 environment.",
-)
-
-
-def with_verbs() -> typer.Typer:
-    """The app with every verb; reading their signatures imports nothing heavy."""
-    from regraft.cli import card, champion, cleanup, compare, history, inspect, predict, report, run, workspace
-
-    if not app.registered_commands:
-        for module in (run, inspect, compare, history, report, champion, card, predict, workspace, cleanup):
-            module.add_to(app)
-    return app
 
 
 def main() -> None:
     """Entry point of ``regraft``."""
     environment.prepare()
+    if sys.argv[1:2] == ["step"]:
+        from regraft.cli.step_client import hand_over
+
+        hand_over()  # before anything is imported that the run's step server has imported already
+    from regraft.cli.app import with_verbs
+
     with_verbs()(prog_name="regraft")

@@ -37,9 +37,10 @@ def run(
     from regraft.cli.live import Live
     from regraft.config.pipeline_file import require_pipeline
     from regraft.core.workspace import Workspace
-    from regraft.execution import freshness, launch, run_cost
+    from regraft.execution import freshness, launch, moved_names, run_cost
     from regraft.execution.dvc import ensure_repository
     from regraft.execution.plan import assess
+    from regraft.upkeep import upgrade
 
     workspace = Workspace.find()
     require_pipeline(workspace, pipeline)
@@ -51,6 +52,9 @@ def run(
         steps = assess(workspace, pipeline, prepared.values)
         for note in prepared.notes:
             live.note(note)
+        if behind := upgrade.behind(workspace.root):
+            moved_names.refuse_outdated(workspace)
+            live.note(f"{behind}: `regraft init --upgrade .` brings it in step")
         if steps.data:
             live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
         if (waiver := freshness.waiver(workspace, pipeline)) and waiver.expired:
@@ -58,7 +62,7 @@ def run(
         stand = freshness.nothing_to_do(workspace, pipeline, prepared.values, steps)
         if stand is None:
             run_cost.require_room(run_cost.estimate(workspace, pipeline, prepared.values, steps), workspace)
-        result: dict[str, Any] = stand or launch.launch(workspace, pipeline, allow_inexact=allow_inexact, on_event=live.show)
+        result: dict[str, Any] = stand or launch.launch(workspace, pipeline, allow_inexact=allow_inexact, due=steps.due, on_event=live.show)
         live.conclude(result, standing=stand is not None)
     if json:
         console.print_json(result)
@@ -89,14 +93,14 @@ def step(
     from regraft.core.errors import ConfigError, RegraftError
     from regraft.core.progress import Running
     from regraft.core.workspace import Workspace
-    from regraft.execution import supervise
+    from regraft.execution import composition, supervise
     from regraft.execution.run_cost import need
     from regraft.execution.step import run_step
 
     supervise.watch()
     workspace = Workspace.find()
     try:
-        found = workspace.step(name)
+        found = composition.step_called(workspace, name)
         if found.version != step_version:
             raise ConfigError(
                 f"dvc.yaml runs version {step_version} of step '{name}', the code is version {found.version}", fix="regraft dvc"

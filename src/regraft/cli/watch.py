@@ -19,6 +19,7 @@ from regraft.cli.console import out
 from regraft.cli.live import COLOUR
 from regraft.config.resolved_file import read_resolved
 from regraft.core.workspace import Workspace
+from regraft.execution import composition
 from regraft.execution.events import RunSeen, StepSeen, Watch, clock, pace
 
 SECONDS = 0.5
@@ -43,7 +44,10 @@ def watch(workspace: Workspace, pipelines: Sequence[str]) -> None:
 def _order(workspace: Workspace, pipeline: str) -> list[str]:
     """The pipeline's steps; all of them before its first run."""
     known = workspace.resolved_file(pipeline).is_file()
-    return [step.name for step in (workspace.steps_in(read_resolved(workspace, pipeline)) if known else workspace.steps)]
+    return [
+        step.name
+        for step in (composition.steps_in(workspace, read_resolved(workspace, pipeline)) if known else composition.steps(workspace))
+    ]
 
 
 def _draw(watches: dict[str, Watch], orders: Mapping[str, Sequence[str]]) -> None:

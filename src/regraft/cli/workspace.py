@@ -42,7 +42,7 @@ def init(
 
 def _upgrade(workspace: Workspace) -> None:
     from regraft import __version__
-    from regraft.execution import launch
+    from regraft.execution import launch, moved_names
     from regraft.gates.words import counted
     from regraft.upkeep.upgrade import merges, upgrade
 
@@ -54,6 +54,8 @@ def _upgrade(workspace: Workspace) -> None:
         console.out.print(f"  {'written' if path in found.written else 'removed'}  {escape(path)}")
     for item, command in zip(found.left, merges(found), strict=True):
         console.out.print(f"  [yellow]yours[/]    {escape(str(item))}\n           [dim]next:[/] {escape(command)}")
+    for problem in moved_names.outdated_imports(workspace):
+        console.out.print(f"  [yellow]yours[/]    {escape(problem['fix'])}")
     total = len(found.written) + len(found.removed)
     console.out.print(
         f"{counted(total, 'file')} brought from regraft {found.before} to {__version__}, {len(found.left)} left for you to merge"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import yaml
@@ -32,12 +33,22 @@ def require_pipeline(workspace: Workspace, name: str) -> None:
         )
 
 
+def pipeline_document(workspace: Workspace, name: str) -> tuple[dict[str, Any], yaml.Node]:
+    """The mapping in a pipeline file, which the caller may change, and its node tree; read again only where the file changed."""
+    path = workspace.pipeline_file(name)
+    stat = path.stat()
+    stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    if workspace.documents.get(path, (None,))[0] != stamp:
+        workspace.documents[path] = (stamp, *read_yaml(path, workspace.relative(path)))
+    _, value, node = workspace.documents[path]
+    return deepcopy(value), node
+
+
 def load_pipeline(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> PipelineOptions:
     """The pipeline file ``name`` with ``--set`` overrides applied; every fault in it at once."""
     require_pipeline(workspace, name)
-    path = workspace.pipeline_file(name)
-    shown = workspace.relative(path)
-    value, node = read_yaml(path, shown)
+    shown = workspace.relative(workspace.pipeline_file(name))
+    value, node = pipeline_document(workspace, name)
     for assignment in sets:
         _assign(value, assignment)
     try:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from regraft.config.pipeline import PipelineOptions
+from regraft.config.pipeline_file import pipeline_document
 from regraft.core.errors import Problem
 from regraft.core.strict import Strict
 from regraft.core.workspace import Workspace
@@ -47,7 +48,7 @@ def _place(workspace: Workspace, pipeline: str, named: str, key: str) -> Path:
     if path.is_file():
         return path
     shown = workspace.relative(workspace.pipeline_file(pipeline))
-    node = read_yaml(workspace.pipeline_file(pipeline), shown)[1]
+    node = pipeline_document(workspace, pipeline)[1]
     row = line_of(node, [int(part) if part.isdigit() else part for part in key.split(".")])
     here = [item.name for item in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, here, n=1)

@@ -1,4 +1,4 @@
-"""The workspace: one folder with ``dvc.yaml`` and ``pipelines/``, and the only place that imports from it.
+"""The workspace: one folder with ``dvc.yaml`` and ``pipelines/``, known by its paths alone.
 
 Everything regraft writes lies in ``artifacts/`` (DVC's), ``state/`` (durable: what production rests on) or
 ``.regraft/`` (deletable).
@@ -7,24 +7,13 @@ Everything regraft writes lies in ``artifacts/`` (DVC's), ``state/`` (durable: w
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from regraft.core import files
 from regraft.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from regraft.execution.step import Step
-
-
-class Compositions(Protocol):
-    """What a workspace's ``pipelines`` package offers."""
-
-    STEPS: tuple[Step[Any], ...]
 
 
 @dataclass(frozen=True)
@@ -99,26 +88,6 @@ class Workspace:
         return tuple(sorted(p.stem for p in (self.root / "pipelines").glob("*.yaml") if "." not in p.stem))
 
     @cached_property
-    def steps(self) -> tuple[Step[Any], ...]:
-        """The composition, imported from the workspace's own ``pipelines`` package."""
-        if str(self.root) not in sys.path:
-            # Last, not first: the folder `mlflow/` in the root must not come before the library.
-            sys.path.append(str(self.root))
-        import pipelines
-
-        if Path(pipelines.__file__ or "").resolve().parent != (self.root / "pipelines").resolve():
-            raise ConfigError(f"the package 'pipelines' comes from {pipelines.__file__}, not from {self.root}")
-        return tuple(pipelines.STEPS)
-
-    def steps_in(self, resolved: Mapping[str, Any]) -> tuple[Step[Any], ...]:
-        """The steps that a pipeline has, from the content of its resolved file."""
-        return tuple(step for step in self.steps if step.name in resolved)
-
-    def step(self, name: str) -> Step[Any]:
-        """The step called ``name``."""
-        from regraft.core.suggest import unknown
-
-        found = {step.name: step for step in self.steps}
-        if name not in found:
-            raise ConfigError(unknown("step", name, found), fix="regraft status")
-        return found[name]
+    def documents(self) -> dict[Path, tuple[Any, ...]]:
+        """Pipeline files that were read, with what they were like then: a command asks for its own several times."""
+        return {}

@@ -32,9 +32,9 @@ class _UniqueKeys(yaml.SafeLoader):
 def read_yaml(path: Path, workspace_path: str) -> tuple[dict[str, Any], yaml.Node]:
     """The mapping in ``path`` and its node tree (for line numbers); anything else is a :class:`ConfigError`."""
     try:
-        text = path.read_text(encoding="utf8")
-        node = yaml.compose(text, Loader=_UniqueKeys)
-        value = yaml.load(text, Loader=_UniqueKeys)  # a SafeLoader
+        loader = _UniqueKeys(path.read_text(encoding="utf8"))
+        node = loader.get_single_node()
+        value = loader.construct_document(node) if node is not None else None
     except UnicodeDecodeError:
         problem = encoding_problem(path, workspace_path)
         raise ConfigError(f"{workspace_path} is {problem['message']}", fix=problem["fix"], problems=[problem]) from None

@@ -44,10 +44,12 @@ def look(root: Path, resolved: Mapping[str, Any]) -> None:
 
 def _earlier(root: Path, resolved: Mapping[str, Any]) -> Iterator[Problem]:
     """Faults of the files of earlier tasks."""
-    from regraft.data.earlier_tasks import key, named_here
+    if not (tasks := resolved.get("earlier_tasks", {}).get("tasks")):
+        return
+    from regraft.data.earlier_tasks import key, named_here  # numpy and pyarrow: 0.2 s
     from regraft.data.formats import TABLES
 
-    for name, task in resolved.get("earlier_tasks", {}).get("tasks", {}).items():
+    for name, task in tasks.items():
         columns = (task["text"], task["label"])
         yield from named_here(_faults(root, key(name), task["data"], TABLES, columns, columns))
 

@@ -25,6 +25,7 @@ from regraft.core import files
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, RegraftError
 from regraft.core.workspace import Workspace
 from regraft.data.options import DataOptions, listed
+from regraft.execution import composition
 from regraft.execution.resolve import resolve
 from regraft.execution.step import Output, Step
 
@@ -69,12 +70,12 @@ def render_dvc(workspace: Workspace) -> str:
     """The text of dvc.yaml. A pipeline file with faults keeps the paths that dvc.yaml already has for it."""
     former = _foreach(workspace)
     items: dict[str, dict[str, str]] = {}
-    asked: dict[str, list[str]] = {step.name: [] for step in workspace.steps}
+    asked: dict[str, list[str]] = {step.name: [] for step in composition.steps(workspace)}
     for name in workspace.pipelines:
         try:
             options = load_pipeline(workspace, name)
             items[name] = _item(options.data)
-            has = [step.name for step in workspace.steps if step.asked(options)]
+            has = [step.name for step in composition.steps(workspace) if step.asked(options)]
         except ConfigError:
             has = [step for step, found in former.items() if name in found and step in asked]
             if has:
@@ -87,7 +88,7 @@ def render_dvc(workspace: Workspace) -> str:
     items = {name: {slot: item.get(slot, item[first]) for slot, first in slots.items()} for name, item in items.items()}
     stages = {
         step.name: {"foreach": {name: items[name] for name in asked[step.name]}, "do": stage(step, items)}
-        for step in workspace.steps
+        for step in composition.steps(workspace)
         if asked[step.name]
     }
     return HEADER + yaml.dump({"stages": stages}, Dumper=_Block, sort_keys=False, width=10_000, default_flow_style=False)
@@ -122,7 +123,7 @@ def write_generated(workspace: Workspace) -> None:
 def _foreach(workspace: Workspace) -> dict[str, dict[str, dict[str, str]]]:
     """step -> pipeline -> data paths, as dvc.yaml has them."""
     path = workspace.root / "dvc.yaml"
-    written: dict[str, Any] = (yaml.safe_load(path.read_text(encoding="utf8")) or {}) if path.is_file() else {}
+    written = _yaml(path) if path.is_file() else {}
     return {step: stage.get("foreach", {}) for step, stage in written.get("stages", {}).items()}
 
 
@@ -202,8 +203,13 @@ def lock(workspace: Workspace) -> Mapping[str, Any]:
     path = workspace.root / "dvc.lock"
     if not path.is_file():
         return {}
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return dict((yaml.load(path.read_text(encoding="utf8"), Loader=loader) or {}).get("stages", {}))
+    return dict(_yaml(path).get("stages", {}))
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    """The content of a file that a program wrote."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 10 times as fast; its complaints are no help to people
+    return dict(yaml.load(path.read_text(encoding="utf8"), Loader=loader) or {})
 
 
 def tracked_data(workspace: Workspace) -> Mapping[str, Any]:

@@ -12,11 +12,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 
 from regraft.core import limits
 from regraft.core.errors import ConfigError, RegraftError
 from regraft.core.workspace import Workspace
-from regraft.execution import supervise
+from regraft.execution import server, supervise
 from regraft.execution.launch import PREFIX, Event
 from regraft.execution.repro import Run
 
@@ -38,7 +39,8 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
     emit = _events_to_stdout()
     run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]))
     try:
-        result = flow(run)
+        started = server.start(workspace, run.pipeline, said.get("due"))
+        result = flow(replace(run, step_server=started.socket if started else None))
         emit({"event": "result", "run": run.name, **result})
         ending.append(int(result["exit"]))
     except RegraftError as error:

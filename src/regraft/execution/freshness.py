@@ -30,7 +30,6 @@ from regraft.execution.plan import Assessment
 from regraft.execution.resolve import resolve
 from regraft.registry.store import FileJournal
 from regraft.registry.waivers import Notice, notice
-from regraft.upkeep import upgrade
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,6 @@ def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Pr
     keep_resolved(workspace, values)
     dvc.write_generated(workspace)
     notes = [f"--set changed pipelines/resolved/{pipeline}.yaml only; `regraft dvc --check` fails until a run without it"] if sets else []
-    if old := upgrade.behind(workspace.root):
-        notes.append(f"{old}: `regraft init --upgrade .` brings it in step")
     return Prepared(values, tuple(notes))
 
 

@@ -28,7 +28,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from regraft.core import files
 from regraft.core.errors import Conflict, EnvironmentFault, RegraftError
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc, supervise
+from regraft.execution import composition, dvc, supervise
 from regraft.execution.dvc_repair import mend
 from regraft.execution.events import Recorder, events_file
 
@@ -126,19 +126,38 @@ def _wait_until_quiet(workspace: Workspace, pipeline: str) -> None:
 
 
 def write_invocation(
-    workspace: Workspace, pipeline: str, run: str, name: str, *, allow_inexact: bool, opening_mlflow: bool = False
+    workspace: Workspace,
+    pipeline: str,
+    run: str,
+    name: str,
+    *,
+    allow_inexact: bool,
+    opening_mlflow: bool = False,
+    due: Sequence[str] | None = None,
+    step_server: Mapping[str, Any] | None = None,
 ) -> None:
     """What the process with ``REGRAFT_INVOCATION=name`` may know of its run.
 
-    ``opening_mlflow``: the MLflow run is not there yet; its id will be in :meth:`Workspace.mlflow_run_file`.
+    :param opening_mlflow: the MLflow run is not there yet; its id will be in :meth:`Workspace.mlflow_run_file`.
+    :param due: for the flow, the steps that may run; None: it was not looked.
+    :param step_server: for a step, the ``socket`` of the server that may run it, and whether it needs ``models``.
     """
-    alive = str(_alive_file(workspace, pipeline))
-    value = {"run": run, "pipeline": pipeline, "allow_inexact": allow_inexact, "alive": alive, "opening_mlflow": opening_mlflow}
+    value: dict[str, Any] = {"run": run, "pipeline": pipeline, "allow_inexact": allow_inexact, "opening_mlflow": opening_mlflow}
+    value |= {"alive": str(_alive_file(workspace, pipeline)), "due": due, "step_server": step_server}
     files.write_json(workspace.scratch / "invocations" / f"{name}.json", value)
 
 
-def launch(workspace: Workspace, pipeline: str, *, allow_inexact: bool = False, on_event: Callable[[Event], None] = _ignore) -> Event:
+def launch(
+    workspace: Workspace,
+    pipeline: str,
+    *,
+    allow_inexact: bool = False,
+    due: Sequence[str] | None = None,
+    on_event: Callable[[Event], None] = _ignore,
+) -> Event:
     """Run the flow for ``pipeline`` to its end and return its ``result`` event without ``event``.
+
+    ``due`` are the steps that are not fresh, for which the flow makes ready; None: all of them may run.
 
     Call it inside :func:`run_lock`, in the main thread. SIGINT and SIGTERM are handed on: the step at work writes
     its checkpoint, and the result's ``exit`` is 130 or 143. An ``error`` event is raised as the error it was.
@@ -147,7 +166,7 @@ def launch(workspace: Workspace, pipeline: str, *, allow_inexact: bool = False, 
     invocation = f"{run}-0"
     log = workspace.log_file(run)
     log.parent.mkdir(parents=True, exist_ok=True)
-    write_invocation(workspace, pipeline, run, invocation, allow_inexact=allow_inexact)
+    write_invocation(workspace, pipeline, run, invocation, allow_inexact=allow_inexact, due=due)
     env = {**dvc.environment(), "REGRAFT_WORKSPACE": str(workspace.root), "REGRAFT_INVOCATION": invocation, "PYTHONUNBUFFERED": "1"}
     last: dict[str, Event] = {}
     record = Recorder(events_file(workspace, run))
@@ -161,7 +180,7 @@ def launch(workspace: Workspace, pipeline: str, *, allow_inexact: bool = False, 
             last.setdefault(event["event"], event)  # of two errors the first is the cause
             (record if event["event"] in ("result", "error") else tell)(event)
 
-    steps = [step.name for step in workspace.steps_in(read_resolved(workspace, pipeline))]
+    steps = [step.name for step in composition.steps_in(workspace, read_resolved(workspace, pipeline))]
     tell({"event": "run_started", "run": run, "log": workspace.relative(log), "steps": steps})
     with contextlib.closing(record), _forwarding_signals() as received, log.open("ab") as out:
         flow = supervise.spawn([sys.executable, "-m", "flows"], cwd=workspace.root, env=env, log=out)

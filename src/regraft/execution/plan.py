@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
-from regraft.execution import dvc, integrity, tracked_data
+from regraft.execution import composition, dvc, integrity, tracked_data
 from regraft.execution.step import Output, Step
 
 State = Literal["fresh", "stale", "missing"]
@@ -39,8 +39,13 @@ class Assessment:
     """What differs between data/ and data.dvc, or None."""
 
     @property
+    def due(self) -> list[str]:
+        """The steps that run, or may."""
+        return [step.name for step in self.steps if step.state != "fresh"]
+
+    @property
     def fresh(self) -> bool:
-        return all(step.state == "fresh" for step in self.steps)
+        return not self.due
 
 
 def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, data: bool = True) -> Assessment:
@@ -52,7 +57,7 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, 
     :raises EnvironmentFault: a cache object of a step or of data/ lost its protection and is broken; DVC would delete it.
     """
     locked = dvc.lock(workspace)
-    steps = workspace.steps_in(resolved)
+    steps = composition.steps_in(workspace, resolved)
     known = [address for step in steps if (address := f"{step.name}@{pipeline}") in locked]
     integrity.require_whole(workspace, [*(locked[address] for address in known), dvc.tracked_data(workspace)])
     said = dvc.status(workspace, known)

@@ -19,10 +19,11 @@ from typing import Any
 
 from regraft.config.resolved_file import read_resolved
 from regraft.core import files, limits
+from regraft.core.cores import device
 from regraft.core.errors import EnvironmentFault, Interrupted, RegraftError
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc, integrity, supervise
+from regraft.execution import composition, dvc, integrity, supervise
 from regraft.execution.launch import Event, parse_event, write_invocation
 
 PAUSES = (0.5, 1.0) + (2.0,) * 30
@@ -44,6 +45,8 @@ class Run:
     mlflow_run_id: str = ""
     opening_mlflow: bool = False
     """``mlflow_run_id`` is still to come: steps start all the same, and read it when they write their record."""
+    step_server: str | None = None
+    """The socket of this run's step server; None: every step imports for itself."""
 
     @property
     def log(self) -> str:
@@ -76,7 +79,15 @@ def run_step_with_dvc(run: Run, step: str, number: int) -> Outcome:
     DVC has its output: a kill between the step's last write and DVC's costs the write, not the training.
     """
     invocation = f"{run.name}-{number}"
-    write_invocation(run.workspace, run.pipeline, run.name, invocation, allow_inexact=run.allow_inexact, opening_mlflow=run.opening_mlflow)
+    write_invocation(
+        run.workspace,
+        run.pipeline,
+        run.name,
+        invocation,
+        allow_inexact=run.allow_inexact,
+        opening_mlflow=run.opening_mlflow,
+        step_server=_step_server(run, step),
+    )
     started, kills = time.perf_counter(), limits.oom_kills()
     for pause in (*PAUSES, None):
         heard = _Heard(run, step)
@@ -94,6 +105,11 @@ def run_step_with_dvc(run: Run, step: str, number: int) -> Outcome:
     shutil.rmtree(run.workspace.checkpoints(run.pipeline, step, outcome.record["fingerprint"]), ignore_errors=True)
     run.emit(outcome.event)
     return outcome
+
+
+def step_environment(workspace: Workspace) -> dict[str, str]:
+    """What every step of a run has in its environment, whichever step it is."""
+    return {**dvc.environment(), "REGRAFT_WORKSPACE": str(workspace.root), "PYTHONUNBUFFERED": "1"}
 
 
 class Ahead:
@@ -152,14 +168,16 @@ class _Heard:
                 self.status = int(found[1])
 
 
+def _step_server(run: Run, step: str) -> dict[str, Any] | None:
+    """Where ``step`` may be run without importing for itself; on a GPU nothing is forked."""
+    models = composition.step_called(run.workspace, step).gpu
+    if run.step_server is None or (models and device() == "cuda"):
+        return None
+    return {"socket": run.step_server, "models": models}
+
+
 def _repro(run: Run, step: str, invocation: str, heard: _Heard) -> int:
-    env = {
-        **dvc.environment(),
-        "REGRAFT_WORKSPACE": str(run.workspace.root),
-        "REGRAFT_INVOCATION": invocation,
-        "MLFLOW_RUN_ID": run.mlflow_run_id,
-        "PYTHONUNBUFFERED": "1",
-    }
+    env = {**step_environment(run.workspace), "REGRAFT_INVOCATION": invocation, "MLFLOW_RUN_ID": run.mlflow_run_id}
     argv = supervise.module("dvc", "repro", "--single-item", f"{step}@{run.pipeline}")
     child = supervise.spawn(argv, cwd=run.workspace.root, env=env, log=sys.stderr.fileno())
     return child.finish(heard.line)

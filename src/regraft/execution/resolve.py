@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from regraft.config.pipeline import PipelineContext, PipelineOptions
-from regraft.config.pipeline_file import blamed, load_pipeline
+from regraft.config.pipeline_file import blamed, load_pipeline, pipeline_document
 from regraft.config.resolved_file import RESOLVED_SCHEMA, keep_resolved
 from regraft.core import files
 from regraft.core.errors import ConfigError, Problem
 from regraft.core.workspace import Workspace
-from regraft.core.yaml_file import faulty, line_of, read_yaml
+from regraft.core.yaml_file import faulty, line_of
+from regraft.execution import composition
 from regraft.gates.options import PROBED
 from regraft.models import base_model
 
@@ -40,7 +41,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     probes, general = _probe_files(workspace, name, options, contract), _general_digest(workspace, name, options)
     earlier = _earlier_digests(workspace, name, options)
     context = PipelineContext(name, options, base_model.digest(options.base_model, folder), contract, probes, general, earlier)
-    sections = {step.name: step.config.of(context).model_dump(mode="json") for step in workspace.steps if step.asked(options)}
+    sections = {step.name: step.config.of(context).model_dump(mode="json") for step in composition.steps(workspace) if step.asked(options)}
     _require_positions(workspace, name, options, folder, sections, sets)
     return {
         "schema": RESOLVED_SCHEMA,
@@ -64,7 +65,7 @@ def _probe_files(workspace: Workspace, name: str, options: PipelineOptions, cont
 
 def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) -> None:
     """Every step whose evidence a gate needs is in the workspace, whose steps are the user's own."""
-    known = {step.name for step in workspace.steps}
+    known = {step.name for step in composition.steps(workspace)}
     path = workspace.pipeline_file(name)
     problems = []
     for position, gate in enumerate(options.gates):
@@ -72,7 +73,7 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
             key = "rows" if gate.rows else gate.question
             message = f"gates.{position}.{key} needs the step {gate.needs!r}, which STEPS in pipelines/__init__.py does not have"
             where = {"file": workspace.relative(path), "column": f"gates.{position}.{key}", "value": gate.rows}
-            row = line_of(read_yaml(path, workspace.relative(path))[1], ["gates", position, key])
+            row = line_of(pipeline_document(workspace, name)[1], ["gates", position, key])
             problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **where))
     if problems:
         raise faulty(problems)
@@ -86,7 +87,7 @@ def _require_positions(
     if most is None:
         return
     shown = workspace.relative(workspace.pipeline_file(name))
-    node = read_yaml(workspace.pipeline_file(name), shown)[1]
+    node = pipeline_document(workspace, name)[1]
     problems = []
     for part, key in (("pretrain", "sequence_length"), ("finetune", "max_length")):
         given = getattr(options, part)
@@ -141,7 +142,7 @@ def _digest_at(workspace: Workspace, name: str, where: Sequence[str | int], name
     guess = f"; did you mean {workspace.relative(path.with_name(near[0]))}?" if near else ""
     key = ".".join(map(str, where))
     message = f"{key}: {named} is not there{guess}"
-    row = line_of(read_yaml(workspace.pipeline_file(name), shown)[1], where)
+    row = line_of(pipeline_document(workspace, name)[1], where)
     fix = f"edit {shown}, line {row}{otherwise}"
     raise faulty([Problem(message=message, file=shown, row=row, column=key, value=named, rule="file.exists", fix=fix)])
 

@@ -22,6 +22,7 @@ from regraft.core.cores import cores, device
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
+from regraft.execution import composition
 from regraft.execution.past_runs import Past, earlier
 from regraft.execution.plan import Assessment
 from regraft.execution.step import Output, Step
@@ -110,8 +111,8 @@ def estimate(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], f
     if not runs:
         return RunCost((), limits.free(workspace.root))
     estimator = _Estimator(workspace, pipeline, resolved)
-    costs = [estimator.cost(step) for step in workspace.steps if step.name in runs]
-    registers = any(step.cost.trains for step in workspace.steps if step.name in runs) and _one_disk(workspace)
+    costs = [estimator.cost(step) for step in composition.steps(workspace) if step.name in runs]
+    registers = any(step.cost.trains for step in composition.steps(workspace) if step.name in runs) and _one_disk(workspace)
     return RunCost(tuple(costs), limits.free(workspace.root), estimator.model or 0 if registers else 0)
 
 
@@ -142,7 +143,7 @@ class _Estimator:
     def __init__(self, workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> None:
         self.workspace, self.resolved = workspace, resolved
         self.model = _model_bytes(workspace, resolved)
-        self.pasts = earlier(workspace, [step.name for step in workspace.steps])
+        self.pasts = earlier(workspace, [step.name for step in composition.steps(workspace)])
         known = [past.pipeline for listed in self.pasts.values() for past in listed]
         self.basis = pipeline if pipeline in known else known[0] if known else pipeline
         self.here = (device(), cores())
@@ -156,7 +157,7 @@ class _Estimator:
         """Bytes of an input as expected, over those of the reference."""
         source = step.inputs[name]
         if isinstance(source, Output):
-            before = next(other for other in self.workspace.steps if other.name == source.step)
+            before = next(other for other in composition.steps(self.workspace) if other.name == source.step)
             return 1.0 if before.cost.trains else self.grown(before)
         past = self.reference(step)
         paths = listed(self.resolved["data"][source.removeprefix("data.")])
@@ -192,7 +193,7 @@ class _Estimator:
     def repeated(self, step: Step[Any], other: str, times: Callable[[Any], int]) -> StepCost:
         """The estimate for a step that does ``other`` several times, one after the other."""
         count = times(step.config.model_validate(self.resolved[step.name]))
-        once, reference = self.cost(self.workspace.step(other)), self.reference(step)
+        once, reference = self.cost(composition.step_called(self.workspace, other)), self.reference(step)
         kept = COPIES * reference.out if reference else 0  # predictions: kilobytes, beside checkpoints of megabytes
         room = None if self.model is None else kept + (CHECKPOINTS * STATES + 1) * self.model
         tokens = None if once.tokens is None else count * once.tokens

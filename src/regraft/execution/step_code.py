@@ -19,6 +19,7 @@ from typing import Any
 
 from regraft.core import files
 from regraft.core.workspace import Workspace
+from regraft.execution import composition
 from regraft.execution.step import Step
 
 SCHEMA = 1
@@ -39,6 +40,8 @@ FRAME = frozenset(
     }
 )
 """Modules that carry no result: options, errors, progress, the runner."""
+FACE = "regraft.steps"
+"""What tasks import names through; it imports everything, so that a name reaches only what it stands for."""
 WORDS = frozenset({"__future__", "typing", "collections.abc"})
 """Imports that serve annotations, and go with them."""
 LIBRARY = Path(__file__).resolve().parents[2]
@@ -53,7 +56,8 @@ def lock_file(workspace: Workspace) -> Path:
 def current(workspace: Workspace) -> dict[str, Any]:
     """What the lock file would say of the code as it stands."""
     steps = {
-        step.name: {"version": step.version, "code": code_hash(closure(step, workspace.root), workspace.root)} for step in workspace.steps
+        step.name: {"version": step.version, "code": code_hash(closure(step, workspace.root), workspace.root)}
+        for step in composition.steps(workspace)
     }
     return {"schema": SCHEMA, "steps": steps}
 
@@ -167,13 +171,29 @@ def _imports(source: str, path: Path, root: Path) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom):
             module = _absolute(node, path, root)
             wanted = [alias.name for alias in node.names if not (module.startswith("tasks.") and alias.name.isupper())]
-            names = [f"{module}.{name}" for name in wanted]
+            names = [_origin(module, name) for name in wanted]
         else:
             continue
         for name in names:
             parts = name.split(".")
             found.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
     return frozenset(found)
+
+
+def _origin(module: str, name: str) -> str:
+    """Dotted name of what ``from module import name`` means: behind the face, the place where it is defined."""
+    if module != FACE and not module.startswith(f"{FACE}."):
+        return f"{module}.{name}"
+    return _behind(module).get(name, f"{module}.{name}")
+
+
+@cache
+def _behind(face: str) -> dict[str, str]:
+    """Name in a module of the face -> dotted name of what it stands for."""
+    path = _file(face, LIBRARY)
+    nodes = ast.parse(path.read_text(encoding="utf8")).body if path else []
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in imports for alias in node.names}
 
 
 def _absolute(node: ast.ImportFrom, path: Path, root: Path) -> str:

@@ -79,13 +79,18 @@ def follow_lifeline(grace: float = GRACE) -> None:
     """
     if not os.environ.get("REGRAFT_INVOCATION") or not stat.S_ISFIFO(os.fstat(0).st_mode):
         return
+    hold_run()
+    threading.Thread(target=_until_the_end, args=(grace,), name="lifeline", daemon=True).start()
+
+
+def hold_run() -> None:
+    """Be one of the processes that a new run waits for; a lifeline that has already ended ends the process here."""
     if alive := Workspace.find().invocation().get("alive"):
         _alive.append(open_lock(Path(alive)))
         fcntl.flock(_alive[-1], fcntl.LOCK_SH)
     # After the lock: a new run that held it exclusively saw our parent dead, and then the pipe says so, here.
     if select.select([0], [], [], 0)[0]:
         os._exit(1)
-    threading.Thread(target=_until_the_end, args=(grace,), name="lifeline", daemon=True).start()
 
 
 def _until_the_end(grace: float) -> None:

@@ -100,6 +100,11 @@ def parameters(folder: Path) -> int:
     return count
 
 
+def kind(folder: Path) -> str:
+    """The ``model_type`` of config.json, such as ``bert``; empty where there is none."""
+    return str(files.read_json(folder / "config.json").get("model_type", ""))
+
+
 def positions(folder: Path) -> int | None:
     """Most tokens that the model in ``folder`` reads at once; None: config.json names no limit, as of models with relative positions."""
     config = files.read_json(folder / "config.json")

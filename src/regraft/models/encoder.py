@@ -47,7 +47,7 @@ def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def check_length(folder: Path, length: int, key: str) -> None:
     """Refuse a length that the model in ``folder`` has no positions for.
 
-    :mod:`regraft.config.resolve` says so first; a resolved file of an earlier version, or one edited by hand, is read without it.
+    :mod:`regraft.execution.resolve` says so first; a resolved file of an earlier version, or one edited by hand, is read without it.
 
     :raises ConfigError: naming ``key`` and the most it may be.
     """

@@ -52,6 +52,7 @@ def examine(workspace: Workspace | None) -> list[Check]:
             "registry": lambda: journal.registry(here),
             "models": lambda: journal.models(here),
             "template": lambda: folder.template(here),
+            "imports": lambda: folder.imports(here),
             "leftovers": lambda: folder.leftovers(here),
         }
     with _offline_hub():

@@ -7,12 +7,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 from regraft.config.pipeline_file import load_pipeline
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc, freshness, integrity, tracked_data
+from regraft.execution import composition, dvc, freshness, integrity, moved_names, tracked_data
 from regraft.execution.resolve import resolve
 from regraft.upkeep import template as templates
 from regraft.upkeep import upgrade
@@ -47,7 +48,10 @@ def pipelines(workspace: Workspace) -> Iterator[Check]:
         shown = workspace.relative(shadowing[0])
         yield Check("mlflow/", "bad", f"{shown} can hide the library of that name", f"mv {shown} tasks/")
     try:
-        names = [step.name for step in workspace.steps]
+        names = [step.name for step in composition.steps(workspace)]
+    except RegraftError as error:
+        yield Check("steps", "bad", f"pipelines/ cannot be imported: {str(error).splitlines()[0]}", error.fix)
+        return
     except Exception as error:  # the workspace's own code: whatever it raises is the finding
         yield Check("steps", "bad", f"pipelines/ cannot be imported: {type(error).__name__}: {error}", "python -c 'import pipelines'")
         return
@@ -127,6 +131,17 @@ def template(workspace: Workspace) -> Iterator[Check]:
         yield Check("template", "warn", "; ".join(filter(None, [upgrade.behind(workspace.root), said])), fix)
     else:
         yield Check("template", "ok", said or "the workspace's code is the installed library's")
+
+
+def imports(workspace: Workspace) -> Iterator[Check]:
+    """Names that the workspace's own code imports from where they are no more."""
+    problems = moved_names.outdated_imports(workspace)
+    for file, found in groupby(problems, key=lambda problem: problem["file"]):
+        first, *others = found
+        more = f"; so do {len(others)} more of its imports" if others else ""
+        yield Check("imports", "bad", f"{file}, line {first['row']}: {first['message']}{more}", "regraft init --upgrade .")
+    if not problems:
+        yield Check("imports", "ok", "the workspace's code imports names from where they are")
 
 
 def leftovers(workspace: Workspace) -> Iterator[Check]:

@@ -27,7 +27,7 @@ import yaml
 
 from regraft.core.errors import Conflict, EnvironmentFault
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc
+from regraft.execution import composition, dvc
 from regraft.execution.supervise import open_lock
 from regraft.upkeep.gc.room import Item, Room
 
@@ -48,7 +48,11 @@ def rooms(workspace: Workspace, *, run_cache: bool) -> list[Room]:
         needed = _with_children(cache, {*_in_workspace(workspace), *_in_commits(workspace)})
     except EnvironmentFault as fault:
         return [Room(ROOMS[0], note=f"not examined: {fault}")]
-    commands = {f"regraft step {s.name} --pipeline {p} --step-version {s.version}" for s in workspace.steps for p in workspace.pipelines}
+    commands = {
+        f"regraft step {s.name} --pipeline {p} --step-version {s.version}"
+        for s in composition.steps(workspace)
+        for p in workspace.pipelines
+    }
     entries = {path: _entry(path) for path in sorted((cache / "runs").glob("*/*/*"))}
     dead = {path for path, (command, _) in entries.items() if command and command.startswith("regraft step ") and command not in commands}
     restorable = {path for path in entries.keys() - dead if not entries[path][1] <= needed}

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from regraft.config.resolved_file import read_resolved
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
+from regraft.execution import composition
 from regraft.execution.resolve import resolve
 from regraft.execution.step import Output, Step, fingerprint, locate_inputs
 from regraft.upkeep.gc.room import Item, Room
@@ -40,7 +41,7 @@ def rooms(workspace: Workspace) -> list[Room]:
 
 def _checkpoints(workspace: Workspace) -> Iterator[Item]:
     home = workspace.scratch / "checkpoints"
-    steps = {step.name: step for step in workspace.steps}
+    steps = {step.name: step for step in composition.steps(workspace)}
     for folder in sorted(home.glob("*/*")):
         pipeline, name = folder.relative_to(home).parts
         step = steps.get(name)

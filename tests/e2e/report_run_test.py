@@ -6,27 +6,14 @@ import json
 import shutil
 import sqlite3
 
-import pytest
-import yaml
+from everything import FLOOR, KEPT, configure
 from workbench import regraft
 
 from regraft.reports.labels import label_curve
 
 
-@pytest.fixture(scope="module")
-def ran(tiny_template, tmp_path_factory):
-    """(root, result) after a first run; read only."""
-    root = shutil.copytree(tiny_template, tmp_path_factory.mktemp("reported") / "w")
-    path = root / "pipelines" / "tiny.yaml"
-    value = yaml.safe_load(path.read_text()) | {"gates": [{"metric": "macro_f1", "at_least": 0.01}]}
-    path.write_text(yaml.safe_dump(value, sort_keys=False))
-    done = regraft(root, "run", "tiny")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return root, json.loads((root / "state" / "latest" / "tiny.json").read_text()), done.stdout
-
-
-def test_a_run_leaves_its_page_in_mlflow_and_names_it(ran):
-    root, result, said = ran
+def test_a_run_leaves_its_page_in_mlflow_and_names_it(everything):
+    root, result, said = everything.root, everything.result, everything.out
     page = root / result["report"]
     assert page == root / f"state/mlartifacts/tiny/{result['mlflow_run_id']}/artifacts/report.html"
     assert f"report: {result['report']}" in said
@@ -39,32 +26,27 @@ def test_a_run_leaves_its_page_in_mlflow_and_names_it(ran):
     assert f"/runs/{result['mlflow_run_id']}/artifacts/report.html" in summary
 
 
-def test_the_command_line_makes_the_same_page_and_a_learning_curve(ran, tmp_path):
-    root, result, _ = ran
-    artifacts = root / "artifacts"
-    artifacts.rename(root / "away")  # readers of past runs find everything in MLflow
-    try:
-        plain = regraft(root, "report", "tiny", "--out", str(tmp_path / "plain.html"))
-        done = regraft(root, "report", result["run"], "--label-curve", "--json", "--out", str(tmp_path / "curve.html"))
-    finally:
-        (root / "away").rename(artifacts)
-    assert (plain.returncode, done.returncode) == (0, 0), plain.stderr + done.stderr
+def test_the_command_line_makes_the_same_page_and_a_learning_curve(ran, ask, tmp_path):
+    root, result = ran.root, ran.result
+    (root / "artifacts").rename(root / "away")  # readers of past runs find everything in MLflow
+    plain = ask(root, "report", "tiny", "--out", str(tmp_path / "plain.html"))
+    done = ask(root, "report", result["run"], "--label-curve", "--json", "--out", str(tmp_path / "curve.html"))
+    assert (plain.code, done.code) == (0, 0), plain.err + done.err
     assert result["run"] in (tmp_path / "plain.html").read_text()
     logged, _, _ = (root / result["report"]).read_text().partition("<h3>What happened to this model")
     assert (tmp_path / "plain.html").read_text().startswith(logged.partition("</main>")[0].rstrip().removesuffix("</section>"))
-    document = json.loads(done.stdout)
+    document = done.json
     assert (document["schema"], document["outcome"]) == (1, "pass")
     assert document["label_curve"]["rows"][-1] == document["data"]["train"]
     assert [entry["action"] for entry in document["history"]] == ["register", "promote"]
     assert "Would more labels help?" in (tmp_path / "curve.html").read_text()
 
 
-def test_a_page_that_cannot_be_made_costs_no_run(ran, tmp_path):
-    root = shutil.copytree(ran[0], tmp_path / "w")
+def test_a_page_that_cannot_be_made_costs_no_run(ran):
+    root = ran.root
     shutil.rmtree(root / ".regraft" / "reports")
     (root / ".regraft" / "reports").write_text("a file where a folder is needed")
-    path = root / "pipelines" / "tiny.yaml"
-    path.write_text(path.read_text().replace("0.01", "0.02"))
+    configure(root, gates=[{**FLOOR, "at_least": 0.02}, *KEPT])
     done = regraft(root, "run", "tiny")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warning: no report: " in " ".join((done.stdout + done.stderr).split())

@@ -7,12 +7,13 @@ shown, and what is left at the end of the step goes with the step's record, whic
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from regraft.core.errors import EnvironmentFault
-from regraft.execution.launch import Event
-from regraft.execution.repro import Run
 from regraft.registry.tracking import Tracker
 
+Event = dict[str, Any]
 SECONDS = 2.0
 """Time between two writes: a batch of points costs 40 microseconds each, a commit some milliseconds."""
 PAUSE = 30.0
@@ -22,8 +23,8 @@ PAUSE = 30.0
 class Curves:
     """The points of one run that MLflow does not have yet."""
 
-    def __init__(self, run: Run, tracker: Tracker) -> None:
-        self._run, self.tracker = run, tracker
+    def __init__(self, emit: Callable[[Event], None], tracker: Tracker) -> None:
+        self._emit, self.tracker = emit, tracker
         self.mlflow_run_id: str | None = None
         """Points wait until this is known."""
         self._points: dict[str, list[tuple[str, float, int]]] = {}
@@ -32,7 +33,7 @@ class Curves:
 
     def hear(self, event: Event) -> None:
         """Take the points of a ``progress`` event; the run's own listener hears every event first."""
-        self._run.emit(event)
+        self._emit(event)
         if event["event"] != "progress":
             return
         points = self._points.setdefault(event["step"], [])
@@ -47,7 +48,7 @@ class Curves:
         except EnvironmentFault as fault:
             self._next = time.monotonic() + PAUSE
             if not self._warned:
-                self._run.emit({"event": "warning", "message": f"{fault}; curves are kept and sent later"})
+                self._emit({"event": "warning", "message": f"{fault}; curves are kept and sent later"})
             self._warned = True
 
     def flush(self) -> None:

@@ -9,19 +9,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from everything import KEPT, Ran, configure
+from everything import STEPS as ALL
 
 from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc
+from regraft.execution.dvc import write_generated
 from regraft.execution.launch import new_run_id
 from regraft.execution.repro import Run, run_step_with_dvc
-
-ALL = ("contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores")
+from regraft.execution.resolve import write_resolved
 
 
 def bring(workspace: Workspace, steps: Sequence[str] = ALL) -> set[str]:
@@ -31,17 +32,9 @@ def bring(workspace: Workspace, steps: Sequence[str] = ALL) -> set[str]:
     return {outcome.step for outcome in outcomes if not outcome.cached}
 
 
-@pytest.fixture(scope="module")
-def trained(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """After the first run, in which every step was computed."""
-    root = shutil.copytree(tiny_template, tmp_path_factory.mktemp("trained") / "w")
-    assert bring(Workspace(root)) == set(ALL)
-    return root
-
-
 @pytest.fixture
-def workspace(trained: Path, tmp_path: Path) -> Workspace:
-    return Workspace(shutil.copytree(trained, tmp_path / "w"))
+def workspace(ran: Ran) -> Workspace:
+    return Workspace(ran.root)
 
 
 def edit_rows(workspace: Workspace, change: Callable[[list[dict[str, str]]], None]) -> None:
@@ -51,13 +44,11 @@ def edit_rows(workspace: Workspace, change: Callable[[list[dict[str, str]]], Non
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def configure(workspace: Workspace, old: str, new: str) -> None:
+def change(workspace: Workspace, **keys: Any) -> None:
     """Edit the pipeline file and render what follows from it."""
-    path = workspace.pipeline_file("tiny")
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
-    subprocess.run([sys.executable, "-m", "regraft", "dvc"], cwd=workspace.root, check=True, capture_output=True)
+    configure(workspace.root, **keys)
+    write_resolved(workspace, "tiny")
+    write_generated(workspace)
 
 
 def stale(workspace: Workspace) -> set[str]:
@@ -72,7 +63,7 @@ def record(workspace: Workspace, step: str) -> dict[str, Any]:
 
 
 def test_with_nothing_changed_but_the_gates_no_step_runs(workspace):
-    configure(workspace, "finetune:", "gates:\n- {beats: tfidf}\nfinetune:")
+    change(workspace, gates=[{"beats": "tfidf"}, *KEPT])
     assert bring(workspace) == set()
 
 
@@ -86,8 +77,8 @@ def test_an_edited_label_even_an_invalid_one_leaves_the_adaptation_alone(workspa
     assert bring(workspace, upstream) == {"contract"}
     out = workspace.artifacts("tiny", "contract") / "out"
     assert pd.read_parquet(out / "quarantine.parquet")["id"].tolist() == ["garden-001"]
-    assert len(pd.read_parquet(out / "rows.parquet")) == 119
-    assert len(pd.read_parquet(out / "texts.parquet")) == 120
+    assert len(pd.read_parquet(out / "rows.parquet")) == 120
+    assert len(pd.read_parquet(out / "texts.parquet")) == 121
 
 
 def test_another_corpus_leaves_the_contract_and_the_unadapted_model_alone(workspace):
@@ -99,11 +90,11 @@ def test_another_corpus_leaves_the_contract_and_the_unadapted_model_alone(worksp
 
 def test_a_reverted_parameter_and_a_lost_output_come_back_from_the_run_cache(workspace):
     first = {step: record(workspace, step) for step in ALL}
-    configure(workspace, "epochs: 2", "epochs: 1")
+    change(workspace, finetune={"epochs": 1})
     assert bring(workspace, ("pretrain", "finetune_base")) == {"finetune_base"}
     assert record(workspace, "finetune_base")["outputs"] != first["finetune_base"]["outputs"]
 
-    configure(workspace, "epochs: 1", "epochs: 2")
+    change(workspace, finetune={"epochs": 2})
     shutil.rmtree(workspace.root / "artifacts")
     (workspace.root / "dvc.lock").unlink()
     assert bring(workspace) == set()
@@ -119,9 +110,9 @@ def test_a_record_describes_what_lies_beside_it(workspace):
         }, step
 
 
-def test_nothing_below_out_names_the_folder_the_machine_or_the_run(trained):
-    workspace = Workspace(trained)
-    said = [str(trained), socket.gethostname(), record(workspace, "scores")["run"]]
+def test_nothing_below_out_names_the_folder_the_machine_or_the_run(everything):
+    workspace = Workspace(everything.root)
+    said = [str(everything.root), socket.gethostname(), record(workspace, "scores")["run"]]
     words = [word.encode() for word in said if word]  # a step run by hand has no run
     for step in ALL:
         for path in files.walk(workspace.artifacts("tiny", step) / "out"):

@@ -1,0 +1,29 @@
+"""Rows and documents: read, validated, split, packed."""
+
+from __future__ import annotations
+
+from regraft.data import labelled as labelled
+from regraft.data import quarantine as quarantine
+from regraft.data.columns import other_columns as other_columns
+from regraft.data.contamination import Finder as Finder
+from regraft.data.contamination import read_trained_on as read_trained_on
+from regraft.data.contamination import worst as worst
+from regraft.data.documents import read_corpus as read_corpus
+from regraft.data.earlier_tasks import read_task as read_task
+from regraft.data.labelled import labelled_splits as labelled_splits
+from regraft.data.leakage import leaks as leaks
+from regraft.data.leakage import report as report_leaks
+from regraft.data.packing import documents as stored_documents
+from regraft.data.packing import pack as pack
+from regraft.data.reading import read_rows as read_rows
+from regraft.data.report import data_docs as data_docs
+from regraft.data.sources import Source as Source
+from regraft.data.sources import reject as reject
+from regraft.data.splitting import deal as split_rows
+from regraft.data.splitting import read_given as read_given
+from regraft.data.splitting import read_texts as read_texts
+from regraft.data.tables import write_documents as write_documents
+from regraft.data.tables import write_table as write_table
+from regraft.data.validation import judge as validate_rows
+
+__all__ = ["report_leaks", "split_rows", "stored_documents", "validate_rows"]

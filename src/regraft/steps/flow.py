@@ -1,0 +1,25 @@
+"""A run as its flow sees it: steps through DVC, the decision on their evidence, the release of what earned it."""
+
+from __future__ import annotations
+
+from regraft.config.resolved_file import read_resolved as read_resolved
+from regraft.core import limits as limits
+from regraft.core.energy import spent as spent
+from regraft.core.errors import EnvironmentFault as EnvironmentFault
+from regraft.core.errors import Interrupted as Interrupted
+from regraft.core.progress import STOP as STOP
+from regraft.core.workspace import Workspace as Workspace
+from regraft.data.options import listed as listed
+from regraft.execution import supervise as supervise
+from regraft.execution.composition import steps as steps
+from regraft.execution.composition import steps_in as steps_in
+from regraft.execution.flow_main import run_flow as run_flow
+from regraft.execution.launch import Event as Event
+from regraft.execution.repro import Ahead as Ahead
+from regraft.execution.repro import Outcome as Outcome
+from regraft.execution.repro import Run as Run
+from regraft.execution.repro import run_step_with_dvc as run_step_with_dvc
+from regraft.production import release as release
+from regraft.registry.curves import Curves as Curves
+from regraft.registry.tracking import Tracker as Tracker
+from regraft.upkeep.demo import verified as verified

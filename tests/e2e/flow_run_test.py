@@ -1,0 +1,138 @@
+"""``regraft run`` from the first run to a broken champion: the real flow, steps, Prefect and MLflow on the tiny workspace."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from everything import ASKED_FOR, FLOOR, KEPT, STEPS, Ran, configure
+from workbench import told
+
+from regraft.core import files
+from regraft.core.workspace import Workspace
+from regraft.execution.events import Watch
+
+ALL = (*STEPS, *ASKED_FOR)
+Ask = Callable[..., Any]
+
+
+def run(root: Path, code: int) -> dict[str, Any]:
+    """``regraft run`` that ends with ``code``; its result."""
+    return told(root, code, "run", "tiny")
+
+
+def database(root: Path, name: str, query: str) -> list[Any]:
+    """What stands in a database of the workspace."""
+    with sqlite3.connect(f"file:{root / 'state' / name}?mode=ro", uri=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_first_run_ends_with_a_champion_and_the_evidence_for_it(everything: Ran) -> None:
+    root, result = everything.root, everything.result
+    assert (result["outcome"], result["champion"]["version"], result["champion"]["digest"]) == ("pass", "1", result["candidate"]["digest"])
+    records = [everything.record(step) for step in ALL]
+    assert {record["run"] for record in records} == {result["run"]}
+    assert {record["mlflow_run_id"] for record in records} == {result["mlflow_run_id"]}
+    assert [entry["action"] for entry in map(files.read_json, sorted((root / "state/journal/tiny").glob("*.json")))] == [
+        "register",
+        "promote",
+    ]
+    ((artifacts, status),) = database(root, "mlflow.db", f"select artifact_uri, status from runs where name = '{result['run']}'")
+    folder = Path(artifacts.removeprefix("file://"))
+    assert status == "FINISHED"
+    assert sorted(path.stem for path in (folder / "records").glob("*.json")) == sorted(ALL)
+    assert json.loads((folder / "evidence" / "verdict.json").read_text())["outcome"] == "pass"
+    assert json.loads((folder / "evidence" / "measurements.json").read_text())["decisions_on_these_rows"] == 1
+    assert (folder / "evidence" / "slices.parquet").is_file()
+    assert {row["slices"] for row in result["power"] if "slices" in row} == {"text_length", "text_oov", "text_script"}, (
+        "no cluster has 30 rows"
+    )
+    curves = {key for (key,) in database(root, "mlflow.db", "select key from metrics group by key having count(*) > 1")}
+    assert any(key.startswith("pretrain/") for key in curves), curves
+
+
+def test_prefect_shows_the_run_its_tasks_and_one_page(everything: Ran) -> None:
+    root, result = everything.root, everything.result
+    assert database(root, "prefect/prefect.db", "select name, state_name from flow_run") == [(result["run"], "Completed")]
+    tasks = {name.rpartition("-")[0] for (name,) in database(root, "prefect/prefect.db", "select name from task_run")}
+    assert {*ALL, "track", "decide", "publish", "register", "promote"} <= tasks
+    ((page,),) = database(root, "prefect/prefect.db", "select data from artifact where key = 'verdict-tiny'")
+    assert "| at_least |" in page
+    assert f"regraft explain {result['run']}" in page
+
+
+def test_a_verdict_is_told_once_and_not_again_when_nothing_is_to_do(ran: Ran) -> None:
+    run(ran.root, 0)
+    (line,) = (ran.root / "told.jsonl").read_text().splitlines()
+    message = json.loads(line)
+    for key in ("run", "outcome", "exit", "champion"):
+        assert message[key] == ran.result[key], key
+    assert message["verdict"]["candidate"] == ran.result["candidate"]
+
+
+def test_a_registered_version_has_a_card_that_its_artifacts_vouch_for(everything: Ran, ask: Ask) -> None:
+    root, result = everything.root, everything.result
+    card = ask(root, "card", "tiny", "1").out
+    assert "Sorts places." in card
+    assert result["candidate"]["digest"] in card
+    verified = ask(root, "card", "verify", "tiny", "--json")
+    assert verified.code == 0, verified.err
+    said = verified.json
+    assert said["numbers"] > 100
+    assert {f"records/{step}.json" for step in ALL} <= set(said["sources"])
+    ((description,),) = database(root, "mlflow.db", "select description from model_versions")
+    assert description.startswith("PASS on ")
+
+
+def test_a_watcher_reads_how_the_run_went(everything: Ran, ask: Ask) -> None:
+    root, result = everything.root, everything.result
+    seen = Watch(Workspace(root), "tiny").look()
+    assert seen is not None
+    assert (seen.run, seen.state, seen.outcome) == (result["run"], "done", "pass")
+    assert {name: step.state for name, step in seen.steps.items()} == dict.fromkeys(ALL, "computed")
+    said = ask(root, "status", "--watch")
+    assert (said.code, f"{result['run']} scores computed" in said.out) == (0, True)
+
+
+def test_a_champion_is_challenged_replaced_put_back_and_at_last_broken(ran: Ran, ask: Ask) -> None:
+    root, before = ran.root, ran.result
+
+    configure(root, gates=[{**FLOOR, "at_least": 0.02}, *KEPT])
+    same = run(root, 0)
+    assert same["champion"]["version"] == "1"
+    assert "already champion" in same["sentence"]
+    assert {ran.record(step)["run"] for step in STEPS} == {before["run"]}, "a gate is no reason to run a step"
+    assert set(ASKED_FOR) & set(yaml.safe_load((root / "dvc.yaml").read_text())["stages"]) == {"forgetting"}, (
+        "nobody asks for the others any more"
+    )
+    (evidence,) = (path.parent for path in (root / ".regraft" / "evidence").rglob("verdict.json") if same["run"] in str(path))
+    assert not (evidence / "cost.json").exists(), "no gate asked what serving takes"
+
+    shutil.rmtree(root / "state" / "predictions", ignore_errors=True)
+    configure(root, finetune={"epochs": 1})
+    other = run(root, 0)
+    assert other["champion"]["version"] == "2"
+    rows = files.read_json(root / "artifacts/tiny/scores/out/digests.json")["rows"]
+    assert (root / "state/predictions" / before["champion"]["digest"] / f"{rows}.parquet").is_file(), "the champion was not scored"
+
+    assert ask(root, "rollback", "tiny", "--reason", "users complain").code == 0
+    withheld = run(root, 6)
+    assert withheld["champion"]["version"] == "1"
+    assert "users complain" in withheld["sentence"]
+    assert withheld == run(root, 6), "the standing answer changed although nothing else did"
+
+    for weights in (root / "state" / "mlartifacts").rglob("model.safetensors"):
+        weights.chmod(0o644)
+        weights.write_bytes(b"not a model")
+    shutil.rmtree(root / "state" / "predictions")
+    configure(root, gates=[FLOOR, {"metric": "macro_f1", "beats": "champion"}, *KEPT])
+    broken = run(root, 5)
+    assert broken["outcome"] == "inconclusive"
+    assert "champion version 1 cannot be compared with" in broken["sentence"]
+    assert str(root) not in broken["sentence"], "a verdict says the same wherever it is made"
+    assert broken["champion"]["version"] == "1"
