@@ -11,7 +11,7 @@ from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import calibration, cost, seeds
 from regraft.gates import words as gate_words
 from regraft.gates.comparison import Comparison
-from regraft.registry.store import Entry
+from regraft.registry.journal import Entry
 from regraft.registry.waivers import told
 from regraft.reports import earlier_tasks, forgetting, measure, words
 from regraft.reports import flips as flipping

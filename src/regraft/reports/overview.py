@@ -12,7 +12,7 @@ from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
 from regraft.execution.plan import assess
 from regraft.execution.resolve import resolve
-from regraft.registry.store import FileJournal, challenger_of, champion_of
+from regraft.registry.journal import FileJournal, challenger_of, champion_of
 from regraft.registry.waivers import notice
 
 
