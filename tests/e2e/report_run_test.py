@@ -9,7 +9,7 @@ import sqlite3
 from everything import FLOOR, KEPT, configure
 from workbench import regraft
 
-from regraft.reports.labels import label_curve
+from regraft.reports.label_curve import label_curve
 
 
 def test_a_run_leaves_its_page_in_mlflow_and_names_it(everything):
