@@ -12,7 +12,8 @@ import numpy as np
 
 from regraft.evaluation.stats.bootstrap import interval, replicates
 from regraft.evaluation.stats.paired import Paired
-from regraft.gates.seeds import Repeats, measured, one
+from regraft.evaluation.stats.seed_noise import measured_by_seeds
+from regraft.gates.repeats import Repeats, one
 
 ROWS, SKILL = 150, 0.7
 ROW_ERROR = (2 * SKILL * (1 - SKILL) / ROWS) ** 0.5
@@ -38,7 +39,7 @@ def alarms(count: int, ratio: float, trials: int) -> tuple[float, float]:
         alone += not low <= 0 <= high
         accuracy = {model: np.array([paired.right(one(model, n)).mean() for n in range(1, count + 1)]) for model in ("adapted", "base")}
         each, drawn = accuracy["adapted"] - accuracy["base"], Repeats(count, paired, trial).drawn(rows)
-        found = measured(float(each.mean()), drawn["adapted"] - drawn["base"], each, 0.0, 0.95, None)
+        found = measured_by_seeds(float(each.mean()), drawn["adapted"] - drawn["base"], each, 0.0, 0.95, None)
         jointly += found.outcome() != "inconclusive"
     return alone / trials, jointly / trials
 

@@ -19,11 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 import pandas as pd
 import torch
-from regraft.config import FinetuneOptions, PretrainOptions
+from regraft.training.options import FinetuneOptions, PretrainOptions
 from regraft.core.errors import RegraftError
 from regraft.core.progress import Running, running
 from regraft.data.packing import pack
-from regraft.training import classify, encoder, loop, mlm
+from regraft.models import encoder
+from regraft.training import classify, loop
+from regraft.training.objectives import mlm
 from regraft.models.machine import Machine
 
 # In bf16 oneDNN falls back to kernels that take minutes when an allocation fails.

@@ -25,9 +25,10 @@ CHILD = """
 import json, sys
 import pandas as pd
 from regraft.core import progress as running
-from regraft.config import FinetuneOptions, PretrainOptions
+from regraft.training.options import FinetuneOptions, PretrainOptions
 from regraft.core.errors import Interrupted
-from regraft.training import classify, mlm
+from regraft.training import classify
+from regraft.training.objectives import mlm
 
 sys.stdout = open(log, "w", buffering=1)
 seen = 0
