@@ -9,7 +9,7 @@ import sqlite3
 from everything import FLOOR, KEPT, configure
 from workbench import regraft
 
-from regraft.reports.labels import label_curve
+from regraft.reports.label_curve import label_curve
 
 
 def test_a_run_leaves_its_page_in_mlflow_and_names_it(everything):
@@ -36,7 +36,7 @@ def test_the_command_line_makes_the_same_page_and_a_learning_curve(ran, ask, tmp
     logged, _, _ = (root / result["report"]).read_text().partition("<h3>What happened to this model")
     assert (tmp_path / "plain.html").read_text().startswith(logged.partition("</main>")[0].rstrip().removesuffix("</section>"))
     document = done.json
-    assert (document["schema"], document["outcome"]) == (1, "pass")
+    assert (document["schema"], document["outcome"]) == (2, "pass")
     assert document["label_curve"]["rows"][-1] == document["data"]["train"]
     assert [entry["action"] for entry in document["history"]] == ["register", "promote"]
     assert "Would more labels help?" in (tmp_path / "curve.html").read_text()

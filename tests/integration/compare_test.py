@@ -19,7 +19,7 @@ from regraft.evaluation import predictions
 from regraft.evaluation.prediction_store import PredictionStore
 from regraft.gates.decide import decide
 from regraft.gates.verdict import Champion
-from regraft.registry.store import FileJournal
+from regraft.registry.journal import FileJournal
 from regraft.registry.tracking import Tracker
 from regraft.reports.compare import compare
 

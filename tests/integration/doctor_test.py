@@ -19,7 +19,7 @@ from regraft.core.errors import Conflict, EnvironmentFault
 from regraft.core.lock import open_lock, take
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc
-from regraft.registry.store import FileJournal
+from regraft.registry.journal import FileJournal
 from regraft.upkeep import doctor, template
 from regraft.upkeep.doctor import folder, installation, journal, stores
 from regraft.upkeep.doctor.check import Check

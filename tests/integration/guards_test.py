@@ -174,8 +174,8 @@ HEAVY |= {"matplotlib", "jinja2"}
     [
         "pipelines",
         "regraft.execution.resolve, regraft.execution.plan, regraft.execution.freshness, regraft.reports.overview",
-        "regraft.cli.run, regraft.cli.inspect, regraft.cli.champion, regraft.cli.workspace",
-        "regraft.cli.history, regraft.cli.predict, regraft.cli.cleanup, regraft.cli.report, regraft.cli.complete",
+        "regraft.cli.run, regraft.cli.inspect, regraft.cli.champion, regraft.cli.workspace, regraft.cli.schema",
+        "regraft.cli.history, regraft.cli.predict, regraft.cli.diff, regraft.cli.gc, regraft.cli.report, regraft.cli.complete",
         "regraft.reports.history, regraft.reports.run_diff, regraft.upkeep.gc, regraft.config.schema, regraft.cli.prediction_input",
         "regraft.execution.launch, regraft.execution.supervise, regraft.upkeep.doctor",
     ],

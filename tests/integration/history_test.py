@@ -13,7 +13,7 @@ import pytest
 
 from regraft.core import files
 from regraft.core.errors import ConfigError
-from regraft.registry.store import FileJournal, Model
+from regraft.registry.journal import FileJournal, Model
 from regraft.reports.history import document, moment
 
 NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
@@ -39,7 +39,7 @@ def written(tmp_path_factory) -> FileJournal:
         was = model(before) if before else None
         reason = "wrong on invoices" if action == "rollback" else f"verdict PASS of {RUNS[version]}"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("regraft.registry.store.datetime", Clock)
+            patch.setattr("regraft.registry.journal.datetime", Clock)
             journal.append(seen, action, from_=was, to=model(version), run=RUNS[version], reason=reason, by="ada")
     return journal
 

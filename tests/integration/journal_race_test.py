@@ -9,13 +9,13 @@ import time
 
 from workbench import PATIENCE
 
-from regraft.registry.store import FileJournal
+from regraft.registry.journal import FileJournal
 
 RACE = """
 import sys, time
 from pathlib import Path
 from regraft.core.errors import Conflict
-from regraft.registry.store import FileJournal
+from regraft.registry.journal import FileJournal
 
 journal, me, rounds, start = FileJournal(Path(sys.argv[1]), "demo"), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 time.sleep(max(0.0, start - time.time()))

@@ -21,8 +21,8 @@ from regraft.core import files
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, GateFailed
 from regraft.core.workspace import Workspace
 from regraft.registry import artifact, promotion, registration
+from regraft.registry.journal import FileJournal
 from regraft.registry.projection import project
-from regraft.registry.store import FileJournal
 from regraft.registry.tracking import Tracker
 from regraft.registry.waiver import Waiver
 from regraft.upkeep.doctor import journal as doctor

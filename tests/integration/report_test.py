@@ -17,8 +17,8 @@ from regraft.evaluation.stats.paired import Predictions, align
 from regraft.gates.options import GateOptions
 from regraft.reports import measure
 from regraft.reports.document import as_json, document
-from regraft.reports.fleet import stale
 from regraft.reports.flips import flips
+from regraft.reports.overview import stale
 from regraft.reports.page import begin, render, render_overview
 
 reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from regraft.core.workspace import Workspace
-from regraft.execution import composition, server, step_wire
+from regraft.execution import composition, step_server_start, step_wire
 from regraft.execution.launch import write_invocation
 from regraft.execution.repro import Run, _step_server, step_environment
 
@@ -38,7 +38,7 @@ class Served:
         monkeypatch.delitem(sys.modules, "pipelines", raising=False)
         write_invocation(self.workspace, "toy", "toy", "toy-0", allow_inexact=False)
         monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
-        self.server = server.start(self.workspace, "toy", None)
+        self.server = step_server_start.start(self.workspace, "toy", None)
         monkeypatch.delitem(sys.modules, "pipelines")
         assert self.server is not None
         self._lifelines: list[int] = []
@@ -242,9 +242,9 @@ def test_a_step_on_a_gpu_imports_for_itself(served: Served, monkeypatch: pytest.
 
 
 def test_nothing_is_started_for_nothing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert server.start(served.workspace, "toy", []) is None
+    assert step_server_start.start(served.workspace, "toy", []) is None
     monkeypatch.setenv("REGRAFT_STEP_SERVER", "0")
-    assert server.start(served.workspace, "toy", None) is None
+    assert step_server_start.start(served.workspace, "toy", None) is None
 
 
 # --- ends ---------------------------------------------------------------------------------------------------------
@@ -327,5 +327,5 @@ def test_the_client_is_light() -> None:
 def test_every_module_that_is_imported_ahead_is_there() -> None:
     from importlib.util import find_spec
 
-    for name in (*server.STEP, *server.DATA, *server.MODELS):
+    for name in (*step_server_start.STEP, *step_server_start.DATA, *step_server_start.MODELS):
         assert find_spec(name), name

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from regraft.registry.store import FileJournal
+from regraft.registry.journal import FileJournal
 from regraft.registry.waiver import Waiver
 
 FLOOR = Waiver("at_least", None, "macro_f1", "fail", "base scores 0.400, below the floor of 0.500.", "2026-03-31")

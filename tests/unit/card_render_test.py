@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 
 from regraft.evaluation.stats.measured import Measured
 from regraft.execution.records import model_digest
-from regraft.registry.store import Entry
+from regraft.registry.journal import Entry
 from regraft.reports.card.facts import ByClass, Facts, flat, share
 from regraft.reports.card.render import Said, card, lines
 from regraft.reports.card.verify import mismatches

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from regraft.core import files
 from regraft.data import chunks, writing
 from regraft.data.chunks import ChunkStore
-from regraft.data.repeats import Repeats, hashes
 from regraft.data.tables import write_table
+from regraft.data.uniqueness import Repeats, hashes
 from regraft.data.writing import TableWriter
 
 

@@ -22,7 +22,7 @@ from regraft.evaluation.prediction_store import PredictionStore
 from regraft.evaluation.predictions import Table, rows_digest
 from regraft.gates.decide import decide, question, rebuild
 from regraft.gates.verdict import Champion
-from regraft.registry.store import FileLedger
+from regraft.registry.ledger import FileLedger
 from regraft.reports import explain
 
 N, LABELS = 120, ["cat", "dog", "emu"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from regraft.core.errors import Conflict, EnvironmentFault
+from regraft.registry.journal import Entry, FileJournal, Model, challenger_of, champion_of, previous_of, rolled_back, whoami
 from regraft.registry.lease import lease
-from regraft.registry.store import Entry, FileJournal, Model, challenger_of, champion_of, previous_of, rolled_back, whoami
 
 
 def model(version: int) -> Model:
@@ -196,7 +196,7 @@ def test_a_lease_is_held_by_one_and_its_holder_is_named(tmp_path):
 def test_the_head_of_a_long_journal_is_its_witness_and_two_entries_read_and_nothing_heavy_imported(tmp_path):
     history(tmp_path, *[("register", i) for i in range(100)])
     code = (
-        "import sys; from pathlib import Path; from regraft.registry.store import FileJournal\n"
+        "import sys; from pathlib import Path; from regraft.registry.journal import FileJournal\n"
         "read = []; sys.addaudithook(lambda event, said: event == 'open' and read.append(Path(said[0]).name))\n"
         "head = FileJournal(Path(sys.argv[1]), 'demo').head()\n"
         "print(head.seq, sorted(set(read)), sorted({'mlflow', 'pandas', 'torch', 'pydantic', 'yaml'} & set(sys.modules)))"

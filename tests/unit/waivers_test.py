@@ -12,7 +12,7 @@ import pytest
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, GateFailed, GateInconclusive
-from regraft.registry.store import FileJournal, champion_of, previous_of
+from regraft.registry.journal import FileJournal, champion_of, previous_of
 from regraft.registry.waiver import Waiver, is_waiver
 from regraft.registry.waivers import cover, day, notice, told, waived_of
 

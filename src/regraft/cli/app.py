@@ -59,9 +59,9 @@ app = typer.Typer(
 
 def with_verbs() -> typer.Typer:
     """The app with every verb; reading their signatures imports nothing heavy."""
-    from regraft.cli import card, champion, cleanup, compare, history, inspect, predict, report, run, workspace
+    from regraft.cli import card, champion, compare, diff, gc, history, inspect, predict, report, run, schema, workspace
 
     if not app.registered_commands:
-        for module in (run, inspect, compare, history, report, champion, card, predict, workspace, cleanup):
+        for module in (run, inspect, compare, history, diff, report, champion, card, predict, workspace, gc, schema):
             module.add_to(app)
     return app

@@ -1,8 +1,7 @@
-"""``history`` and ``diff``: what happened, and what differs between two things that did."""
+"""``history``: what happened to production, from the journal."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,19 +9,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from regraft.cli import complete, console
+from regraft.cli import console
 from regraft.cli.run import Json, Pipeline
 
 COLOUR = {"register": "dim", "promote": "green", "rollback": "yellow"}
-Thing = Annotated[
-    str,
-    typer.Argument(help="A run, a pipeline (its latest run), PIPELINE/VERSION or PIPELINE@champion.", autocompletion=complete.runs),
-]
 
 
 def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: regraft history demo --at 2026-11-21T06:45")(history)
-    app.command(epilog="Example: regraft diff demo/1 demo/2")(diff)
 
 
 def history(
@@ -80,48 +74,4 @@ def _entries(entries: list[Any], now: datetime) -> Table:
             word = "over since" if waiver.expired(now) else "until"
             why += f"\n[yellow]waived {escape(waiver.name)}[/] {word} {waiver.until}: {escape(waiver.sentence)}"
         table.add_row(str(entry.seq), console.minute(entry.at), f"[{COLOUR[entry.action]}]{sentence(entry)}[/]", escape(entry.by), why)
-    return table
-
-
-def diff(a: Thing, b: Thing, json: Json = False) -> None:
-    """Tell what differs between two runs or versions: parameters, data, libraries, machine, code, metrics, verdict.
-
-    Read from the records in MLflow. A step that came from the cache counts with the record of the run that computed it.
-    """
-    from regraft.core.workspace import Workspace
-    from regraft.registry.tracking import Tracker
-    from regraft.reports.run_diff import compare, find
-
-    workspace = Workspace.find()
-    tracker = Tracker(workspace)
-    left, right = find(tracker, a), find(tracker, b)
-    differences = compare(left, right)
-    if json:
-        sides = {"a": left.document(), "b": right.document()}
-        console.print_json({**sides, "differences": [asdict(difference) for difference in differences]})
-        return
-    say = console.out.print
-    say(f"[dim]a[/]  {escape(left.title)}\n[dim]b[/]  {escape(right.title)}\n")
-    if not differences:
-        say("the same run" if left.run_id == right.run_id else "no difference in what the records hold")
-        return
-    say(_differences(differences))
-
-
-def _differences(differences: list[Any]) -> Table:
-    from regraft.reports.run_diff import shown
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("", no_wrap=True)
-    for column in ("a", "b"):
-        table.add_column(column, overflow="fold")
-    table.add_column("b - a", justify="right", no_wrap=True)
-    table.add_column("steps", style="dim", overflow="fold")
-    for number, difference in enumerate(differences):
-        if number == 0 or difference.section != differences[number - 1].section:
-            if number:
-                table.add_row()
-            table.add_row(f"[bold]{difference.section}[/]")
-        left, right, change = shown(difference)
-        table.add_row(f"  {escape(difference.key)}", escape(left), escape(right), change, ", ".join(difference.steps))
     return table

@@ -70,8 +70,8 @@ def predict(
 def _model(tracker: Any, pipeline: str, version: int | None) -> dict[str, str]:
     """``{version, digest}`` by the journal."""
     from regraft.core.errors import ConfigError
+    from regraft.registry.journal import champion_of
     from regraft.registry.registration import registered
-    from regraft.registry.store import champion_of
     from regraft.reports.history import journal_of
 
     entries = journal_of(tracker.workspace, pipeline).entries()

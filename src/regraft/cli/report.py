@@ -60,7 +60,7 @@ def _fleet(out: Path | None, open_: bool, label_curve: bool, json: bool) -> None
 
     from regraft.core.errors import ConfigError
     from regraft.core.workspace import Workspace
-    from regraft.reports.fleet import fleet
+    from regraft.reports.overview import fleet
 
     if label_curve:
         raise ConfigError("--label-curve is about one run: say which", fix="regraft report PIPELINE --label-curve")
@@ -82,7 +82,7 @@ def _fleet(out: Path | None, open_: bool, label_curve: bool, json: bool) -> None
 
 
 def _table(document: dict[str, Any]) -> Table:
-    from regraft.reports.fleet import stale
+    from regraft.reports.overview import stale
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("pipeline", "champion", "age", "last verdict", "stale"):

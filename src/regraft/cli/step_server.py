@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 
 from regraft.execution import step_wire as wire
 from regraft.execution import supervise
-from regraft.execution.server import DATA, STEP
+from regraft.execution.step_server_start import DATA, STEP
 
 WAIT_FOR_FIRST = 2.0
 """Seconds in which the run's first step is expected: it should not wait until torch, which it does not need, is imported."""

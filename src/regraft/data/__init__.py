@@ -1,1 +1,1 @@
-"""What comes in: reading, the data contract, quarantine, deduplication and the split. Nothing here knows a step."""
+"""What comes in: reading, the data contract, quarantine, deduplication, the split and packing. Nothing here knows a step."""

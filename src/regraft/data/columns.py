@@ -1,4 +1,4 @@
-"""The columns of labelled data besides id and text: what test rows can be sliced by, and whether gates ask for one that is not there."""
+"""The columns of labelled data besides id and text: what test rows can be sliced by."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Test rows that a model may have read: runs of words they share with training rows and with the corpus.
 
-What nearly equals a test row was dropped before training (:mod:`.dealing`). What is left is partial: a test row inside
+What nearly equals a test row was dropped before training (:mod:`.splitting`). What is left is partial: a test row inside
 a longer training row, or made of sentences that a document has too. Two kinds are told apart, after Brown et al. 2020,
 "Language Models are Few-Shot Learners", appendix C, and Chowdhery et al. 2022, "PaLM", section 8:
 

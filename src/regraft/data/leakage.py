@@ -1,7 +1,7 @@
 """Given splits, checked: rows of one split that repeat a row of another, word for word or nearly.
 
 Splits that come with data often overlap; a model that saw a test row in training is not tested by it. Which row goes is
-decided where texts are dealt out (:mod:`.dealing`: test beats dev beats train); here it is counted and said.
+decided where texts are dealt out (:mod:`.splitting`: test beats dev beats train); here it is counted and said.
 """
 
 from __future__ import annotations

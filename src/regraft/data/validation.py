@@ -1,7 +1,7 @@
 """Every row on one of two sides: it keeps the contract, or it is quarantined. However many rows, a chunk of them at a time.
 
 Rows are read once. Great Expectations judges each chunk; what it says, and the values, go to disk (:mod:`.chunks`), and
-what it cannot see, a value that stands in two chunks, is found afterwards (:mod:`.repeats`). Only where rows are
+what it cannot see, a value that stands in two chunks, is found afterwards (:mod:`.uniqueness`). Only where rows are
 quarantined are the files read again, for those rows as they stood: an accepted row is its values, a quarantined one is
 what somebody typed.
 """
@@ -24,8 +24,8 @@ from regraft.core.quantities import first_of
 from regraft.data.chunks import Bools, ChunkStore
 from regraft.data.contract import Contract
 from regraft.data.expectations import Rule, broken_rows, rules
-from regraft.data.repeats import Repeats, hashes
 from regraft.data.rows import Fault, Row
+from regraft.data.uniqueness import Repeats, hashes
 
 CHUNK_ROWS = 2**16
 """Great Expectations needs 3.4 µs a row in chunks of this size, 9.4 at a quarter of it, 3.1 at twice as much."""

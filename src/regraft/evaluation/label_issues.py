@@ -1,6 +1,6 @@
 """Labels that are probably wrong: confident learning on out-of-fold probabilities.
 
-Each labelled row is judged by a baseline (:mod:`.tfidf`) that was not trained on it. A class's threshold is the
+Each labelled row is judged by a baseline (:mod:`regraft.models.tfidf`) that was not trained on it. A class's threshold is the
 average probability that its own rows get; a row is confidently of a class whose threshold it reaches, of several of
 the most probable one; and its label is suspect if that is another class than the one given (Northcutt, Jiang, Chuang
 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels", section 3.1: the off-diagonals of the confident

@@ -17,7 +17,7 @@ from dataclasses import replace
 from regraft.core import limits
 from regraft.core.errors import ConfigError, RegraftError
 from regraft.core.workspace import Workspace
-from regraft.execution import server, supervise
+from regraft.execution import step_server_start, supervise
 from regraft.execution.launch import PREFIX, Event
 from regraft.execution.repro import Run
 
@@ -39,7 +39,7 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
     emit = _events_to_stdout()
     run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]))
     try:
-        started = server.start(workspace, run.pipeline, said.get("due"))
+        started = step_server_start.start(workspace, run.pipeline, said.get("due"))
         result = flow(replace(run, step_server=started.socket if started else None))
         emit({"event": "result", "run": run.name, **result})
         ending.append(int(result["exit"]))

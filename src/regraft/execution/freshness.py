@@ -28,7 +28,7 @@ from regraft.data.options import listed
 from regraft.execution import dvc
 from regraft.execution.plan import Assessment
 from regraft.execution.resolve import resolve
-from regraft.registry.store import FileJournal
+from regraft.registry.journal import FileJournal
 from regraft.registry.waivers import Notice, notice
 
 

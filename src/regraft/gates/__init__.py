@@ -1,1 +1,1 @@
-"""What a candidate has to prove, as pure functions: predictions and a policy in, a verdict out. No IO, no torch."""
+"""What a candidate has to prove, as pure functions: predictions and a policy in, a verdict out. IO is in evidence/ and decide alone."""

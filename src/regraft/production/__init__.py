@@ -1,1 +1,1 @@
-"""What people do to production by hand."""
+"""What a decision does to production: the release of a run, and promotion by hand."""

@@ -23,9 +23,9 @@ from regraft.execution import weights
 from regraft.execution.records import MODEL, data_hashes
 from regraft.gates.decide import rebuild
 from regraft.registry import waivers
+from regraft.registry.journal import Entry, champion_of
 from regraft.registry.promotion import Change, promote, promote_by_hand, require
 from regraft.registry.registration import EXAMPLES, register, registered
-from regraft.registry.store import Entry, champion_of
 from regraft.registry.tracking import EVIDENCE, TrackedRun, Tracker
 from regraft.reports.card import store
 from regraft.reports.history import journal_of

@@ -28,10 +28,11 @@ from regraft.execution.repro import Outcome, Run
 from regraft.gates.decide import candidate, decide, question
 from regraft.gates.measurements import power_summary
 from regraft.gates.verdict import Champion, Verdict
+from regraft.registry.journal import FileJournal, rolled_back
+from regraft.registry.ledger import FileLedger
 from regraft.registry.projection import project
 from regraft.registry.promotion import champion, promote
 from regraft.registry.registration import EXAMPLES, model_folder, register
-from regraft.registry.store import FileJournal, FileLedger, rolled_back
 from regraft.registry.tracking import Tracker
 from regraft.registry.waivers import waived_of
 from regraft.reports.card import store as shelf

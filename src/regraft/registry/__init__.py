@@ -1,1 +1,1 @@
-"""Who is champion, who was, and why: the journal, and MLflow's registry as its projection."""
+"""Who is champion, who was, and why: the journal, the ledger, waivers, and MLflow's runs and registry as its projection."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from regraft.core.errors import Conflict
+from regraft.registry.journal import Entry, FileJournal, challenger_of, champion_of
 from regraft.registry.lease import lease
-from regraft.registry.store import Entry, FileJournal, challenger_of, champion_of
 from regraft.registry.tracking import Tracker
 
 ALIASES = ("champion", "challenger")

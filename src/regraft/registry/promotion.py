@@ -20,10 +20,10 @@ from typing import Any
 
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, GateFailed, GateInconclusive
 from regraft.registry import artifact
+from regraft.registry.journal import Action, Entry, FileJournal, Model, challenger_of, champion_of, previous_of
 from regraft.registry.lease import lease
 from regraft.registry.projection import project, project_held
 from regraft.registry.registration import model_folder, model_root, registered
-from regraft.registry.store import Action, Entry, FileJournal, Model, challenger_of, champion_of, previous_of
 from regraft.registry.tracking import Tracker
 from regraft.registry.waiver import Waiver
 from regraft.registry.waivers import listed, waived_of

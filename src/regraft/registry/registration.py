@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.registry import artifact
+from regraft.registry.journal import SCHEMA, Entry, FileJournal
 from regraft.registry.lease import lease
 from regraft.registry.projection import project_held
-from regraft.registry.store import SCHEMA, Entry, FileJournal
 from regraft.registry.tracking import Tracker
 
 if TYPE_CHECKING:

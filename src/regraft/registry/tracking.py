@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.core.workspace import Workspace
 from regraft.registry import database
+from regraft.registry.journal import whoami
 from regraft.registry.lease import lease
-from regraft.registry.store import whoami
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

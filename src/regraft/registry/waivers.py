@@ -16,7 +16,7 @@ from typing import Any
 from regraft.core.errors import ConfigError, GateFailed, GateInconclusive
 from regraft.core.suggest import unknown
 from regraft.gates.options import OF_CLEAN_ROWS
-from regraft.registry.store import Entry, champion_of, previous_of
+from regraft.registry.journal import Entry, champion_of, previous_of
 from regraft.registry.waiver import Waiver
 
 NEVER = {

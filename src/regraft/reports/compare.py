@@ -27,8 +27,8 @@ from regraft.evaluation.stats.metrics import scores
 from regraft.evaluation.stats.paired import Paired, Predictions, align
 from regraft.gates import words
 from regraft.gates.evidence import decision_in, unchanged
+from regraft.registry.journal import FileJournal, challenger_of, champion_of
 from regraft.registry.registration import registered
-from regraft.registry.store import FileJournal, challenger_of, champion_of
 from regraft.registry.tracking import Tracker
 
 SCHEMA = 1

@@ -11,12 +11,12 @@ from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import calibration, cost, seeds
 from regraft.gates import words as gate_words
 from regraft.gates.comparison import Comparison
-from regraft.registry.store import Entry
+from regraft.registry.journal import Entry
 from regraft.registry.waivers import told
 from regraft.reports import earlier_tasks, forgetting, measure, words
 from regraft.reports import flips as flipping
 from regraft.reports.evidence import Evidence
-from regraft.reports.labels import LabelCurve
+from regraft.reports.label_curve import LabelCurve
 from regraft.reports.measure import Confusion, Estimate, Slice
 from regraft.reports.probes import Probed, probed
 from regraft.reports.row_quality import RowDoubts, row_doubts

@@ -29,7 +29,7 @@ from regraft.evaluation.predictions import Table
 from regraft.gates.decide import read_case
 from regraft.gates.evidence.row_quality import SUSPECTS
 from regraft.gates.policy import Case
-from regraft.registry.store import Entry, FileJournal
+from regraft.registry.journal import Entry, FileJournal
 from regraft.registry.tracking import EVIDENCE, TrackedRun, Tracker
 
 FOLDER = "report"

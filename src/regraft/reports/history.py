@@ -14,7 +14,7 @@ from typing import Any
 from regraft.core.errors import ConfigError
 from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
-from regraft.registry.store import Entry, FileJournal, champion_of
+from regraft.registry.journal import Entry, FileJournal, champion_of
 
 
 def journal_of(workspace: Workspace, pipeline: str) -> FileJournal:

@@ -10,7 +10,7 @@ from regraft.evaluation.stats.metrics import COUNTED
 from regraft.registry.tracking import Tracker
 from regraft.reports.document import Report, document
 from regraft.reports.evidence import Evidence, gather
-from regraft.reports.labels import LabelCurve, label_curve
+from regraft.reports.label_curve import LabelCurve, label_curve
 from regraft.reports.page import render
 
 NAME = "report.html"

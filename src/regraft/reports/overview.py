@@ -1,18 +1,23 @@
-"""What stands where: champions, last verdicts, steps. The document behind ``regraft status``."""
+"""What stands where, for all pipelines: champions and their age, last verdicts, steps that are stale.
+
+``regraft status`` shows it, and ``regraft report`` without a run.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, RegraftError
+from regraft.core.quantities import first_of, roughly
 from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
 from regraft.execution.plan import assess
 from regraft.execution.resolve import resolve
-from regraft.registry.store import FileJournal, challenger_of, champion_of
+from regraft.registry.journal import FileJournal, challenger_of, champion_of
 from regraft.registry.waivers import notice
 
 
@@ -44,3 +49,27 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
     except RegraftError as error:  # a broken pipeline file must not hide the champions of the others
         entry |= {"error": str(error), "fix": error.fix or error.usual_fix}
     return entry
+
+
+def fleet(workspace: Workspace, now: datetime) -> dict[str, Any]:
+    """:func:`overview` with ``at``, and of each pipeline ``age_seconds``, ``age`` (words), ``stale`` (steps)
+    and ``perhaps`` (steps that run if one before them comes out different)."""
+    document = overview(workspace)
+    for entry in document["pipelines"].values():
+        since = (entry["champion"] or {}).get("since")
+        seconds = max(0, round((now - datetime.fromisoformat(since)).total_seconds())) if since else None
+        entry |= {
+            "age_seconds": seconds,
+            "age": None if seconds is None else roughly(seconds),
+            "stale": [step["name"] for step in entry["steps"] if step["state"] != "fresh" and step["certain"]],
+            "perhaps": [step["name"] for step in entry["steps"] if step["state"] != "fresh" and not step["certain"]],
+        }
+    return {"at": now.isoformat(timespec="seconds"), **document}
+
+
+def stale(names: Sequence[str], perhaps: Sequence[str], steps: int) -> str:
+    """Which of a pipeline's ``steps`` steps would be computed anew, short enough for a table."""
+    said = ", ".join(names) or "nothing"
+    if len(names) > 3:
+        said = "every step" if len(names) == steps else f"{first_of(names, 2)} steps"
+    return f"{said}; {len(perhaps)} after that perhaps" if perhaps else said

@@ -17,7 +17,7 @@ from regraft.core.quantities import duration
 from regraft.gates.cost import milliseconds
 from regraft.reports import plots, words
 from regraft.reports.document import Report
-from regraft.reports.fleet import stale
+from regraft.reports.overview import stale
 
 TEMPLATES = Path(__file__).parent / "templates"
 CUT = 400
@@ -30,7 +30,7 @@ def render(report: Report) -> str:
 
 
 def render_overview(document: dict[str, Any]) -> str:
-    """The page about all pipelines, from the document of :func:`regraft.reports.fleet.fleet`."""
+    """The page about all pipelines, from the document of :func:`regraft.reports.overview.fleet`."""
     return _environment().get_template("overview.html").render(o=document)
 
 

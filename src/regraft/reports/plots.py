@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regraft.reports.labels import LabelCurve
+from regraft.reports.label_curve import LabelCurve
 from regraft.reports.measure import Confusion, Estimate
 from regraft.reports.words import METRICS, NAMES, SHORT
 

@@ -21,7 +21,7 @@ from regraft.execution.records import Record, model_digest
 from regraft.gates.decide import rejudge
 from regraft.gates.policy import Case
 from regraft.gates.verdict import render
-from regraft.registry.store import Entry
+from regraft.registry.journal import Entry
 
 CONFIDENCE = 0.95
 _STEP = re.compile(r"artifacts/[^/]+/([^/]+)/")

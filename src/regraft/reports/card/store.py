@@ -12,8 +12,8 @@ from regraft.core.errors import ConfigError, EnvironmentFault, Problem, RegraftE
 from regraft.core.workspace import Workspace
 from regraft.models import base_model
 from regraft.registry.beside import put_beside, read_beside
+from regraft.registry.journal import Entry, FileJournal, champion_of
 from regraft.registry.registration import registered
-from regraft.registry.store import Entry, FileJournal, champion_of
 from regraft.registry.tracking import Tracker
 from regraft.registry.waivers import told
 from regraft.reports.card import CARD, SAID, SCHEMA

@@ -13,9 +13,9 @@ from regraft.core import files
 from regraft.core.errors import RegraftError
 from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
+from regraft.registry.journal import FileJournal, champion_of, previous_of
 from regraft.registry.projection import project
 from regraft.registry.registration import model_folder, model_location
-from regraft.registry.store import FileJournal, champion_of, previous_of
 from regraft.registry.tracking import Tracker
 from regraft.registry.waivers import notice
 from regraft.upkeep.doctor.check import Check

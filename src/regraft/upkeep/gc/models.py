@@ -18,9 +18,9 @@ from regraft.core import files
 from regraft.core.errors import ConfigError, RegraftError
 from regraft.core.workspace import Workspace
 from regraft.models import base_model
+from regraft.registry.journal import Entry, FileJournal, challenger_of, champion_of, previous_of
 from regraft.registry.lease import lease
 from regraft.registry.registration import FREED, model_location
-from regraft.registry.store import Entry, FileJournal, challenger_of, champion_of, previous_of
 from regraft.registry.tracking import Tracker
 from regraft.upkeep.gc.room import Item, Room, size
 

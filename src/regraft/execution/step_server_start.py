@@ -26,7 +26,7 @@ STEP = (
     "regraft.execution.step",
 )
 """What every step needs."""
-DATA = ("numpy", "pyarrow.parquet", "pandas", "regraft.data.validation", "regraft.data.report", "regraft.data.tables")
+DATA = ("numpy", "pyarrow.parquet", "pandas", "regraft.data.validation", "regraft.data.contract_page", "regraft.data.tables")
 """What the steps before the first model need. Great Expectations only one of them does: it imports it for itself."""
 MODELS = (
     *("tokenizers", "torch", "transformers", "torch._dynamo", "safetensors.torch", "scipy.optimize"),
