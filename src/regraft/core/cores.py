@@ -30,7 +30,7 @@ def _quota() -> int:
 def device() -> str:
     """``cuda`` where the driver shows a GPU and torch was built for it, else ``cpu``: a guess, torch itself decides at the step."""
     with suppress(PackageNotFoundError):
-        shown = os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in {"", "-1"}
-        if shown and not version("torch").endswith("+cpu") and Path("/proc/driver/nvidia/gpus").is_dir():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in {"", "-1"}
+        if visible and not version("torch").endswith("+cpu") and Path("/proc/driver/nvidia/gpus").is_dir():
             return "cuda"
     return "cpu"

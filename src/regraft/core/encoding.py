@@ -54,10 +54,10 @@ def _guess(data: bytes) -> str:
     """
     from charset_normalizer import from_bytes
 
-    found = from_bytes(data)
-    if (best := found.best()) is None:
+    guesses = from_bytes(data)
+    if (best := guesses.best()) is None:
         return "cp1252"
-    ties = [match for match in found if (match.chaos, match.coherence) == (best.chaos, best.coherence)]
+    ties = [match for match in guesses if (match.chaos, match.coherence) == (best.chaos, best.coherence)]
     western = any("cp1252" in match.could_be_from_charset for match in ties)
     return "cp1252" if western else best.encoding.replace("_", "-")
 

@@ -12,10 +12,10 @@ def git_state(root: Path) -> dict[str, Any]:
 
     def git(*argv: str) -> str | None:
         try:
-            done = subprocess.run(["git", *argv], cwd=root, capture_output=True, text=True, timeout=20, check=False)
+            completed = subprocess.run(["git", *argv], cwd=root, capture_output=True, text=True, timeout=20, check=False)
         except (OSError, subprocess.TimeoutExpired):
             return None
-        return done.stdout if done.returncode == 0 else None
+        return completed.stdout if completed.returncode == 0 else None
 
     sha = git("rev-parse", "HEAD")
     changes = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock") if sha else None

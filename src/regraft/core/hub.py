@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 CONNECT_SECONDS = 3.0
-"""For each address: TCP repeats a lost first packet after 1 s and again after 3 s."""
+"""Time for each address: TCP repeats a lost first packet after 1 s and again after 3 s."""
 
 
 class NoSuchRevision(LookupError):
@@ -38,7 +38,7 @@ def snapshot(
         if not local_only and (why := _unreachable()):
             break
         try:
-            found = snapshot_download(repo, repo_type=kind, revision=revision, allow_patterns=list(wanted), local_files_only=local_only)
+            folder = snapshot_download(repo, repo_type=kind, revision=revision, allow_patterns=list(wanted), local_files_only=local_only)
         except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise NoSuchRevision(str(error)) from None
         except Exception as error:  # an OSError, or one of httpx, which has another name in each version of huggingface_hub
@@ -46,8 +46,8 @@ def snapshot(
         else:
             why = ""
             # A killed download leaves some of the files, and offline these are handed out without a word.
-            if whole(Path(found)):
-                return Path(found), ""
+            if whole(Path(folder)):
+                return Path(folder), ""
     return None, why
 
 

@@ -31,8 +31,8 @@ def os_error(error: BaseException) -> OSError | None:
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno is not None:
             return cause
-        if found := _OS_ERROR.search(str(cause)):
-            return OSError(int(found[1]), os.strerror(int(found[1])))
+        if match := _OS_ERROR.search(str(cause)):
+            return OSError(int(match[1]), os.strerror(int(match[1])))
         cause = cause.__cause__ or cause.__context__
     return None
 
@@ -82,7 +82,7 @@ def explain(
     refused = os_error(error)
     if refused is None or refused.errno not in {*NO_ROOM, errno.EIO, errno.EROFS}:
         return None
-    said = f"{doing}: {os.strerror(refused.errno)} ({refused.filename or where})"
+    message = f"{doing}: {os.strerror(refused.errno)} ({refused.filename or where})"
     if refused.errno not in NO_ROOM:
-        return EnvironmentFault(said, fix="regraft doctor")
-    return EnvironmentFault("; ".join(filter(None, [said, f"{size(free(where))} are free", need()])), fix="regraft gc")
+        return EnvironmentFault(message, fix="regraft doctor")
+    return EnvironmentFault("; ".join(filter(None, [message, f"{size(free(where))} are free", need()])), fix="regraft gc")

@@ -40,7 +40,7 @@ class Running:
     facts: dict[str, Any] = field(default_factory=dict)
     """device, threads, precision, exact: measured by the step, written into its record."""
     part: int = 0
-    """Of a step that does the same work several times: how often it is done."""
+    """How often a step that does the same work several times has done it."""
     parts: int = 1
 
 
@@ -63,7 +63,7 @@ def running(context: Running) -> Iterator[Running]:
 
 
 def emit(event: str, **values: Any) -> None:
-    """One event for whoever watches: a line ``@@ {json}`` on stdout.
+    """Send one event to whoever watches: a line ``@@ {json}`` on stdout.
 
     A closed pipe is not an error: the terminal may go away while the step has a checkpoint to write.
     """
@@ -76,27 +76,27 @@ def emit(event: str, **values: Any) -> None:
 
 
 def progress(done: int, total: int, unit: str, metrics: Mapping[str, float] | None = None, tokens: float | None = None) -> None:
-    """``done`` of ``total`` units; ``metrics`` become points of the live curves at x = ``done``.
+    """Report ``done`` of ``total`` units; ``metrics`` become points of the live curves at x = ``done``.
 
-    ``tokens`` of one unit, on average: people are shown a speed in tokens then.
+    ``tokens`` are those of one unit, on average: people are then shown a speed in tokens; None: in units.
     """
     context = current()
-    of = {"tokens": tokens} if tokens else {}
-    emit("progress", done=context.part * total + done, total=context.parts * total, unit=unit, metrics=dict(metrics or {}), **of)
+    speed = {"tokens": tokens} if tokens else {}
+    emit("progress", done=context.part * total + done, total=context.parts * total, unit=unit, metrics=dict(metrics or {}), **speed)
 
 
 def watched(items: Iterable[T], unit: str, total: int = 0, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
-    """``items`` as they come; each counts ``size`` units of ``total`` in the progress reported twice a second (0: none is).
+    """Yield ``items`` as they come, each ``size`` units of ``total``, and report progress twice a second (total 0: never).
 
     :raises Interrupted: STOP was set. For steps of minutes, which keep no checkpoint.
     """
-    done, told = 0, time.monotonic()
+    done, last_report = 0, time.monotonic()
     for item in items:
         yield item
         done += size(item)
         if STOP.is_set():
             step, pipeline = current().step or "the step", current().pipeline or "PIPELINE"
             raise Interrupted(f"{step} stopped after {done:,} {unit}; it starts again from its inputs", fix=f"regraft run {pipeline}")
-        if total and (time.monotonic() > told + 0.5 or done == total):
-            told = time.monotonic()
+        if total and (time.monotonic() > last_report + 0.5 or done == total):
+            last_report = time.monotonic()
             progress(done, total, unit)

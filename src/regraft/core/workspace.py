@@ -25,11 +25,11 @@ class Workspace:
     @classmethod
     def find(cls, start: Path | None = None) -> Workspace:
         """``REGRAFT_WORKSPACE``, or the nearest folder upwards with dvc.yaml and pipelines/."""
-        if named := os.environ.get("REGRAFT_WORKSPACE"):
-            candidates = [Path(named).resolve()]
+        if configured := os.environ.get("REGRAFT_WORKSPACE"):
+            candidates = [Path(configured).resolve()]
         else:
-            here = (start or Path.cwd()).resolve()
-            candidates = [here, *here.parents]
+            innermost = (start or Path.cwd()).resolve()
+            candidates = [innermost, *innermost.parents]
         for folder in candidates:
             if (folder / "dvc.yaml").is_file() and (folder / "pipelines").is_dir():
                 return cls(folder)

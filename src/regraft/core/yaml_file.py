@@ -42,27 +42,28 @@ def read_yaml(path: Path, workspace_path: str) -> tuple[dict[str, Any], yaml.Nod
         mark = error.problem_mark or error.context_mark
         row = mark.line + 1 if mark else None
         begun = error.context_mark.line + 1 if error.context_mark else row
-        what = f"{error.problem}" + (f", {error.context} that begins in line {begun}" if begun != row else "")
-        raise _not_yaml(workspace_path, f"is not valid YAML, line {row}: {what}", what, row) from None
+        detail = f"{error.problem}" + (f", {error.context} that begins in line {begun}" if begun != row else "")
+        raise _not_yaml(workspace_path, f"is not valid YAML, line {row}: {detail}", detail, row) from None
     except yaml.YAMLError as error:  # the reader's: a control character, without a mark
-        what = " ".join(str(error).split())
-        raise _not_yaml(workspace_path, f"is not valid YAML: {what}", what, None) from None
+        detail = " ".join(str(error).split())
+        raise _not_yaml(workspace_path, f"is not valid YAML: {detail}", detail, None) from None
     if not isinstance(value, dict) or node is None:
-        what = "holds no mapping; a pipeline file starts with `version: 1`"
-        raise _not_yaml(workspace_path, what, what, None)
+        detail = "holds no mapping; a pipeline file starts with `version: 1`"
+        raise _not_yaml(workspace_path, detail, detail, None)
     return value, node
 
 
-def _not_yaml(shown: str, said: str, what: str, row: int | None) -> ConfigError:
+def _not_yaml(shown: str, sentence: str, detail: str, row: int | None) -> ConfigError:
     fix = f"edit {shown}" + (f", line {row}" if row else "")
-    return ConfigError(f"{shown} {said}", fix=fix, problems=[Problem(message=what, file=shown, row=row, rule="yaml", fix=fix)])
+    return ConfigError(f"{shown} {sentence}", fix=fix, problems=[Problem(message=detail, file=shown, row=row, rule="yaml", fix=fix)])
 
 
 def faulty(problems: list[Problem]) -> ConfigError:
     """One error for all faults of a file, with the line to begin at; ``--set`` counts as a file."""
-    where = " and ".join(dict.fromkeys(problem["file"] for problem in problems))
+    names = " and ".join(dict.fromkeys(problem["file"] for problem in problems))
     lines = "\n".join(f"  {p['message']}" + (f" (line {p['row']})" if p.get("row") else "") for p in problems)
-    return ConfigError(f"{where}: {len(problems)} fault{'s' * (len(problems) > 1)}\n{lines}", fix=problems[0]["fix"], problems=problems)
+    faults = f"{len(problems)} fault{'s' * (len(problems) > 1)}"
+    return ConfigError(f"{names}: {faults}\n{lines}", fix=problems[0]["fix"], problems=problems)
 
 
 def problem_of(item: Any, shown: str, node: yaml.Node, model: type[BaseModel]) -> Problem:
@@ -75,9 +76,9 @@ def problem_of(item: Any, shown: str, node: yaml.Node, model: type[BaseModel]) -
         message, rule = f"{key}: missing", "required"
     else:
         parts = item["input"] if isinstance(item["input"], list | tuple) else [item["input"]]
-        told = not where or any(isinstance(part, dict | BaseModel) for part in parts)  # a mapping would be repeated as Python has it
-        given = "" if told else f", not {item['input']!r}".replace("not None", "not empty")
-        message = f"{key}: {reason(item)}{given}{_guess(item)}".removeprefix(": ")
+        unprintable = not where or any(isinstance(part, dict | BaseModel) for part in parts)  # a mapping would be repeated as Python has it
+        rejected = "" if unprintable else f", not {item['input']!r}".replace("not None", "not empty")
+        message = f"{key}: {reason(item)}{rejected}{_guess(item)}".removeprefix(": ")
         rule = item["type"]
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
     row = line_of(node, where)
@@ -102,13 +103,13 @@ def reason(item: Any) -> str:
 
 def _fields(model: type[BaseModel], where: Sequence[Any]) -> list[str]:
     """Names of the fields that exist at ``where`` inside ``model``."""
-    named = False  # the next part is a name that people give, a key of a dict
+    key_is_next = False  # the next part is a name that people give, a key of a dict
     for part in where:
-        if isinstance(part, int) or named:
-            named = False
+        if isinstance(part, int) or key_is_next:
+            key_is_next = False
             continue
         annotation = model.model_fields[part].annotation
-        named = get_origin(annotation) is dict
+        key_is_next = get_origin(annotation) is dict
         options = [annotation, *getattr(annotation, "__args__", ())]
         nested = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
         if not nested:
@@ -118,14 +119,14 @@ def _fields(model: type[BaseModel], where: Sequence[Any]) -> list[str]:
 
 
 def line_of(node: yaml.Node, where: Sequence[Any]) -> int | None:
-    """Line of the deepest part of ``where`` that the file really holds."""
+    """Line of the deepest part of ``where`` that the file really holds; None where it holds none of it."""
     line = None
     for part in where:
         if isinstance(node, yaml.MappingNode):
-            found = [(key, child) for key, child in node.value if key.value == str(part)]
-            if not found:
+            entries = [(key, child) for key, child in node.value if key.value == str(part)]
+            if not entries:
                 return line
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
+            line, node = entries[0][0].start_mark.line + 1, entries[0][1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
             line = node.start_mark.line + 1

@@ -12,7 +12,7 @@ MOST = 1_000
 
 
 def other_columns(rows: Path, ids: Sequence[str], taken: Iterable[str]) -> dict[str, list[str | None]]:
-    """Every column of the accepted rows but id and text, for the rows in ``ids`` and in their order.
+    """Every column of the accepted rows but id and text, for the rows in ``ids`` and in their order; a missing value is None.
 
     As in rows.parquet, a column whose name is in ``taken`` becomes ``column.<name>``.
     """

@@ -110,7 +110,7 @@ class Finder:
                 yield run
 
     def _code(self, text: str, *, learn: bool = False) -> str:
-        """A character a word."""
+        """``text`` as one character for each word; with ``learn`` new words get theirs, otherwise they are :data:`UNKNOWN`."""
         words = WORD.findall(normalise(text))
         for word in words if learn else ():
             if word not in self._known:
@@ -118,7 +118,7 @@ class Finder:
         return "".join([self._known.get(word, UNKNOWN) for word in words])
 
     def _next(self) -> str:
-        """The character of one more word."""
+        """The character that stands for one more word."""
         code = len(self._known) + 1
         code += 0 if code < SURROGATES.start else len(SURROGATES)
         if code > sys.maxunicode:
@@ -130,9 +130,9 @@ def _runs(words: str) -> list[str]:
     return [words[at : at + RUN] for at in range(len(words) - RUN + 1)]
 
 
-def worst(*found: Sequence[Overlap]) -> list[Overlap]:
-    """Of what each row shares with several sources the most: exact before near, then by share; the first source of equals."""
-    return [max(of_row, key=lambda overlap: (overlap.kind == "exact", overlap.share)) for of_row in zip(*found, strict=True)]
+def worst(*by_source: Sequence[Overlap]) -> list[Overlap]:
+    """What each row shares most, of several sources: exact before near, then by share; the first source of equals."""
+    return [max(of_row, key=lambda overlap: (overlap.kind == "exact", overlap.share)) for of_row in zip(*by_source, strict=True)]
 
 
 def read_trained_on(path: Path) -> Iterator[tuple[str, str]]:
@@ -155,8 +155,8 @@ class Overlap:
     kind: str | None
     """exact, near, or None: the row is clean."""
     source: str | None
-    """train or corpus."""
+    """train or corpus; None where nothing is shared."""
     share: float
-    """Of the row's runs of words."""
+    """Share of the row's runs of words that the texts hold."""
     of: str | None
-    """The training row or document."""
+    """The training row or document that shares most; None where nothing is shared."""

@@ -58,8 +58,8 @@ class Contract(Strict):
         names = [column.name for column in self.columns]
         for key, name in (("id", task.id), ("text", task.text), ("label", task.label)):
             if name not in names:
-                probably, has = guess(name, names, otherwise="."), ", ".join(names)
-                raise ConfigError(f"task.{key} is {name!r}, which the contract {self.id!r} does not describe{probably} It has {has}")
+                probably, existing = guess(name, names, otherwise="."), ", ".join(names)
+                raise ConfigError(f"task.{key} is {name!r}, which the contract {self.id!r} does not describe{probably} It has {existing}")
         forced = {task.id: {"required": True, "unique": True}, task.text: {"required": True}, task.label: {"required": True}}
         return self.model_copy(update={"columns": tuple(c.model_copy(update=forced.get(c.name, {})) for c in self.columns)})
 
@@ -67,8 +67,8 @@ class Contract(Strict):
         """This contract with ``name`` as the column that says train, dev or test; None: splits are not given."""
         if name is None:
             return self
-        rest = tuple(column for column in self.columns if column.name != name)
-        return self.model_copy(update={"columns": (*rest, Column(name=name, required=True, valid_values=SPLITS))})
+        others = tuple(column for column in self.columns if column.name != name)
+        return self.model_copy(update={"columns": (*others, Column(name=name, required=True, valid_values=SPLITS))})
 
 
 class _Odcs(BaseModel):
@@ -259,20 +259,20 @@ def _problem(item: Any, shown: str, row: int | None) -> Problem:
     """One pydantic error in the words of someone who edits YAML."""
     from regraft.core.yaml_file import reason
 
-    where = item["loc"]
-    key = ".".join(map(str, where))
-    at = {"file": shown, "row": row, "column": key, "fix": f"edit {shown}" + (f", line {row}" if row else "")}
+    location = item["loc"]
+    key = ".".join(map(str, location))
+    place = {"file": shown, "row": row, "column": key, "fix": f"edit {shown}" + (f", line {row}" if row else "")}
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
     if item["type"] == "extra_forbidden":
-        model = _LEVELS[tuple(part for part in where[:-1] if isinstance(part, str))]
-        known = [field.alias or name for name, field in model.model_fields.items()]
-        return Problem(message=unknown_key(key, known), value=value, rule="known keys only", **at)
+        model = _LEVELS[tuple(part for part in location[:-1] if isinstance(part, str))]
+        keys = [field.alias or name for name, field in model.model_fields.items()]
+        return Problem(message=unknown_key(key, keys), value=value, rule="known keys only", **place)
     if item["type"] == "missing":
-        return Problem(message=f"{key}: missing", rule="required", **at)
+        return Problem(message=f"{key}: missing", rule="required", **place)
     quote = "; put it in quotes" if item["type"] == "string_type" and value is not None else ""
-    but = f", not {value!r}" if value is not None else ""
-    message = f"{key}: {reason(item)}{but}{quote}"
-    return Problem(message=message, value=value, rule=item["type"], **at)
+    rejected = f", not {value!r}" if value is not None else ""
+    message = f"{key}: {reason(item)}{rejected}{quote}"
+    return Problem(message=message, value=value, rule=item["type"], **place)
 
 
 def default_contract(task: TaskOptions) -> dict[str, Any]:

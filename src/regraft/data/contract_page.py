@@ -27,26 +27,26 @@ class Checked:
 
     id: str
     requirement: str
-    """In words; empty for a rule that is not the contract's but what every file has to keep to be read."""
+    """What it asks, in words; empty for a rule that is not the contract's but what every file has to keep to be read."""
     broken: int
-    """Rows that break it."""
+    """How many rows break it."""
     examples: Sequence[Problem]
     """The first of them in the order of reading, at most :data:`regraft.data.quarantine.EXAMPLES`."""
 
 
-def checked(contract: Contract, told: Told) -> tuple[list[Checked], list[Checked]]:
+def checked(contract: Contract, summary: Told) -> tuple[list[Checked], list[Checked]]:
     """Every rule of the contract, in its order; and what rows broke besides, the most frequent first."""
 
-    def one(rule: Rule | str) -> Checked:
+    def of_rule(rule: Rule | str) -> Checked:
         name, requirement = (rule, "") if isinstance(rule, str) else (rule.id, rule.requirement)
-        return Checked(name, requirement, told.by_rule[name], told.examples.get(name, ()))
+        return Checked(name, requirement, summary.by_rule[name], summary.examples.get(name, ()))
 
-    written = [one(rule) for rule in rules(contract)]
-    known = {rule.id for rule in written}
-    return written, [one(name) for name, _ in told.by_rule.most_common() if name not in known]
+    of_contract = [of_rule(rule) for rule in rules(contract)]
+    contract_ids = {rule.id for rule in of_contract}
+    return of_contract, [of_rule(name) for name, _ in summary.by_rule.most_common() if name not in contract_ids]
 
 
-def render(contract: Contract, read: int, quarantined: int, told: Told, at: datetime | None = None) -> str:
+def render(contract: Contract, read: int, quarantined: int, summary: Told, at: datetime | None = None) -> str:
     """The page about ``read`` rows, ``quarantined`` of which break a rule; ``at`` is when, None: now."""
     import jinja2
 
@@ -58,7 +58,7 @@ def render(contract: Contract, read: int, quarantined: int, told: Told, at: date
         "share": lambda value: f"{100 * value / read:.3g}\N{NO-BREAK SPACE}%" if read else "",
         "cut": lambda text: text if len(text) <= CUT else text[:CUT].rstrip() + " …",
     }
-    written, besides = checked(contract, told)
+    of_contract, besides = checked(contract, summary)
     return environment.get_template("contract.html").render(
-        contract=contract, rules=written, besides=besides, read=read, quarantined=quarantined, at=at or datetime.now(UTC)
+        contract=contract, rules=of_contract, besides=besides, read=read, quarantined=quarantined, at=at or datetime.now(UTC)
     )

@@ -80,7 +80,7 @@ class _Shingles:
         self._size = 0
 
     def of(self, index: int) -> Hashes:
-        """Sorted hashes, each once."""
+        """The hashes of the shingles of text ``index``: sorted, each once."""
         if index in self._held:
             self._held.move_to_end(index)
         else:
@@ -108,11 +108,11 @@ def find_contained(documents: Iterable[str], texts: Sequence[str]) -> dict[int, 
             anchors[int(windows(text[:ANCHOR], ANCHOR)[0])].append(index)
     low = np.zeros(2**16, np.bool_)  # most windows end here: 2.3 s for 54,000 docstrings; np.intersect1d took 7.8
     low[np.array([anchor & 0xFFFF for anchor in anchors], np.int64)] = True
-    found: dict[int, int] = {}
+    contained: dict[int, int] = {}
     for index, document in enumerate(documents):
         hashes = windows(document, ANCHOR)
         hits = set(hashes[low[hashes & np.uint64(0xFFFF)]].tolist()) & anchors.keys()
         inside = sorted(text for hit in hits for text in anchors[hit] if texts[text] in document)
         if inside:
-            found[index] = inside[0]
-    return found
+            contained[index] = inside[0]
+    return contained

@@ -52,30 +52,30 @@ class Distinct:
 
 def find_distinct(rows: Sequence[tuple[str, str]], documents: Iterable[Document], scratch: Path) -> Distinct:
     """The distinct texts among labelled ``rows`` (id, text) and ``documents``, below ``scratch``."""
-    given = Spool(scratch)
+    every_text = Spool(scratch)
     hashes = bytearray()
-    read = ((document.where, document.text) for document in watched(documents, "documents"))
-    for name, text in chain(rows, read):
-        given.append(name, text)
+    document_texts = ((document.where, document.text) for document in watched(documents, "documents"))
+    for name, text in chain(rows, document_texts):
+        every_text.append(name, text)
         hashes += hashlib.sha256(normalise(text).encode()).digest()[:16]
-    given.flush()
+    every_text.flush()
     digests = np.frombuffer(hashes, ">u8").reshape(-1, 2).astype(np.uint64)
     order = np.concatenate([np.arange(len(rows)), len(rows) + _sorted(digests[len(rows) :])])
     firsts = _firsts(digests[order])
-    _smallest_first(order, firsts, len(rows), given)
+    _smallest_first(order, firsts, len(rows), every_text)
 
     texts = Spool(scratch)
     is_first = firsts == np.arange(len(firsts))
     for number in order[is_first].tolist():
-        texts.append(*given[number])
+        texts.append(*every_text[number])
     texts.flush()
     numbers = np.cumsum(is_first) - 1
     again = np.flatnonzero(~is_first)
     copies = [
-        Copy(given[number][0], of, place < len(rows))
+        Copy(every_text[number][0], of, place < len(rows))
         for place, number, of in zip(again.tolist(), order[again].tolist(), numbers[firsts[again]].tolist(), strict=True)
     ]
-    return Distinct(texts, int(np.count_nonzero(is_first[: len(rows)])), len(given) - len(rows), copies)
+    return Distinct(texts, int(np.count_nonzero(is_first[: len(rows)])), len(every_text) - len(rows), copies)
 
 
 def _sorted(digests: Digests) -> Ints:
@@ -83,7 +83,7 @@ def _sorted(digests: Digests) -> Ints:
 
 
 def _firsts(digests: Digests) -> Ints:
-    """For each place the first one with the same digest."""
+    """The first place with the same digest, for each place."""
     order = _sorted(digests)  # stable: equal ones keep their order
     ordered = digests[order]
     new = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))[: len(order)]
@@ -92,10 +92,10 @@ def _firsts(digests: Digests) -> Ints:
     return firsts
 
 
-def _smallest_first(order: Ints, firsts: Ints, rows: int, given: Spool) -> None:
+def _smallest_first(order: Ints, firsts: Ints, rows: int, texts: Spool) -> None:
     """Put the document with the smallest (text, place) first among those with the same digest; they stand side by side."""
     heads, counts = np.unique(firsts[rows:], return_counts=True)
     several = (counts > 1) & (heads >= rows)
     for head, count in zip(heads[several].tolist(), counts[several].tolist(), strict=True):
-        best = min(range(head, head + count), key=lambda place: given[int(order[place])][::-1])
+        best = min(range(head, head + count), key=lambda place: texts[int(order[place])][::-1])
         order[[head, best]] = order[[best, head]]

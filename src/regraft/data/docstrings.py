@@ -43,13 +43,13 @@ def find_package(library: str) -> Path | None:
 def read_library(library: str, folder: Path) -> list[Docstring]:
     """Every docstring below ``folder``, by module and then in source order."""
     paths = sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix())
-    found: list[Docstring] = []
+    docstrings: list[Docstring] = []
     for path in paths:
         parts = path.relative_to(folder).with_suffix("").parts
         if not SKIPPED.intersection(parts):
             module = ".".join((library, *parts)).removesuffix(".__init__")
-            found.extend(read_module(module, path.read_bytes()))
-    return found
+            docstrings.extend(read_module(module, path.read_bytes()))
+    return docstrings
 
 
 def read_module(module: str, source: bytes) -> Iterator[Docstring]:
@@ -60,12 +60,12 @@ def read_module(module: str, source: bytes) -> Iterator[Docstring]:
             tree = ast.parse(source, feature_version=GRAMMAR)
         except (SyntaxError, ValueError):
             return
-    seen: Counter[str] = Counter()
+    definitions: Counter[str] = Counter()
     for name, raw in _documented(tree, module):
         text = dedent(raw)
         if text and _encodable(text):
-            seen[name] += 1
-            yield Docstring(module, name, seen[name], text)
+            definitions[name] += 1
+            yield Docstring(module, name, definitions[name], text)
 
 
 def dedent(raw: str) -> str:

@@ -27,10 +27,10 @@ class Document:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a corpus holds."""
+    """The documents of a corpus, and what of it cannot be read."""
 
     documents: Iterable[Document]
-    """In the order of files and lines. They are read while they are asked for, once."""
+    """They come in the order of files and lines, and are read while they are asked for, once."""
     unreadable: list[tuple[str, str]]
     """``(where, reason)`` of the rows left out, complete when the documents have been read."""
 
@@ -43,16 +43,16 @@ def read_corpus(source: Source, column: str) -> Corpus:
 
 def _documents(source: Source, paths: list[tuple[Path, str]], column: str, unreadable: list[tuple[str, str]]) -> Iterator[Document]:
     problems: list[Problem] = []
-    found = False
+    any_document = False
     for path, shown in paths:
         texts = read_paragraphs(path, shown, problems) if suffix_of(path) == ".txt" else _rows(path, shown, column, unreadable, problems)
         for document in texts:
-            found = True
+            any_document = True
             yield document
     reject_if(source, problems)
-    if not found:
-        first = [Problem(message=reason, file=where, rule="corpus.document") for where, reason in unreadable]
-        reject(f"{source.key}: {source.all_shown} holds no document", first or [Problem(message="no text", file=source.shown)])
+    if not any_document:
+        left_out = [Problem(message=reason, file=where, rule="corpus.document") for where, reason in unreadable]
+        reject(f"{source.key}: {source.all_shown} holds no document", left_out or [Problem(message="no text", file=source.shown)])
 
 
 def _rows(path: Path, shown: str, column: str, unreadable: list[tuple[str, str]], problems: list[Problem]) -> Iterator[Document]:
@@ -67,8 +67,8 @@ def _rows(path: Path, shown: str, column: str, unreadable: list[tuple[str, str]]
 def read_paragraphs(path: Path, shown: str, problems: list[Problem]) -> Iterator[Document]:
     """The paragraphs of a .txt file; what is wrong with it as a whole goes to ``problems``."""
     with faults_of_file(path, shown, problems):
-        if wrong := whole_problem(path, shown):
-            problems.append(wrong)
+        if problem := whole_problem(path, shown):
+            problems.append(problem)
             return
         with open_text(path) as handle:
             start, lines = 0, list[str]()

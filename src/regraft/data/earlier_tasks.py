@@ -58,7 +58,7 @@ def read_task(name: str, task: EarlierRows, seed: int) -> tuple[Half, Half]:
     halves = [(text, label, split_of(seed, text, HELD_OUT, 0.0)) for text, label in rows]
     if problems := list(_whole_problems(halves, task, first)):
         reject(f"{source.key} ({task.data}) cannot carry a probe", problems)
-    learn, answer = ([(text, label) for text, label, half in halves if half == wanted] for wanted in ("train", "test"))
+    learn, answer = ([(text, label) for text, label, half in halves if half == side] for side in ("train", "test"))
     return Half(*zip(*learn, strict=True)), Half(*zip(*answer, strict=True))
 
 
@@ -82,9 +82,9 @@ def _faults(row: Row, columns: Collection[str]) -> Iterator[Problem]:
             place = {"file": row.file, "row": row.number, "column": fault.column, "value": fault.value}
             yield Problem(message=fault.reason, **place, rule=fault.rule, fix=MEND)
     if row.whole:
-        told = {fault.column for fault in row.faults}
+        faulty_columns = {fault.column for fault in row.faults}
         for column in columns:
-            if column not in told and row.values.get(column) is None:
+            if column not in faulty_columns and row.values.get(column) is None:
                 place = {"file": row.file, "row": row.number, "column": column}
                 yield Problem(message=f"{column} is missing", **place, rule=f"{column}.required", fix=MEND)
 

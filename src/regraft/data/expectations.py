@@ -59,8 +59,8 @@ def rules(contract: Contract) -> Iterator[Rule]:
 def _rules(column: Column) -> Iterator[Rule]:
     name = column.name
 
-    def rule(kind: str, expectation: str, asked: str, reason: Callable[[str, str], str], **arguments: Any) -> Rule:
-        return Rule(f"{name}.{kind}", name, expectation, arguments, asked, reason)
+    def rule(kind: str, expectation: str, requirement: str, reason: Callable[[str, str], str], **arguments: Any) -> Rule:
+        return Rule(f"{name}.{kind}", name, expectation, arguments, requirement, reason)
 
     if column.required:
         yield rule("required", "ExpectColumnValuesToNotBeNull", "is there", lambda value, places: f"{name} is missing")
@@ -68,20 +68,20 @@ def _rules(column: Column) -> Iterator[Rule]:
         yield rule("unique", "ExpectColumnValuesToBeUnique", "stands once", lambda value, places: _not_unique(name, value, places))
     if column.min_length is not None:
         least = column.min_length
-        asked, few = f"has at least {least} characters", f"at least {least} are needed"
-        yield rule("min_length", LENGTH, asked, lambda value, places: _length(name, value, few), min_value=least)
+        requirement, few = f"has at least {least} characters", f"at least {least} are needed"
+        yield rule("min_length", LENGTH, requirement, lambda value, places: _length(name, value, few), min_value=least)
     if column.max_length is not None:
         most = column.max_length
-        asked, many = f"has at most {most} characters", f"at most {most} are allowed"
-        yield rule("max_length", LENGTH, asked, lambda value, places: _length(name, value, many), max_value=most)
+        requirement, many = f"has at most {most} characters", f"at most {most} are allowed"
+        yield rule("max_length", LENGTH, requirement, lambda value, places: _length(name, value, many), max_value=most)
     if column.pattern is not None:
-        asked, said = f"matches {column.pattern}", f"does not match {column.pattern}"
+        requirement, mismatch = f"matches {column.pattern}", f"does not match {column.pattern}"
         kind = "ExpectColumnValuesToMatchRegex"
-        yield rule("pattern", kind, asked, lambda value, places: f"{name} {quote(value)} {said}", regex=column.pattern)
+        yield rule("pattern", kind, requirement, lambda value, places: f"{name} {quote(value)} {mismatch}", regex=column.pattern)
     if column.valid_values is not None:
         valid = column.valid_values
-        asked, kind = f"is one of {first_of(valid, NAMED)}", "ExpectColumnValuesToBeInSet"
-        yield rule("valid_values", kind, asked, lambda value, places: _invalid(name, value, valid), value_set=list(valid))
+        requirement, kind = f"is one of {first_of(valid, NAMED)}", "ExpectColumnValuesToBeInSet"
+        yield rule("valid_values", kind, requirement, lambda value, places: _invalid(name, value, valid), value_set=list(valid))
 
 
 def quote(value: str) -> str:
@@ -99,7 +99,8 @@ def _not_unique(name: str, value: str, places: str) -> str:
 
 def _invalid(name: str, value: str, valid: Sequence[str]) -> str:
     means_dev = tuple(valid) == SPLITS and value.strip().lower() in ("validation", "valid", "val", "eval")
-    return f"{name} {quote(value)} is not one of the {len(valid)} valid values{guess('dev' if means_dev else value, valid)}"
+    probably = guess("dev" if means_dev else value, valid)
+    return f"{name} {quote(value)} is not one of the {len(valid)} valid values{probably}"
 
 
 def broken_rows(columns: Mapping[str, Sequence[str | None]], contract: Contract) -> dict[str, list[int]]:
@@ -109,20 +110,20 @@ def broken_rows(columns: Mapping[str, Sequence[str | None]], contract: Contract)
     if a rule could not be evaluated.
     """
     assert all(columns.values()), "rules pass on an empty frame"
-    known = {rule.id: rule for rule in rules(contract)}
-    result = _run(columns, list(known.values()), contract)
-    found: dict[str, list[int]] = {}
+    by_id = {rule.id: rule for rule in rules(contract)}
+    result = _run(columns, list(by_id.values()), contract)
+    broken: dict[str, list[int]] = {}
     for item in result.results:
-        rule = known[item.expectation_config.meta["rule"]]
+        rule = by_id[item.expectation_config.meta["rule"]]
         if raised := _raised(item.exception_info):
-            missing = Problem(message=f"{rule.id} could not be evaluated: {raised}", column=rule.column, rule=rule.id)
-            raise DataRejected(f"data.labelled: the rule {missing['message']}", problems=[missing])
-        found[rule.id] = [int(entry[ROW]) for entry in item.result.get("unexpected_index_list") or ()]
-        if not item.success and not found[rule.id]:
+            unevaluated = Problem(message=f"{rule.id} could not be evaluated: {raised}", column=rule.column, rule=rule.id)
+            raise DataRejected(f"data.labelled: the rule {unevaluated['message']}", problems=[unevaluated])
+        broken[rule.id] = [int(entry[ROW]) for entry in item.result.get("unexpected_index_list") or ()]
+        if not item.success and not broken[rule.id]:
             raise EnvironmentFault(f"Great Expectations says that {rule.id} failed, but names no row", fix="regraft doctor")
-    if missed := sorted(known.keys() - found.keys()):
+    if missed := sorted(by_id.keys() - broken.keys()):
         raise EnvironmentFault(f"Great Expectations did not evaluate {', '.join(missed)}", fix="regraft doctor")
-    return found
+    return broken
 
 
 def _raised(info: Any) -> str:

@@ -73,8 +73,8 @@ def known(suffixes: tuple[str, ...]) -> str:
 def hint(path: Path, shown: str) -> str:
     """What to do with a file of a format that is not read."""
     name = path.name.lower()
-    found = next((text for end, text in sorted(HINTS.items(), key=lambda item: -len(item[0])) if name.endswith(end)), None)
-    return _filled(found, path, shown) if found else "convert it or move it away"
+    advice = next((text for end, text in sorted(HINTS.items(), key=lambda item: -len(item[0])) if name.endswith(end)), None)
+    return _filled(advice, path, shown) if advice else "convert it or move it away"
 
 
 def _filled(text: str, path: Path, shown: str) -> str:
@@ -109,14 +109,15 @@ def unreadable(shown: str, error: OSError) -> Problem:
 
 
 def whole_problem(path: Path, shown: str) -> Problem | None:
-    """A file without a single character (a byte-order mark does not count), or one that is not what its name says."""
+    """A file without a single character (a byte-order mark does not count), or one that is not what its name says; None: neither."""
     with path.open("rb") as handle:
         first = handle.read(64)
-    if found := next((said for magic, said in MAGIC.items() if first.startswith(magic)), None):
+    if actual := next((kind_and_fix for magic, kind_and_fix in MAGIC.items() if first.startswith(magic)), None):
         expected = ("gzip",) if packed(path) else ("Parquet",) if suffix_of(path) == ".parquet" else ()
-        if found[0] not in expected:
-            message = f"the name promises {suffix_of(path) if not packed(path) else '.gz'}, but the file is {found[0]}"
-            return Problem(message=message, file=shown, rule="file.type", fix=_filled(found[1], path, shown))
+        if actual[0] not in expected:
+            promised = suffix_of(path) if not packed(path) else ".gz"
+            message = f"the name promises {promised}, but the file is {actual[0]}"
+            return Problem(message=message, file=shown, rule="file.type", fix=_filled(actual[1], path, shown))
     if suffix_of(path) == ".parquet" and first:
         return None  # its own reader says more
     with open_bytes(path) as unpacked:
@@ -127,19 +128,19 @@ def whole_problem(path: Path, shown: str) -> Problem | None:
 
 def gzip_problem(path: Path, shown: str, error: Exception) -> Problem:
     """Where a .gz file stops being readable, counted in what it unpacks to."""
-    done, row = 0, 1
+    unpacked, row = 0, 1
     try:
         with gzip.open(path, "rb") as handle:
             while block := handle.read1(2**16):
-                done, row = done + len(block), row + block.count(b"\n")
-    except (OSError, EOFError, zlib.error) as found:
-        error = found
-    if isinstance(error, gzip.BadGzipFile) and not done and "Not a gzipped" in str(error):
+                unpacked, row = unpacked + len(block), row + block.count(b"\n")
+    except (OSError, EOFError, zlib.error) as damage:
+        error = damage
+    if isinstance(error, gzip.BadGzipFile) and not unpacked and "Not a gzipped" in str(error):
         plain = shown[: -len(path.suffix)]
         fix = f"mv {shlex.quote(shown)} {shlex.quote(plain)}"
         return Problem(message="the name promises .gz, but the file is not gzip", file=shown, rule="file.gzip", fix=fix)
     why = "it was cut short" if isinstance(error, EOFError) else f"it is damaged ({error})"
-    message = f"gzip ends badly after {done:,} unpacked bytes, in line {row:,}: {why}"
+    message = f"gzip ends badly after {unpacked:,} unpacked bytes, in line {row:,}: {why}"
     return Problem(
         message=message, file=shown, row=row, rule="file.gzip", fix=f"fetch it again; gzip -t {shlex.quote(shown)} must be silent"
     )

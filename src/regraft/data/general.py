@@ -27,19 +27,19 @@ def general_documents(text: str | None, digest: str | None, column: str) -> Iter
     """``([text], [held out])`` of every document, equal ones once; a hash of its text decides whether it is held out.
 
     :param text: a file or folder, relative to the current folder; None: the docstrings of the standard library.
-    :param digest: of ``text`` when the run began.
+    :param digest: that of ``text`` when the run began; None without ``text``.
     :param column: of tables, the column that holds the text.
     :raises DataRejected: a file cannot be read, or there is no document.
     :raises EnvironmentFault: the files are not those of ``digest``.
     """
     if text is not None and files.digest(Path(text)) != digest:
         raise EnvironmentFault(f"{KEY} ({text}) changed since the run began; nothing was kept", fix=f"regraft run {current().pipeline}")
-    seen: set[str] = set()
+    digests: set[str] = set()
     for document in _standard_library() if text is None else _documents(text, column):
-        name = files.sha256_text(document)
-        if name not in seen:
-            seen.add(name)
-            yield [document], [int(name, 16) % HELD_OUT == 0]
+        text_digest = files.sha256_text(document)
+        if text_digest not in digests:
+            digests.add(text_digest)
+            yield [document], [int(text_digest, 16) % HELD_OUT == 0]
 
 
 def _documents(text: str, column: str) -> Iterator[str]:
@@ -47,10 +47,10 @@ def _documents(text: str, column: str) -> Iterator[str]:
 
 
 def _standard_library() -> Iterator[str]:
-    """Of Python 3.11.7: 460,000 tokens of the demo's base model, which take 6.7 s of CPU to read and pack."""
+    """Its docstrings; those of Python 3.11.7 are 460,000 tokens of the demo's base model and take 6.7 s of CPU to read and pack."""
     folder = Path(sysconfig.get_path("stdlib"))
     for name in sorted(sys.stdlib_module_names):
         if (folder / name).is_dir():
-            yield from (found.text for found in read_library(name, folder / name))
+            yield from (docstring.text for docstring in read_library(name, folder / name))
         elif (folder / f"{name}.py").is_file():
-            yield from (found.text for found in read_module(name, (folder / f"{name}.py").read_bytes()))
+            yield from (docstring.text for docstring in read_module(name, (folder / f"{name}.py").read_bytes()))

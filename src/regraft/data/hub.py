@@ -35,21 +35,22 @@ def fetch(spec: str) -> Path:
 def _snapshot(spec: str, repo: str, revision: str, inside: str) -> Path:
     """The cached folder of the revision, with what lies at ``inside``."""
     below = f"{inside}/" if inside else ""
-    wanted = [*([inside] if inside else []), *(f"{below}*{suffix}{gz}" for suffix in TEXTS for gz in ("", ".gz"))]
+    patterns = [*([inside] if inside else []), *(f"{below}*{suffix}{gz}" for suffix in TEXTS for gz in ("", ".gz"))]
 
     def whole(folder: Path) -> bool:
         place = folder / inside
         return place.is_file() or any(suffix_of(path) in TEXTS for path in place.rglob("*"))
 
     try:
-        folder, why = hub.snapshot(repo, revision, wanted, whole, kind="dataset")
+        folder, why = hub.snapshot(repo, revision, patterns, whole, kind="dataset")
     except hub.NoSuchRevision:
         raise _unfound(spec, "the hub has no such data set or revision, or your token may not read it", "hf auth login") from None
     if folder:
         return folder
     if (names := _names(repo, revision)) and not any(_meant(name, inside) for name in names):
-        look = f"open https://huggingface.co/datasets/{repo}/tree/{revision} and name a file or folder of it"
-        raise _unfound(spec, f"the data set holds no {inside or 'file that regraft reads'}; it has {', '.join(names[:8])}", look)
+        fix = f"open https://huggingface.co/datasets/{repo}/tree/{revision} and name a file or folder of it"
+        sought, existing = inside or "file that regraft reads", ", ".join(names[:8])
+        raise _unfound(spec, f"the data set holds no {sought}; it has {existing}", fix)
     raise _out_of_reach(spec, repo, revision, why or f"the cache has no {inside or 'file of it that regraft reads'}")
 
 
@@ -81,10 +82,13 @@ def _out_of_reach(spec: str, repo: str, revision: str, why: str) -> EnvironmentF
 
 
 def _missing_shards(folder: Path) -> str | None:
-    """A file that the names of its neighbours promise: a killed download leaves some of them, and offline nothing else tells."""
+    """A file that the names of its neighbours promise: a killed download leaves some of them, and offline nothing else tells.
+
+    None: every promised file is there.
+    """
     for path in sorted(folder.rglob("*-of-*")):
         if shard := SHARD.fullmatch(path.name):
             names = [f"{shard[1]}{number:05d}{shard[3]}" for number in range(int(shard[4]))]
-            if gone := [name for name in names if not (path.parent / name).is_file()]:
-                return gone[0]
+            if missing := [name for name in names if not (path.parent / name).is_file()]:
+                return missing[0]
     return None

@@ -33,11 +33,11 @@ def whole_problems(validated: Validated, contract: Contract, task: TaskOptions, 
     ``most`` is the largest share of rows that may be quarantined.
     """
     problems = []
-    written = contract != unwritten(task, splitting.column)
-    fix = "mend the rows, or the contract" if written else "mend the rows"
+    has_contract = contract != unwritten(task, splitting.column)
+    fix = "mend the rows, or the contract" if has_contract else "mend the rows"
     if not validated.kept:
-        none = f"none of the {validated.read} rows " + ("keeps the contract" if written else "can be used")
-        problems.append(Problem(message=none, rule="rows.accepted", fix=fix))
+        nothing_left = f"none of the {validated.read} rows " + ("keeps the contract" if has_contract else "can be used")
+        problems.append(Problem(message=nothing_left, rule="rows.accepted", fix=fix))
     elif validated.quarantined > most * validated.read:
         share = f"{validated.quarantined} of {validated.read} rows ({validated.quarantined / validated.read:.0%}) are quarantined"
         message = f"{share}; above {most:.0%} the data, not a row, is what is wrong"
@@ -65,7 +65,7 @@ class Splitting:
 
     @property
     def why(self) -> str:
-        """In words."""
+        """What puts a row into its split, in words."""
         return BY_ID if self.column is None else f"the column {self.column!r} says which row is held out"
 
     @property
@@ -104,9 +104,9 @@ def class_problems(
     for label, splits in thin.items():
         file, row = places.get(label, (None, None))
         rows = f"{splits.total()} row{'s' * (splits.total() != 1)}"
-        here = ", first seen here," if file and splits.total() > 1 else ""
+        first_seen = ", first seen here," if file and splits.total() > 1 else ""
         missing = " and no ".join(split for split in ("train", "test") if not splits[split])
-        message = f"class {label!r}{here} has {rows} and no {missing} row ({_dealt(splits)})" + (f"; {why}" if why else "")
+        message = f"class {label!r}{first_seen} has {rows} and no {missing} row ({_dealt(splits)})" + (f"; {why}" if why else "")
         sure = f"with {enough} it has train and test rows almost surely" if enough else "in train and in test"
         otherwise = "correct or take out those it has" if splits.total() else "take the class out"
         fix = f"add rows of class {label!r} ({sure}), or {otherwise}"

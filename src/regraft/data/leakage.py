@@ -30,31 +30,32 @@ class Leak:
     """The same words; otherwise nearly the same."""
 
 
-def leaks(dropped: Iterable[Dropped], given: Mapping[str, Split], texts: Sequence[tuple[str, str]]) -> list[Leak]:
+def leaks(dropped: Iterable[Dropped], splits: Mapping[str, Split], texts: Sequence[tuple[str, str]]) -> list[Leak]:
     """The labelled rows among ``dropped`` whose twin lies in another split; ``texts`` are (id, text)."""
     pairs = [(item.id, item.of) for item in dropped if item.reason == "labelled" and item.of is not None]
-    across = [(key, of) for key, of in pairs if given[key] != given[of]]
-    wanted = {key for pair in across for key in pair}
-    text = {key: normalise(words) for key, words in texts if key in wanted}
-    return [Leak(key, given[key], of, given[of], text[key] == text[of]) for key, of in across]
+    across = [(key, of) for key, of in pairs if splits[key] != splits[of]]
+    compared = {key for pair in across for key in pair}
+    text = {key: normalise(words) for key, words in texts if key in compared}
+    return [Leak(key, splits[key], of, splits[of], text[key] == text[of]) for key, of in across]
 
 
-def report(found: Sequence[Leak], path: Path) -> dict[str, int]:
+def report(leaked: Sequence[Leak], path: Path) -> dict[str, int]:
     """Write the leaks to ``path``, warn whoever watches, and return how many there are."""
-    columns = {name: [getattr(leak, name) for leak in found] for name in ("id", "split", "of", "of_split")}
-    write_table(path, {**columns, "kind": ["exact" if leak.exact else "near" for leak in found]})
-    exact = sum(leak.exact for leak in found)
-    if found:
-        here = progress.current()
-        progress.emit("warning", message=f"{sentence(found)}; listed in artifacts/{here.pipeline}/{here.step}/evidence/{path.name}")
-    return {"leaked_exact": exact, "leaked_near": len(found) - exact}
+    columns = {name: [getattr(leak, name) for leak in leaked] for name in ("id", "split", "of", "of_split")}
+    write_table(path, {**columns, "kind": ["exact" if leak.exact else "near" for leak in leaked]})
+    exact = sum(leak.exact for leak in leaked)
+    if leaked:
+        context = progress.current()
+        listing = f"artifacts/{context.pipeline}/{context.step}/evidence/{path.name}"
+        progress.emit("warning", message=f"{sentence(leaked)}; listed in {listing}")
+    return {"leaked_exact": exact, "leaked_near": len(leaked) - exact}
 
 
-def sentence(found: Sequence[Leak]) -> str:
-    """What is said of the leaks."""
-    between = Counter((leak.split, leak.of_split) for leak in found)
+def sentence(leaked: Sequence[Leak]) -> str:
+    """The leaks in words: how many, how alike, and between which splits."""
+    between = Counter((leak.split, leak.of_split) for leak in leaked)
     counts = ", ".join(f"{count} of {split} in {other}" for (split, other), count in sorted(between.items()))
-    exact = sum(leak.exact for leak in found)
-    rows = f"{len(found)} row{'s' * (len(found) > 1)}"
-    alike = f"{exact} word for word, {len(found) - exact} nearly"
+    exact = sum(leak.exact for leak in leaked)
+    rows = f"{len(leaked)} row{'s' * (len(leaked) > 1)}"
+    alike = f"{exact} word for word, {len(leaked) - exact} nearly"
     return f"data.split: {rows} repeat a row of another split ({alike}) and were taken out: {counts}"

@@ -94,15 +94,15 @@ def least_agreement(threshold: float) -> int:
 
 def sketch(texts: Iterable[str], count: int, bands: int, seed: int, folder: Path) -> Sketches:
     """The sketches of ``count`` texts, below ``folder``: 256 bytes a text with 32 bands."""
-    found = Sketches(on_disk(folder, np.uint32, (bands, count)), on_disk(folder, np.uint8, (count, PERMUTATIONS)))
+    sketches = Sketches(on_disk(folder, np.uint32, (bands, count)), on_disk(folder, np.uint8, (count, PERMUTATIONS)))
     start = 0
     for batch in _batches(texts):
         signatures = _signatures(batch, seed)
         end = start + len(batch)
-        found.keys[:, start:end] = _keys(signatures, bands).T
-        found.bytes[start:end] = signatures.astype(np.uint8)
+        sketches.keys[:, start:end] = _keys(signatures, bands).T
+        sketches.bytes[start:end] = signatures.astype(np.uint8)
         start = end
-    return found
+    return sketches
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -152,7 +152,7 @@ class Buckets:
         self._count = self._heads.shape[1]
         self._members = on_disk(folder, np.uint32, (self._heads.size,))
         self._filled = on_disk(folder, np.uint32, (self._heads.size,))
-        """At a bucket's beginning: its members so far."""
+        """How many members a bucket has so far, at its beginning."""
 
     def with_kept(self, texts: Ints) -> Pairs:
         """Probably similar pairs (text, kept text), sorted, each once."""
@@ -184,17 +184,17 @@ class Buckets:
 
     def _alike(self, candidates: Iterable[Pairs]) -> Pairs:
         """The candidates whose bytes agree often enough."""
-        found = [np.empty(0, np.int64)]
+        codes = [np.empty(0, np.int64)]
         for left, right in candidates:
             equal = np.take(self._bytes, left, axis=0) == np.take(self._bytes, right, axis=0)  # 5 times faster than [left]
             agreeing = equal.sum(axis=1, dtype=np.uint8)
             alike = agreeing >= self._least
-            found.append(left[alike] * self._count + right[alike])
-        return np.divmod(np.unique(np.concatenate(found)), self._count)
+            codes.append(left[alike] * self._count + right[alike])
+        return np.divmod(np.unique(np.concatenate(codes)), self._count)
 
 
 def _heads(keys: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """For each key the place of its first among the sorted keys, or ALONE if there is no second."""
+    """The place of each key's first among the sorted keys, or ALONE if there is no second."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     first = np.append(True, ordered[1:] != ordered[:-1])

@@ -21,18 +21,18 @@ def listed(paths: str | Sequence[str]) -> list[str]:
 
 def _one_or_more(value: Any) -> Any:
     """A path, or a list without repeats; a list of one is its path, so that it has the same identity."""
-    given = [value] if isinstance(value, str) else value
-    if not isinstance(given, list | tuple) or not given or not all(isinstance(path, str) and path.strip() for path in given):
+    paths = [value] if isinstance(value, str) else value
+    if not isinstance(paths, list | tuple) or not paths or not all(isinstance(path, str) and path.strip() for path in paths):
         raise ValueError("input should be a path, or a list of paths")
-    if twice := sorted({path for path in given if list(given).count(path) > 1}):
+    if twice := sorted({path for path in paths if list(paths).count(path) > 1}):
         raise ValueError(f"{', '.join(twice)} stands there more than once")
-    for path in given:
+    for path in paths:
         if path.startswith("hub:") and (not HUB.fullmatch(path) or ".." in path.split("/")):
             raise ValueError(
                 "a hub data set is named with its commit, hub:<owner>/<name>@<40 hex digits>, or a file or folder of it, "
                 "hub:<owner>/<name>@<40 hex digits>/data/train.parquet, because a branch or tag can change under a trained model"
             )
-    return given[0] if len(given) == 1 else tuple(given)
+    return paths[0] if len(paths) == 1 else tuple(paths)
 
 
 Paths = Annotated[str | tuple[str, ...], BeforeValidator(_one_or_more)]

@@ -103,8 +103,10 @@ def pack(batches: Iterable[tuple[list[str], list[bool]]], tokenizer: Tokenizer, 
     for texts, heldout in batches:
         encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         count += len(texts)
-        for name, wanted in zip(SHARDS, (False, True), strict=True):
-            chosen = [np.asarray([*e.ids, tail], dtype) for e, held in zip(encoded, heldout, strict=True) if held is wanted]
+        for name, shard_heldout in zip(SHARDS, (False, True), strict=True):
+            chosen = [
+                np.asarray([*e.ids, tail], dtype) for e, is_heldout in zip(encoded, heldout, strict=True) if is_heldout is shard_heldout
+            ]
             shards[name].append(chosen)
     for shard in shards.values():
         shard.file.close()
@@ -124,10 +126,10 @@ def pack(batches: Iterable[tuple[list[str], list[bool]]], tokenizer: Tokenizer, 
 def read(folder: Path) -> dict[str, Packed]:
     """The shards below ``folder`` by name."""
     meta: dict[str, Any] = files.read_json(folder / "meta.json")
-    found = {}
+    shards = {}
     for name, count in meta["sequences"].items():
         shape = (count, meta["length"])
         # An empty file cannot be mapped.
         ids = np.memmap(folder / f"{name}.bin", meta["dtype"], "r", shape=shape) if count else np.empty(shape, meta["dtype"])
-        found[name] = Packed(ids)
-    return found
+        shards[name] = Packed(ids)
+    return shards

@@ -37,9 +37,9 @@ def look(root: Path, resolved: Mapping[str, Any]) -> None:
         root, "data.labelled", resolved["data"].get("labelled", ()), TABLES, required, [column["name"] for column in columns]
     )
     text = [corpus["text_column"]] if "text_column" in corpus else []
-    found = [*labelled, *_faults(root, "data.corpus", resolved["data"].get("corpus", ()), TEXTS, text, text), *_earlier(root, resolved)]
-    if found:
-        reject("the data cannot be read", found)
+    problems = [*labelled, *_faults(root, "data.corpus", resolved["data"].get("corpus", ()), TEXTS, text, text), *_earlier(root, resolved)]
+    if problems:
+        reject("the data cannot be read", problems)
 
 
 def _earlier(root: Path, resolved: Mapping[str, Any]) -> Iterator[Problem]:
@@ -69,15 +69,15 @@ def _faults(
     if not places:  # a workspace whose steps read something else
         return
     try:
-        found = list_files(replace(places[0], beside=tuple(places[1:])), suffixes)
+        data_files = list_files(replace(places[0], beside=tuple(places[1:])), suffixes)
     except DataRejected as error:
         yield from error.problems
         return
-    for path, shown in found:
+    for path, shown in data_files:
         problems: list[Problem] = []
         rows: Iterator[Any] = read_paragraphs(path, shown, problems)
         if suffix_of(path) != ".txt":
             rows = read_file(path, shown, required, strings, problems)
-        for _ in islice(rows, max(1, min(MOST, ROWS // len(found)))):
+        for _ in islice(rows, max(1, min(MOST, ROWS // len(data_files)))):
             pass
         yield from problems

@@ -55,8 +55,9 @@ class Told:
         """How many rows were set aside, by which rules, and the first of them."""
         rules = ", ".join(f"{rule} {count:,}" for rule, count in self.by_rule.most_common())
         first = self.first[0]
-        said = f"{quarantined:,} of {read:,} labelled rows break the contract and {'is' if quarantined == 1 else 'are'} set aside ({rules})"
-        return f"{said}; first {first['file']}:{first['row']}: {first['message']}"
+        verb = "is" if quarantined == 1 else "are"
+        set_aside = f"{quarantined:,} of {read:,} labelled rows break the contract and {verb} set aside ({rules})"
+        return f"{set_aside}; first {first['file']}:{first['row']}: {first['message']}"
 
     def add(self, row: Row, faults: Sequence[Fault]) -> None:
         """Count one row."""
@@ -71,26 +72,26 @@ class Told:
 
 
 def write_quarantine(table: Path, sheet: Path, validated: Validated, task: TaskOptions) -> Told:
-    """The quarantine in the order of reading, as Parquet and, without the raw rows, as CSV for a spreadsheet.
+    """Write the quarantine in the order of reading, as Parquet and, without the raw rows, as CSV for a spreadsheet.
 
-    file, row, id, rule, reason (joined by "; " where several are broken) and the row as it was read, as JSON.
+    Its columns are file, row, id, rule, reason (joined by "; " where several are broken) and the row as it was read, as JSON.
     """
-    told = Told()
+    summary = Told()
     schema = pa.schema([(name, pa.int64() if name == "row" else pa.string()) for name in (*LISTED, "raw")])
     with TableWriter(table, schema) as rows, sheet.open("w", encoding="utf8", newline="") as handle:
         lines = csv.writer(handle, lineterminator="\n")
         lines.writerow(LISTED)
-        found = iter(validated.quarantine() if validated.quarantined else ())
-        while piece := list(islice(found, PIECE)):
-            columns = {name: pa.array(values, schema.field(name).type) for name, values in _listed(piece, task, told)}
+        quarantined = iter(validated.quarantine() if validated.quarantined else ())
+        while piece := list(islice(quarantined, PIECE)):
+            columns = {name: pa.array(values, schema.field(name).type) for name, values in _listed(piece, task, summary)}
             lines.writerows(zip(*(columns[name].to_pylist() for name in LISTED), strict=True))
             rows.write(pa.table(columns, schema))
-    return told
+    return summary
 
 
-def _listed(piece: Sequence[tuple[Row, tuple[Fault, ...]]], task: TaskOptions, told: Told) -> Iterator[tuple[str, list[Any]]]:
+def _listed(piece: Sequence[tuple[Row, tuple[Fault, ...]]], task: TaskOptions, summary: Told) -> Iterator[tuple[str, list[Any]]]:
     for row, faults in piece:
-        told.add(row, faults)
+        summary.add(row, faults)
     yield "file", [row.file for row, _ in piece]
     yield "row", [row.number for row, _ in piece]
     yield "id", [row.values.get(task.id) for row, _ in piece]
@@ -102,38 +103,38 @@ def _listed(piece: Sequence[tuple[Row, tuple[Fault, ...]]], task: TaskOptions, t
 
 
 def write_texts(path: Path, validated: Validated, task: TaskOptions, split: str | None) -> None:
-    """id and text (and the given split) of every row that has both and whose id is its own, sorted by id: no label is looked at.
+    """Write id and text (and the given split) of every row that has both and whose id is its own, sorted by id: no label is looked at.
 
     Rows that share an id are left out, as each of them is quarantined whatever its label says; so are rows without a
     place in a given split.
     """
-    kept = []
+    masks = []
     for number, table in enumerate(validated.store.tables):
         usable = table[WHOLE].to_numpy() & ~validated.repeats[task.id].masks[number]
         usable &= table[value(task.id)].is_valid().to_numpy() & table[value(task.text)].is_valid().to_numpy()
         if split is not None:
             usable &= table[value(split)].is_valid().to_numpy() & ~table[breaks(f"{split}.valid_values")].to_numpy()
-        kept.append(usable)
-    _write_sorted(path, validated, task.id, kept, {"id": task.id, "text": task.text, **({"split": split} if split is not None else {})})
+        masks.append(usable)
+    _write_sorted(path, validated, task.id, masks, {"id": task.id, "text": task.text, **({"split": split} if split is not None else {})})
 
 
 def write_accepted(path: Path, validated: Validated, task: TaskOptions) -> None:
-    """id, text, label, then every other column by name, sorted by id. A column whose name is taken becomes ``column.<name>``."""
-    named = {"id": task.id, "text": task.text, "label": task.label}
-    others = sorted(validated.columns() - set(named.values()))
-    named |= {f"column.{name}" if name in named else name: name for name in others}
-    _write_sorted(path, validated, task.id, validated.accepted, named)
+    """Write id, text, label, then every other column by name, sorted by id. A column whose name is taken becomes ``column.<name>``."""
+    sources = {"id": task.id, "text": task.text, "label": task.label}
+    others = sorted(validated.columns() - set(sources.values()))
+    sources |= {f"column.{name}" if name in sources else name: name for name in others}
+    _write_sorted(path, validated, task.id, validated.accepted, sources)
 
 
-def _write_sorted(path: Path, validated: Validated, key: str, kept: Sequence[np.ndarray[Any, Any]], named: dict[str, str]) -> None:
-    schema = pa.schema([(name, pa.string()) for name in named])
-    columns = list(dict.fromkeys(value(name) for name in (key, *named.values())))
+def _write_sorted(path: Path, validated: Validated, key: str, kept: Sequence[np.ndarray[Any, Any]], sources: dict[str, str]) -> None:
+    schema = pa.schema([(name, pa.string()) for name in sources])
+    columns = list(dict.fromkeys(value(name) for name in (key, *sources.values())))
     with TableWriter(path, schema) as writer:
         for bucket in validated.store.in_order(value(key), kept, columns):
-            writer.write(pa.table([bucket[value(name)] for name in named.values()], schema=schema))
+            writer.write(pa.table([bucket[value(name)] for name in sources.values()], schema=schema))
 
 
-def write_counts(path: Path, validated: Validated, told: Told, labels: Counter[str]) -> None:
-    """read = accepted + quarantined, how often each rule is broken, and accepted rows a label."""
+def write_counts(path: Path, validated: Validated, summary: Told, labels: Counter[str]) -> None:
+    """Write how many rows were read = accepted + quarantined, how often each rule is broken, and the accepted rows of each label."""
     counts = {"read": validated.read, "accepted": validated.kept, "quarantined": validated.quarantined}
-    files.write_json(path, {**counts, "by_rule": dict(told.by_rule), "by_label": dict(labels)})
+    files.write_json(path, {**counts, "by_rule": dict(summary.by_rule), "by_label": dict(labels)})

@@ -40,8 +40,8 @@ def read_file(path: Path, shown: str, required: Sequence[str], strings: Collecti
     """Rows of one table, streamed; what is wrong with the file as a whole goes to ``problems``."""
     suffix = suffix_of(path)
     with faults_of_file(path, shown, problems):
-        if wrong := whole_problem(path, shown):
-            problems.append(wrong)
+        if problem := whole_problem(path, shown):
+            problems.append(problem)
         elif suffix == ".parquet":
             yield from read_parquet(path, shown, required, strings, problems)
         elif suffix == ".jsonl":
@@ -57,17 +57,17 @@ def _csv_rows(handle: TextIO, file: str, required: Sequence[str], problems: list
     reader = csv.reader(handle, strict=True, delimiter=mark)
     between = MARKS[mark]
     header: list[str] | None = None
-    read = 0
+    count = 0
     while True:
         number = reader.line_num + 1
         try:
             fields = next(reader, None)
         except csv.Error as error:
             if header is None or "unexpected end" in str(error):
-                what = "a quote opened here is never closed" if header else f"the header is not CSV: {error}"
-                problems.append(Problem(message=what, file=file, row=number, rule="csv.quotes", fix="close the quote, or double it"))
+                message = "a quote opened here is never closed" if header else f"the header is not CSV: {error}"
+                problems.append(Problem(message=message, file=file, row=number, rule="csv.quotes", fix="close the quote, or double it"))
                 return
-            read += 1
+            count += 1
             yield broken(file, number, "csv.quotes", f"{error}; inside a quoted field a quote is written twice", str(error))
             continue
         if fields is None:
@@ -80,35 +80,35 @@ def _csv_rows(handle: TextIO, file: str, required: Sequence[str], problems: list
                 problems += faults
                 return
             continue
-        read += 1
+        count += 1
         if len(fields) != len(header):
             reason = f"{len(fields)} fields, but the header has {len(header)}; a {between} or line break inside a value needs quotes"
             yield broken(file, number, "row.fields", reason, fields)
         else:
             values = {name: present(field) for name, field in zip(header, fields, strict=True)}
             yield Row(file, number, values, (), dict(zip(header, fields, strict=True)))
-    if not read:
+    if not count:
         problems.append(Problem(message="a header and no rows", file=file, row=1, rule="file.rows", fix="add rows or remove the file"))
 
 
 def _json_rows(handle: TextIO, file: str, required: Sequence[str], strings: Collection[str], problems: list[Problem]) -> Iterator[Row]:
-    seen: set[str] = set()
-    read = 0
+    keys: set[str] = set()
+    count = 0
     for number, line in enumerate(handle, start=1):
         if not line.strip():
             continue
-        if not read and line.lstrip().startswith("["):
+        if not count and line.lstrip().startswith("["):
             message = "a JSON array, not JSON lines: one object a line is needed"
             name = shlex.quote(file)
             fix = f"jq -c '.[]' {name} > lines.jsonl && mv lines.jsonl {name}"
             problems.append(Problem(message=message, file=file, row=number, rule="jsonl.lines", fix=fix))
             return
-        read += 1
+        count += 1
         row = _json_row(line.strip(), file, number, strings)
-        seen.update(row.raw if isinstance(row.raw, dict) else ())
+        keys.update(row.raw if isinstance(row.raw, dict) else ())
         yield row
-    if seen:  # else no line is an object, and every row says so itself
-        problems += header_problems(sorted(seen), file, None, required)
+    if keys:  # else no line is an object, and every row says so itself
+        problems += header_problems(sorted(keys), file, None, required)
 
 
 class _Repeated(ValueError):
@@ -116,11 +116,11 @@ class _Repeated(ValueError):
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
         raise _Repeated(next(key for key in keys if keys.count(key) > 1))
-    return found
+    return value
 
 
 def _json_row(line: str, file: str, number: int, strings: Collection[str]) -> Row:

@@ -47,7 +47,7 @@ def broken(file: str, number: int, rule: str, reason: str, raw: Any) -> Row:
 
 
 def present(text: str) -> str | None:
-    """A blank value is a missing one."""
+    """``text``, or None where it is blank: a blank value is a missing one."""
     return text if text.strip() else None
 
 
@@ -62,8 +62,10 @@ def header_problems(
         yield Problem(message=message, file=file, row=row, value=header[0], rule="csv.delimiter", fix=fix)
         return
     for name in sorted({name for name in header if header.count(name) > 1 or not name.strip()}):
-        said = f"the header has the column {name!r} {header.count(name)} times" if name.strip() else "a column of the header has no name"
-        yield Problem(message=said, file=file, row=row, column=name, rule="header.unique", fix="rename or remove it")
+        fault = "a column of the header has no name"
+        if name.strip():
+            fault = f"the header has the column {name!r} {header.count(name)} times"
+        yield Problem(message=fault, file=file, row=row, column=name, rule="header.unique", fix="rename or remove it")
     for name in required:
         if name not in header:
             probably = guess(name, header, otherwise=".")

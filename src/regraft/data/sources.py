@@ -40,8 +40,8 @@ class Source:
     def of(cls, key: str, inputs: Mapping[str, Path], paths: str | Sequence[str]) -> Source:
         """The source behind ``key``, e.g. ``data.corpus``: of one path the input ``corpus``, of several ``corpus.0``, ``corpus.1`` ..."""
         name, several = key.removeprefix("data."), not isinstance(paths, str)
-        each = [cls(key, inputs[f"{name}.{number}" if several else name], path) for number, path in enumerate(listed(paths))]
-        return cls(key, each[0].path, each[0].shown, tuple(each[1:]))
+        sources = [cls(key, inputs[f"{name}.{number}" if several else name], path) for number, path in enumerate(listed(paths))]
+        return cls(key, sources[0].path, sources[0].shown, tuple(sources[1:]))
 
     @property
     def all_shown(self) -> str:
@@ -55,28 +55,28 @@ def list_files(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]
     In a folder, hidden files and ``.md`` notes are skipped; any other suffix is a fault, because a data file
     that is silently left out looks exactly like one that was read.
     """
-    found = [pair for place in (source, *source.beside) for pair in _files_at(place, suffixes)]
-    wanted = known(tuple(suffixes))
+    paths = [pair for place in (source, *source.beside) for pair in _files_at(place, suffixes)]
+    readable = known(tuple(suffixes))
     strange = [
-        Problem(message=f"{source.key} reads {wanted}", file=shown, value=path.suffix, rule="file.type", fix=hint(path, shown))
-        for path, shown in found
+        Problem(message=f"{source.key} reads {readable}", file=shown, value=path.suffix, rule="file.type", fix=hint(path, shown))
+        for path, shown in paths
         if path.exists() and suffix_of(path) not in suffixes
     ]
-    gone = [
+    dangling = [
         Problem(message="the link leads nowhere", file=shown, rule="file.exists", fix="mend the link or remove it")
-        for path, shown in found
+        for path, shown in paths
         if not path.exists()
     ]
-    reject_if(source, [*strange, *gone, *_listed_twice(found)])
-    return found
+    reject_if(source, [*strange, *dangling, *_listed_twice(paths)])
+    return paths
 
 
 def _files_at(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]]:
-    wanted = known(tuple(suffixes))
+    readable = known(tuple(suffixes))
     if not source.path.exists():
         raise DataRejected(
             f"{source.key}: {source.shown} is not there",
-            fix=f"put {wanted} files there, or change {source.key} in the pipeline file",
+            fix=f"put {readable} files there, or change {source.key} in the pipeline file",
             problems=[Problem(message="no such file or folder", file=source.shown, rule="file.exists")],
         )
     if source.path.is_file():
@@ -88,17 +88,17 @@ def _files_at(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]]
     visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
     if not visible:
         raise DataRejected(
-            f"{source.key}: the folder {source.shown} holds no {wanted} file",
-            fix=f"put {wanted} files there, or change {source.key} in the pipeline file",
+            f"{source.key}: the folder {source.shown} holds no {readable} file",
+            fix=f"put {readable} files there, or change {source.key} in the pipeline file",
             problems=[Problem(message="the folder is empty", file=source.shown, rule="file.exists")],
         )
     return [(source.path / name, f"{source.shown.rstrip('/')}/{name.as_posix()}") for name in visible]
 
 
-def _listed_twice(found: Sequence[tuple[Path, str]]) -> Iterator[Problem]:
+def _listed_twice(paths: Sequence[tuple[Path, str]]) -> Iterator[Problem]:
     """Files that two entries of a list mean, as a folder and a file in it do."""
     first: dict[str, str] = {}
-    for path, shown in found:
+    for path, shown in paths:
         # Links are not followed: DVC and the hub's cache may link two files of equal bytes to one place.
         place = os.path.abspath(path)
         if place in first:
@@ -118,25 +118,26 @@ def reject(message: str, problems: list[Problem], everything: Path | None = None
 
     ``everything`` is a file that holds them all; ``more`` counts those that are not among ``problems``.
     """
-    shown = _first_of_each_rule(problems)
+    first = _first_of_each_rule(problems)
     total = len(problems) + more
-    lines = [f"{message}: {total} fault{'s' * (total > 1)}", *(f"  {describe(problem)}" for problem in shown)]
-    if total > len(shown):
+    lines = [f"{message}: {total} fault{'s' * (total > 1)}", *(f"  {describe(problem)}" for problem in first)]
+    if total > len(first):
         place = os.path.relpath(everything) if everything else None
-        rest = Problem(message=f"and {total - len(shown)} more" + (f"; all of them are in {place}" if place else ""), file=place)
-        lines.append(f"  {rest['message']}")
-        shown = [*shown, rest]
-    raise DataRejected("\n".join(lines), fix=shown[0].get("fix"), problems=shown)
+        where = f"; all of them are in {place}" if place else ""
+        summary = Problem(message=f"and {total - len(first)} more{where}", file=place)
+        lines.append(f"  {summary['message']}")
+        first = [*first, summary]
+    raise DataRejected("\n".join(lines), fix=first[0].get("fix"), problems=first)
 
 
 def _first_of_each_rule(problems: Sequence[Problem]) -> list[Problem]:
-    seen: Counter[str | None] = Counter()
-    shown = []
+    counts: Counter[str | None] = Counter()
+    first = []
     for problem in problems:
-        seen[problem.get("rule")] += 1
-        if seen[problem.get("rule")] <= MAX_OF_A_RULE:
-            shown.append(problem)
-    return shown[:MAX_PROBLEMS]
+        counts[problem.get("rule")] += 1
+        if counts[problem.get("rule")] <= MAX_OF_A_RULE:
+            first.append(problem)
+    return first[:MAX_PROBLEMS]
 
 
 def describe(problem: Problem) -> str:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 Split = Literal["test", "dev", "train"]
 PRIORITY: tuple[Split, ...] = ("test", "dev", "train")
-"""Of two near-duplicates the one in the earlier split stays: test beats dev beats train (beats the corpus)."""
+"""The order of splits: of two near-duplicates the one in the earlier split stays, so test beats dev beats train (beats the corpus)."""
 
 
 SPLITS: tuple[Split, ...] = tuple(sorted(get_args(Split)))

@@ -54,7 +54,7 @@ class Documents:
         return len(self.numbers)
 
     def __iter__(self) -> Iterator[tuple[str, bool]]:
-        return ((self.texts[number][1], held) for number, held in zip(self.numbers, self.heldout, strict=True))
+        return ((self.texts[number][1], is_heldout) for number, is_heldout in zip(self.numbers, self.heldout, strict=True))
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def split_rows(
     if not stay:
         problem = Problem(message=f"all {distinct.read} documents repeat or contain labelled texts", rule="corpus.document")
         reject("data.corpus holds nothing to learn from", [problem])
-    gone = {item.id for item in dropped if item.reason == "labelled"}
-    splits = {key: split for split, key, _ in sorted(rows, key=lambda row: row[1]) if key not in gone}
+    dropped_ids = {item.id for item in dropped if item.reason == "labelled"}
+    splits = {key: split for split, key, _ in sorted(rows, key=lambda row: row[1]) if key not in dropped_ids}
     documents = Documents(distinct.texts, stay, _hold_out((distinct.texts[number][1] for number in stay), seed))
     return Dealt(splits, documents, sorted(dropped, key=lambda item: (item.id, item.reason)))
 

@@ -26,9 +26,9 @@ class Spool:
 
     def append(self, name: str, text: str) -> None:
         """Add one text."""
-        named = name.encode()
+        encoded = name.encode()
         # A length, not a mark, ends the name: an id may hold any character.
-        record = len(named).to_bytes(4, "little") + named + text.encode()
+        record = len(encoded).to_bytes(4, "little") + encoded + text.encode()
         self._file.write(record)
         self._starts.append(self._starts[-1] + len(record))
 

@@ -22,10 +22,12 @@ def write_table(path: Path, columns: Mapping[str, Iterable[Any]], **types: pa.Da
 def write_documents(path: Path, documents: Iterable[tuple[str, bool]]) -> None:
     """Write (text, held out) pairs as the columns text and heldout, a row group at a time."""
     schema = pa.schema({"text": pa.string(), "heldout": pa.bool_()})
-    with pq.ParquetWriter(path, schema, compression="zstd") as out:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for group in _groups(documents):
             columns = zip(*group, strict=True)
-            out.write_table(pa.table([pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)], schema=schema))
+            writer.write_table(
+                pa.table([pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)], schema=schema)
+            )
 
 
 def _groups(documents: Iterable[tuple[str, bool]]) -> Iterator[list[tuple[str, bool]]]:

@@ -49,7 +49,7 @@ class Repeats:
         self._rows: Numbers = ordered[several][by_row]
         self._groups: Numbers = group[several][by_row]
         self.masks: list[Bools] = [self._mask(start, len(chunk)) for start, chunk in zip(store.starts, store.tables, strict=True)]
-        """For every chunk, which rows share their value."""
+        """Which rows share their value, a mask for every chunk."""
 
     def _mask(self, start: int, rows: int) -> Bools:
         low, high = np.searchsorted(self._rows, [start, start + rows])
@@ -72,11 +72,11 @@ def _suspects(store: ChunkStore, column: str, hashed: str) -> tuple[Numbers, Has
     del every  # 80 MB for 10,000,000 rows
     rows, first, second = [np.empty(0, np.int64)], [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     for start, table in zip(store.starts, store.tables, strict=True) if len(twice) else ():
-        mine = table[hashed].fill_null(0).to_numpy()
-        at = np.minimum(np.searchsorted(twice, mine), len(twice) - 1)
-        found = np.flatnonzero((twice[at] == mine) & table[hashed].is_valid().to_numpy())
-        if len(found):
-            rows.append(found + start)
-            first.append(mine[found])
-            second.append(hashes(table[column].take(pa.array(found)).to_pylist(), SECOND).to_numpy())
+        chunk_hashes = table[hashed].fill_null(0).to_numpy()
+        at = np.minimum(np.searchsorted(twice, chunk_hashes), len(twice) - 1)
+        suspects = np.flatnonzero((twice[at] == chunk_hashes) & table[hashed].is_valid().to_numpy())
+        if len(suspects):
+            rows.append(suspects + start)
+            first.append(chunk_hashes[suspects])
+            second.append(hashes(table[column].take(pa.array(suspects)).to_pylist(), SECOND).to_numpy())
     return np.concatenate(rows), np.concatenate(first), np.concatenate(second)

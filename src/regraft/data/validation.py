@@ -55,7 +55,7 @@ class Validated:
     rules: Sequence[Rule]
     store: ChunkStore
     accepted: list[Bools] = field(default_factory=list)
-    """For every chunk of the store, which rows keep the contract."""
+    """Which rows keep the contract, a mask for every chunk of the store."""
     repeats: dict[str, Repeats] = field(default_factory=dict)
     """Column that has to be unique -> rows that share a value of it."""
     shapes: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -78,60 +78,60 @@ class Validated:
 
     def columns(self) -> set[str]:
         """Columns of any accepted row."""
-        found = {int(n) for table, mask in self._chunks() for n in np.unique(table[SHAPE].to_numpy()[mask])}
-        return {name for shape, number in self.shapes.items() if number in found for name in shape}
+        occurring = {int(n) for table, mask in self._chunks() for n in np.unique(table[SHAPE].to_numpy()[mask])}
+        return {name for shape, number in self.shapes.items() if number in occurring for name in shape}
 
     def values(self, *columns: str) -> Iterator[list[list[str]]]:
         """Values of ``columns`` of the accepted rows, a chunk at a time."""
         for table, mask in self._chunks():
-            kept = table.select([value(name) for name in columns]).filter(pa.array(mask))
-            yield [column.to_pylist() for column in kept.columns]
+            accepted = table.select([value(name) for name in columns]).filter(pa.array(mask))
+            yield [column.to_pylist() for column in accepted.columns]
 
     def counts(self, column: str) -> Counter[str]:
         """How many accepted rows have each value of ``column``."""
-        found: Counter[str] = Counter()
+        totals: Counter[str] = Counter()
         for table, mask in self._chunks():
             for item in pc.value_counts(table[value(column)].filter(pa.array(mask))).to_pylist():
-                found[item["values"]] += item["counts"]
-        return found
+                totals[item["values"]] += item["counts"]
+        return totals
 
     def first(self, column: str, wanted: Collection[str]) -> dict[str, tuple[str, int]]:
         """File and line of the first accepted row that has each of the ``wanted`` values of ``column``, where one has it."""
-        found: dict[str, tuple[str, int]] = {}
+        places: dict[str, tuple[str, int]] = {}
         for start, (table, mask) in zip(self.store.starts, self._chunks(), strict=True):
             values = table[value(column)]
-            rest = pa.array([item for item in wanted if item not in found], pa.string())
-            for index in np.flatnonzero(mask & pc.is_in(values, value_set=rest).to_numpy()):
-                if (item := values[int(index)].as_py()) not in found:
-                    found[item] = self._place(start + int(index))
-        return found
+            sought = pa.array([item for item in wanted if item not in places], pa.string())
+            for index in np.flatnonzero(mask & pc.is_in(values, value_set=sought).to_numpy()):
+                if (item := values[int(index)].as_py()) not in places:
+                    places[item] = self._place(start + int(index))
+        return places
 
     def _chunks(self) -> Iterator[tuple[pa.Table, Bools]]:
         return zip(self.store.tables, self.accepted, strict=True)
 
     def quarantine(self) -> Iterator[tuple[Row, tuple[Fault, ...]]]:
         """Quarantined rows in the order of reading, as they stand in the files, each with all that is wrong with it."""
-        rows, done = iter(self.again()), 0
+        rows, rows_read = iter(self.again()), 0
         for number, (start, (table, mask)) in enumerate(zip(self.store.starts, self._chunks(), strict=True)):
             if mask.all():
                 continue
             broken = {rule.id: self._broken(rule, number, table) for rule in self.rules}
-            for _ in islice(rows, start - done):
+            for _ in islice(rows, start - rows_read):
                 pass
-            done = start
+            rows_read = start
             for index, row in enumerate(islice(rows, len(mask))):
-                done += 1
+                rows_read += 1
                 if not mask[index]:
                     faults = (self._fault(rule, row, start + index) for rule in self.rules if broken[rule.id][index])
                     yield row, (*row.faults, *faults)
-            if done < start + len(mask):
+            if rows_read < start + len(mask):
                 raise EnvironmentFault("a file changed while it was read; nothing was kept", fix="regraft run, when nobody writes to it")
 
     def _broken(self, rule: Rule, chunk: int, table: pa.Table) -> Bools:
         if rule.unique:
             return self.repeats[rule.column].masks[chunk]
-        found: Bools = table[breaks(rule.id)].to_numpy()
-        return found
+        mask: Bools = table[breaks(rule.id)].to_numpy()
+        return mask
 
     def _fault(self, rule: Rule, row: Row, number: int) -> Fault:
         if not rule.unique:
@@ -155,15 +155,17 @@ def validate(again: Callable[[], Iterable[Row]], contract: Contract, folder: Pat
     validated = Validated(again, list(rules(contract)), ChunkStore(folder))
     columns = [column.name for column in contract.columns]
     unique = [column.name for column in contract.columns if column.unique]
-    alone = dict[tuple[int, str], list[int]]()
+    within_chunk = dict[tuple[int, str], list[int]]()
     for chunk in _chunks(again(), chunk_rows):
         if not validated.files or validated.files[-1][1] != chunk[-1].file:
             _note_files(validated, chunk)
         broken = _validated(chunk, columns, contract)
-        alone.update({(len(validated.store.tables), name): broken.pop(f"{name}.unique") for name in unique if f"{name}.unique" in broken})
+        within_chunk.update(
+            {(len(validated.store.tables), name): broken.pop(f"{name}.unique") for name in unique if f"{name}.unique" in broken}
+        )
         validated.store.append(_stored(chunk, broken, validated, unique))
     validated.repeats = {name: Repeats(validated.store, value(name), f"h:{name}") for name in unique}
-    _agree(validated, alone)
+    _agree(validated, within_chunk)
     for number, table in enumerate(validated.store.tables):
         bad: Bools = table[BAD].to_numpy()
         validated.accepted.append(~np.logical_or.reduce([bad, *(repeats.masks[number] for repeats in validated.repeats.values())]))
@@ -197,8 +199,8 @@ def _validated(chunk: Sequence[Row], columns: Sequence[str], contract: Contract)
     broken = broken_rows({name: [chunk[index].values.get(name) for index in whole] for name in columns}, contract)
     unread = {index: {fault.column for fault in chunk[index].faults} for index in whole if chunk[index].faults}
     column_of = {rule.id: rule.column for rule in rules(contract)}
-    found = {rule: [whole[index] for index in indexes] for rule, indexes in broken.items()}
-    return {rule: [index for index in indexes if column_of[rule] not in unread.get(index, ())] for rule, indexes in found.items()}
+    by_rule = {rule: [whole[index] for index in indexes] for rule, indexes in broken.items()}
+    return {rule: [index for index in indexes if column_of[rule] not in unread.get(index, ())] for rule, indexes in by_rule.items()}
 
 
 def _stored(
@@ -226,8 +228,8 @@ def _stored(
     }
 
 
-def _agree(validated: Validated, alone: Mapping[tuple[int, str], Collection[int]]) -> None:
+def _agree(validated: Validated, within_chunk: Mapping[tuple[int, str], Collection[int]]) -> None:
     """What Great Expectations found to be repeated inside one chunk is among what is repeated anywhere, or one of the two is wrong."""
-    for (chunk, column), indexes in alone.items():
+    for (chunk, column), indexes in within_chunk.items():
         if not validated.repeats[column].masks[chunk][list(indexes)].all():
             raise EnvironmentFault(f"Great Expectations and regraft disagree which rows share their {column}", fix="regraft doctor")

@@ -52,12 +52,12 @@ def find_suspects(
     with threadpool_limits(1):
         p = _out_of_fold([texts[row] for row in judged.tolist()], given, classes, fold[judged], baseline)
     suggested = off_diagonal(given, p)
-    found = {
+    suspects = {
         int(judged[at]): Suspect(classes[suggested[at]], round(float(p[at, given[at]]), 6), round(float(p[at, suggested[at]]), 6))
         for at in np.flatnonzero(suggested >= 0).tolist()
     }
-    surest = sorted(found, key=lambda row: (found[row].p_label - found[row].p_suggested, ids[row]))
-    return {row: found[row] for row in surest}, len(judged)
+    surest = sorted(suspects, key=lambda row: (suspects[row].p_label - suspects[row].p_suggested, ids[row]))
+    return {row: suspects[row] for row in surest}, len(judged)
 
 
 def off_diagonal(given: ArrayLike, p: ArrayLike) -> Ints:
@@ -85,7 +85,7 @@ def _out_of_fold(texts: Sequence[str], given: Ints, classes: Sequence[str], fold
     """[n, K] what a model of the other folds says of each row."""
     p = np.empty((len(texts), len(classes)))
     for number in watched(range(FOLDS), "folds", FOLDS):
-        train, held = np.flatnonzero(fold != number).tolist(), np.flatnonzero(fold == number).tolist()
+        train, held_out = np.flatnonzero(fold != number).tolist(), np.flatnonzero(fold == number).tolist()
         model = Tfidf.train(
             [texts[row] for row in train],
             [classes[given[row]] for row in train],
@@ -93,7 +93,7 @@ def _out_of_fold(texts: Sequence[str], given: Ints, classes: Sequence[str], fold
             max_ngram=baseline.max_ngram,
             inverse_regularization=baseline.inverse_regularization,
         )
-        p[held] = model.predict([texts[row] for row in held])
+        p[held_out] = model.predict([texts[row] for row in held_out])
     return p
 
 

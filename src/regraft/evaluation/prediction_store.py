@@ -36,8 +36,8 @@ class PredictionStore:
 
     def put(self, model: str, rows: str, source: Path) -> Path:
         """Keep the predictions in ``source`` under their key; what is there already stays as it is."""
-        if kept := self.get(model, rows):
-            return kept
+        if stored := self.get(model, rows):
+            return stored
         predictions.write(self.path(model, rows), predictions.read(source), model=model, rows=rows)
         return self.path(model, rows)
 

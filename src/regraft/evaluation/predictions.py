@@ -39,13 +39,13 @@ class Table:
     classes: tuple[str, ...]
     """What the columns of ``p`` stand for."""
     model: str | None = None
-    """Digest of the model, where the file says it."""
+    """Digest of the model; None where the file does not say it."""
     rows: str | None = None
-    """Digest of the rows, where the file says it."""
+    """Digest of the rows; None where the file does not say it."""
 
     @classmethod
     def of(cls, ids: Sequence[str], labels: Sequence[str], p: NDArray[np.float32], classes: Sequence[str]) -> Table:
-        """From rows in any order; the prediction is the most probable class, the first of equals."""
+        """The table of rows that come in any order; the prediction is the most probable class, the first of equals."""
         if p.shape != (len(ids), len(classes)):
             raise ValueError(f"probabilities have shape {p.shape} for {len(ids)} rows and {len(classes)} classes")
         order = sorted(range(len(ids)), key=ids.__getitem__)
@@ -66,12 +66,12 @@ class Table:
 
 def write(path: Path, table: Table, *, model: str | None = None, rows: str | None = None) -> None:
     """Write ``table``; ``model`` and ``rows`` are digests that a store wants to find in the file."""
-    named = {LABELS: json.dumps(table.classes, ensure_ascii=False).encode()}
-    named |= {key: value.encode() for key, value in ((MODEL, model), (ROWS, rows)) if value is not None}
+    metadata = {LABELS: json.dumps(table.classes, ensure_ascii=False).encode()}
+    metadata |= {key: value.encode() for key, value in ((MODEL, model), (ROWS, rows)) if value is not None}
     offsets = pa.array(np.arange(len(table.ids) + 1) * len(table.classes), pa.int32())
     probabilities = pa.ListArray.from_arrays(offsets, pa.array(table.p.reshape(-1), pa.float32()))
     columns = [pa.array(column, pa.string()) for column in (table.ids, table.labels, table.preds)]
-    arrow = pa.table([*columns, probabilities], names=list(COLUMNS)).replace_schema_metadata(named)
+    arrow = pa.table([*columns, probabilities], names=list(COLUMNS)).replace_schema_metadata(metadata)
     buffer = io.BytesIO()
     pq.write_table(arrow, buffer, compression="zstd", write_page_checksum=True)
     files.write_bytes(path, buffer.getvalue())
@@ -81,13 +81,13 @@ def read(path: Path) -> Table:
     """Read a file of :func:`write`. EnvironmentFault when it is not one, or its bytes changed on disk."""
     try:
         arrow = pq.read_table(io.BytesIO(path.read_bytes()), page_checksum_verification=True)
-        found = arrow.schema.metadata or {}
-        classes = tuple(json.loads(found[LABELS]))
+        metadata = arrow.schema.metadata or {}
+        classes = tuple(json.loads(metadata[LABELS]))
         ids, labels, preds = (tuple(arrow.column(name).to_pylist()) for name in COLUMNS[:3])
         p = arrow.column("p").combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(ids), len(classes))
     except (OSError, pa.ArrowException, KeyError, ValueError) as fault:
         raise EnvironmentFault(f"{path} does not hold predictions that can be read: {fault}") from fault
-    model, rows = (found[key].decode() if key in found else None for key in (MODEL, ROWS))
+    model, rows = (metadata[key].decode() if key in metadata else None for key in (MODEL, ROWS))
     return Table(ids, labels, preds, p, classes, model, rows)
 
 

@@ -49,10 +49,10 @@ class TemplateTest(Strict):
     def _slots_are_filled(self) -> Self:
         if empty := [slot for slot, values in self.fill.items() if not values]:
             raise ValueError(f"fill.{empty[0]} has no values")
-        used = [slot for template in self._templates for slot in SLOT.findall(template)]
-        if missing := [slot for slot in used if slot not in self.fill]:
+        slots = [slot for template in self._templates for slot in SLOT.findall(template)]
+        if missing := [slot for slot in slots if slot not in self.fill]:
             raise ValueError(f"the slot {{{missing[0]}}} has no values; `fill` has {', '.join(self.fill) or 'none'}")
-        if idle := [slot for slot in self.fill if slot not in used]:
+        if idle := [slot for slot in self.fill if slot not in slots]:
             raise ValueError(f"no template has the slot {{{idle[0]}}}; take it out of `fill`")
         return self
 
@@ -103,13 +103,13 @@ class IdentityTerms(Strict):
             if len(sizes) < 2:
                 raise ValueError(f"{dimension} has fewer than 2 groups, so nothing can be exchanged")
             if len(set(sizes.values())) > 1 or not all(sizes.values()):
-                told = ", ".join(f"{group} has {size}" for group, size in sizes.items())
-                raise ValueError(f"the groups of {dimension} need equally many words, at least one: {told}")
-            seen: dict[str, str] = {}
+                listing = ", ".join(f"{group} has {size}" for group, size in sizes.items())
+                raise ValueError(f"the groups of {dimension} need equally many words, at least one: {listing}")
+            group_of: dict[str, str] = {}
             for group, words in groups.items():
                 for word in words:
-                    if seen.setdefault(word.lower(), group) != group:
-                        raise ValueError(f"{dimension}: {word!r} stands in {seen[word.lower()]} and in {group}")
+                    if group_of.setdefault(word.lower(), group) != group:
+                        raise ValueError(f"{dimension}: {word!r} stands in {group_of[word.lower()]} and in {group}")
         return terms
 
 

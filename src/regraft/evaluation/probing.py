@@ -25,10 +25,10 @@ def ask(folder: Path, variants: Sequence[Variant], known: Table) -> Answers:
     texts = list(dict.fromkeys([*(variant.text for variant in variants), *originals]))
     ids = [f"{number:09d}" for number in range(len(texts))]  # a table is sorted by id, so it keeps this order
     table = score_folder(folder, HeldOut(ids, texts, [""] * len(texts)))
-    said = dict(zip(texts, zip(table.preds, table.p.max(axis=1, initial=0.0), strict=True), strict=True))
+    answer_to = dict(zip(texts, zip(table.preds, table.p.max(axis=1, initial=0.0), strict=True), strict=True))
     rows = dict(zip(known.ids, known.preds, strict=True))
-    before = [said[v.original][0] if v.original is not None else None if v.gate == "templates" else rows[v.id] for v in variants]
-    answers = [said[variant.text] for variant in variants]
+    before = [answer_to[v.original][0] if v.original is not None else None if v.gate == "templates" else rows[v.id] for v in variants]
+    answers = [answer_to[variant.text] for variant in variants]
     return Answers(before, [label for label, _ in answers], np.array([p for _, p in answers], dtype=np.float32))
 
 
@@ -50,37 +50,37 @@ class Probes:
     gates: Sequence[str]
     kinds: Sequence[str]
     ids: Sequence[str]
-    """Of the test row; of a template, the number of its case."""
+    """Ids of the test rows; of a template, the number of its case."""
     changes: Sequence[str]
     expects: Sequence[str]
     """same, different or label."""
     labels: Sequence[str | None]
     """What the answer must be, where ``expects`` says label."""
     answers: Mapping[str, Answers]
-    """Of adapted and base."""
+    """Model, adapted or base -> its answers."""
 
     def check(self, predictions: Mapping[str, Predictions]) -> None:
         """EnvironmentFault when the variants are not those of the test rows that were predicted."""
-        for model, said in self.answers.items():
-            known = dict(zip(predictions[model].ids, predictions[model].preds, strict=True))
-            for gate, row, before in zip(self.gates, self.ids, said.before, strict=True):
-                if gate != "templates" and known.get(row) != before:
+        for model, answers in self.answers.items():
+            predicted = dict(zip(predictions[model].ids, predictions[model].preds, strict=True))
+            for gate, row, before in zip(self.gates, self.ids, answers.before, strict=True):
+                if gate != "templates" and predicted.get(row) != before:
                     raise EnvironmentFault(f"the probes hold another answer of {model} to row {row!r} than the predictions do")
 
     def failed(self, gate: str, model: str) -> dict[str, dict[str, bool]]:
         """Test -> row -> whether one of its variants got a wrong answer, by tests and rows as they were made."""
-        found: dict[str, dict[str, bool]] = {}
-        for i, named in enumerate(self.gates):
-            if named == gate:
-                rows = found.setdefault(self.kinds[i], {})
+        outcomes: dict[str, dict[str, bool]] = {}
+        for i, owner in enumerate(self.gates):
+            if owner == gate:
+                rows = outcomes.setdefault(self.kinds[i], {})
                 rows[self.ids[i]] = rows.get(self.ids[i], False) or self.wrong(i, model)
-        return found
+        return outcomes
 
     def wrong(self, i: int, model: str) -> bool:
         """Whether variant ``i`` got another answer than it should."""
-        said = self.answers[model]
-        changed = said.preds[i] != said.before[i]
-        return {"same": changed, "different": not changed, "label": said.preds[i] != self.labels[i]}[self.expects[i]]
+        answers = self.answers[model]
+        changed = answers.preds[i] != answers.before[i]
+        return {"same": changed, "different": not changed, "label": answers.preds[i] != self.labels[i]}[self.expects[i]]
 
     def unusable(self, gate: str, model: str) -> list[str]:
         """Rows with a variant whose probability is not finite, as a sentence names them."""

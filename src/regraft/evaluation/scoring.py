@@ -30,7 +30,7 @@ class HeldOut:
 
     @classmethod
     def read(cls, path: Path) -> HeldOut:
-        """From the ``rows.parquet`` that ``scores`` leaves."""
+        """Read the ``rows.parquet`` that ``scores`` leaves."""
         columns = pq.read_table(path, columns=["id", "text", "label"]).to_pydict()
         return cls(columns["id"], columns["text"], columns["label"])
 

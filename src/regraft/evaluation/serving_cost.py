@@ -37,13 +37,13 @@ Json = dict[str, Any]
 def hardware() -> Json:
     """What a latency depends on besides the model, told without torch: processor, cores, GPU, and who computes."""
     names = {"processor": ("/proc/cpuinfo", r"model name\s*: (.+)"), "gpu": ("/proc/driver/nvidia/gpus/*/information", r"Model:\s*(.+)")}
-    found: Json = {"cores": cores(), "device": device(), **{library: version(library) for library in ("torch", "transformers")}}
-    for name, (pattern, wanted) in names.items():
+    facts: Json = {"cores": cores(), "device": device(), **{library: version(library) for library in ("torch", "transformers")}}
+    for name, (pattern, regex) in names.items():
         for path in sorted(Path("/").glob(pattern.removeprefix("/"))):
             with suppress(OSError):
-                if said := re.search(wanted, path.read_text()):
-                    found[name] = said[1].strip()
-    return found
+                if match := re.search(regex, path.read_text()):
+                    facts[name] = match[1].strip()
+    return facts
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class ServingStore:
         """The measurement, or None where there is none that can be believed."""
         path = self.path(model)
         with suppress(OSError, ValueError, KeyError, TypeError):
-            said = files.read_json(path)
-            return path if (said["schema"], said["model"]) == (SCHEMA, model) else None
+            measurement = files.read_json(path)
+            return path if (measurement["schema"], measurement["model"]) == (SCHEMA, model) else None
         return None
 
 
@@ -71,15 +71,15 @@ def measure(folder: Path, texts: Sequence[str]) -> Json:
 
     before = os.getloadavg()[0]
     with loaded(folder) as (model, machine):
-        taken = {str(size): [round(ms, 3) for ms in _timed(model, texts, size, times)] for size, times in TIMINGS.items()}
-    here = hardware()
-    name = machine.capability if machine.device == "cuda" else here.get("processor", vendor())
+        milliseconds = {str(size): [round(ms, 3) for ms in _timed(model, texts, size, times)] for size, times in TIMINGS.items()}
+    facts = hardware()
+    name = machine.capability if machine.device == "cuda" else facts.get("processor", vendor())
     return {
         "schema": SCHEMA,
         "model": files.digest(folder),
-        "machine": {"device": machine.device, "capability": name, "threads": machine.threads, "torch": here["torch"]},
+        "machine": {"device": machine.device, "capability": name, "threads": machine.threads, "torch": facts["torch"]},
         "load": round(before, 2),
-        "milliseconds": taken,
+        "milliseconds": milliseconds,
         "peak_bytes": peak_bytes() + _gpu_bytes(machine.device),
         "size_bytes": sum(path.stat().st_size for path in files.walk(folder)),
     }

@@ -99,17 +99,17 @@ def _clusters(texts: Sequence[str], train: Sequence[str], baseline: Tfidf, count
     from sklearn.decomposition import TruncatedSVD
     from sklearn.preprocessing import normalize
 
-    known = baseline.features(train)
-    rare = np.asarray((known > 0).mean(axis=0)).ravel() <= COMMON
-    known = known.multiply(rare).tocsr()
+    vectors = baseline.features(train)
+    rare = np.asarray((vectors > 0).mean(axis=0)).ravel() <= COMMON
+    vectors = vectors.multiply(rare).tocsr()
     latent = TruncatedSVD(min(DIMENSIONS, len(train) - 1), random_state=0)
-    space = normalize(latent.fit_transform(known))
+    space = normalize(latent.fit_transform(vectors))
     model = KMeans(count, n_init=4, random_state=0).fit(space)
-    average = np.asarray(known.mean(axis=0)).ravel()
+    average = np.asarray(vectors.mean(axis=0)).ravel()
     single = np.array([" " not in term for term in baseline.vocabulary])
     names = []
     for number in range(count):
-        stands_out = np.asarray(known[model.labels_ == number].mean(axis=0)).ravel() - average
+        stands_out = np.asarray(vectors[model.labels_ == number].mean(axis=0)).ravel() - average
         best = np.argsort(np.where(single, -stands_out, np.inf), kind="stable")[:3]
         names.append(f"{number + 1}: " + ", ".join(baseline.vocabulary[term] for term in best))
     return [names[number] for number in model.predict(normalize(latent.transform(baseline.features(texts).multiply(rare).tocsr())))]

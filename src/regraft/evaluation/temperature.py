@@ -21,7 +21,7 @@ from regraft.evaluation.stats.proportions import wilson
 FILE = "calibration.json"
 SCHEMA = 1
 BOUNDS = (0.01, 100.0)
-"""Of the temperature. A model that tells dev rows no better than chance ends at the upper one: all labels are equally likely."""
+"""Bounds of the temperature. A model that tells dev rows no better than chance ends at the upper one: all labels are equally likely."""
 CONFIDENCE = 0.9
 """Two-sided, so that the lower end of a share holds with 95 %."""
 NEVER = 2.0
@@ -54,16 +54,16 @@ class Calibration:
     abstain: Abstain | None = None
 
     def write(self, folder: Path) -> None:
-        """Into a model folder, without keys that say nothing."""
-        said = {key: value for key, value in asdict(self).items() if value is not None}
-        files.write_json(folder / FILE, {"schema": SCHEMA, **said})
+        """Write it into a model folder, without keys that say nothing."""
+        fields = {key: value for key, value in asdict(self).items() if value is not None}
+        files.write_json(folder / FILE, {"schema": SCHEMA, **fields})
 
     def metrics(self) -> dict[str, float]:
-        """For the record of the step that fitted it."""
-        found = {"temperature": self.temperature}
+        """The numbers that the record of the fitting step holds."""
+        numbers = {"temperature": self.temperature}
         if self.abstain:
-            found |= {"abstain_below": self.abstain.below, "dev_answered": self.abstain.dev_answered, "dev_right": self.abstain.dev_right}
-        return found
+            numbers |= {"abstain_below": self.abstain.below, "dev_answered": self.abstain.dev_answered, "dev_right": self.abstain.dev_right}
+        return numbers
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -72,7 +72,7 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def calibrate(logits: Floats, truth: ArrayLike, precision: float | None) -> Calibration:
-    """From dev rows: ``logits`` [n, classes] and the class of each; n may be 0.
+    """Calibrate on dev rows: ``logits`` [n, classes] and the class of each; n may be 0.
 
     :param precision: the share of right answers that the threshold has to hold; None: the model never abstains.
     """
@@ -102,8 +102,8 @@ def fit(logits: Floats, truth: NDArray[np.int64]) -> float:
         return float(-(n * log_p[np.arange(n), truth].mean() + log_p.mean()) / (n + 1))
 
     # Convex in 1 / T, so unimodal in log T: one bounded search finds the minimum.
-    found = minimize_scalar(smoothed, bounds=tuple(map(log, BOUNDS)), method="bounded", options={"xatol": 1e-7})
-    temperature = round(exp(float(found.x)), 6)
+    minimum = minimize_scalar(smoothed, bounds=tuple(map(log, BOUNDS)), method="bounded", options={"xatol": 1e-7})
+    temperature = round(exp(float(minimum.x)), 6)
     return temperature if loss(logits, truth, temperature) < loss(logits, truth, 1.0) else 1.0
 
 

@@ -37,7 +37,7 @@ class Variant:
     kind: str
     """Name of the test, or dimension."""
     id: str
-    """Of the test row; of a template, the number of its case."""
+    """Id of the test row; of a template, the number of its case."""
     change: str
     """What was changed, for a person."""
     text: str
@@ -56,7 +56,10 @@ def draw(seed: int, kind: str, row: str) -> Draw:
 
 
 def typos(text: str, number: Draw) -> tuple[str, str] | None:
-    """Two neighbouring letters inside a word change places, the most frequent slip that leaves all letters there."""
+    """Two neighbouring letters inside a word change places, the most frequent slip that leaves all letters there.
+
+    None where no two neighbours differ.
+    """
     places = [m.start() for m in re.finditer(r"(?<=[^\W\d_])(?=([^\W\d_])([^\W\d_]))", text) if m[1] != m[2]]
     if not places:
         return None
@@ -67,14 +70,14 @@ def typos(text: str, number: Draw) -> tuple[str, str] | None:
 
 
 def case(text: str, _: Draw) -> tuple[str, str] | None:
-    """No capitals; a text without any, in capitals."""
+    """The text without capitals; one that has none, all in capitals; None where letters have no case."""
     if text.lower() != text:
         return text.lower(), "no capitals"
     return (text.upper(), "all in capitals") if text.upper() != text else None
 
 
 def punctuation(text: str, _: Draw) -> tuple[str, str] | None:
-    """The mark at the end goes; where there is none, a full stop comes."""
+    """The mark at the end goes; where there is none, a full stop comes; None of a text that is nothing but marks."""
     body = text.rstrip()
     bare = body
     while bare and unicodedata.category(bare[-1]) == "Po":
@@ -85,7 +88,7 @@ def punctuation(text: str, _: Draw) -> tuple[str, str] | None:
 
 
 def whitespace(text: str, number: Draw) -> tuple[str, str] | None:
-    """A line break for one of the blanks between words."""
+    """A line break replaces one of the blanks between words; None where there is no blank."""
     places = [m.start() for m in re.finditer(r"(?<=\S) (?=\S)", text)]
     if not places:
         return None
@@ -112,9 +115,9 @@ def invariances(ids: Sequence[str], texts: Sequence[str], tests: Sequence[str], 
     changes = {**CHANGES, "length": length}
     for test in tests:
         for row, text in zip(ids, texts, strict=True):
-            made = changes[test](text, draw(seed, test, row))
-            if made and made[0] != text:
-                yield Variant("robustness", test, row, made[1], made[0], "same")
+            changed = changes[test](text, draw(seed, test, row))
+            if changed and changed[0] != text:
+                yield Variant("robustness", test, row, changed[1], changed[0], "same")
 
 
 def counterfactuals(ids: Sequence[str], texts: Sequence[str], terms: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[Variant]:
@@ -143,21 +146,21 @@ class _Exchange:
 
     def __call__(self, text: str, shift: int) -> tuple[str, str]:
         """(text with every term exchanged for that of the group ``shift`` further, "he to she, his to her")."""
-        told: dict[str, None] = {}
+        exchanged: dict[str, None] = {}
 
         def other(match: re.Match[str]) -> str:
             group, position = self.place[match[0].lower()]
             word = _as_written(match[0], self.groups[(group + shift) % len(self.groups)][position])
-            told[f"{match[0]} to {word}"] = None
+            exchanged[f"{match[0]} to {word}"] = None
             return word
 
-        return self.found.sub(other, text), ", ".join(told)
+        return self.found.sub(other, text), ", ".join(exchanged)
 
 
-def _as_written(found: str, word: str) -> str:
-    if found.isupper() and len(found) > 1:
+def _as_written(written: str, word: str) -> str:
+    if written.isupper() and len(written) > 1:
         return word.upper()
-    return word[:1].upper() + word[1:] if found[:1].isupper() else word
+    return word[:1].upper() + word[1:] if written[:1].isupper() else word
 
 
 def cases(tests: Sequence[TemplateTest]) -> Iterator[Variant]:
@@ -179,7 +182,7 @@ def _filled(templates: Sequence[str], fill: Mapping[str, Sequence[str]]) -> Iter
     slots = list(dict.fromkeys(slot for template in templates for slot in SLOT.findall(template)))
     for values in product(*(fill[slot] for slot in slots)):
         value = dict(zip(slots, values, strict=True))
-        yield tuple(SLOT.sub(lambda found, value=value: value[found[1]], template) for template in templates)  # type: ignore[misc]
+        yield tuple(SLOT.sub(lambda match, value=value: value[match[1]], template) for template in templates)  # type: ignore[misc]
 
 
 def _word(text: str, at: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ def judge(comparison: Comparison) -> Finding:
     difference = comparison.difference("adapted", "base", metric, confidence)
     sentence = words.comparison("adapted", "base", metric, comparison.scores["adapted"][metric], n, difference)
     paid = difference.outcome() == "pass"
-    end = f"adaptation {'paid' if paid else 'did not pay here'}, so {'adapted' if paid else 'base'} is the candidate"
+    end = "adaptation paid, so adapted is the candidate" if paid else "adaptation did not pay here, so base is the candidate"
     return measured_finding("adaptation", "base", metric, difference, n, "info", f"{sentence}: {end}.")
 
 

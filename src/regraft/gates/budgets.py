@@ -41,15 +41,18 @@ class Held:
         good, bad = ("not below", "below") if self.floor else ("within", "above")
         side = {"pass": good, "fail": bad, "inconclusive": "on both sides of"}[self.outcome]
         end = f"; {self.open_end}" if self.outcome == "inconclusive" and self.open_end else ""
-        return f"{self.said}, {side} the {'least asked' if self.floor else 'budget'} of {threshold}{end}"
+        limit = "least asked" if self.floor else "budget"
+        return f"{self.said}, {side} the {limit} of {threshold}{end}"
 
 
 def finding(gate: str, opening: str, parts: Sequence[tuple[Held, str]]) -> Finding:
     """The finding of a gate; ``parts`` are (number, its threshold in words), at least one, the first of equals settles it."""
     worst = min((held for held, _ in parts), key=lambda held: WORST_FIRST.index(held.outcome))
-    found = worst.measured
+    measured = worst.measured
     sentence = f"{opening}{'; '.join(held.sentence(threshold) for held, threshold in parts)}."
-    return Finding(gate, None, worst.metric, found.value, found.low, found.high, found.threshold, worst.n, worst.outcome, sentence)
+    return Finding(
+        gate, None, worst.metric, measured.value, measured.low, measured.high, measured.threshold, worst.n, worst.outcome, sentence
+    )
 
 
 def change(
@@ -57,6 +60,7 @@ def change(
 ) -> str:
     """What it would take for ``what``, a number held against a budget or a floor, to come out otherwise; for ``explain``."""
     if outcome == "pass":
-        return f"{what}: passes with {show(low - threshold if floor else threshold - high)} to spare."
+        spare = low - threshold if floor else threshold - high
+        return f"{what}: passes with {show(spare)} to spare."
     side = f"would have to lie at or {'above' if floor else 'below'} {show(threshold)}."
     return f"{what}: {show(low)} {side}" if low == high else f"{what}: the whole interval, now {show(low)} to {show(high)}, {side}"

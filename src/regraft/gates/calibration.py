@@ -17,7 +17,7 @@ from regraft.gates.options import GateOptions
 from regraft.gates.verdict import Finding
 
 CONFIDENCE = 0.95
-"""Of what is reported where no gate asks."""
+"""Confidence of what is reported where no gate asks."""
 
 
 def judge(gate: GateOptions, comparison: Comparison) -> Finding:
@@ -32,8 +32,8 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
         parts += _budgets(calibrated, options.max_ece, options.max_brier)
     if options.min_coverage:
         if (abstain := _served(comparison).get("abstain")) is None:
-            why = f"{name} has no threshold below which it abstains: it was trained before `abstain` was asked for."
-            return _open(comparison, why)
+            sentence = f"{name} has no threshold below which it abstains: it was trained before `abstain` was asked for."
+            return _open(comparison, sentence)
         coverage = _coverage(comparison, answers, abstain, options.min_coverage, gate.confidence)
         parts.append((coverage, words.percent(options.min_coverage)))
     return finding("calibration", f"{name} on {comparison.n:,} test rows: ", parts)
@@ -68,7 +68,8 @@ def _coverage(comparison: Comparison, answers: Sure, abstain: dict[str, Any], le
     power = comparison.case.policy.power or POWER
     effect = rounded(detectable(error, confidence, power))
     coverage = Measured(rounded(share), rounded(low), rounded(high), rounded(least), confidence, power, effect)
-    sentence = f"{words.percent(share)} are answered ({confidence * 100:.4g} % interval {words.percent(low)} to {words.percent(high)})"
+    interval = f"{confidence * 100:.4g} % interval {words.percent(low)} to {words.percent(high)}"
+    sentence = f"{words.percent(share)} are answered ({interval})"
     if count:
         low, high = wilson(hits, count, confidence)
         sentence += f", and {words.percent(hits / count)} of those right ({words.percent(low)} to {words.percent(high)}; "
@@ -114,9 +115,9 @@ def _share(hits: int, n: int, confidence: float) -> dict[str, float] | None:
 def _bins(answers: Sure, confidence: float) -> Iterator[dict[str, Any]]:
     """The reliability table, the least sure bin first."""
     for number in range(answers.count):
-        here = answers.bins == number
-        n = int(here.sum())
-        yield {"rows": n, "p": rounded(float(answers.p[here].mean())), "right": _share(int(answers.right[here].sum()), n, confidence)}
+        in_bin = answers.bins == number
+        n = int(in_bin.sum())
+        yield {"rows": n, "p": rounded(float(answers.p[in_bin].mean())), "right": _share(int(answers.right[in_bin].sum()), n, confidence)}
 
 
 def _answered(answers: Sure, below: float, confidence: float) -> dict[str, Any]:

@@ -39,9 +39,9 @@ class Sure:
     p: Floats
     """[n] probability of the best label."""
     right: Floats
-    """[n] 1 or 0."""
+    """[n] whether that label is right: 1 or 0."""
     brier: Floats
-    """[n]"""
+    """[n] Brier score of each row."""
     bins: Ints
     """[n] bin of each row, the least sure first."""
 
@@ -51,7 +51,7 @@ class Sure:
 
     @property
     def count(self) -> int:
-        """Of the bins; each has a row."""
+        """How many bins there are; each has a row."""
         return int(self.bins.max()) + 1
 
     @cached_property
@@ -71,7 +71,7 @@ class Sure:
 
 
 def sure(comparison: Comparison, model: str) -> Sure | None:
-    """Of ``model``; None where it gave no probabilities."""
+    """What ``model`` was sure of; None where it gave no probabilities."""
     answers = comparison.case.predictions[model]
     if answers.p is None:
         return None
@@ -80,8 +80,8 @@ def sure(comparison: Comparison, model: str) -> Sure | None:
     p = np.asarray(answers.p, dtype=np.float64)[order]
     column = {label: number for number, label in enumerate(answers.columns)}
     truth = np.array([column.get(answers.labels[i], -1) for i in order])
-    known = truth >= 0
-    of_truth = np.where(known, p[np.arange(len(p)), truth], 0.0)
+    has_column = truth >= 0
+    of_truth = np.where(has_column, p[np.arange(len(p)), truth], 0.0)
     right = np.array([answers.labels[i] == answers.preds[i] for i in order], dtype=np.float64)
     best = p.max(axis=1)
     return Sure(best, right, (p**2).sum(axis=1) - 2 * of_truth + 1, equal_mass(best))
@@ -110,9 +110,9 @@ def measure(comparison: Comparison, sure: Sure, confidence: float, max_ece: floa
     policy = comparison.case.policy
     drawn = [sure.drawn(times) for _, times in row_counts(comparison.paired, seed=policy.seed, resamples=policy.resamples)]
     gaps, brier = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
-    here = np.bincount(sure.bins, weights=sure.gaps)
-    plain, eces = float(np.abs(here).sum()), np.abs(gaps).sum(axis=1)
-    noise = np.abs(gaps - here).sum(axis=1)
+    bin_gaps = np.bincount(sure.bins, weights=sure.gaps)
+    plain, eces = float(np.abs(bin_gaps).sum()), np.abs(gaps).sum(axis=1)
+    noise = np.abs(gaps - bin_gaps).sum(axis=1)
     low, high = max(0.0, plain - interval(noise, confidence)[1]), max(0.0, 2 * plain - interval(eces, confidence)[0])
     value = min(max(2 * plain - float(eces.mean()), low), high)
     power = policy.power or POWER

@@ -27,7 +27,7 @@ class Policy:
     seed: int
     resamples: int = RESAMPLES
     power: float | None = POWER
-    """Of the effects that a verdict calls detectable; None: it says nothing of power, as the first decisions did."""
+    """How surely an effect is seen that a verdict calls detectable; None: it says nothing of power, as the first decisions did."""
 
     def document(self) -> dict[str, Any]:
         document = {
@@ -58,15 +58,15 @@ class Case:
     pipeline: str
     policy: Policy
     digests: Mapping[str, str]
-    """Of the two candidates: adapted, and base, which was fine-tuned without adaptation."""
+    """Digests of the two candidates: adapted, and base, which was fine-tuned without adaptation."""
     rows: Rows
     predictions: Mapping[str, Predictions]
-    """Of adapted, base, tfidf, and of the champion where it could be scored."""
+    """What was predicted by adapted, base, tfidf, and by the champion where it could be scored."""
     champion: Champion | None = None
     champion_problem: str | None = None
     """Why the champion cannot be compared with: it does not load, its labels are others."""
     slices: SliceTable | None = None
-    """What the test rows are sliced by."""
+    """What the test rows are sliced by; None: by nothing."""
     decisions: int | None = None
     """How many different decisions were taken on these test rows, this one included; None: nobody counted."""
     probes: Probes | None = None
@@ -81,6 +81,6 @@ class Case:
     """What serving the candidate takes, as :mod:`regraft.evaluation.serving_cost` measured it, or why it could not be measured;
     None where no gate asks."""
     general: GeneralLosses | None = None
-    """Measured where a gate asks what was forgotten."""
+    """What general text costs, measured where a gate asks what was forgotten; None elsewhere."""
     earlier_tasks: Mapping[str, EarlierAnswers] | None = None
-    """Task -> answers, where a gate asks of earlier tasks."""
+    """Task -> answers, where a gate asks of earlier tasks; None elsewhere."""

@@ -75,16 +75,16 @@ class Comparison:
 
     def resampled(self, metric: str, *others: str) -> dict[str, Floats]:
         """model -> [resamples] of ``metric``; ``others`` are computed on the way."""
-        wanted = [m for m in (metric, *others) if m not in self._resampled]
+        missing = [m for m in (metric, *others) if m not in self._resampled]
         judged = {gate.metric for gate in self.case.policy.gates if "metric" in gate.model_dump()}
         for reported in (False, True):
-            here = [m for m in wanted if (m not in COUNTED and m not in judged) is reported]
+            of_kind = [m for m in missing if (m not in COUNTED and m not in judged) is reported]
             paired = self.repeats.paired if self.repeats else self.paired
-            models = [m for m in paired.preds if all(x in COUNTED for x in here) or m in paired.probabilities]
+            models = [m for m in paired.preds if all(x in COUNTED for x in of_kind) or m in paired.probabilities]
             most = min(REPORTED, self.case.policy.resamples) if reported else self.case.policy.resamples
-            if here:
-                drawn = replicates(paired, seed=self.case.policy.seed, resamples=most, metrics=here, models=models)
-                self._resampled.update({m: {**drawn[m], **(self.repeats.drawn(drawn[m]) if self.repeats else {})} for m in here})
+            if of_kind:
+                drawn = replicates(paired, seed=self.case.policy.seed, resamples=most, metrics=of_kind, models=models)
+                self._resampled.update({m: {**drawn[m], **(self.repeats.drawn(drawn[m]) if self.repeats else {})} for m in of_kind})
         return self._resampled[metric]
 
     def flipped(self, against: str) -> tuple[int, int]:
@@ -133,10 +133,10 @@ class Comparison:
         rows = self.clean_rows
         if len(rows) < MIN_CLEAN_ROWS:
             return None
-        kept = {model: _only(self.case.predictions[model], rows) for model in self.paired.preds}
+        predictions = {model: _only(self.case.predictions[model], rows) for model in self.paired.preds}
         seeds = self.case.seeds and {model: [_only(table, rows) for table in tables] for model, tables in self.case.seeds.items()}
-        case = replace(self.case, predictions={**self.case.predictions, **kept}, seeds=seeds)
-        return replace(self, case=case, paired=align(kept), rows_name="clean test rows", _resampled={})
+        case = replace(self.case, predictions={**self.case.predictions, **predictions}, seeds=seeds)
+        return replace(self, case=case, paired=align(predictions), rows_name="clean test rows", _resampled={})
 
 
 def _only(predictions: Predictions, rows: frozenset[str]) -> Predictions:

@@ -26,7 +26,7 @@ QUANTILES = {"p50": 0.5, "p95": 0.95}
 BATCHES = (1, 32)
 MB = 1_000_000
 CONFIDENCE = 0.95
-"""Of what is reported beside the gate's own."""
+"""Confidence of what is reported beside the gate's own."""
 
 
 def ranks(n: int, q: float, confidence: float) -> tuple[int, int]:
@@ -60,7 +60,8 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     if serving["model"] != digest:
         return _open(f"what was measured is another model ({serving['model'][:12]}) than the candidate ({digest[:12]}).")
     machine = serving["machine"]
-    opening = f"serving {words.MODELS[comparison.candidate]} on {machine['device']} ({machine['capability']}, {_threads(machine)}): "
+    place = f"{machine['device']} ({machine['capability']}, {_threads(machine)})"
+    opening = f"serving {words.MODELS[comparison.candidate]} on {place}: "
     budgets = {name: value for name, value in gate.cost if value is not None}
     return finding("cost", opening, [_held(name, value, serving, gate.confidence) for name, value in budgets.items()])
 
@@ -77,13 +78,14 @@ def _held(name: str, budget: float, serving: Mapping[str, Any], confidence: floa
     """One number of the gate, and its budget in words."""
     if name in ("peak_mb", "size_mb"):
         counted = rounded(serving[name.replace("_mb", "_bytes")] / MB)
-        what = "the process takes" if name == "peak_mb" else "the files take"
+        subject = "the process takes" if name == "peak_mb" else "the files take"
         megabytes = Measured(counted, counted, counted, rounded(budget), confidence)
-        return Held(name, megabytes, 1, f"{what} {counted:,.1f} MB"), f"{budget:,g} MB"
-    which, _, batch = name.partition("_ms_batch_")
+        return Held(name, megabytes, 1, f"{subject} {counted:,.1f} MB"), f"{budget:,g} MB"
+    label, _, batch = name.partition("_ms_batch_")
     timings = serving["milliseconds"][batch]
-    latency = quantile(timings, QUANTILES[which], confidence, budget)
-    sentence = f"{which} of {'one text' if batch == '1' else f'{batch} texts'} is {milliseconds(latency.value)} ms "
+    latency = quantile(timings, QUANTILES[label], confidence, budget)
+    texts = "one text" if batch == "1" else f"{batch} texts"
+    sentence = f"{label} of {texts} is {milliseconds(latency.value)} ms "
     interval = f"{confidence * 100:.4g} % interval {milliseconds(latency.low)} to {milliseconds(latency.high)}"
     return Held(name, latency, len(timings), f"{sentence}({interval}, {len(timings):,} timings)"), f"{budget:g} ms"
 
@@ -99,13 +101,13 @@ def measured(comparison: Comparison) -> dict[str, Any]:
         return {}
     latency = list(_latency(serving["milliseconds"]))
     sizes = {name: rounded(serving[f"{name}_bytes"] / MB) for name in ("peak", "size")}
-    kept = {key: serving[key] for key in ("model", "machine", "load")}
-    return {"cost": {**kept, "peak_mb": sizes["peak"], "size_mb": sizes["size"], "confidence": CONFIDENCE, "latency_ms": latency}}
+    origin = {key: serving[key] for key in ("model", "machine", "load")}
+    return {"cost": {**origin, "peak_mb": sizes["peak"], "size_mb": sizes["size"], "confidence": CONFIDENCE, "latency_ms": latency}}
 
 
 def _latency(milliseconds: Mapping[str, Sequence[float]]) -> Iterator[dict[str, Any]]:
     for batch in BATCHES:
         timings = milliseconds[str(batch)]
         quantiles = {name: quantile(timings, q, CONFIDENCE) for name, q in QUANTILES.items()}
-        numbers = {name: {"value": each.value, "low": each.low, "high": each.high} for name, each in quantiles.items()}
+        numbers = {name: {"value": latency.value, "low": latency.low, "high": latency.high} for name, latency in quantiles.items()}
         yield {"batch": batch, "timings": len(timings), **numbers}

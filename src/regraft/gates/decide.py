@@ -123,7 +123,7 @@ def decide(
 
 def _keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: str, cost: Path | None) -> dict[str, Any]:
     """Copy what single gates ask for into the evidence; the keys of decision.json that vouch for it."""
-    kept = {
+    digests = {
         "probes": probes.keep(artifacts, evidence, gates),
         "doubts": row_quality.keep(artifacts, evidence, gates),
         "seeds": seeds.keep(artifacts, evidence, gates, rows),
@@ -131,7 +131,7 @@ def _keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: s
         "general": general.keep(artifacts, evidence, gates),
         "earlier_tasks": earlier_tasks.keep(artifacts, evidence, gates),
     }
-    return {key: value for key, value in kept.items() if value}
+    return {key: value for key, value in digests.items() if value}
 
 
 def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -> str | None:
@@ -191,21 +191,25 @@ def _measured(case: Case, comparison: Comparison | None) -> str:
 
 
 def _keep_slices(source: Path, target: Path, gates: Sequence[GateOptions]) -> SliceTable | None:
-    """Copy what gates slice by, and what was discovered, into the evidence; other columns of the data stay where they are."""
-    wanted = {column for gate in gates for column in gate.columns}
+    """Copy what gates slice by, and what was discovered, into the evidence; other columns of the data stay where they are.
+
+    None: there is no file, and no gate slices.
+    """
+    required = {column for gate in gates for column in gate.columns}
     if not source.is_file():
-        if wanted:
+        if required:
             raise EnvironmentFault(
                 f"{source} is not there: the step 'scores' is of an older version, which knows no slices", fix="regraft dvc"
             )
         return None
     table = _read_slices(source)
-    if absent := sorted(wanted - set(table.columns)):
-        raise ConfigError(f"gates: the labelled rows have no column {absent[0]!r} to slice by; they have {', '.join(table.columns)}")
-    kept = {name: table.columns[name] for name in sorted({*wanted, *DISCOVERED_SLICES} & set(table.columns))}
+    if absent := sorted(required - set(table.columns)):
+        existing = ", ".join(table.columns)
+        raise ConfigError(f"gates: the labelled rows have no column {absent[0]!r} to slice by; they have {existing}")
+    columns = {name: table.columns[name] for name in sorted({*required, *DISCOVERED_SLICES} & set(table.columns))}
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_table(target, {"id": table.ids, **kept})
-    return SliceTable(table.ids, kept)
+    write_table(target, {"id": table.ids, **columns})
+    return SliceTable(table.ids, columns)
 
 
 def _read_slices(path: Path) -> SliceTable:

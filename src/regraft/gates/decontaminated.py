@@ -72,7 +72,7 @@ def _beside(comparison: Comparison, gate: GateOptions, clean: Finding, whole: Fi
 
 
 def measured(comparison: Comparison, gates: Iterable[tuple[int, GateOptions]], of_all_rows: Judge) -> dict[str, Any]:
-    """For ``measurements.json``: the overlaps by kind, and each of ``gates`` (number, gate) that asks of clean rows beside all rows;
+    """The part of ``measurements.json``: overlaps by kind, and each of ``gates`` (number, gate) that asks of clean rows beside all rows;
     nothing where nobody looked."""
     overlaps = comparison.case.row_quality.overlaps
     if overlaps is None:

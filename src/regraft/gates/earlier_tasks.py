@@ -47,14 +47,14 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     held = [_held(result, tasks[result.value], options.tasks[result.value], path) for result in worst_first]
     threshold = words.number(options.max_accuracy_loss)
     opening = "a linear probe on the frozen encoder is right about this share of the held-out rows: "
-    return budgets.finding("earlier_tasks", opening, [(each, threshold) for each in held])
+    return budgets.finding("earlier_tasks", opening, [(part, threshold) for part in held])
 
 
 def compared(tasks: Tasks, stage: str, budget: float, confidence: float, power: float = POWER) -> list[SliceResult]:
     """``stage`` against the base model as it came, on every one of ``tasks``: one family."""
     of_row = np.repeat(np.arange(len(tasks)), [len(task.labels) for task in tasks.values()])
     slices = [Slice("task", name, of_row == number) for number, name in enumerate(tasks)]
-    now, before = (np.concatenate([right(task, each) for task in tasks.values()]) for each in (stage, PRETRAINED))
+    now, before = (np.concatenate([right(task, moment) for task in tasks.values()]) for moment in (stage, PRETRAINED))
     return compare(slices, now, before, margin=budget, confidence=confidence, power=power)
 
 
@@ -91,13 +91,13 @@ def _not_finite(tasks: Tasks, path: tuple[str, ...]) -> str | None:
             rows = [number for number, answer in enumerate(task.answers[stage]) if answer is None]
             if rows:
                 more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
-                which = f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:NAMED]))}{more}"
-                return f"the features of {name} {STAGE_WORDS[stage]} are not finite (held-out {which}); its training went wrong."
+                listing = f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:NAMED]))}{more}"
+                return f"the features of {name} {STAGE_WORDS[stage]} are not finite (held-out {listing}); its training went wrong."
     return None
 
 
 def measured(case: Case) -> dict[str, Any]:
-    """For ``measurements.json``: every task at every stage, and what was lost since the base model came; nothing without the gate.
+    """The part of ``measurements.json``: every task at every stage, and what was lost since the base model came; nothing without the gate.
 
     Intervals of what was lost are those of the gate: corrected for the number of tasks, at each stage.
     """

@@ -83,16 +83,16 @@ def groups(comparison: Comparison, model: str, options: Fairness) -> list[Group]
 
 
 def largest_gap(every: Sequence[Group], max_gap: float, confidence: float) -> Gap | None:
-    """Over all pairs of groups of one column; None where no column has two groups."""
+    """The largest gap of all pairs of groups of one column; None where no column has two groups."""
     pairs = [(a, b) if a.rate >= b.rate else (b, a) for a, b in combinations(every, 2) if a.column == b.column]
     if not pairs:
         return None
-    each = 1 - (1 - confidence) / len(pairs)
-    ends = [newcombe(above, below, each) for above, below in pairs]
+    pair_confidence = 1 - (1 - confidence) / len(pairs)
+    ends = [newcombe(above, below, pair_confidence) for above, below in pairs]
     above, below = max(pairs, key=lambda pair: pair[0].rate - pair[1].rate)
     error = sqrt(sum(max(g.hits, 1) / g.n * (1 - min(g.rate, 1 - 1 / g.n)) / g.n for g in (above, below)))
     low, high = max(0.0, *(low for low, _ in ends)), max(high for _, high in ends)
-    effect = detectable(error, each)
+    effect = detectable(error, pair_confidence)
     numbers = (rounded(above.rate - below.rate), rounded(low), rounded(high), rounded(max_gap))
     gap = Measured(*numbers, confidence, POWER, rounded(effect))
     return Gap(above, below, len(pairs), gap, at_most(gap))
@@ -108,13 +108,15 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     large = [group for group in every if group.n >= options.min_rows]
     gap = largest_gap(large, options.max_gap, gate.confidence)
     if gap is None:
-        named = ", ".join(group.name for group in every[: words.NAMED]) + (" and more" if len(every) > words.NAMED else "")
-        why = f"fewer than 2 groups of {' or '.join(options.groups)} have {options.min_rows} rows that count for {_called(options)}"
-        return _open(comparison, f"{why}: {named or 'there is none'}")
+        listing = ", ".join(group.name for group in every[: words.NAMED]) + (" and more" if len(every) > words.NAMED else "")
+        columns = " or ".join(options.groups)
+        why = f"fewer than 2 groups of {columns} have {options.min_rows} rows that count for {_called(options)}"
+        return _open(comparison, f"{why}: {listing or 'there is none'}")
     n, measured = gap.above.n + gap.below.n, gap.measured
     sentence = f"{_gap(comparison.candidate, options, gap)}; the largest gap of {len(large)} groups"
     if small := [group for group in every if group.n < options.min_rows]:
-        sentence += f", {len(small)} with too few rows ({sum(group.n for group in small):,} in all) not judged"
+        few = sum(group.n for group in small)
+        sentence += f", {len(small)} with too few rows ({few:,} in all) not judged"
     sentence += f"; {_other(comparison, options, gap)}"
     sentence += f"; {words.such_rows(n, measured)}" if gap.outcome == "inconclusive" else ""
     numbers = (measured.value, measured.low, measured.high, measured.threshold)

@@ -35,5 +35,5 @@ def undefined(comparison: Comparison, metric: str, models: Sequence[str]) -> str
     if comparison.defined(metric, models):
         return None
     one_label = len(comparison.paired.classes) < 2
-    why = f"all {comparison.rows_name} have one label" if one_label else "a model gave no probabilities"
-    return f"{words.METRICS[metric]} is not defined: {why}"
+    reason = f"all {comparison.rows_name} have one label" if one_label else "a model gave no probabilities"
+    return f"{words.METRICS[metric]} is not defined: {reason}"

@@ -47,7 +47,7 @@ class LossTable:
         return cls(losses, {stage: np.concatenate(parts) for stage, parts in blocks.items()})
 
     def loss(self, stage: str) -> float:
-        """Nats a masked token."""
+        """What ``stage`` costs, in nats a masked token."""
         return float(self.losses.nats[stage].sum() / self.losses.masked.sum())
 
     def increase(self, stage: str, budget: float, confidence: float, power: float | None) -> Measured:
@@ -84,8 +84,8 @@ def _not_finite(losses: GeneralLosses, stages: tuple[str, ...]) -> str | None:
         rows = np.flatnonzero(~np.isfinite(losses.nats[stage])).tolist()
         if rows:
             more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
-            which = f"sequence{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:NAMED]))}{more}"
-            return f"the loss on general text {STAGE_WORDS[stage]} is not finite ({which}); its training went wrong."
+            listing = f"sequence{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:NAMED]))}{more}"
+            return f"the loss on general text {STAGE_WORDS[stage]} is not finite ({listing}); its training went wrong."
     return None
 
 
@@ -95,10 +95,12 @@ def _sentence(options: Forgetting, table: LossTable, path: tuple[str, ...], incr
     size = f"{words.counted(tokens, 'masked token')} in {words.counted(sequences, 'held-out sequence')}"
     side = "the same as at first"
     if increase.value:
-        side = f"{words.number(abs(increase.value))} {'more' if increase.value > 0 else 'less'} than at first"
+        direction = "more" if increase.value > 0 else "less"
+        side = f"{words.number(abs(increase.value))} {direction} than at first"
     end = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}[outcome]
     sentence = f"guessing a masked token of {named(options)} costs, in nats, {costs}: {side}"
-    sentence += f" ({words.spread(increase)}{words.shown(increase)}; {size}), {end} the budget of {words.number(increase.threshold)}"
+    spread, budget = f"{words.spread(increase)}{words.shown(increase)}", words.number(increase.threshold)
+    sentence += f" ({spread}; {size}), {end} the budget of {budget}"
     if outcome != "inconclusive":
         return f"{sentence}."
     more = more_rows(sequences, increase.value - increase.threshold, increase.detectable)
@@ -116,7 +118,7 @@ def named(options: Forgetting) -> str:
 
 
 def measured(case: Case) -> dict[str, Any]:
-    """For ``measurements.json``: every stage's loss and how it differs from the base model as it came; nothing without the gate."""
+    """The part of ``measurements.json``: every stage's loss and how it differs from the base model as it came; nothing without the gate."""
     gate = next((gate for gate in case.policy.gates if gate.forgetting is not None), None)
     if gate is None or gate.forgetting is None or case.general is None:
         return {}

@@ -11,10 +11,10 @@ from regraft.gates.verdict import Finding
 
 def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     """Decisions taken on these test rows against their budget."""
-    taken, budget = comparison.case.decisions, gate.holdout.budget if gate.holdout else 0
-    if taken is None:
+    decisions, budget = comparison.case.decisions, gate.holdout.budget if gate.holdout else 0
+    if decisions is None:
         return Finding.in_words("holdout", comparison.n, "inconclusive", "decisions on these test rows were not counted.")
-    outcome: FindingOutcome = "pass" if taken <= budget else "inconclusive"
-    counted = float(taken)  # exact, so its interval is itself
-    sentence = f"{words.holdout(taken, budget)}."
+    outcome: FindingOutcome = "pass" if decisions <= budget else "inconclusive"
+    counted = float(decisions)  # exact, so its interval is itself
+    sentence = f"{words.holdout(decisions, budget)}."
     return Finding("holdout", None, None, counted, counted, counted, float(budget), comparison.n, outcome, sentence)

@@ -50,7 +50,7 @@ def measurements(case: Case, comparison: Comparison | None) -> Json:
     if comparison is None:
         return {**head, "candidate": None, "metrics": {}, "classes": [], "comparisons": [], "flips": {}, "slices": [], "slice_gates": []}
     comparison.resampled("accuracy", *COUNTED, *RANKED)
-    others, asked = comparison.others, list(registry.measurable(comparison))
+    others, gates = comparison.others, list(registry.measurable(comparison))
     return {
         **head,
         "candidate": comparison.candidate,
@@ -59,10 +59,10 @@ def measurements(case: Case, comparison: Comparison | None) -> Json:
         "comparisons": [row for against in others for row in _comparisons(comparison, against, confidence)],
         "flips": {against: _flips(comparison, against, confidence) for against in others},
         "slices": _slices(comparison, others[0], confidence) if others else [],
-        "slice_gates": [slice_gate.measured(number, comparison) for number, gate in asked if gate.slices],
+        "slice_gates": [slice_gate.measured(number, comparison) for number, gate in gates if gate.slices],
         **fairness.measured(comparison, confidence),
         **probes.measured(comparison, confidence),
-        **decontaminated.measured(comparison, asked, registry.judge),
+        **decontaminated.measured(comparison, gates, registry.judge),
         **negative_flips.measured(comparison, confidence),
         **({"seeds": seeds.measured(comparison)} if comparison.repeats else {}),
         **calibration.measured(comparison),
@@ -107,8 +107,8 @@ def _classes(comparison: Comparison, confidence: float) -> list[Json]:
     for k in np.argsort(np.array(comparison.paired.classes)).tolist():
         row: Json = {"label": comparison.paired.classes[k], "rows": int(of_all_rows.sizes[k]), "predicted": int(of_all_rows.named[k])}
         for name, (value, resampled) in columns.items():
-            here = resampled[:, k][~np.isnan(resampled[:, k])]  # a resample in which nothing was given this class has no precision
-            row[name] = None if isnan(value[k]) or not len(here) else _number(value[k], *interval(here, confidence))
+            defined = resampled[:, k][~np.isnan(resampled[:, k])]  # a resample in which nothing was given this class has no precision
+            row[name] = None if isnan(value[k]) or not len(defined) else _number(value[k], *interval(defined, confidence))
         table.append(row)
     return table
 
@@ -119,11 +119,11 @@ def _class_columns(comparison: Comparison) -> dict[str, tuple[Floats, Floats]]:
     few = {"seed": policy.seed, "resamples": min(REPORTED, policy.resamples)}
     blocks = [drawn for _, _, drawn in class_counts(comparison.paired, [model], **few)]
     hits, named = np.concatenate([b.hits for b in blocks]), np.concatenate([b.named for b in blocks])
-    here, sizes = counts(comparison.paired, model), comparison.paired.sizes
+    of_all_rows, sizes = counts(comparison.paired, model), comparison.paired.sizes
     columns = {
-        "precision": (_share(here.hits, here.named), _share(hits, named)),
-        "recall": (here.hits / sizes, hits / sizes),
-        "f1": (2 * here.hits / (here.named + sizes), 2 * hits / (named + sizes)),
+        "precision": (_share(of_all_rows.hits, of_all_rows.named), _share(hits, named)),
+        "recall": (of_all_rows.hits / sizes, hits / sizes),
+        "f1": (2 * of_all_rows.hits / (of_all_rows.named + sizes), 2 * hits / (named + sizes)),
     }
     if model in comparison.paired.probabilities:
         ranking = Ranking(comparison.paired, model)

@@ -54,24 +54,25 @@ def _on_suspect_labels(lost: int, suspect: int, n: int) -> str:
         return f"its label is {'suspect' if suspect else 'not suspect'}"
     if suspect in (0, lost):
         return f"{'all' if suspect else 'none'} of the {lost:,} have a suspect label"
-    rest = words.percent((lost - suspect) / n)
-    return f"{suspect:,} of the {lost:,} {'has' if suspect == 1 else 'have'} a suspect label, the others are {rest} of the test rows"
+    share = words.percent((lost - suspect) / n)
+    verb = "has" if suspect == 1 else "have"
+    return f"{suspect:,} of the {lost:,} {verb} a suspect label, the others are {share} of the test rows"
 
 
 def measured(comparison: Comparison, confidence: float) -> dict[str, Any]:
-    """For ``measurements.json``: the flips by whether the label is suspect; nothing where nobody looked."""
+    """The part of ``measurements.json``: the flips by whether the label is suspect; nothing where nobody looked."""
     if comparison.case.row_quality.label_issues is None:
         return {}
     suspect, flips = _suspect(comparison), {}
     for against in comparison.others:
         lost = comparison.paired.lost(comparison.candidate, against)
         gained = comparison.paired.gained(comparison.candidate, against)
-        rest = int((lost & ~suspect).sum())
-        low, high = wilson(rest, comparison.n, confidence)
+        lost_elsewhere = int((lost & ~suspect).sum())
+        low, high = wilson(lost_elsewhere, comparison.n, confidence)
         flips[against] = {
             "gained_on_suspects": int((gained & suspect).sum()),
             "lost_on_suspects": int((lost & suspect).sum()),
-            "share_lost_elsewhere": {"value": rounded(rest / comparison.n), "low": rounded(low), "high": rounded(high)},
+            "share_lost_elsewhere": {"value": rounded(lost_elsewhere / comparison.n), "low": rounded(low), "high": rounded(high)},
         }
     return {"suspects": {"test_rows": int(suspect.sum()), "flips": flips}}
 

@@ -159,7 +159,8 @@ class ServingCost(Strict):
 
 def _at_least_one(budgets: Model) -> Model:
     if not budgets.model_fields_set or all(value is None for _, value in budgets):
-        raise ValueError(f"write at least one of {', '.join(f'`{name}`' for name in type(budgets).model_fields)}")
+        names = ", ".join(f"`{name}`" for name in type(budgets).model_fields)
+        raise ValueError(f"write at least one of {names}")
     return budgets
 
 
@@ -249,7 +250,7 @@ class GateOptions(Strict):
 
     @property
     def needs(self) -> str | None:
-        """The step without which this gate cannot be judged, of those that only some pipelines have."""
+        """The step without which this gate cannot be judged, of those that only some pipelines have; None: it needs none of them."""
         if self.rows:
             return "overlap"
         if self.question in PROBED:
@@ -258,11 +259,13 @@ class GateOptions(Strict):
 
     @model_validator(mode="after")
     def _exactly_one_question(self) -> Self:
-        asked = [name for name in QUESTIONS if getattr(self, name) is not None]
-        if len(asked) != 1:
-            raise ValueError(f"a gate has exactly one of {', '.join(f'`{name}`' for name in QUESTIONS)}")
-        if idle := sorted(self.model_fields_set - QUESTIONS[asked[0]] - set(QUESTIONS)):
-            raise ValueError(f"`{asked[0]}` does not read {', '.join(f'`{name}`' for name in idle)}; take it out")
+        questions = [name for name in QUESTIONS if getattr(self, name) is not None]
+        if len(questions) != 1:
+            names = ", ".join(f"`{name}`" for name in QUESTIONS)
+            raise ValueError(f"a gate has exactly one of {names}")
+        if idle := sorted(self.model_fields_set - QUESTIONS[questions[0]] - set(QUESTIONS)):
+            names = ", ".join(f"`{name}`" for name in idle)
+            raise ValueError(f"`{questions[0]}` does not read {names}; take it out")
         if self.at_least is not None and self.metric == "log_loss":
             raise ValueError("log_loss is better when it is lower, so `at_least` is no floor; use `beats` or `non_inferior_by`")
         if self.at_least is not None and self.at_least < 0 and self.metric != "mcc":
@@ -288,9 +291,9 @@ class GateOptions(Strict):
     @model_serializer(mode="wrap")
     def _only_what_the_question_reads(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Resolved files and evidence hold no key without an effect."""
-        read = QUESTIONS[self.question] | set(QUESTIONS)
-        read -= {"metric"} if self.slices else {"min_rows"}
-        return {key: value for key, value in handler(self).items() if key in read}
+        keys = QUESTIONS[self.question] | set(QUESTIONS)
+        keys -= {"metric"} if self.slices else {"min_rows"}
+        return {key: value for key, value in handler(self).items() if key in keys}
 
 
 def seeds_of(gates: Sequence[GateOptions]) -> int | None:

@@ -43,8 +43,8 @@ def choose(case: Case) -> str | None:
     """The candidate that :func:`evaluate` would judge; None where the predictions cannot be used."""
     if any(case.predictions[model].unusable for model in MUST_BE_FINITE) or seeds.not_finite(case):
         return None
-    both = {model: case.predictions[model] for model in ("adapted", "base")}
-    return adaptation.elected(adaptation.judge(Comparison(case, align(both))))
+    candidates = {model: case.predictions[model] for model in ("adapted", "base")}
+    return adaptation.elected(adaptation.judge(Comparison(case, align(candidates))))
 
 
 def _verdict(case: Case, candidate: str, findings: list[Finding]) -> Verdict:

@@ -65,13 +65,13 @@ def rates(failed: Mapping[str, Mapping[str, bool]], budget: float, confidence: f
     hits = np.array([sum(rows.values()) for rows in failed.values()])
     levels = holm(two_sided((hits - n * budget) / np.sqrt(n * budget * (1 - budget))), 1 - confidence).levels
     family = []
-    for kind, size, wrong, level in zip(failed, n.tolist(), hits.tolist(), levels.tolist(), strict=True):
-        low, high = wilson(wrong, size, 1 - level)
-        share = max(wrong, 1) / size
+    for kind, size, failures, level in zip(failed, n.tolist(), hits.tolist(), levels.tolist(), strict=True):
+        low, high = wilson(failures, size, 1 - level)
+        share = max(failures, 1) / size
         effect = detectable(sqrt(share * (1 - min(share, 1 - 1 / size)) / size), 1 - level)
-        numbers = (rounded(wrong / size), rounded(low), rounded(high), rounded(budget))
+        numbers = (rounded(failures / size), rounded(low), rounded(high), rounded(budget))
         rate = Measured(*numbers, rounded(1 - level), POWER, rounded(effect))
-        family.append(Rate(kind, size, wrong, rate, at_most(rate)))
+        family.append(Rate(kind, size, failures, rate, at_most(rate)))
     return family
 
 
@@ -114,7 +114,7 @@ def answered(question: str, comparison: Comparison) -> Probes | Finding:
 
 
 def finding(question: str, rate: Measured, n: int, outcome: Outcome, sentence: str) -> Finding:
-    """About one failure rate."""
+    """The finding about one failure rate."""
     return Finding(question, None, None, rate.value, rate.low, rate.high, rate.threshold, n, outcome, sentence)
 
 
@@ -163,7 +163,7 @@ def _too_few(failed: Mapping[str, Mapping[str, bool]], min_rows: int, wording: W
 
 
 def measured(comparison: Comparison, confidence: float) -> dict[str, list[dict[str, Any]]]:
-    """For ``measurements.json``: every test of every gate, for itself, of both models, and what the adaptation added; nothing where
+    """The part of ``measurements.json``: every test of every gate, for itself, of both models, and what the adaptation added; nothing where
     nobody asked."""
     probes = comparison.case.probes
     if probes is None:

@@ -103,8 +103,8 @@ def _no_champion(gate: GateOptions, comparison: Comparison) -> Finding:
     if champion is None:
         sentence = "no champion yet: nothing to compare with."
         return Finding.in_words(name, n, "info", sentence, against="champion", metric=metric)
-    why = comparison.problem or "it was not scored on these rows"
-    sentence = f"champion version {champion.version} cannot be compared with: {why}."
+    reason = comparison.problem or "it was not scored on these rows"
+    sentence = f"champion version {champion.version} cannot be compared with: {reason}."
     return Finding.in_words(name, n, "inconclusive", sentence, against="champion", metric=metric)
 
 

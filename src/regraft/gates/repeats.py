@@ -34,14 +34,14 @@ class Repeats:
     """All models of a case, those of further seeds included, on the same rows."""
 
     count: int
-    """k."""
+    """How many seeds there are: k."""
     paired: Paired
     """Models ``adapted seed 1`` ... ``base seed k``, and those of one seed under their own names."""
     seed: int
 
     @classmethod
     def of(cls, case: Case, models: Sequence[str]) -> Repeats | None:
-        """Of the ``models`` that can be compared; None where nobody asked for seeds, they were not trained or cannot be used."""
+        """All seeds of the ``models`` to compare; None where nobody asked for seeds, they were not trained or cannot be used."""
         count = seeds_of(case.policy.gates)
         if count is None or case.seeds is None or not set(SEEDED) <= set(models) or any(unusable(case)):
             return None

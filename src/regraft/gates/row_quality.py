@@ -11,12 +11,12 @@ from regraft.evaluation.label_issues import Suspect
 
 @dataclass(frozen=True)
 class RowQuality:
-    """By row id; None where nobody looked."""
+    """What speaks against single test rows, by their ids; None where nobody looked."""
 
     overlaps: Mapping[str, Overlap] | None = None
-    """Of every test row."""
+    """What every test row shares with training texts."""
     label_issues: Mapping[str, Suspect] | None = None
-    """Of the test rows whose label is suspect."""
+    """What the label of a row should rather be, of the test rows whose label is suspect."""
 
 
 UNKNOWN = RowQuality()

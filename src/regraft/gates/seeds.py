@@ -31,7 +31,7 @@ def judge(_: GateOptions, comparison: Comparison) -> Finding:
 
 
 def finding(model: str, metric: str, n: int, score: Measured, row_error: float, others: Sequence[str]) -> Finding:
-    """Of the mean ``score`` of ``model``.
+    """The finding about the mean ``score`` of ``model``.
 
     ``row_error``: standard error of the registered model's score by rows alone; ``others``: models compared with that have one seed.
     """
@@ -41,11 +41,13 @@ def finding(model: str, metric: str, n: int, score: Measured, row_error: float, 
     each = score.each
     deviation = float(np.std(each, ddof=1))
     sentence = f"{words.MODELS[model]} scores {words.number(score.value)} {words.METRICS[metric]}"
-    sentence += f" in the mean of {len(each)} seeds ({words.spread(score)}), from {words.number(min(each))} to {words.number(max(each))}"
+    least, most = words.number(min(each)), words.number(max(each))
+    sentence += f" in the mean of {len(each)} seeds ({words.spread(score)}), from {least} to {most}"
     sentence += f"; the model that would be registered, the first, {words.number(each[0])}"
     sentence += f". Standard deviation by seed {words.number(deviation)}, by test rows {words.number(row_error)}"
     if others:
-        sentence += f"; {' and '.join(words.MODELS[other] for other in others)} {'have' if len(others) > 1 else 'has'} one seed"
+        names, verb = " and ".join(words.MODELS[other] for other in others), "have" if len(others) > 1 else "has"
+        sentence += f"; {names} {verb} one seed"
     sentence += ". What is no metric of all or of clean rows is about the registered model alone."
     return Finding("seeds", None, metric, score.value, score.low, score.high, score.threshold, n, "info", sentence)
 
@@ -55,8 +57,8 @@ def not_finite(case: Case) -> list[Finding]:
     findings = []
     for model, number, rows in unusable(case):
         more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
-        which = f"row{'s' * (len(rows) > 1)} {', '.join(rows[:3])}{more}"
-        reason = f"{words.MODELS[model]} gives probabilities that are not finite under seed {number} for {which}"
+        listing = f"row{'s' * (len(rows) > 1)} {', '.join(rows[:3])}{more}"
+        reason = f"{words.MODELS[model]} gives probabilities that are not finite under seed {number} for {listing}"
         sentence = f"{reason}; its training went wrong, and nothing was compared."
         findings.append(Finding.in_words("finite", case.rows.n, "fail", sentence, against=model))
     return findings

@@ -19,20 +19,20 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     if isinstance(probes, Finding):
         return probes
     failed = probes.failed("templates", comparison.candidate)
-    n, wrong = sum(map(len, failed.values())), sum(sum(rows.values()) for rows in failed.values())
-    share = rounded(wrong / n)
+    n, failures = sum(map(len, failed.values())), sum(sum(rows.values()) for rows in failed.values())
+    share = rounded(failures / n)
     rate = Measured(share, share, share, rounded(options.max_failure_rate), gate.confidence)
     outcome = at_most(rate)
-    sentence = f"{words.MODELS[comparison.candidate]} gets {wrong:,} of {words.counted(n, 'case')} of the templates wrong"
+    sentence = f"{words.MODELS[comparison.candidate]} gets {failures:,} of {words.counted(n, 'case')} of the templates wrong"
     sentence += f", {words.percent(share)} (an exact count), {END[outcome]} the {words.percent(rate.threshold)} allowed"
     return finding("templates", rate, n, outcome, f"{sentence}{_worst_first(failed)}.")
 
 
 def _worst_first(failed: Mapping[str, Mapping[str, bool]]) -> str:
     """The tests with most wrong cases, to stand at the end of a sentence; nothing where every case came out right."""
-    wrong = sorted((kind for kind, rows in failed.items() if any(rows.values())), key=lambda kind: -sum(failed[kind].values()))
-    if not wrong:
+    kinds = sorted((kind for kind, rows in failed.items() if any(rows.values())), key=lambda kind: -sum(failed[kind].values()))
+    if not kinds:
         return ""
-    named = [f"{kind} ({sum(failed[kind].values()):,} of {len(failed[kind]):,})" for kind in wrong[: words.NAMED]]
-    more = f" and {words.counted(len(wrong) - len(named), 'more test')}" if len(wrong) > len(named) else ""
-    return f"; {', '.join(named)}{more}"
+    worst = [f"{kind} ({sum(failed[kind].values()):,} of {len(failed[kind]):,})" for kind in kinds[: words.NAMED]]
+    more = f" and {words.counted(len(kinds) - len(worst), 'more test')}" if len(kinds) > len(worst) else ""
+    return f"; {', '.join(worst)}{more}"

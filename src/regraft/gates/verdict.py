@@ -90,8 +90,8 @@ class Verdict:
 
 def conclude(findings: Iterable[Finding]) -> Outcome:
     """Any fail is a fail; else any inconclusive is inconclusive; else pass."""
-    found = {finding.outcome for finding in findings}
-    return "fail" if "fail" in found else "inconclusive" if "inconclusive" in found else "pass"
+    outcomes = {finding.outcome for finding in findings}
+    return "fail" if "fail" in outcomes else "inconclusive" if "inconclusive" in outcomes else "pass"
 
 
 def render(verdict: Verdict) -> str:

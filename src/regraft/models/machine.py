@@ -29,7 +29,7 @@ class Machine:
     device: str
     """``cpu`` or ``cuda``."""
     capability: str
-    """Of the processor that computes: ``AuthenticAMD AVX512 bf16``, or the name of the GPU."""
+    """What computes: ``AuthenticAMD AVX512 bf16``, or the name of the GPU."""
     threads: int
     precision: str
     """``bf16``: autocast, with weights and optimizer in fp32; or ``fp32``."""
@@ -52,7 +52,7 @@ class Machine:
         return cls(**facts)
 
     def facts(self) -> Facts:
-        """JSON-ready."""
+        """The machine as JSON holds it; :meth:`of` reads it back."""
         return asdict(self)
 
     def differs(self, earlier: Machine) -> str:
@@ -89,18 +89,18 @@ def resume_on(start: Start | None, *, continues: bool, pipeline: str, allow_inex
     :param continues: there is a whole checkpoint; without one a run on another kind of machine just begins anew.
     :raises EnvironmentFault: the run began on a machine this one cannot equal, and ``allow_inexact`` is off.
     """
-    here = Machine.here()
+    machine = Machine.here()
     if start is None:
-        return here, True
-    difference = here.differs(start.machine)
+        return machine, True
+    difference = machine.differs(start.machine)
     if difference and not continues:
-        return here, True
+        return machine, True
     if difference and not allow_inexact:
         raise EnvironmentFault(
             f"the checkpoint cannot be continued to the same bits on this machine: {difference}",
             fix=f"regraft run {pipeline or 'PIPELINE'} --allow-inexact",
         )
-    return replace(here, threads=start.machine.threads), start.exact and not difference
+    return replace(machine, threads=start.machine.threads), start.exact and not difference
 
 
 def vendor() -> str:

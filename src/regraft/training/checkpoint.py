@@ -31,7 +31,7 @@ POLL = 0.2  # seconds between two looks at a lock
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was read back."""
+    """One checkpoint, read back."""
 
     step: int
     """Optimizer steps done, over all phases."""
@@ -50,24 +50,24 @@ def exclusive(folder: Path) -> Iterator[None]:
     handle = _locked(folder)
     try:
         lock.sign(handle)
-        for left in folder.glob(".partial-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in folder.glob(".partial-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
         yield
     finally:
         os.close(handle)
 
 
 def _locked(folder: Path) -> int:
-    path, told = folder / "lock", False
+    path, announced = folder / "lock", False
     while True:
         handle = lock.open_lock(path)
         if lock.try_take(handle):
             # The holder before us may have finished and removed the folder: then this lock guards nothing.
             if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
                 return handle
-        elif not told:
+        elif not announced:
             emit("waiting", message=f"another process is training here (pid {lock.holder(handle) or '?'})")
-            told = True
+            announced = True
         os.close(handle)
         if STOP.wait(POLL):
             raise Interrupted("stopped while waiting for another process that trains the same step")
@@ -80,7 +80,7 @@ class Checkpoints:
         self.folder, self.machine = folder, machine
 
     def start(self) -> Start | None:
-        """Where the run began, as its first start wrote it down."""
+        """Where the run began, as its first start wrote it down; None where none did."""
         if self.folder is None or not (path := self.folder / START).is_file():
             return None
         value = files.read_json(path)
@@ -137,18 +137,18 @@ class Checkpoints:
     def _write(self, partial: Path, step: int, phase: str, notes: dict[str, float], state: dict[str, Any], seconds: float) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        with (partial / STATE).open("wb") as out:
-            torch.save(state, out)
-            out.flush()
-            os.fsync(out.fileno())
+        with (partial / STATE).open("wb") as handle:
+            torch.save(state, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
         listed = {STATE: {"size": (partial / STATE).stat().st_size, "sha256": files.sha256_file(partial / STATE)}}
         machine = self.machine.facts() if self.machine else None
-        said = {"step": step, "phase": phase, "notes": notes, "seconds": round(seconds, 3)}
-        manifest = {"schema": SCHEMA, **said, "files": listed, "machine": machine}
+        position = {"step": step, "phase": phase, "notes": notes, "seconds": round(seconds, 3)}
+        manifest = {"schema": SCHEMA, **position, "files": listed, "machine": machine}
         files.write_json(partial / MANIFEST, manifest)  # last: a manifest means a whole checkpoint
 
     def newest(self) -> Checkpoint | None:
-        """The newest whole checkpoint; broken ones are named in a warning and left out."""
+        """The newest whole checkpoint; broken ones are named in a warning and left out; None: there is none."""
         numbers = self.numbers()
         for place, number in reversed(list(enumerate(numbers))):
             assert self.folder is not None

@@ -197,15 +197,15 @@ def calibrated(folder: Path, rows: pd.DataFrame, labels: Sequence[str], precisio
     number = {label: i for i, label in enumerate(labels)}
     truth = np.asarray([number[label] for label in rows["label"]], dtype=np.int64)
     logits = classifier.load(folder).logits(rows["text"].tolist())
-    found = temperature.calibrate(logits.astype(np.float64), truth, precision)
-    found.write(folder)
-    if found.dev_loss is None:
-        return found.metrics()
+    calibration = temperature.calibrate(logits.astype(np.float64), truth, precision)
+    calibration.write(folder)
+    if calibration.dev_loss is None:
+        return calibration.metrics()
     chosen = logits.argmax(axis=1)
     return {
-        **found.metrics(),
+        **calibration.metrics(),
         "dev_rows": len(rows),
         "dev_macro_f1": float(f1_score(truth, chosen, average="macro")),
         "dev_accuracy": float((chosen == truth).mean()),
-        "dev_loss": found.dev_loss,
+        "dev_loss": calibration.dev_loss,
     }

@@ -26,7 +26,7 @@ from regraft.models.machine import Machine
 
 BATCH_SIZE = 64
 MOST_STEPS = 1_000
-"""Of the solver; on features of MiniLM it takes about 50."""
+"""Most steps of the solver; on features of MiniLM it takes about 50."""
 Floats = NDArray[np.float32]
 
 
@@ -39,14 +39,14 @@ def answers(stages: Mapping[str, Path], tasks: Mapping[str, tuple[Half, Half]], 
     machine, context = Machine.here(), current()
     machine.apply()
     context.facts.update(device=machine.device, threads=machine.threads, precision="fp32")
-    said: dict[str, dict[str, list[str | None]]] = {name: {} for name in tasks}
+    by_task: dict[str, dict[str, list[str | None]]] = {name: {} for name in tasks}
     for number, (stage, folder) in enumerate(stages.items()):
         frozen = Frozen.load(folder, machine.device)
         for place, (name, (learn, answer)) in enumerate(tasks.items()):
             with running(replace(context, part=number * len(tasks) + place, parts=len(stages) * len(tasks))):
                 vectors = frozen.features((*learn.texts, *answer.texts), max_length)
-            said[name][stage] = probe(vectors[: len(learn.texts)], learn.labels, vectors[len(learn.texts) :])
-    return {name: EarlierAnswers(tasks[name][1].labels, of_stages) for name, of_stages in said.items()}
+            by_task[name][stage] = probe(vectors[: len(learn.texts)], learn.labels, vectors[len(learn.texts) :])
+    return {name: EarlierAnswers(tasks[name][1].labels, of_stages) for name, of_stages in by_task.items()}
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class Frozen:
         rows = self.tokenizer(list(texts), truncation=True, max_length=max_length, return_token_type_ids=False)["input_ids"]
         by_length = sorted(range(len(rows)), key=lambda i: (len(rows[i]), rows[i]))
         batches = [by_length[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]
-        found = np.empty((len(rows), self.body.config.hidden_size), dtype=np.float32)
+        means = np.empty((len(rows), self.body.config.hidden_size), dtype=np.float32)
         with torch.inference_mode():
             for chosen in watched(batches, "texts", len(rows), len):
                 batch = self.tokenizer.pad({"input_ids": [rows[i] for i in chosen]}, return_tensors="pt").to(self.body.device)
                 mask = batch["attention_mask"].unsqueeze(-1)
                 hidden = self.body(**batch).last_hidden_state * mask
-                found[chosen] = (hidden.sum(dim=1) / mask.sum(dim=1).clamp(min=1)).cpu().numpy()
-        return found
+                means[chosen] = (hidden.sum(dim=1) / mask.sum(dim=1).clamp(min=1)).cpu().numpy()
+        return means
 
 
 def probe(learn: Floats, labels: Sequence[str], answer: Floats) -> list[str | None]:
@@ -97,5 +97,5 @@ def probe(learn: Floats, labels: Sequence[str], answer: Floats) -> list[str | No
         return [None] * len(answer)
     with threadpool_limits(1):
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=MOST_STEPS)).fit(learn.astype(np.float64), list(labels))
-        said = iter(model.predict(answer[usable].astype(np.float64)).tolist())
-    return [next(said) if there else None for there in usable]
+        predicted = iter(model.predict(answer[usable].astype(np.float64)).tolist())
+    return [next(predicted) if is_usable else None for is_usable in usable]

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 WARMUP_TOKENS = 50_000
-"""Of general text, to warm a head up: 25 steps of 16 x 128."""
+"""How much general text warms a head up: 25 steps of 16 x 128."""
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -84,9 +84,9 @@ def measure(
             with running(replace(context, checkpoints=checkpoints, part=part, parts=len(stages))):
                 measured[name] = _measured(name, source, base, shards, options, sequences, seed)
     masked = next(iter(measured.values()))[0]
-    if not (there := masked > 0).any():
+    if not (has_masks := masked > 0).any():
         raise DataRejected(UNKNOWN_TEXT, fix="name text in the base model's language")
-    return masked[there], {name: nats[there] for name, (_, nats) in measured.items()}
+    return masked[has_masks], {name: nats[has_masks] for name, (_, nats) in measured.items()}
 
 
 def _measured(
@@ -118,7 +118,7 @@ def _measured(
 
 
 def head_parameters(model: PreTrainedModel) -> list[torch.nn.Parameter]:
-    """What is not the encoder's."""
+    """The parameters that are not the encoder's."""
     return list(_head(model).values())
 
 

@@ -53,26 +53,31 @@ class Training:
     def total(self) -> int:
         return sum(phase.steps for phase in self.phases)
 
-    def run(self, found: Checkpoint | None) -> dict[str, float]:
-        """Train to the end, from ``found`` if there is one; returns the notes.
+    def run(self, checkpoint: Checkpoint | None) -> dict[str, float]:
+        """Train to the end, from ``checkpoint`` if there is one; returns the notes.
 
         :raises Interrupted: asked to stop; the work is in a checkpoint.
         :raises ConfigError: the loss or its gradient is not finite.
         :raises EnvironmentFault: a batch does not fit into memory, or the disk fails under a checkpoint.
         """
         names = [phase.name for phase in self.phases]
-        at = names.index(found.phase) if found else 0
+        at = names.index(checkpoint.phase) if checkpoint else 0
         before = sum(phase.steps for phase in self.phases[:at])
         for phase in self.phases[at:]:
             optimizer = self.optimizer(phase)
             first = 0
-            if found is not None:
-                emit("resume", message=f"{self.name} continues at step {found.step} of {self.total}", done=found.step, total=self.total)
-                self.model.load_state_dict(found.state["model"])
-                optimizer.load_state_dict(found.state["optimizer"])
-                self._began -= found.seconds
-                self._allowed = found.state.get("allowed")
-                self.notes, first, found = dict(found.notes), found.step - before, None
+            if checkpoint is not None:
+                emit(
+                    "resume",
+                    message=f"{self.name} continues at step {checkpoint.step} of {self.total}",
+                    done=checkpoint.step,
+                    total=self.total,
+                )
+                self.model.load_state_dict(checkpoint.state["model"])
+                optimizer.load_state_dict(checkpoint.state["optimizer"])
+                self._began -= checkpoint.seconds
+                self._allowed = checkpoint.state.get("allowed")
+                self.notes, first, checkpoint = dict(checkpoint.notes), checkpoint.step - before, None
             self._run(phase, optimizer, before, first)
             before += phase.steps
             measured = phase.after()
@@ -108,8 +113,8 @@ class Training:
                 refused = str(error).partition("\n")[0]
             else:
                 if not (math.isfinite(value) and math.isfinite(norm)):
-                    kept = trouble.finite(self.model) and self._save(phase, optimizer, before + step)
-                    raise trouble.diverged(self, phase, step, before + step, value, kept)
+                    saved = trouble.finite(self.model) and self._save(phase, optimizer, before + step)
+                    raise trouble.diverged(self, phase, step, before + step, value, saved)
                 self._tell(before + step + 1, {f"{self.name}/loss": value, f"{self.name}/rate": factor}, phase.tokens)
                 continue
             raise trouble.out_of_memory(self, phase, step, optimizer, refused)  # out of `except`: its frames held tensors
@@ -153,17 +158,17 @@ class Training:
         stopping = STOP.is_set()
         if not stopping and time.monotonic() - self._saved < self.checkpoint_seconds:
             return
-        kept = self._save(phase, optimizer, done)
+        saved = self._save(phase, optimizer, done)
         if stopping:
-            what = "which its checkpoint holds" if kept else "without a checkpoint of this step"
-            raise Interrupted(f"{self.name} stopped at step {done} of {self.total}, {what}", fix=f"regraft run {_pipeline()}")
+            outcome = "which its checkpoint holds" if saved else "without a checkpoint of this step"
+            raise Interrupted(f"{self.name} stopped at step {done} of {self.total}, {outcome}", fix=f"regraft run {_pipeline()}")
 
     def _save(self, phase: Phase, optimizer: torch.optim.AdamW, done: int) -> bool:
         state: dict[str, Any] = {"model": self.model.state_dict(), "optimizer": optimizer.state_dict()}
         state |= {"allowed": self._allowed} if self._allowed is not None else {}
-        kept = self.checkpoints.save(done, phase.name, self.notes, state, time.monotonic() - self._began)
+        saved = self.checkpoints.save(done, phase.name, self.notes, state, time.monotonic() - self._began)
         self._saved = time.monotonic()
-        return kept
+        return saved
 
 
 def train(
@@ -187,17 +192,17 @@ def _train(
 ) -> dict[str, float]:
     context = current()
     checkpoints = Checkpoints(context.checkpoints)
-    found = checkpoints.newest()
+    checkpoint = checkpoints.newest()
     machine, exact = resume_on(
-        checkpoints.start(), continues=found is not None, pipeline=context.pipeline, allow_inexact=context.allow_inexact
+        checkpoints.start(), continues=checkpoint is not None, pipeline=context.pipeline, allow_inexact=context.allow_inexact
     )
     context.facts |= {"device": machine.device, "threads": machine.threads, "precision": machine.precision, "exact": exact}
-    if found:
-        context.facts["earlier_seconds"] = found.seconds
+    if checkpoint:
+        context.facts["earlier_seconds"] = checkpoint.seconds
     checkpoints.begin(machine, exact)
     machine.apply()
     model.to(machine.device)
-    return Training(name, model, phases(model, machine), seed, machine, checkpoints, checkpoint_seconds).run(found)
+    return Training(name, model, phases(model, machine), seed, machine, checkpoints, checkpoint_seconds).run(checkpoint)
 
 
 def schedule(step: int, steps: int) -> float:

@@ -44,7 +44,7 @@ class Phase:
     """What a person is told of a batch that cannot be trained on."""
     watch: Watch | None = None
     tokens: float | None = None
-    """Read in one step, on average."""
+    """Tokens read in one step, on average; None: they are not counted."""
 
 
 @dataclass(frozen=True)

@@ -35,15 +35,15 @@ class Repeat:
     """One model of one further seed, as far as it is kept."""
 
     model: str
-    """adapted or base."""
+    """Its name: adapted or base."""
     number: int
-    """2, 3 ... k."""
+    """Which of the seeds it has: 2, 3 ... k."""
     answers: Table
-    """To the test rows."""
+    """Its answers to the test rows."""
     tokens: float
-    """Trained on."""
+    """How many it was trained on."""
     seconds: float
-    """Over all processes that took part."""
+    """How long its training took, over all processes that took part."""
     exact: bool
 
 
@@ -56,25 +56,25 @@ def repeat(train: Train, encoders: Mapping[str, Path], count: int, rows: HeldOut
     context = progress.current()
     planned = [(model, number) for number in range(2, count + 1) for model in encoders]
     homes = [context.checkpoints / f"{model}-{number}" if context.checkpoints else None for model, number in planned]
-    done: list[Repeat] = []
+    finished: list[Repeat] = []
     earlier = 0.0  # seconds, in processes before this one
     with exclusive(context.checkpoints) if context.checkpoints else contextlib.nullcontext():
         machine, exact = _machine(context, homes[0])
         for part, ((model, number), home) in enumerate(zip(planned, homes, strict=True)):
-            if kept := _kept(home, model, number):
-                done.append(kept)
-                earlier += kept.seconds
+            if earlier_part := _kept(home, model, number):
+                finished.append(earlier_part)
+                earlier += earlier_part.seconds
                 continue
-            here = replace(context, checkpoints=home, part=part, parts=len(planned), facts={})
-            with progress.running(here):
+            own_context = replace(context, checkpoints=home, part=part, parts=len(planned), facts={})
+            with progress.running(own_context):
                 if Checkpoints(home).start() is None:
                     Checkpoints(home).begin(machine, exact)
-                done.append(_trained(train, encoders[model], model, number, rows, seed, scratch))
-            earlier += here.facts.get("earlier_seconds", 0.0)
-            _keep(home, done[-1])
+                finished.append(_trained(train, encoders[model], model, number, rows, seed, scratch))
+            earlier += own_context.facts.get("earlier_seconds", 0.0)
+            _keep(home, finished[-1])
     facts = {"device": machine.device, "threads": machine.threads, "precision": machine.precision, "earlier_seconds": earlier}
-    context.facts |= {**facts, "exact": exact and all(one.exact for one in done)}
-    return done
+    context.facts |= {**facts, "exact": exact and all(part_done.exact for part_done in finished)}
+    return finished
 
 
 def _machine(context: Running, home: Path | None) -> tuple[Machine, bool]:
@@ -99,8 +99,8 @@ def _keep(home: Path | None, done: Repeat) -> None:
     if home is None:
         return
     predictions.write(home / ANSWERS, done.answers)
-    told = {"tokens": done.tokens, "seconds": done.seconds, "exact": done.exact, "sha256": files.sha256_file(home / ANSWERS)}
-    files.write_json(home / DONE, told)  # last: whole answers
+    record = {"tokens": done.tokens, "seconds": done.seconds, "exact": done.exact, "sha256": files.sha256_file(home / ANSWERS)}
+    files.write_json(home / DONE, record)  # last: whole answers
     for number in Checkpoints(home).numbers():
         shutil.rmtree(home / f"{number:08d}", ignore_errors=True)
 
@@ -109,7 +109,7 @@ def _kept(home: Path | None, model: str, number: int) -> Repeat | None:
     """What :func:`_keep` left; None where nothing whole is there."""
     if home is None or not (home / DONE).is_file():
         return None
-    told = files.read_json(home / DONE)
-    if not (home / ANSWERS).is_file() or files.sha256_file(home / ANSWERS) != told["sha256"]:
+    record = files.read_json(home / DONE)
+    if not (home / ANSWERS).is_file() or files.sha256_file(home / ANSWERS) != record["sha256"]:
         return None
-    return Repeat(model, number, predictions.read(home / ANSWERS), told["tokens"], told["seconds"], told["exact"])
+    return Repeat(model, number, predictions.read(home / ANSWERS), record["tokens"], record["seconds"], record["exact"])

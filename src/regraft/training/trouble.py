@@ -56,20 +56,20 @@ def diverged(training: Training, phase: Phase, step: int, done: int, loss: float
 
     :param kept: the weights from before the step are in a checkpoint.
     """
-    what = f"the loss of step {done + 1} of {training.total} is {loss}"
+    fault = f"the loss of step {done + 1} of {training.total} is {loss}"
     if loss == loss and abs(loss) != float("inf"):
-        what = f"the gradient of step {done + 1} of {training.total} is not finite (its loss is {loss:.4g})"
+        fault = f"the gradient of step {done + 1} of {training.total} is not finite (its loss is {loss:.4g})"
     rows = list(phase.batches.rows(step)) if phase.batches else []
-    said = [f"{training.name}: {what}", *([f"its batch: {first_of(rows, NAMED)}"] if rows else []), _kept(training, done, kept)]
+    sentences = [f"{training.name}: {fault}", *([f"its batch: {first_of(rows, NAMED)}"] if rows else []), _kept(training, done, kept)]
     if done == 0:  # no rate has had a say yet
         fix = "mend these rows in the data, or name another base_model in the pipeline file"
-        said.append("nothing was learned before it, so the base model or these rows are at fault, not a learning rate")
+        sentences.append("nothing was learned before it, so the base model or these rows are at fault, not a learning rate")
     else:
         fix = _run(*(f"{group.option}={group.rate / LOWER:.1g}" for group in phase.groups if group.option))
     rates = ", ".join(f"{group.option}={group.rate:g}" for group in phase.groups if group.option)
     column = phase.groups[0].option or None
-    problem = Problem(message="; ".join(said), column=column, value=rates or None, rule="finite loss", fix=fix)
-    return ConfigError("; ".join(said), fix=fix, problems=[problem])
+    problem = Problem(message="; ".join(sentences), column=column, value=rates or None, rule="finite loss", fix=fix)
+    return ConfigError("; ".join(sentences), fix=fix, problems=[problem])
 
 
 def _kept(training: Training, done: int, kept: bool) -> str:
@@ -77,30 +77,34 @@ def _kept(training: Training, done: int, kept: bool) -> str:
     if folder is None:
         return "no checkpoints are kept here"
     if kept:
-        return f"the weights from before it are kept in {_shown(folder / f'{done:08d}')}"
+        place = _shown(folder / f"{done:08d}")
+        return f"the weights from before it are kept in {place}"
     newest = training.checkpoints.numbers()[-1:]
-    return f"the newest checkpoint is kept in {_shown(folder / f'{newest[0]:08d}')}" if newest else "no checkpoint was written before it"
+    if not newest:
+        return "no checkpoint was written before it"
+    place = _shown(folder / f"{newest[0]:08d}")
+    return f"the newest checkpoint is kept in {place}"
 
 
 def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
+    cwd = Path.cwd()
+    return path.relative_to(cwd).as_posix() if path.is_relative_to(cwd) else str(path)
 
 
-def out_of_memory(training: Training, phase: Phase, step: int, optimizer: torch.optim.Optimizer, said: str) -> EnvironmentFault:
-    """A batch of ``phase`` does not fit into memory; tries smaller ones until one does.
+def out_of_memory(training: Training, phase: Phase, step: int, optimizer: torch.optim.Optimizer, refusal: str) -> EnvironmentFault:
+    """The fault of a batch of ``phase`` that does not fit into memory, and the size of one that does: smaller ones are tried.
 
     Spoils model and optimizer. Call it when no frame of the failed step is left: they hold its tensors.
     """
     if phase.batches is None:
-        return EnvironmentFault(f"{training.name}: out of memory ({said})", fix=_run())
+        return EnvironmentFault(f"{training.name}: out of memory ({refusal})", fix=_run())
     rows, length = len(phase.batches.rows(step)), phase.batches.length(step)
     optimizer.state.clear()
-    left = training.phases[list(training.phases).index(phase) :]
+    remaining = training.phases[list(training.phases).index(phase) :]
     fits = rows // 2
-    while fits and not all(_fits(training, later, fits) for later in left):
+    while fits and not all(_fits(training, later, fits) for later in remaining):
         fits //= 2
-    message = f"{training.name}: out of memory at a batch of {rows} x {length} tokens ({said})"
+    message = f"{training.name}: out of memory at a batch of {rows} x {length} tokens ({refusal})"
     if not fits:
         return EnvironmentFault(
             f"{message}; tried here, not even one row fitted beside the model and its optimizer",

@@ -25,7 +25,7 @@ class Flips:
 
     @classmethod
     def of(cls, paired: Paired, model: str, against: str) -> Flips:
-        """Of ``model`` beside ``against``."""
+        """What ``model`` gained and lost beside ``against``."""
         gained, lost = int(paired.gained(model, against).sum()), int(paired.lost(model, against).sum())
         right = int(paired.right(model).sum())
         return Flips(against, gained, lost, right - gained, len(paired.ids) - right - lost, mcnemar(gained, lost))

@@ -33,9 +33,9 @@ class Measured:
         return "fail" if self.high < self.threshold else "inconclusive"
 
 
-def at_most(found: Measured) -> Outcome:
-    """Of a budget: pass when the whole interval lies at or below the threshold, fail when all of it lies above."""
-    return "pass" if found.high <= found.threshold else "fail" if found.low > found.threshold else "inconclusive"
+def at_most(measured: Measured) -> Outcome:
+    """The outcome of a budget: pass when the whole interval lies at or below the threshold, fail when all of it lies above."""
+    return "pass" if measured.high <= measured.threshold else "fail" if measured.low > measured.threshold else "inconclusive"
 
 
 def rounded(value: float) -> float:

@@ -76,7 +76,7 @@ COUNTED: Mapping[str, Callable[[Counts], Floats]] = {
 
 
 def counts(paired: Paired, model: str) -> Counts:
-    """Of one model on all rows."""
+    """The counts of one model on all rows."""
     classes = len(paired.classes)
     hits = np.bincount(paired.truth[paired.right(model)], minlength=classes)
     named = np.bincount(paired.preds[model], minlength=classes + 1)[:classes]
@@ -85,8 +85,8 @@ def counts(paired: Paired, model: str) -> Counts:
 
 def scores(paired: Paired, model: str) -> dict[str, float]:
     """``{metric: value}`` of one model on all rows, for the metrics of :data:`COUNTED`."""
-    found = counts(paired, model)
-    return {name: float(metric(found)) for name, metric in COUNTED.items()}
+    counted = counts(paired, model)
+    return {name: float(metric(counted)) for name, metric in COUNTED.items()}
 
 
 def mcnemar(gained: int, lost: int) -> float:

@@ -68,7 +68,7 @@ class Paired:
         return only(self.right(before), self.right(now))
 
     def ids_of(self, rows: Mask) -> list[str]:
-        """Their ids, in the order of the rows."""
+        """The ids of ``rows``, in their order."""
         return [self.ids[row] for row in np.flatnonzero(rows).tolist()]
 
 
@@ -109,11 +109,11 @@ def _probabilities(predictions: Predictions, ids: Sequence[str], classes: Sequen
     place = {row: position for position, row in enumerate(predictions.ids)}
     column = {label: position for position, label in enumerate(predictions.columns)}
     ordered = np.asarray(predictions.p, dtype=np.float64)[[place[row] for row in ids]]
-    found = np.zeros((len(ids), len(classes)))
+    probabilities = np.zeros((len(ids), len(classes)))
     for k, label in enumerate(classes):
         if label in column:
-            found[:, k] = ordered[:, column[label]]
-    return found
+            probabilities[:, k] = ordered[:, column[label]]
+    return probabilities
 
 
 def _by_id(model: str, predictions: Predictions) -> dict[str, tuple[str, str]]:

@@ -42,19 +42,19 @@ class Ranking:
 
     def areas(self, drawn: Ints) -> Areas:
         """``drawn``: [block, n] how often each row was drawn, class sizes kept -> [block, K] areas."""
-        both = [one.areas(drawn) for one in self.classes]
-        return Areas(np.stack([roc for roc, _ in both], axis=-1), np.stack([pr for _, pr in both], axis=-1))
+        by_class = [ranked.areas(drawn) for ranked in self.classes]
+        return Areas(np.stack([roc for roc, _ in by_class], axis=-1), np.stack([pr for _, pr in by_class], axis=-1))
 
     def values(self, drawn: Ints, metrics: Sequence[str] = RANKED) -> dict[str, Floats]:
-        """metric -> [block]."""
-        found = {}
+        """``{metric: [block]}``: every metric on every resample."""
+        by_metric = {}
         if "log_loss" in metrics:
             # Not a matrix product: BLAS adds in another order on every processor.
-            found["log_loss"] = np.asarray((drawn * self.losses).sum(axis=-1) / drawn.sum(axis=-1))
+            by_metric["log_loss"] = np.asarray((drawn * self.losses).sum(axis=-1) / drawn.sum(axis=-1))
         if {"roc_auc", "pr_auc"} & set(metrics):
             areas = self.areas(drawn)
-            found |= {"roc_auc": areas.roc.mean(axis=-1), "pr_auc": areas.pr.mean(axis=-1)}
-        return found
+            by_metric |= {"roc_auc": areas.roc.mean(axis=-1), "pr_auc": areas.pr.mean(axis=-1)}
+        return by_metric
 
 
 class _OneClass:
@@ -77,8 +77,8 @@ class _OneClass:
         at_least, higher = false[:, 1::2], false[:, 0:-1:2]  # negatives with this score or more, with more
         pairs = self.positives * self.negatives
         roc = 1 - (true * (at_least + higher)).sum(axis=1) / (2 * pairs)  # a tie is half an inversion
-        found = np.cumsum(true, axis=1)
-        precision = np.divide(found, found + at_least, out=np.zeros(found.shape), where=found > 0)
+        hits = np.cumsum(true, axis=1)
+        precision = np.divide(hits, hits + at_least, out=np.zeros(hits.shape), where=hits > 0)
         return np.asarray(roc), np.asarray((true * precision).sum(axis=1) / self.positives)
 
 

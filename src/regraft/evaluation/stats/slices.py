@@ -71,8 +71,8 @@ def members(paired: Paired, table: SliceTable, columns: Sequence[str]) -> Iterat
     order = [place[row] for row in paired.ids]
     for column in columns:
         if column not in table.columns:
-            known = ", ".join(table.columns)
-            raise EnvironmentFault(f"the test rows have no column {column!r} to slice by; they have {known}")
+            existing = ", ".join(table.columns)
+            raise EnvironmentFault(f"the test rows have no column {column!r} to slice by; they have {existing}")
         values = np.array([MISSING if (value := table.columns[column][i]) is None else value for i in order], dtype=object)
         for value in sorted(set(values.tolist())):
             yield Slice(column, value, values == value)
@@ -97,13 +97,15 @@ def compare(slices: Sequence[Slice], now: Mask, before: Mask, *, margin: float, 
     low, high = tango_interval(gained, lost, n, [quantile(1 - level) for level in levels.tolist()])
     results = []
     for i, part in enumerate(slices):
-        size, up, down, asked = int(n[i]), int(gained[i]), int(lost[i]), 1 - float(levels[i])
-        effect = detectable(disagreement_error(up, down, size), asked, power)
+        size, up, down, slice_confidence = int(n[i]), int(gained[i]), int(lost[i]), 1 - float(levels[i])
+        effect = detectable(disagreement_error(up, down, size), slice_confidence, power)
         difference = (up - down) / size
-        found = Measured(rounded(difference), rounded(low[i]), rounded(high[i]), rounded(-margin), rounded(asked), power, rounded(effect))
-        outcome = found.outcome()
-        wanted = more_rows(size, difference + margin, effect) if outcome == "inconclusive" else 0
-        results.append(SliceResult(part.column, part.value, size, up, down, found, outcome, wanted))
+        measured = Measured(
+            rounded(difference), rounded(low[i]), rounded(high[i]), rounded(-margin), rounded(slice_confidence), power, rounded(effect)
+        )
+        outcome = measured.outcome()
+        needed = more_rows(size, difference + margin, effect) if outcome == "inconclusive" else 0
+        results.append(SliceResult(part.column, part.value, size, up, down, measured, outcome, needed))
     return results
 
 

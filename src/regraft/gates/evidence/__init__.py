@@ -16,7 +16,8 @@ from regraft.core.errors import EnvironmentFault
 def unchanged(path: Path, sha: str) -> Path:
     """``path``, if it is the file with this sha256; EnvironmentFault where it is missing or another."""
     if not path.is_file() or files.sha256_file(path) != sha:
-        raise EnvironmentFault(f"{path} is {'changed' if path.is_file() else 'missing'} since the decision was taken on it")
+        fault = "changed" if path.is_file() else "missing"
+        raise EnvironmentFault(f"{path} is {fault} since the decision was taken on it")
     return path
 
 

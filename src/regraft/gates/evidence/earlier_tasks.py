@@ -26,7 +26,7 @@ def write(path: Path, tasks: Mapping[str, EarlierAnswers]) -> None:
         "task": [name for name, task in tasks.items() for _ in task.labels],
         "label": [label for task in tasks.values() for label in task.labels],
     }
-    write_table(path, {**columns, **{stage: [said for task in tasks.values() for said in task.answers[stage]] for stage in STAGES}})
+    write_table(path, {**columns, **{stage: [answer for task in tasks.values() for answer in task.answers[stage]] for stage in STAGES}})
 
 
 def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> str | None:
@@ -39,12 +39,12 @@ def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> str |
 
 
 def read(evidence: Path, sha: str | None) -> dict[str, EarlierAnswers] | None:
-    """The answers, a task at a time. EnvironmentFault where the file is not the one that was kept."""
+    """The answers, a task at a time; None where none were kept. EnvironmentFault where the file is not the one that was kept."""
     if sha is None:
         return None
     columns = pq.read_table(unchanged(evidence / FILE, sha)).to_pydict()
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(columns["task"]):
         rows.setdefault(name, []).append(row)
-    of = {name: {column: [columns[column][row] for row in here] for column in ("label", *STAGES)} for name, here in rows.items()}
-    return {name: EarlierAnswers(found.pop("label"), found) for name, found in of.items()}
+    by_task = {name: {column: [columns[column][row] for row in places] for column in ("label", *STAGES)} for name, places in rows.items()}
+    return {name: EarlierAnswers(answers.pop("label"), answers) for name, answers in by_task.items()}

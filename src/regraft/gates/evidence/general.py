@@ -27,9 +27,9 @@ def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> str |
 
 
 def read(evidence: Path, sha: str | None) -> GeneralLosses | None:
-    """The losses, a sequence a row. EnvironmentFault where the file is not the one that was kept."""
+    """The losses, a sequence a row; None where none were kept. EnvironmentFault where the file is not the one that was kept."""
     if sha is None:
         return None
     table = pq.read_table(unchanged(evidence / FILE, sha))
     columns = {name: np.asarray(table[name].to_numpy()) for name in ("masked", *STAGES)}
-    return GeneralLosses(columns.pop("masked").astype(np.int64), {name: each.astype(np.float64) for name, each in columns.items()})
+    return GeneralLosses(columns.pop("masked").astype(np.int64), {name: nats.astype(np.float64) for name, nats in columns.items()})

@@ -37,9 +37,9 @@ def write(path: Path, variants: Sequence[Variant], answers: Mapping[str, Answers
     }
     table = {name: pa.array(values, pa.string()) for name, values in columns.items()}
     for model in MODELS:
-        said = answers[model]
-        table |= {f"{model}_before": pa.array(said.before, pa.string()), f"{model}_pred": pa.array(said.preds, pa.string())}
-        table[f"{model}_p"] = pa.array(said.p, pa.float32())
+        of_model = answers[model]
+        table |= {f"{model}_before": pa.array(of_model.before, pa.string()), f"{model}_pred": pa.array(of_model.preds, pa.string())}
+        table[f"{model}_p"] = pa.array(of_model.p, pa.float32())
     buffer = io.BytesIO()
     pq.write_table(pa.table(table), buffer, compression="zstd", write_page_checksum=True)
     files.write_bytes(path, buffer.getvalue())
@@ -57,7 +57,7 @@ def load(path: Path) -> Probes:
 
 
 def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> str | None:
-    """Copy what the step ``probes`` found into the evidence, where a gate asks for it; its sha256."""
+    """Copy what the step ``probes`` found into the evidence, where a gate asks for it; its sha256, None where none asks."""
     if not any(gate.question in PROBED for gate in gates):
         return None
     source = artifacts / "probes" / "out" / FILE
@@ -70,5 +70,5 @@ def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> str |
 
 
 def read(evidence: Path, sha: str | None) -> Probes | None:
-    """What :func:`keep` copied. EnvironmentFault where it is not the file that was kept."""
+    """What :func:`keep` copied; None where it copied nothing. EnvironmentFault where it is not the file that was kept."""
     return load(unchanged(evidence / FILE, sha)) if sha else None

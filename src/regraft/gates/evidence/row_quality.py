@@ -38,41 +38,41 @@ def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> dict[
 
     :param artifacts: the folder with the outputs of the pipeline's steps.
     """
-    kept = {}
+    digests = {}
     if any(gate.rows for gate in gates):
         source = artifacts / "overlap" / "out" / OVERLAP
         if not source.is_file():
             raise EnvironmentFault(f"{source} is not there: the step 'overlap' never ran here", fix=f"regraft run {artifacts.name}")
         files.write_bytes(evidence / OVERLAP, source.read_bytes())
-        kept[OVERLAP] = files.sha256_file(evidence / OVERLAP)
+        digests[OVERLAP] = files.sha256_file(evidence / OVERLAP)
     source = artifacts / "suspects" / "out" / SUSPECTS
     if any(gate.negative_flips for gate in gates) and source.is_file():  # a workspace of an earlier version lacks the step
-        found = pq.read_table(source, filters=[("split", "=", "test")]).to_pydict()
+        suspects = pq.read_table(source, filters=[("split", "=", "test")]).to_pydict()
         evidence.mkdir(parents=True, exist_ok=True)
-        _write(evidence / SUSPECTS, {name: found[name] for name in ("id", *DOUBT)})
-        kept[SUSPECTS] = files.sha256_file(evidence / SUSPECTS)
-    return kept
+        _write(evidence / SUSPECTS, {name: suspects[name] for name in ("id", *DOUBT)})
+        digests[SUSPECTS] = files.sha256_file(evidence / SUSPECTS)
+    return digests
 
 
 def read(evidence: Path, kept: Mapping[str, str]) -> RowQuality:
     """What :func:`keep` kept. EnvironmentFault where a file is not the one that was kept."""
-    found = {name: pq.read_table(unchanged(evidence / name, sha)).to_pydict() for name, sha in kept.items()}
+    tables = {name: pq.read_table(unchanged(evidence / name, sha)).to_pydict() for name, sha in kept.items()}
     return RowQuality(
-        _by_id(found[OVERLAP], Overlap, *SHARED) if OVERLAP in found else None,
-        _by_id(found[SUSPECTS], Suspect, *DOUBT) if SUSPECTS in found else None,
+        _by_id(tables[OVERLAP], Overlap, *SHARED) if OVERLAP in tables else None,
+        _by_id(tables[SUSPECTS], Suspect, *DOUBT) if SUSPECTS in tables else None,
     )
 
 
 def write_overlap(path: Path, overlaps: Mapping[str, Overlap]) -> None:
-    """The output of the step ``overlap``, by id."""
+    """Write the output of the step ``overlap``, by id."""
     ids = sorted(overlaps)
     _write(path, {"id": ids, **{name: [getattr(overlaps[row], name) for row in ids] for name in SHARED}})
 
 
-def write_suspects(path: Path, rows: Mapping[str, Sequence[Any]], found: Mapping[int, Suspect]) -> None:
-    """The output of the step ``suspects``: of the labelled ``rows`` (id, split, text, label) those ``found``, in that order."""
-    columns = {name: [rows[name][row] for row in found] for name in ("id", "split", "text", "label")}
-    _write(path, {**columns, **{name: [getattr(suspect, name) for suspect in found.values()] for name in DOUBT}})
+def write_suspects(path: Path, rows: Mapping[str, Sequence[Any]], suspects: Mapping[int, Suspect]) -> None:
+    """Write the output of the step ``suspects``: of the labelled ``rows`` (id, split, text, label) those in ``suspects``, in its order."""
+    columns = {name: [rows[name][row] for row in suspects] for name in ("id", "split", "text", "label")}
+    _write(path, {**columns, **{name: [getattr(suspect, name) for suspect in suspects.values()] for name in DOUBT}})
 
 
 def _write(path: Path, columns: Mapping[str, list[Any]]) -> None:

@@ -28,7 +28,7 @@ def file_name(model: str, number: int) -> str:
 
 
 def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: str) -> Hashes | None:
-    """Copy what the step ``seeds`` left into the evidence, if a gate asks for seeds; the hashes of the files.
+    """Copy what the step ``seeds`` left into the evidence, if a gate asks for seeds; the hashes of the files, None where none asks.
 
     ``rows``: digest of the test rows that are decided on. EnvironmentFault when the predictions are not there, are
     fewer than asked for, or about other rows.
@@ -37,12 +37,13 @@ def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: st
     count = seeds_of(gates)
     if count is None:
         return None
-    said = (out := _out(artifacts)) / "digests.json"
-    if not said.is_file():
+    digests_file = (out := _out(artifacts)) / "digests.json"
+    if not digests_file.is_file():
         message = f"a gate asks for {count} seeds and {out} holds no predictions"
         raise EnvironmentFault(message, fix=f"regraft run {artifacts.name}")
-    if (found := files.read_json(said)) != {"rows": rows, "seeds": count}:
-        raise EnvironmentFault(f"{said} is about {found['seeds']} seeds and rows {found['rows'][:12]}, not {count} and {rows[:12]}")
+    if (digests := files.read_json(digests_file)) != {"rows": rows, "seeds": count}:
+        actual = f"{digests['seeds']} seeds and rows {digests['rows'][:12]}"
+        raise EnvironmentFault(f"{digests_file} is about {actual}, not {count} and {rows[:12]}")
     hashes: dict[str, list[str]] = {model: [] for model in SEEDED}
     for model in SEEDED:
         for number in range(2, count + 1):
@@ -62,14 +63,14 @@ def of_step(artifacts: Path, gates: Sequence[GateOptions]) -> dict[str, tuple[Pr
 
 
 def read(evidence: Path, hashes: Hashes | None) -> dict[str, tuple[Predictions, ...]] | None:
-    """What :func:`keep` copied. EnvironmentFault when a file is missing or is not the one that was decided on."""
+    """What :func:`keep` copied; None: nothing. EnvironmentFault when a file is missing or is not the one that was decided on."""
     if hashes is None:
         return None
-    found: dict[str, tuple[Predictions, ...]] = {}
+    by_model: dict[str, tuple[Predictions, ...]] = {}
     for model, listed in hashes.items():
         paths = [evidence / FOLDER / file_name(model, number) for number in range(2, len(listed) + 2)]
-        found[model] = tuple(predictions.read(unchanged(path, sha)).for_gates() for path, sha in zip(paths, listed, strict=True))
-    return found
+        by_model[model] = tuple(predictions.read(unchanged(path, sha)).for_gates() for path, sha in zip(paths, listed, strict=True))
+    return by_model
 
 
 def _out(artifacts: Path) -> Path:

@@ -20,21 +20,23 @@ FILES = (CALIBRATION, COST)
 
 def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], cost: Path | None) -> dict[str, str]:
     """Copy what is asked for into the evidence; ``{file: sha256}``."""
-    found, source = {}, artifacts / "scores" / "out" / CALIBRATION
-    said = files.read_json(source) if source.is_file() else {}
-    if said and (any(gate.calibration for gate in gates) or any("abstain" in (of_model or {}) for of_model in said.values())):
-        found[CALIBRATION] = said
+    contents, source = {}, artifacts / "scores" / "out" / CALIBRATION
+    calibrations = files.read_json(source) if source.is_file() else {}
+    if calibrations and (
+        any(gate.calibration for gate in gates) or any("abstain" in (of_model or {}) for of_model in calibrations.values())
+    ):
+        contents[CALIBRATION] = calibrations
     if cost and any(gate.cost for gate in gates):
-        found[COST] = files.read_json(cost)
-    for name, content in found.items():
+        contents[COST] = files.read_json(cost)
+    for name, content in contents.items():
         files.write_json(evidence / name, content)
-    return {name: files.sha256_file(evidence / name) for name in found}
+    return {name: files.sha256_file(evidence / name) for name in contents}
 
 
 def read(evidence: Path, served: Mapping[str, str]) -> dict[str, Any]:
     """``{calibration, cost}`` as far as the decision kept them. EnvironmentFault where a file is not the one it kept."""
-    found = {}
+    contents = {}
     for name, sha in served.items():
         path = unchanged(evidence / name, sha)
-        found[path.stem] = files.read_json(path)
-    return found
+        contents[path.stem] = files.read_json(path)
+    return contents

@@ -109,7 +109,7 @@ class Budget:
     general: dict[str, Packed]
     """General text, packed like the corpus."""
     max_loss_increase: float
-    """Nats a masked token."""
+    """How many nats a masked token may cost more than before."""
 
     def watch(self, loss: MaskedLoss, corpus: Corpus, machine: Machine, warmup: int, steps: int) -> Watch:
         """Look at the loss on general text :data:`LOOKS` times in ``steps``, with the head as it stands."""
@@ -164,10 +164,10 @@ def pretrain(base: Path, tokens: Path, options: PretrainOptions, seed: int, out:
 
 def _spent(notes: dict[str, float], per_step: int) -> dict[str, float]:
     """The notes, with the steps and tokens that the weights have seen where a budget ended the training."""
-    kept = notes.pop("general_steps", None)
-    if kept is None or "general_loss_refused" not in notes:
+    steps = notes.pop("general_steps", None)
+    if steps is None or "general_loss_refused" not in notes:
         return notes
-    return {**notes, "steps": kept, "tokens": kept * per_step, "stopped_early": 1}
+    return {**notes, "steps": steps, "tokens": steps * per_step, "stopped_early": 1}
 
 
 def start_from_frequencies(model: PreTrainedModel, shard: Packed) -> None:
