@@ -29,7 +29,7 @@ def fleet(workspace: Workspace, now: datetime) -> dict[str, Any]:
 
 def stale(names: Sequence[str], perhaps: Sequence[str], steps: int) -> str:
     """Which of a pipeline's ``steps`` steps would be computed anew, short enough for a table."""
-    said = ", ".join(names) or "nothing"
+    text = ", ".join(names) or "nothing"
     if len(names) > 3:
-        said = "every step" if len(names) == steps else f"{first_of(names, 2)} steps"
-    return f"{said}; {len(perhaps)} after that perhaps" if perhaps else said
+        text = "every step" if len(names) == steps else f"{first_of(names, 2)} steps"
+    return f"{text}; {len(perhaps)} after that perhaps" if perhaps else text
