@@ -150,7 +150,7 @@ class _Estimator:
         self.here = (device(), cores())
 
     def reference(self, step: Step[Any]) -> PastRun | None:
-        """The run of ``step`` whose sizes fit those of the other steps: what dvc.lock names, or else the newest; None: it never ran."""
+        """The run of ``step`` whose sizes fit those of the other steps: what dvc.lock names, or else the newest; None: there is none."""
         candidates = [past for past in self.pasts[step.name] if past.pipeline == self.basis and past.version == step.version]
         return next((past for past in candidates if past.current), candidates[0] if candidates else None)
 

@@ -336,7 +336,7 @@ def champion_of(entries: Sequence[Entry]) -> dict[str, str] | None:
 
 
 def challenger_of(entries: Sequence[Entry]) -> dict[str, str] | None:
-    """``{version, digest, run, since}`` of the last registered version; None if it has become champion since."""
+    """``{version, digest, run, since}`` of the last registered version; None: there is none, or it has become champion since."""
     for entry in reversed(entries):
         if entry.action == "register" and entry.to:
             was_champion = any(e.action != "register" and e.to == entry.to for e in entries)

@@ -30,7 +30,7 @@ class ChangedRow:
     sure: float
     """Probability of ``now``."""
     wanted: str | None
-    """The label that a template asked for; None for other gates."""
+    """The label that a template asked for; None where none was asked for."""
 
 
 @dataclass(frozen=True)
