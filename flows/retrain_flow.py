@@ -29,8 +29,8 @@ from flows.bridge import step_task
 from regraft.steps import Output, files
 from regraft.steps.flow import (
     STOP,
-    Ahead,
     Curves,
+    EarlyStep,
     EnvironmentFault,
     Event,
     Interrupted,
@@ -58,7 +58,7 @@ class Retraining:
 
     run: Run
     curves: Curves
-    ahead: Ahead
+    early_step: EarlyStep
     result: Event | None = None
 
 
@@ -86,9 +86,9 @@ def retried(function: Callable[P, R], name: str) -> Task[P, R]:
     )(function)
 
 
-def retrain_once(run: Run, curves: Curves, ahead: Ahead, *, own_server: bool) -> Event:
+def retrain_once(run: Run, curves: Curves, early_step: EarlyStep, *, own_server: bool) -> Event:
     """Run the flow for ``run``, whose first step is under way, and return its result; raises what a step or a store raised."""
-    current = Retraining(run, curves, ahead)
+    current = Retraining(run, curves, early_step)
     if own_server:  # it needs 3 s to answer: time enough to import MLflow
         threading.Thread(target=_warm, args=(curves.tracker,), name="mlflow", daemon=True).start()
     # Heartbeats tell a worker's death, and cost 1 s at the end of a flow; our own server dies with us.
@@ -176,7 +176,7 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
     for number, step in enumerate(steps_in(run.workspace, read_resolved(run.workspace, run.pipeline)), start=1):
         before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
         waits = [states[name] for name in states if name in before]
-        reproduce = partial(run_step_with_dvc, run, step.name, number) if number > 1 else current.ahead.outcome
+        reproduce = partial(run_step_with_dvc, run, step.name, number) if number > 1 else current.early_step.outcome
         states[step.name] = step_task(step.name, reproduce)(wait_for=waits, return_state=True)
         outcomes[step.name] = states[step.name].result()
         curves.mlflow_run_id = opened()

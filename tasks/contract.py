@@ -1,4 +1,4 @@
-"""``contract``: the labelled rows, judged by their contract. Label-free texts go one way, accepted rows another."""
+"""``contract``: the labelled rows, checked by their contract. Label-free texts go one way, accepted rows another."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class ContractConfig(StepConfig):
         contract = Contract.model_validate(context.contract).for_task(options.task).with_split(split)
         shares = {"test": options.split.test, "dev": options.split.dev}
         expected = tuple(sorted({test["label"] for test in context.probes.get("templates", ()) if "label" in test})) or None
-        named = {"labelled": options.data.labelled, "contract": contract, "task": options.task, "split": split, "expected": expected}
-        return cls(**named, seed=options.seed, **shares)
+        fields = {"labelled": options.data.labelled, "contract": contract, "task": options.task, "split": split, "expected": expected}
+        return cls(**fields, seed=options.seed, **shares)
 
 
 def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
@@ -46,29 +46,29 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     from regraft.steps.data import Source, contract_page, labelled, quarantine, read_rows, reject, validate_rows
     from regraft.steps.evaluation import require_labels
 
-    contract, task, listed = config.contract, config.task, evidence(out) / "quarantine.csv"
+    contract, task, sheet = config.contract, config.task, evidence(out) / "quarantine.csv"
     required = [column.name for column in contract.columns if column.required]
     source = Source.of("data.labelled", inputs, config.labelled)
     with TemporaryDirectory(dir=out.parent, prefix="rows-") as store:
         validated = validate_rows(lambda: read_rows(source, required, [column.name for column in contract.columns]), contract, Path(store))
         waiting = Path(store) / "quarantine.parquet"
-        told = quarantine.write_quarantine(waiting, listed, validated, task)
-        files.write_text(evidence(out) / "contract.html", contract_page.render(contract, validated.read, validated.quarantined, told))
+        report = quarantine.write_quarantine(waiting, sheet, validated, task)
+        files.write_text(evidence(out) / "contract.html", contract_page.render(contract, validated.read, validated.quarantined, report))
         splitting = labelled.Splitting(config.seed, config.test, config.dev, config.split)
         if faults := labelled.whole_problems(validated, contract, task, splitting, config.max_quarantined):
-            said = labelled.refusal(contract, task, config.split)
-            reject(f"data.labelled ({source.all_shown}) {said}", faults + told.first, listed, told.more)
+            refusal = labelled.refusal(contract, task, config.split)
+            reject(f"data.labelled ({source.all_shown}) {refusal}", faults + report.first, sheet, report.more)
         labels = validated.counts(task.label)
         require_labels(config.expected or (), labels)
 
         quarantine.write_texts(out / "texts.parquet", validated, task, config.split)
         quarantine.write_accepted(out / "rows.parquet", validated, task)
         waiting.rename(out / "quarantine.parquet")
-        quarantine.write_counts(out / "counts.json", validated, told, labels)
+        quarantine.write_counts(out / "counts.json", validated, report, labels)
         files.write_json(out / "labels.json", sorted(labels))
     if validated.quarantined:
-        kept = f"artifacts/{progress.current().pipeline}/contract/evidence/{listed.name}"
-        progress.emit("warning", message=f"{told.sentence(validated.read, validated.quarantined)}; all of them: {kept}")
+        place = f"artifacts/{progress.current().pipeline}/contract/evidence/{sheet.name}"
+        progress.emit("warning", message=f"{report.sentence(validated.read, validated.quarantined)}; all of them: {place}")
     return {"read": validated.read, "accepted": validated.kept, "quarantined": validated.quarantined, "labels": len(labels)}
 
 

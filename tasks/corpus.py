@@ -12,12 +12,12 @@ from tasks.contract import CONTRACT
 
 
 class CorpusConfig(StepConfig):
-    """How texts are dealt out and when two of them count as one."""
+    """How texts are split and when two of them count as one."""
 
     corpus: Paths
     """The paths as the pipeline file has them; messages name files by them."""
     text_column: str
-    """Of all files but .txt."""
+    """Column that holds the text, in all files but .txt."""
     split: SplitOptions
     seed: int
 
@@ -41,13 +41,16 @@ def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     )
 
     corpus = read_corpus(Source.of("data.corpus", inputs, config.corpus), config.text_column)
-    texts, given = read_texts(inputs["texts"]), read_given(inputs["texts"])
-    dealt = split_rows(texts, corpus, config.split, config.seed, given, scratch=out.parent)
-    write_documents(out / "documents.parquet", dealt.documents)
-    write_table(out / "splits.parquet", {"id": dealt.splits.keys(), "split": dealt.splits.values()})
-    dropped = {name: [getattr(item, name) for item in dealt.dropped] for name in ("id", "reason", "of")}
+    texts, given_splits = read_texts(inputs["texts"]), read_given(inputs["texts"])
+    division = split_rows(texts, corpus, config.split, config.seed, given_splits, scratch=out.parent)
+    write_documents(out / "documents.parquet", division.documents)
+    write_table(out / "splits.parquet", {"id": division.splits.keys(), "split": division.splits.values()})
+    dropped = {name: [getattr(item, name) for item in division.dropped] for name in ("id", "reason", "of")}
     write_table(evidence(out) / "dropped.parquet", dropped)
-    return {**dealt.counts(), **(report_leaks(leaks(dealt.dropped, given, texts), evidence(out) / "leaks.parquet") if given else {})}
+    return {
+        **division.counts(),
+        **(report_leaks(leaks(division.dropped, given_splits, texts), evidence(out) / "leaks.parquet") if given_splits else {}),
+    }
 
 
 CORPUS = Step(

@@ -17,7 +17,7 @@ class EarlierTasksConfig(StepConfig):
     base_model: str
     """What every stage is held against."""
     base_digest: str
-    """Of the base model's files."""
+    """Digest of the base model's files."""
     tasks: dict[str, EarlierRows]
     max_length: int
     """Tokens of a text that are read, as in fine-tuning."""
@@ -37,10 +37,10 @@ def _run(config: EarlierTasksConfig, inputs: Mapping[str, Path], out: Path) -> M
     from regraft.steps.training import answer_earlier_tasks, locate
 
     tasks = {name: read_task(name, task, config.seed) for name, task in config.tasks.items()}
-    found = answer_earlier_tasks({"came": locate(config.base_model, Path.cwd()), **inputs}, tasks, config.max_length)
-    earlier_tasks_evidence.write(out / earlier_tasks_evidence.FILE, found)
+    answers = answer_earlier_tasks({"came": locate(config.base_model, Path.cwd()), **inputs}, tasks, config.max_length)
+    earlier_tasks_evidence.write(out / earlier_tasks_evidence.FILE, answers)
     rows = {half: sum(len(halves[number].texts) for halves in tasks.values()) for number, half in enumerate(("learned", "answered"))}
-    hits = {stage: sum(int(right(task, stage).sum()) for task in found.values()) for stage in ("came", *inputs)}
+    hits = {stage: sum(int(right(task, stage).sum()) for task in answers.values()) for stage in ("came", *inputs)}
     return {"tasks": len(tasks), **rows, **{f"{stage}_accuracy": count / rows["answered"] for stage, count in hits.items()}}
 
 

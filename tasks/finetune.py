@@ -35,7 +35,7 @@ class FinetuneBaseConfig(FinetuneConfig):
 
     base_model: str
     base_digest: str
-    """Of the base model's files."""
+    """Digest of the base model's files."""
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
@@ -67,6 +67,7 @@ def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metri
 
 
 def _tokens(config: FinetuneConfig, before: FinetuneConfig | None, metrics: Metrics) -> float | None:
+    """The tokens of an earlier run, by the epochs of this one; None without an earlier run."""
     return metrics["tokens"] / before.finetune.epochs * config.finetune.epochs if before else None
 
 

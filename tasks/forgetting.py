@@ -13,25 +13,25 @@ from tasks.pretrain import PRETRAIN
 
 
 class ForgettingConfig(StepConfig):
-    """On what is measured, how much of it, and how heads are warmed up."""
+    """What text forgetting is measured on, how much of it, and how heads are warmed up."""
 
     base_model: str
     """What every stage is held against."""
     base_digest: str
-    """Of the base model's files."""
+    """Digest of the base model's files."""
     general: GeneralText
     sequences: int
     """Held-out sequences that are measured."""
     pretrain: PretrainOptions
-    """Whose lengths, masks and rates hold for the warm-up."""
+    """The options of adaptation, whose lengths, masks and rates hold for the warm-up."""
     seed: int
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
-        options, asked = context.options, context.options.forgetting
-        assert asked is not None  # or the pipeline would not have this step
+        options, gate = context.options, context.options.forgetting
+        assert gate is not None  # or the pipeline would not have this step
         base = {"base_model": options.base_model, "base_digest": context.base_digest}
-        return cls(**base, general=context.general_text, sequences=asked.sequences, pretrain=options.pretrain, seed=options.seed)
+        return cls(**base, general=context.general_text, sequences=gate.sequences, pretrain=options.pretrain, seed=options.seed)
 
 
 def _run(config: ForgettingConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
@@ -46,7 +46,7 @@ def _run(config: ForgettingConfig, inputs: Mapping[str, Path], out: Path) -> Met
     )
     types = {"masked": pa.int64(), **dict.fromkeys(nats, pa.float64())}
     write_table(out / "losses.parquet", {"masked": masked, **nats}, **types)
-    means = {f"{name}_loss": float(each.sum() / masked.sum()) for name, each in nats.items()}
+    means = {f"{name}_loss": float(losses.sum() / masked.sum()) for name, losses in nats.items()}
     return {"sequences": len(masked), "masked_tokens": int(masked.sum()), **means}
 
 

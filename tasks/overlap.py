@@ -26,9 +26,9 @@ def _run(config: OverlapConfig, inputs: Mapping[str, Path], out: Path) -> Metric
     table = labelled_splits(inputs["rows"], inputs["splits"])
     test, train = (table[table["split"] == split] for split in ("test", "train"))
     find = Finder(test["text"].tolist())
-    found = worst(find("train", zip(train["id"], train["text"], strict=True)), find("corpus", read_trained_on(inputs["documents"])))
-    row_quality_evidence.write_overlap(out / row_quality_evidence.OVERLAP, dict(zip(test["id"], found, strict=True)))
-    kinds = [(item.kind, item.source) for item in found]
+    overlaps = worst(find("train", zip(train["id"], train["text"], strict=True)), find("corpus", read_trained_on(inputs["documents"])))
+    row_quality_evidence.write_overlap(out / row_quality_evidence.OVERLAP, dict(zip(test["id"], overlaps, strict=True)))
+    kinds = [(item.kind, item.source) for item in overlaps]
     counts = {f"{kind}_{source}": kinds.count((kind, source)) for source in ("train", "corpus") for kind in ("exact", "near")}
     return {"rows": len(kinds), "clean": len(kinds) - sum(counts.values()), **counts}
 

@@ -27,7 +27,7 @@ class PretrainConfig(StepConfig):
     base_model: str
     """What is adapted."""
     base_digest: str
-    """Of the base model's files."""
+    """Digest of the base model's files."""
     pretrain: PretrainOptions
     seed: int
     forgetting: ForgettingBudget | None = Field(None, exclude_if=lambda budget: budget is None)
@@ -35,8 +35,8 @@ class PretrainConfig(StepConfig):
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
-        options, asked = context.options, context.options.forgetting
-        budget = ForgettingBudget(max_loss_increase=asked.max_loss_increase, general=context.general_text) if asked else None
+        options, gate = context.options, context.options.forgetting
+        budget = ForgettingBudget(max_loss_increase=gate.max_loss_increase, general=context.general_text) if gate else None
         base = {"base_model": options.base_model, "base_digest": context.base_digest}
         return cls(**base, pretrain=options.pretrain, seed=options.seed, forgetting=budget)
 
@@ -46,13 +46,13 @@ def _run(config: PretrainConfig, inputs: Mapping[str, Path], out: Path) -> Metri
 
     from regraft.steps.training import Budget, locate, pack_general, pretrain
 
-    base, asked = locate(config.base_model, Path.cwd()), config.forgetting
+    base, budget = locate(config.base_model, Path.cwd()), config.forgetting
     train = partial(pretrain, base, inputs["tokens"], config.pretrain, config.seed, out / "model")
-    if asked is None:
+    if budget is None:
         return train()
     with TemporaryDirectory(dir=out.parent, prefix="general-") as folder:
-        general = pack_general(asked.general, base, config.pretrain.sequence_length, Path(folder))
-        return train(Budget(general, asked.max_loss_increase))
+        general = pack_general(budget.general, base, config.pretrain.sequence_length, Path(folder))
+        return train(Budget(general, budget.max_loss_increase))
 
 
 def _tokens(config: PretrainConfig, _: PretrainConfig | None, metrics: Metrics) -> float:

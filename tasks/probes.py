@@ -27,11 +27,11 @@ class ProbesConfig(StepConfig):
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
-        options, found = context.options, context.probes
+        options, probe_files = context.options, context.probes
         robustness = next((gate.robustness for gate in options.gates if gate.robustness), None)
         changes = {"tests": robustness.tests, "sentence": robustness.sentence} if robustness else {"tests": (), "sentence": ""}
-        named = {"terms": found.get("counterfactual", {}), "templates": found.get("templates", ())}
-        return cls.model_validate({**changes, **named, "seed": options.seed})
+        probes = {"terms": probe_files.get("counterfactual", {}), "templates": probe_files.get("templates", ())}
+        return cls.model_validate({**changes, **probes, "seed": options.seed})
 
 
 def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
@@ -40,17 +40,17 @@ def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
 
     require_labels((test.label for test in config.templates if test.label), files.read_json(inputs["labels"]))
     rows = HeldOut.read(inputs["rows"])
-    made = [
+    variants_made = [
         *variants.invariances(rows.ids, rows.texts, config.tests, config.sentence, config.seed),
         *variants.counterfactuals(rows.ids, rows.texts, config.terms),
         *variants.cases(config.templates),
     ]
     answers = {}
     for done, model in enumerate(("adapted", "base"), start=1):
-        answers[model] = ask_variants(inputs[model], made, predictions.read(inputs[f"{model}_answers"]))
+        answers[model] = ask_variants(inputs[model], variants_made, predictions.read(inputs[f"{model}_answers"]))
         progress.progress(done, 2, "models")
-    probes_evidence.write(out / probes_evidence.FILE, made, answers)
-    return {"variants": len(made)}
+    probes_evidence.write(out / probes_evidence.FILE, variants_made, answers)
+    return {"variants": len(variants_made)}
 
 
 def _asked(options: PipelineOptions) -> bool:

@@ -36,21 +36,21 @@ def _run(config: ScoresConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     files.write_json(out / "labels.json", files.read_json(inputs["labels"]))
 
     baseline = Tfidf.load(inputs["tfidf"])
-    found = discover_slices(rows.texts, table[table["split"] == "train"]["text"].tolist(), baseline)
-    write_table(out / "slices.parquet", {"id": rows.ids, **other_columns(inputs["rows"], rows.ids, taken=found), **found})
-    made = {"tfidf": predictions.Table.of(rows.ids, rows.labels, baseline.predict(rows.texts), baseline.labels)}
+    slices = discover_slices(rows.texts, table[table["split"] == "train"]["text"].tolist(), baseline)
+    write_table(out / "slices.parquet", {"id": rows.ids, **other_columns(inputs["rows"], rows.ids, taken=slices), **slices})
+    tables = {"tfidf": predictions.Table.of(rows.ids, rows.labels, baseline.predict(rows.texts), baseline.labels)}
     for done, name in enumerate(("adapted", "base"), start=2):
-        made[name] = score_folder(inputs[name], rows)
+        tables[name] = score_folder(inputs[name], rows)
         progress.progress(done, 3, "models")
-    for name, answers in made.items():
+    for name, answers in tables.items():
         predictions.write(out / f"{name}.parquet", answers)
-    said = {name: temperature.read(inputs[name]) for name in ("adapted", "base")}
-    if any(said.values()):  # of models that were never calibrated nothing is said
-        files.write_json(out / temperature.FILE, said)
-    digests = {name: files.digest(inputs[name]) for name in made}
+    temperatures = {name: temperature.read(inputs[name]) for name in ("adapted", "base")}
+    if any(temperatures.values()):  # of models that were never calibrated nothing is said
+        files.write_json(out / temperature.FILE, temperatures)
+    digests = {name: files.digest(inputs[name]) for name in tables}
     files.write_json(out / "digests.json", {**digests, "rows": rows.digest})
-    paired = align({name: answers.for_gates() for name, answers in made.items()})
-    return {"rows": len(rows.ids), **{f"{name}_macro_f1": scores(paired, name)["macro_f1"] for name in made}}
+    paired = align({name: answers.for_gates() for name, answers in tables.items()})
+    return {"rows": len(rows.ids), **{f"{name}_macro_f1": scores(paired, name)["macro_f1"] for name in tables}}
 
 
 MODELS = {"adapted": FINETUNE / "model", "base": FINETUNE_BASE / "model", "tfidf": TFIDF / "model"}

@@ -17,7 +17,7 @@ from tasks.pretrain import PRETRAIN
 
 
 class SeedsConfig(FinetuneBaseConfig):
-    """As the two fine-tunings, and how often."""
+    """What the two fine-tunings depend on, and how often they are repeated."""
 
     seeds: int = Field(ge=2)
     """Models of each, the one that the step of its own trains included."""
@@ -46,13 +46,13 @@ def _run(config: SeedsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
         return finetune(encoder, table, labels, config.finetune, name=name, text_column=config.text_column, seed=seed, out=folder)
 
     encoders = {"adapted": inputs["encoder"], "base": locate(config.base_model, Path.cwd())}
-    done = repeat_under_seeds(train, encoders, config.seeds, rows, seed=config.seed, scratch=out.parent)
-    for one in done:
-        predictions.write(out / seeds_evidence.file_name(one.model, one.number), one.answers)
+    trainings = repeat_under_seeds(train, encoders, config.seeds, rows, seed=config.seed, scratch=out.parent)
+    for training in trainings:
+        predictions.write(out / seeds_evidence.file_name(training.model, training.number), training.answers)
     files.write_json(out / "digests.json", {"rows": rows.digest, "seeds": config.seeds})
-    paired = align({f"{one.model}_{one.number}_macro_f1": one.answers.for_gates() for one in done})
+    paired = align({f"{training.model}_{training.number}_macro_f1": training.answers.for_gates() for training in trainings})
     by_seed = {name: scores(paired, name)["macro_f1"] for name in paired.preds}
-    return {"trainings": len(done), "tokens": sum(one.tokens for one in done), **by_seed}
+    return {"trainings": len(trainings), "tokens": sum(training.tokens for training in trainings), **by_seed}
 
 
 ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}

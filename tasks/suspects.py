@@ -14,7 +14,7 @@ from tasks.corpus import CORPUS
 
 
 class SuspectsConfig(StepConfig):
-    """The models that judge are trained like the baseline."""
+    """How the models that look for wrong labels are trained: like the baseline."""
 
     seed: int
     max_ngram: int = Field(2, ge=1, le=5)
@@ -33,11 +33,11 @@ def _run(config: SuspectsConfig, inputs: Mapping[str, Path], out: Path) -> Metri
 
     rows = labelled_splits(inputs["rows"], inputs["splits"])
     baseline = Baseline(config.max_ngram, config.inverse_regularization)
-    found, judged = find_label_issues(rows["id"].tolist(), rows["text"].tolist(), rows["label"].tolist(), baseline, config.seed)
+    issues, checked = find_label_issues(rows["id"].tolist(), rows["text"].tolist(), rows["label"].tolist(), baseline, config.seed)
     row_quality_evidence.write_suspects(
-        out / row_quality_evidence.SUSPECTS, {name: rows[name].tolist() for name in ("id", "split", "text", "label")}, found
+        out / row_quality_evidence.SUSPECTS, {name: rows[name].tolist() for name in ("id", "split", "text", "label")}, issues
     )
-    return {"judged": judged, "suspects": len(found), "in_test": sum(rows["split"][row] == "test" for row in found)}
+    return {"judged": checked, "suspects": len(issues), "in_test": sum(rows["split"][row] == "test" for row in issues)}
 
 
 SUSPECTS = Step(

@@ -14,9 +14,9 @@ class TokensConfig(StepConfig):
     """What the packed tokens depend on besides the documents."""
 
     base_model: str
-    """Whose tokenizer is used."""
+    """The base model whose tokenizer is used."""
     base_digest: str
-    """Of the base model's files."""
+    """Digest of the base model's files."""
     sequence_length: int
     """Tokens in one sequence, its two frame tokens included."""
 

@@ -89,11 +89,11 @@ from prefect import flow
 from regraft.core import files
 from flows.bridge import step_task
 
-def retrain_once(run, curves, ahead, *, own_server):
+def retrain_once(run, curves, early_step, *, own_server):
     files.write_json(run.workspace.mlflow_run_file(run.name), "")  # a flow that opens none
     @flow(name="toy", flow_run_name=run.name)
     def toy():
-        states.append(step_task("count", ahead.outcome)(return_state=True))
+        states.append(step_task("count", early_step.outcome)(return_state=True))
         states[0].result()
 
     states = []

@@ -46,24 +46,24 @@ def show(pipeline: Pipeline, version: Version = None, json: Json = False) -> Non
     entry = store.entry_of(tracker, pipeline, version)
     assert entry.to is not None
     chosen = entry.to["version"]
-    if (found := store.stored(tracker, pipeline, chosen)) is None:
+    if (kept_card := store.stored(tracker, pipeline, chosen)) is None:
         raise EnvironmentFault(f"version {chosen} of '{pipeline}' has no card", fix=f"regraft card write {pipeline} {chosen}")
     if json:
-        console.print_json({"pipeline": pipeline, "version": chosen, "card": found[0]})
+        console.print_json({"pipeline": pipeline, "version": chosen, "card": kept_card[0]})
     else:
-        sys.stdout.write(found[0])
+        sys.stdout.write(kept_card[0])
 
 
 def verify(pipeline: Pipeline, version: Version = None, json: Json = False) -> None:
     """Compare every number of a card with the artifact it is from; exit 8 names each that differs."""
     from regraft.reports.card import store
 
-    found = store.verify(_tracker(pipeline), pipeline, version)
+    checked = store.verify(_tracker(pipeline), pipeline, version)
     if json:
-        console.print_json({"pipeline": pipeline, "version": found.version, "numbers": found.numbers, "sources": list(found.sources)})
+        console.print_json({"pipeline": pipeline, "version": checked.version, "numbers": checked.numbers, "sources": list(checked.sources)})
         return
-    console.out.print(f"card of version {found.version} of '{pipeline}': {found.numbers:,} numbers are what these say:")
-    for source in found.sources:
+    console.out.print(f"card of version {checked.version} of '{pipeline}': {checked.numbers:,} numbers are what these say:")
+    for source in checked.sources:
         console.out.print(escape(f"  {source}"))
 
 

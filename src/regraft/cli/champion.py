@@ -55,13 +55,13 @@ def promote(
     from regraft.production import manual_promotion
     from regraft.registry.tracking import Tracker
 
-    what = manual_promotion.asked(named, version)
+    target = manual_promotion.asked(named, version)
     manual_promotion.require_together(named, waive or (), until, reason)
     tracker = Tracker(Workspace.find())
     if waive:
-        change = manual_promotion.waived(tracker, what, waive, reason or "", until or "")
+        change = manual_promotion.waived(tracker, target, waive, reason or "", until or "")
     else:
-        change = manual_promotion.passed(tracker, what, reason or "promoted by hand")
+        change = manual_promotion.passed(tracker, target, reason or "promoted by hand")
     _tell(asdict(change), json)
 
 

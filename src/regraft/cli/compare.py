@@ -31,27 +31,29 @@ def compare(
     from regraft.registry.tracking import Tracker
     from regraft.reports import compare as comparing
 
-    found = comparing.compare(Tracker(Workspace.find()), a, b, metric=metric, confidence=confidence)
+    comparison = comparing.compare(Tracker(Workspace.find()), a, b, metric=metric, confidence=confidence)
     if json:
-        console.print_json(comparing.document(found))
+        console.print_json(comparing.document(comparison))
         return
     say, number = console.out.print, words.number
-    for name, side in (("A", found.a), ("B", found.b)):
+    for name, side in (("A", comparison.a), ("B", comparison.b)):
         say(escape(f"{name}: {comparing.described(side)}"))
-    say(f"{found.rows['n']:,} test rows ({found.rows['digest'][:12]}), {found.resamples:,} paired resamples, seed {found.seed}\n")
+    rows = f"{comparison.rows['n']:,} test rows ({comparison.rows['digest'][:12]})"
+    say(f"{rows}, {comparison.resamples:,} paired resamples, seed {comparison.seed}\n")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("metric", "A", "B", "B - A", f"{confidence * 100:g} % interval"):
         table.add_column(column, justify="left" if column == "metric" else "right")
-    for each in found.metrics:
-        shown = (number(each.a), number(each.b), _signed(each.difference), f"{_signed(each.low)} to {_signed(each.high)}")
-        table.add_row(words.METRICS.get(each.metric, each.metric), *shown)
+    for difference in comparison.metrics:
+        name = words.METRICS.get(difference.metric, difference.metric)
+        interval = f"{_signed(difference.low)} to {_signed(difference.high)}"
+        table.add_row(name, number(difference.a), number(difference.b), _signed(difference.difference), interval)
     say(table)
     say("")
-    if found.a.digest == found.b.digest:
+    if comparison.a.digest == comparison.b.digest:
         say("A and B are the same model, byte for byte.")
-    for each in found.metrics:
-        say(comparing.conclusion(each, confidence))
-    for line in comparing.flip_lines(found.flips):
+    for difference in comparison.metrics:
+        say(comparing.conclusion(difference, confidence))
+    for line in comparing.flip_lines(comparison.flips):
         say(escape(line))
 
 

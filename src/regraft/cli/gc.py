@@ -47,40 +47,41 @@ def gc(
     workspace = Workspace.find()
     tracker = Tracker(workspace)
     with collecting.held(workspace):
-        found = collecting.survey(workspace, tracker, run_cache=run_cache)
-        freed = collecting.free(workspace, tracker, found) if yes else 0
+        surveyed = collecting.survey(workspace, tracker, run_cache=run_cache)
+        freed = collecting.free(workspace, tracker, surveyed) if yes else 0
     if json:
-        console.print_json(_document(workspace, found, freed, yes))
+        console.print_json(_document(workspace, surveyed, freed, yes))
         return
-    _show(found)
+    _show(surveyed)
     if yes:
         console.out.print(f"\n[green]freed[/] {size(freed)}")
-    elif found.bytes:
+    elif surveyed.bytes:
         again = "regraft gc --run-cache --yes" if run_cache else "regraft gc --yes"
         console.out.print(f"\nnothing was deleted  [dim]next:[/] {again}")
 
 
-def _show(found: Any) -> None:
+def _show(surveyed: Any) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("room", no_wrap=True)
     table.add_column("what could go", overflow="fold")
     table.add_column("items", justify="right", no_wrap=True)
     table.add_column("size", justify="right", no_wrap=True)
-    for room in found.rooms:
+    for room in surveyed.rooms:
         named = ", ".join(item.why for item in room.items) if room.name == "models" else ""
         what = ": ".join(filter(None, [WHAT[room.name], named])) if room.items else "[dim]nothing[/]"
         what += f"\n[dim]{escape(room.note)}[/]" if room.note else ""
         table.add_row(room.name, what, f"{len(room.items):,}" if room.items else "", size(room.bytes) if room.items else "")
     table.add_row()
-    table.add_row("[bold]all[/]", "", f"{sum(len(room.items) for room in found.rooms):,}", f"[bold]{size(found.bytes)}[/]")
+    items = sum(len(room.items) for room in surveyed.rooms)
+    table.add_row("[bold]all[/]", "", f"{items:,}", f"[bold]{size(surveyed.bytes)}[/]")
     console.out.print(table)
-    if stays := [version for version in found.versions if version.kept]:
+    if stays := [version for version in surveyed.versions if version.kept]:
         console.out.print("\n[dim]versions that stay[/]")
         for version in stays:
             console.out.print(f"  {version.pipeline} {version.version}  {size(version.bytes)}  [dim]{escape(version.kept)}[/]")
 
 
-def _document(workspace: Any, found: Any, freed: int, yes: bool) -> dict[str, Any]:
+def _document(workspace: Any, surveyed: Any, freed: int, yes: bool) -> dict[str, Any]:
     from regraft.upkeep.gc.models import document
 
     rooms = [
@@ -90,6 +91,6 @@ def _document(workspace: Any, found: Any, freed: int, yes: bool) -> dict[str, An
             "note": room.note,
             "items": [{"path": workspace.relative(item.path), "bytes": item.bytes, "why": item.why} for item in room.items],
         }
-        for room in found.rooms
+        for room in surveyed.rooms
     ]
-    return {"freed": yes, "bytes": freed if yes else found.bytes, "rooms": rooms, "kept": document(found.versions)}
+    return {"freed": yes, "bytes": freed if yes else surveyed.bytes, "rooms": rooms, "kept": document(surveyed.versions)}

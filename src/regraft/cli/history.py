@@ -32,12 +32,12 @@ def history(
     The hash chain of the journal is verified first; a file that was edited or removed is named, with exit code 8.
     """
     from regraft.core.workspace import Workspace
-    from regraft.reports import history as told
+    from regraft.reports import history as journal_report
 
-    journal = told.journal_of(Workspace.find(), pipeline)
-    moment = told.moment(at, pipeline) if at is not None else None
+    journal = journal_report.journal_of(Workspace.find(), pipeline)
+    moment = journal_report.moment(at, pipeline) if at is not None else None
     entries = journal.entries()
-    document = told.document(pipeline, entries, moment, witnessed=journal.witnessed)
+    document = journal_report.document(pipeline, entries, moment, witnessed=journal.witnessed)
     if json:
         console.print_json(document)
         return
@@ -49,9 +49,9 @@ def history(
         say(f"[bold]{pipeline}[/]  {when}champion version {champion['version']} [dim]({champion['digest'][:12]})[/] since {since}")
     else:
         say(f"[bold]{pipeline}[/]  {when}no champion")
-    if seen := entries[: len(document["entries"])]:
+    if shown_entries := entries[: len(document["entries"])]:
         say("")
-        say(_entries(seen, moment or datetime.now(UTC)))
+        say(_entries(shown_entries, moment or datetime.now(UTC)))
     if entries:
         say(f"\n[dim]{len(entries)} entries, the chain is whole; sha256 of the last one:\n{entries[-1].sha}[/]")
         if not document["head"]["witnessed"]:
@@ -69,7 +69,8 @@ def _entries(entries: list[Any], now: datetime) -> Table:
     table.add_column("why", overflow="fold")
     for entry in entries:
         # 80 columns hold a run's name (29 characters and more) on a line of its own only.
-        why = f"{escape(entry.reason.removesuffix(f' of {entry.run}'))}\n[dim]{escape(entry.run)}[/]"
+        reason = entry.reason.removesuffix(f" of {entry.run}")
+        why = f"{escape(reason)}\n[dim]{escape(entry.run)}[/]"
         for waiver in entry.waivers:
             word = "over since" if waiver.expired(now) else "until"
             why += f"\n[yellow]waived {escape(waiver.name)}[/] {word} {waiver.until}: {escape(waiver.sentence)}"

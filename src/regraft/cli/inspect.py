@@ -38,28 +38,28 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     freshness.require_data(workspace, pipeline, values["data"])
     freshness.require_slices(workspace, pipeline, load_pipeline(workspace, pipeline, set_ or ()))
     dvc.ensure_repository(workspace)
-    found = assess(workspace, pipeline, values)
-    decision = freshness.decision_due(workspace, pipeline, values, found)
+    assessment = assess(workspace, pipeline, values)
+    decision = freshness.decision_due(workspace, pipeline, values, assessment)
     power, waiver = freshness.last_power(workspace, pipeline), freshness.waiver(workspace, pipeline)
-    costs = run_cost.estimate(workspace, pipeline, values, found)
-    each = {step.name: step for step in costs.steps}
+    costs = run_cost.estimate(workspace, pipeline, values, assessment)
+    costs_by_step = {step.name: step for step in costs.steps}
     if json:
-        steps = [asdict(s) | {"cost": asdict(each[s.name]) if s.name in each else None} for s in found.steps]
-        document = {"pipeline": pipeline, "steps": steps, "data": found.data, "decision": decision, "cost": costs.document()}
+        steps = [asdict(s) | {"cost": asdict(costs_by_step[s.name]) if s.name in costs_by_step else None} for s in assessment.steps]
+        document = {"pipeline": pipeline, "steps": steps, "data": assessment.data, "decision": decision, "cost": costs.document()}
         console.print_json({**document, "power": power, "waiver": waiver.document() if waiver else None})
         return
-    known = ("tokens", "time", "disk") if costs.known else ()
+    cost_columns = ("tokens", "time", "disk") if costs.known else ()
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("step", "", *known, "why"):
-        table.add_column(column, justify="right" if column in known else "left", no_wrap=column != "why")
-    for step in found.steps:
+    for column in ("step", "", *cost_columns, "why"):
+        table.add_column(column, justify="right" if column in cost_columns else "left", no_wrap=column != "why")
+    for step in assessment.steps:
         word = "up to date" if step.state == "fresh" else "[yellow]runs[/]" if step.certain else "[dim]may run[/]"
-        table.add_row(step.name, word, *(_cost(each.get(step.name)) if known else ()), escape("; ".join(step.why)))
-    table.add_row("decide", "up to date" if decision is None else "[yellow]runs[/]", *("" for _ in known), escape(decision or ""))
+        table.add_row(step.name, word, *(_cost(costs_by_step.get(step.name)) if cost_columns else ()), escape("; ".join(step.why)))
+    table.add_row("decide", "up to date" if decision is None else "[yellow]runs[/]", *("" for _ in cost_columns), escape(decision or ""))
     console.out.print(table)
     _total(costs)
-    if found.data:
-        console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(found.data)}; `dvc add data` takes it in", soft_wrap=True)
+    if assessment.data:
+        console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
     if power:
         _show_power(power)
     if waiver:
@@ -101,10 +101,10 @@ def _total(costs: RunCost) -> None:
     least = "at least" if costs.partly else "about"
     disk = "disk unknown" if costs.disk_bytes is None else f"{least} {size(costs.disk_bytes)} of disk"
     console.out.print(f"\nall that may run: {time}; {disk}, {size(costs.free_bytes)} free")
-    words = dict.fromkeys(step.based_on for step in costs.steps)
-    for said in words:
-        names = ", ".join(step.name for step in costs.steps if step.based_on == said)
-        console.out.print(f"[dim]  {names}: {escape(said)}[/]")
+    bases = dict.fromkeys(step.based_on for step in costs.steps)
+    for basis in bases:
+        names = ", ".join(step.name for step in costs.steps if step.based_on == basis)
+        console.out.print(f"[dim]  {names}: {escape(basis)}[/]")
     console.out.print("[dim]  a time is that of the computing as it was then; what DVC has in its cache takes seconds[/]")
 
 

@@ -66,13 +66,13 @@ class Live:
         if handler := getattr(self, f"_on_{event.get('event')}", None):
             handler(event)
 
-    def show_result(self, result: dict[str, Any], *, standing: bool = False) -> None:
-        """The last words of a run; ``standing``: of one that went to its end earlier."""
+    def show_result(self, result: dict[str, Any], *, repeated: bool = False) -> None:
+        """The last words of a run; ``repeated``: of one that went to its end earlier."""
         outcome = result["outcome"]
         if outcome is None:  # stopped by a signal
             self._say(f"[yellow]{escape(result['sentence'])}[/]")
             return
-        if standing:
+        if repeated:
             self._say(f"nothing changed since {escape(result['run'])}; no step runs")
             self._say(f"[bold {COLOUR[outcome]}]{outcome.upper()}[/]  [dim]regraft explain {result['pipeline']} tells why[/]")
         if result["exit"] == ApprovalPending.exit_code:
@@ -81,7 +81,7 @@ class Live:
         if report := result.get("report"):  # absent in results of a version that wrote none
             self._say(f"report: {escape(report)}")
         self._say(f"champion: version {champion['version']} [dim]({champion['digest'][:12]})[/]" if champion else "champion: none")
-        if outcome != "pass" and not standing:
+        if outcome != "pass" and not repeated:
             self._say(f"next: regraft explain {result['pipeline']}")
 
     def _say(self, markup: str | Text) -> None:
@@ -126,8 +126,8 @@ class Live:
         self._progress.update(bar, completed=event["done"], total=event["total"])
         task = self._progress.tasks[-1]
         tokens = event.get("tokens", task.fields["tokens"])
-        said = f"  {pace(task.speed, event['unit'], tokens)}" if task.speed else ""
-        self._progress.update(bar, tokens=tokens, said=f"{task.percentage:3.0f} %{said}")
+        speed = f"  {pace(task.speed, event['unit'], tokens)}" if task.speed else ""
+        self._progress.update(bar, tokens=tokens, said=f"{task.percentage:3.0f} %{speed}")
 
     def _on_step_finished(self, event: dict[str, Any]) -> None:
         self._drop_bar()

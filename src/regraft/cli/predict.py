@@ -46,13 +46,13 @@ def predict(
     tracker = Tracker(Workspace.find())
     model = _model(tracker, pipeline, version)
     folder = model_folder(tracker, pipeline, model["version"])
-    asked = prediction_input.read(texts, text_column(folder))
+    questions = prediction_input.read(texts, text_column(folder))
     with Progress(console=console.err, transient=True, disable=json or not console.err.is_terminal) as progress:
-        bar = progress.add_task(f"asking version {model['version']}", total=len(asked))
-        answers = answer(folder, [item.text for item in asked], lambda done: progress.update(bar, completed=done))
+        bar = progress.add_task(f"asking version {model['version']}", total=len(questions))
+        answers = answer(folder, [item.text for item in questions], lambda done: progress.update(bar, completed=done))
     if json:
-        rows = [{**asdict(item), **asdict(said)} for item, said in zip(asked, answers, strict=True)]
-        if all(said.abstains is None for said in answers):  # of a model that never abstains nothing is said of it
+        rows = [{**asdict(item), **asdict(reply)} for item, reply in zip(questions, answers, strict=True)]
+        if all(reply.abstains is None for reply in answers):  # of a model that never abstains nothing is said of it
             rows = [{key: value for key, value in row.items() if key != "abstains"} for row in rows]
         console.print_json({"pipeline": pipeline, **model, "answers": rows})
         return
@@ -61,9 +61,9 @@ def predict(
     table.add_column("label", style="bold", no_wrap=True)
     table.add_column("p", justify="right", no_wrap=True)
     table.add_column("text", no_wrap=True, overflow="ellipsis")
-    for item, said in zip(asked, answers, strict=True):
-        label = f"[dim]abstains: {escape(said.label)}?[/]" if said.abstains else escape(said.label)
-        table.add_row(label, f"{said.p:.2f}", escape(" ".join(item.text.split())))
+    for item, reply in zip(questions, answers, strict=True):
+        label = f"[dim]abstains: {escape(reply.label)}?[/]" if reply.abstains else escape(reply.label)
+        table.add_row(label, f"{reply.p:.2f}", escape(" ".join(item.text.split())))
     console.out.print(table)
 
 

@@ -35,23 +35,23 @@ def read(arguments: Sequence[str], column: str) -> list[Asked]:
     name is no text that anybody asks about. DataRejected names every row without a text; nothing is left out silently.
     """
     problems: list[Problem] = []
-    found = [asked for number, said in enumerate(arguments, start=1) for asked in _one(said, number, column, problems)]
+    texts = [text for number, argument in enumerate(arguments, start=1) for text in _one(argument, number, column, problems)]
     if problems:
         reject("not every row can be asked about", problems)
-    if not found:
+    if not texts:
         raise ConfigError("standard input held no text", fix="echo 'a text' | regraft predict PIPELINE -")
-    return found
+    return texts
 
 
-def _one(said: str, number: int, column: str, problems: list[Problem]) -> Iterator[Asked]:
-    if said == STDIN:
+def _one(argument: str, number: int, column: str, problems: list[Problem]) -> Iterator[Asked]:
+    if argument == STDIN:
         yield from _lines()
-    elif suffix_of(Path(said)) in TABLES:
-        yield from _rows(Path(said), column, problems)
-    elif os.path.exists(said):  # Path.exists raises where a text is longer than a file name may be
-        raise _no_table(Path(said))
-    elif said.strip():
-        yield Asked(said)
+    elif suffix_of(Path(argument)) in TABLES:
+        yield from _rows(Path(argument), column, problems)
+    elif os.path.exists(argument):  # Path.exists raises where a text is longer than a file name may be
+        raise _no_table(Path(argument))
+    elif argument.strip():
+        yield Asked(argument)
     else:
         raise ConfigError(f"text {number} is empty", fix="regraft predict --help")
 
@@ -84,10 +84,10 @@ def _rows(path: Path, column: str, problems: list[Problem]) -> Iterator[Asked]:
         text = f"; a text that ends with {path.suffix} can be given on standard input"
         raise ConfigError(f"{path} is not there{text}", fix=f"ls {path.parent}")
     for row in read_file(path, str(path), (column,), (column,), problems):
-        found = row.values.get(column)
-        about = [fault for fault in row.faults if fault.column in (None, column)]
-        problems += [Problem(message=f.reason, file=str(path), row=row.number, column=f.column, rule=f.rule) for f in about]
-        if found is not None:
-            yield Asked(found, str(path), row.number)
-        elif not about:
+        value = row.values.get(column)
+        faults = [fault for fault in row.faults if fault.column in (None, column)]
+        problems += [Problem(message=f.reason, file=str(path), row=row.number, column=f.column, rule=f.rule) for f in faults]
+        if value is not None:
+            yield Asked(value, str(path), row.number)
+        elif not faults:
             problems.append(Problem(message=f"no {column}", file=str(path), row=row.number, column=column, rule=f"{column}.required"))

@@ -43,14 +43,14 @@ def report(
     from regraft.reports.page import render
 
     workspace = Workspace.find()
-    found = make.report_on(Tracker(workspace), run, with_label_curve=label_curve)
+    run_report = make.report_on(Tracker(workspace), run, with_label_curve=label_curve)
     if json:
-        console.print_json(as_json(found))
+        console.print_json(as_json(run_report))
     if out or open_ or not json:
-        path = out or workspace.scratch / "reports" / f"{found.run}.html"
-        make.write(path, render(found))
+        path = out or workspace.scratch / "reports" / f"{run_report.run}.html"
+        make.write(path, render(run_report))
         if not json:
-            console.out.print(f"[bold {COLOUR[found.outcome]}]{found.outcome.upper()}[/]  {escape(found.headline)}")
+            console.out.print(f"[bold {COLOUR[run_report.outcome]}]{run_report.outcome.upper()}[/]  {escape(run_report.headline)}")
             console.out.print(f"report: {escape(workspace.relative(path))}")
         _open(path, open_)
 
@@ -102,8 +102,11 @@ def _table(document: dict[str, Any]) -> Table:
 def _champion(champion: dict[str, str] | None, waiver: dict[str, Any] | None) -> str:
     if champion is None:
         return "[dim]none[/]"
-    said = f"version {champion['version']} [dim]({champion['digest'][:12]})[/]"
-    return f"{said}\n[yellow]waiver {'over since' if waiver['expired'] else 'until'} {waiver['until']}[/]" if waiver else said
+    shown = f"version {champion['version']} [dim]({champion['digest'][:12]})[/]"
+    if not waiver:
+        return shown
+    when = "over since" if waiver["expired"] else "until"
+    return f"{shown}\n[yellow]waiver {when} {waiver['until']}[/]"
 
 
 def _open(path: Path, wanted: bool) -> None:

@@ -59,11 +59,13 @@ def run(
             live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
         if (waiver := freshness.waiver(workspace, pipeline)) and waiver.expired:
             live.show({"event": "warning", "message": waiver.message})
-        stand = freshness.nothing_to_do(workspace, pipeline, prepared.values, steps)
-        if stand is None:
+        last_result = freshness.nothing_to_do(workspace, pipeline, prepared.values, steps)
+        if last_result is None:
             run_cost.require_room(run_cost.estimate(workspace, pipeline, prepared.values, steps), workspace)
-        result: dict[str, Any] = stand or launch.launch(workspace, pipeline, allow_inexact=allow_inexact, due=steps.due, on_event=live.show)
-        live.show_result(result, standing=stand is not None)
+        result: dict[str, Any] = last_result or launch.launch(
+            workspace, pipeline, allow_inexact=allow_inexact, due=steps.due, on_event=live.show
+        )
+        live.show_result(result, repeated=last_result is not None)
     if json:
         console.print_json(result)
     sys.exit(result["exit"])
@@ -100,18 +102,18 @@ def step(
     supervise.watch()
     workspace = Workspace.find()
     try:
-        found = composition.step_called(workspace, name)
-        if found.version != step_version:
+        definition = composition.step_called(workspace, name)
+        if definition.version != step_version:
             raise ConfigError(
-                f"dvc.yaml runs version {step_version} of step '{name}', the code is version {found.version}", fix="regraft dvc"
+                f"dvc.yaml runs version {step_version} of step '{name}', the code is version {definition.version}", fix="regraft dvc"
             )
-        said = workspace.invocation()
-        context = Running(pipeline=pipeline, step=name, allow_inexact=bool(said.get("allow_inexact")), report=bool(said))
+        invocation = workspace.invocation()
+        context = Running(pipeline=pipeline, step=name, allow_inexact=bool(invocation.get("allow_inexact")), report=bool(invocation))
         resolved = read_resolved(workspace, pipeline)
         with limits.explained(
-            f"step '{name}'", workspace.root, lambda: need(workspace, pipeline, resolved, found), f"regraft plan {pipeline}"
+            f"step '{name}'", workspace.root, lambda: need(workspace, pipeline, resolved, definition), f"regraft plan {pipeline}"
         ):
-            run_step(found, workspace, pipeline, resolved, context)
+            run_step(definition, workspace, pipeline, resolved, context)
     except RegraftError as error:
         supervise.report_error(workspace, error)
         raise

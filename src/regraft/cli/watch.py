@@ -44,10 +44,10 @@ def watch(workspace: Workspace, pipelines: Sequence[str]) -> None:
 
 def _order(workspace: Workspace, pipeline: str) -> list[str]:
     """The pipeline's steps; all of them before its first run."""
-    known = workspace.resolved_file(pipeline).is_file()
+    is_resolved = workspace.resolved_file(pipeline).is_file()
     return [
         step.name
-        for step in (composition.steps_in(workspace, read_resolved(workspace, pipeline)) if known else composition.steps(workspace))
+        for step in (composition.steps_in(workspace, read_resolved(workspace, pipeline)) if is_resolved else composition.steps(workspace))
     ]
 
 
@@ -66,8 +66,8 @@ def _pipeline(name: str, seen: RunSeen | None, order: Sequence[str], now: float,
         yield Text.from_markup(f"[bold]{name}[/]  [dim]no run has been seen here[/]")
         return
     state, took = seen.state, clock((seen.ended or now) - seen.started)
-    said = f"[{STATE[state]}]{state}[/], {took}" if state in ("running", "done") else f"[{STATE[state]}]{state}[/]"
-    yield Text.from_markup(f"[bold]{escape(seen.run)}[/]  {said}")
+    heading = f"[{STATE[state]}]{state}[/], {took}" if state in ("running", "done") else f"[{STATE[state]}]{state}[/]"
+    yield Text.from_markup(f"[bold]{escape(seen.run)}[/]  {heading}")
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     bar = width >= ROOM_FOR_A_BAR
     for column in ("  step", "state", *(["progress", ""] if bar else ["progress"]), "speed", "left"):
@@ -115,15 +115,15 @@ def _speed(step: StepSeen) -> str:
 
 
 def _tell(watches: dict[str, Watch]) -> None:
-    said: set[str] = set()
+    printed: set[str] = set()
     while True:
-        seen = [run for each in watches.values() if (run := each.look())]
-        for line in [line for run in seen for line in _lines(run)]:
-            if line not in said:
+        runs = [run for each in watches.values() if (run := each.look())]
+        for line in [line for run in runs for line in _lines(run)]:
+            if line not in printed:
                 out.print(escape(line))
-            said.add(line)
-        if not any(run.state == "running" for run in seen):
-            if not seen:
+            printed.add(line)
+        if not any(run.state == "running" for run in runs):
+            if not runs:
                 out.print("no run has been seen here")
             return
         time.sleep(SECONDS)

@@ -49,16 +49,16 @@ def _upgrade(workspace: Workspace) -> None:
     with ExitStack() as held:  # no run is at work on the files
         for name in workspace.pipelines:
             held.enter_context(launch.run_lock(workspace, name, wait=False))
-        found = upgrade(workspace.root)
-    for path in (*found.written, *found.removed):
-        console.out.print(f"  {'written' if path in found.written else 'removed'}  {escape(path)}")
-    for item, command in zip(found.left, merges(found), strict=True):
+        outcome = upgrade(workspace.root)
+    for path in (*outcome.written, *outcome.removed):
+        console.out.print(f"  {'written' if path in outcome.written else 'removed'}  {escape(path)}")
+    for item, command in zip(outcome.left, merges(outcome), strict=True):
         console.out.print(f"  [yellow]yours[/]    {escape(str(item))}\n           [dim]next:[/] {escape(command)}")
     for problem in moved_names.outdated_imports(workspace):
         console.out.print(f"  [yellow]yours[/]    {escape(problem['fix'])}")
-    total = len(found.written) + len(found.removed)
+    total = len(outcome.written) + len(outcome.removed)
     console.out.print(
-        f"{counted(total, 'file')} brought from regraft {found.before} to {__version__}, {len(found.left)} left for you to merge"
+        f"{counted(total, 'file')} brought from regraft {outcome.before} to {__version__}, {len(outcome.left)} left for you to merge"
     )
     console.out.print("[dim]next:[/] regraft dvc && regraft doctor")
 

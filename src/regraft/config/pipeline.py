@@ -81,17 +81,17 @@ class PipelineOptions(Strict):
     @field_validator("gates")
     @classmethod
     def _some_are_asked_once(cls, gates: tuple[GateOptions, ...]) -> tuple[GateOptions, ...]:
-        asked = [gate.question for gate in gates]
-        if twice := sorted({question for question in asked if question in PROBED and asked.count(question) > 1}):
+        questions = [gate.question for gate in gates]
+        if twice := sorted({question for question in questions if question in PROBED and questions.count(question) > 1}):
             raise ValueError(f"`{twice[0]}` stands there more than once; write one such gate with all its tests")
-        if asked.count("forgetting") > 1:
+        if questions.count("forgetting") > 1:
             raise ValueError("`forgetting` stands there more than once; adaptation can keep to one budget only")
-        if asked.count("earlier_tasks") > 1:
+        if questions.count("earlier_tasks") > 1:
             raise ValueError("`earlier_tasks` stands there more than once; write one such gate with all its tasks")
-        several = [gate.seeds for gate in gates if gate.seeds is not None]
-        if len(several) > 1:
-            said = " and ".join(f"`seeds: {seeds}`" for seeds in several)
-            raise ValueError(f"{said} stand there; the number of seeds is one for the whole pipeline, so keep one of the lines")
+        seed_counts = [gate.seeds for gate in gates if gate.seeds is not None]
+        if len(seed_counts) > 1:
+            lines = " and ".join(f"`seeds: {seeds}`" for seeds in seed_counts)
+            raise ValueError(f"{lines} stand there; the number of seeds is one for the whole pipeline, so keep one of the lines")
         return gates
 
     @field_validator("gates")
@@ -115,16 +115,16 @@ class PipelineOptions(Strict):
 
     @property
     def forgetting(self) -> Forgetting | None:
-        """What the gate `forgetting` asks, where there is one."""
+        """What the gate `forgetting` asks; None where there is none."""
         return next((gate.forgetting for gate in self.gates if gate.forgetting is not None), None)
 
     @property
     def earlier_tasks(self) -> EarlierTasks | None:
-        """What the gate `earlier_tasks` asks, where there is one."""
+        """What the gate `earlier_tasks` asks; None where there is none."""
         return next((gate.earlier_tasks for gate in self.gates if gate.earlier_tasks is not None), None)
 
     @model_validator(mode="after")
-    def _splits_are_given_or_dealt(self) -> Self:
+    def _splits_are_given_or_drawn(self) -> Self:
         column = self.data.split
         if column is None:
             return self
@@ -149,21 +149,21 @@ class PipelineContext:
     probes: Mapping[str, Any] = field(default_factory=dict)
     """Question -> the content of the file that its gate names."""
     general_digest: str | None = None
-    """Digest of the general text that the gate `forgetting` names."""
+    """Digest of the general text that the gate `forgetting` names; None where it names none."""
     earlier_digests: Mapping[str, str] = field(default_factory=dict)
     """Earlier task that the gate `earlier_tasks` names -> digest of its rows."""
 
     @property
     def general_text(self) -> GeneralText:
         """What the gate `forgetting` measures on."""
-        asked = self.options.forgetting
-        return GeneralText(text=asked.text if asked else None, digest=self.general_digest, column=self.options.corpus_column)
+        forgetting = self.options.forgetting
+        return GeneralText(text=forgetting.text if forgetting else None, digest=self.general_digest, column=self.options.corpus_column)
 
     @property
     def earlier_rows(self) -> dict[str, EarlierRows]:
         """What the gate `earlier_tasks` measures on, a task at a time."""
-        asked = self.options.earlier_tasks
-        tasks = asked.tasks if asked else {}
+        earlier = self.options.earlier_tasks
+        tasks = earlier.tasks if earlier else {}
         return {name: EarlierRows(**task.model_dump(), digest=self.earlier_digests[name]) for name, task in tasks.items()}
 
 

@@ -1,4 +1,4 @@
-"""The pipeline file: found, read with its overrides, and every fault in it said at once."""
+"""The pipeline file: where it is, how it is read with its overrides, and how every fault in it is reported at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that probing gates name: read and judged when the pipeline is resolved, so that a fault in one is a fault of the plan."""
+"""The files that probing gates name: read and checked when the pipeline is resolved, so that a fault in one is a fault of the plan."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def read_probe_files(workspace: Workspace, pipeline: str, options: PipelineOptio
 
     :param labels: those that the data contract lists; None: it lists none.
     """
-    found: dict[str, Any] = {}
+    contents: dict[str, Any] = {}
     for number, gate in enumerate(options.gates):
         if gate.templates:
             path = _place(workspace, pipeline, gate.templates.file, f"gates.{number}.templates.file")
-            found["templates"] = _read(path, gate.templates.file, TemplateFile)["tests"]
+            contents["templates"] = _read(path, gate.templates.file, TemplateFile)["tests"]
             if labels is not None:
-                _require_labels(path, gate.templates.file, found["templates"], labels)
+                _require_labels(path, gate.templates.file, contents["templates"], labels)
         elif gate.counterfactual:
-            named = gate.counterfactual.terms
-            given = named != "default"
-            path = _place(workspace, pipeline, named, f"gates.{number}.counterfactual.terms") if given else DEFAULT_TERMS
-            found["counterfactual"] = _read(path, named, IdentityTerms)["terms"]
-    return found
+            terms = gate.counterfactual.terms
+            is_own = terms != "default"
+            path = _place(workspace, pipeline, terms, f"gates.{number}.counterfactual.terms") if is_own else DEFAULT_TERMS
+            contents["counterfactual"] = _read(path, terms, IdentityTerms)["terms"]
+    return contents
 
 
 def _place(workspace: Workspace, pipeline: str, named: str, key: str) -> Path:
@@ -50,9 +50,9 @@ def _place(workspace: Workspace, pipeline: str, named: str, key: str) -> Path:
     shown = workspace.relative(workspace.pipeline_file(pipeline))
     node = pipeline_document(workspace, pipeline)[1]
     row = line_of(node, [int(part) if part.isdigit() else part for part in key.split(".")])
-    here = [item.name for item in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+    siblings = [item.name for item in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
     message = f"{key}: {named} is {'a folder' if path.is_dir() else 'not there'}"
-    message += f"; did you mean {workspace.relative(path.parent / near)}?" if (near := nearest(path.name, here)) else ""
+    message += f"; did you mean {workspace.relative(path.parent / near)}?" if (near := nearest(path.name, siblings)) else ""
     fix = f"write {named}, or edit {shown}" + (f", line {row}" if row else "")
     raise faulty([Problem(message=message, file=shown, row=row, column=key, value=named, rule="file exists", fix=fix)])
 
@@ -73,7 +73,7 @@ def _require_labels(path: Path, shown: str, tests: Sequence[Mapping[str, Any]], 
         if label not in labels:
             key, row = f"tests.{number}.label", line_of(node, ["tests", number, "label"])
             message = f"{key}: the data contract lists no label {label!r}{guess(label, labels)}"
-            where = {"file": shown, "row": row, "column": key, "value": label}
-            problems.append(Problem(message=message, rule="label exists", fix=f"edit {shown}, line {row}", **where))
+            place = {"file": shown, "row": row, "column": key, "value": label}
+            problems.append(Problem(message=message, rule="label exists", fix=f"edit {shown}, line {row}", **place))
     if problems:
         raise faulty(problems)

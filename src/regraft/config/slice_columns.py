@@ -25,8 +25,8 @@ def slice_problems(root: Path, options: PipelineOptions, shown: str) -> list[Pro
         for column in (name for name in gate.columns if name not in known):
             probably = guess(column, known, otherwise=".")
             message = f"{key}: the labelled rows have no column {column!r}{probably} Known: {', '.join(known)}"
-            where = {"file": shown, "column": key, "value": column}
-            problems.append(Problem(message=message, rule="column exists", fix=f"edit {shown}", **where))
+            place = {"file": shown, "column": key, "value": column}
+            problems.append(Problem(message=message, rule="column exists", fix=f"edit {shown}", **place))
     return problems
 
 

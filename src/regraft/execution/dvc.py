@@ -66,26 +66,26 @@ def render_dvc(workspace: Workspace) -> str:
     """The text of dvc.yaml. A pipeline file with faults keeps the paths that dvc.yaml already has for it."""
     former = _foreach(workspace)
     items: dict[str, dict[str, str]] = {}
-    asked: dict[str, list[str]] = {step.name: [] for step in composition.steps(workspace)}
+    users: dict[str, list[str]] = {step.name: [] for step in composition.steps(workspace)}
     for name in workspace.pipelines:
         try:
             options = load_pipeline(workspace, name)
             items[name] = _item(options.data)
-            has = [step.name for step in composition.steps(workspace) if step.asked(options)]
+            own_steps = [step.name for step in composition.steps(workspace) if step.asked(options)]
         except ConfigError:
-            has = [step for step, found in former.items() if name in found and step in asked]
-            if has:
-                items[name] = former[has[0]][name]
-        for step in has:
-            asked[step].append(name)
+            own_steps = [step for step, pipelines in former.items() if name in pipelines and step in users]
+            if own_steps:
+                items[name] = former[own_steps[0]][name]
+        for step in own_steps:
+            users[step].append(name)
     # DVC fills in one path at a place, so every pipeline has as many places as the one with the most paths, and
     # repeats its first path there: for DVC that is no change, also not for its run cache.
     slots = {slot: slot.partition("_")[0] for item in items.values() for slot in item}
     items = {name: {slot: item.get(slot, item[first]) for slot, first in slots.items()} for name, item in items.items()}
     stages = {
-        step.name: {"foreach": {name: items[name] for name in asked[step.name]}, "do": stage(step, items)}
+        step.name: {"foreach": {name: items[name] for name in users[step.name]}, "do": stage(step, items)}
         for step in composition.steps(workspace)
-        if asked[step.name]
+        if users[step.name]
     }
     return HEADER + yaml.dump({"stages": stages}, Dumper=_Block, sort_keys=False, width=10_000, default_flow_style=False)
 
@@ -178,8 +178,8 @@ def data_status(workspace: Workspace, paths: Sequence[str], *, granular: bool) -
     return _document(ask(workspace, "data", "status", "--json", "--unchanged", *flags, *paths))
 
 
-def _document(said: str) -> dict[str, Any]:
-    return dict(json.loads(said[said.index("{") :]))  # DVC may print a remark first
+def _document(text: str) -> dict[str, Any]:
+    return dict(json.loads(text[text.index("{") :]))  # DVC may print a remark first
 
 
 def ask(workspace: Workspace, *argv: str) -> str:
@@ -189,14 +189,15 @@ def ask(workspace: Workspace, *argv: str) -> str:
     :raises RegraftError: it failed, in DVC's own words.
     """
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command(*argv), cwd=workspace.root, env=environment(), capture_output=True, text=True, timeout=120, check=False
         )
     except subprocess.TimeoutExpired:
         raise EnvironmentFault(f"`dvc {argv[0]}` did not answer within 120 s", fix="regraft doctor") from None
-    if done.returncode:
-        reason = " ".join(line.removeprefix("ERROR: ") for line in done.stderr.strip().splitlines() if line) or f"exit {done.returncode}"
+    if process.returncode:
+        complaints = [line.removeprefix("ERROR: ") for line in process.stderr.strip().splitlines() if line]
+        reason = " ".join(complaints) or f"exit {process.returncode}"
         if says_busy(reason):
             raise Conflict("a run is at work here, and DVC says nothing of the steps meanwhile", fix="regraft status --watch")
         raise RegraftError(f"`dvc {argv[0]}` failed: {reason}", fix="regraft doctor")
-    return done.stdout
+    return process.stdout

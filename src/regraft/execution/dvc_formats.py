@@ -71,8 +71,8 @@ def is_whole(path: Path) -> bool:
         value = _yaml(path.read_text(encoding="utf8"))
     except (yaml.YAMLError, UnicodeDecodeError):
         return False
-    found = value.get("stages") if isinstance(value, dict) else None
-    return isinstance(found, dict) and value.get("schema") == "2.0" and all(_whole_stage(stage) for stage in found.values())
+    recorded = value.get("stages") if isinstance(value, dict) else None
+    return isinstance(recorded, dict) and value.get("schema") == "2.0" and all(_whole_stage(stage) for stage in recorded.values())
 
 
 def _whole_stage(stage: Any) -> bool:
@@ -116,15 +116,15 @@ def named_in(text: str) -> set[str]:
 
 def cache_folder(workspace: Workspace) -> Path:
     """Where DVC keeps its objects: ``cache.dir`` of its configuration, or ``.dvc/cache``. Asking DVC itself takes 0.5 s."""
-    found = workspace.root / ".dvc" / "cache"
+    folder = workspace.root / ".dvc" / "cache"
     shared = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "dvc" / "config"
     for path in (shared, workspace.root / ".dvc" / "config", workspace.root / ".dvc" / "config.local"):
         settings = ConfigParser(interpolation=None, strict=False)
         with suppress(OSError, ConfigParserError):  # DVC itself complains about a file that it cannot read
             settings.read_string(path.read_text(encoding="utf8"))
-        if named := settings.get("cache", "dir", fallback="").strip("'\""):
-            found = path.parent / named  # relative to the file that names it
-    return found.resolve()
+        if folder_name := settings.get("cache", "dir", fallback="").strip("'\""):
+            folder = path.parent / folder_name  # relative to the file that names it
+    return folder.resolve()
 
 
 def object_path(cache: Path, md5: str) -> Path:
@@ -174,11 +174,11 @@ def busy_paths(text: str) -> tuple[dict[str, list[dict[str, Any]]], dict[str, di
 def without_the_dead(text: str) -> str | None:
     """The table of busy paths without processes that are no DVC; None: all are alive. ValueError: it is half-written."""
     readers, writers = busy_paths(text)
-    kept = {
-        "read": {key: left for key, users in readers.items() if (left := [user for user in users if _is_dvc(user["pid"])])},
+    live = {
+        "read": {key: living for key, users in readers.items() if (living := [user for user in users if _is_dvc(user["pid"])])},
         "write": {key: user for key, user in writers.items() if user and _is_dvc(user["pid"])},
     }
-    return None if kept == {"read": readers, "write": writers} else json.dumps(kept)
+    return None if live == {"read": readers, "write": writers} else json.dumps(live)
 
 
 def _is_dvc(pid: int) -> bool:

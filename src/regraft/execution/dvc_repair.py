@@ -18,10 +18,11 @@ from regraft.execution import dvc_formats
 
 def repair(workspace: Workspace) -> list[str]:
     """Repair both files; what was done, as sentences. Call it while no process of this pipeline is alive."""
-    return [said for said in (_lock_file(workspace), _busy_paths(workspace)) if said]
+    return [sentence for sentence in (_lock_file(workspace), _busy_paths(workspace)) if sentence]
 
 
 def _lock_file(workspace: Workspace) -> str | None:
+    """Set a half-written dvc.lock aside; a sentence about it, or None: it is whole."""
     path = dvc_formats.lock_file(workspace)
     deadline = time.monotonic() + 2  # another pipeline's DVC may be writing it at this moment: 5 ms
     while not dvc_formats.is_whole(path):
@@ -35,6 +36,7 @@ def _lock_file(workspace: Workspace) -> str | None:
 
 
 def _busy_paths(workspace: Workspace) -> str | None:
+    """Take the dead out of the table of busy paths; a sentence where the table itself goes, else None."""
     path = workspace.root / dvc_formats.BUSY_PATHS
     if not path.is_file():
         return None
@@ -42,12 +44,12 @@ def _busy_paths(workspace: Workspace) -> str | None:
     try:
         lock.take(guard)
         try:
-            kept = dvc_formats.without_the_dead(path.read_text(encoding="utf8"))
+            live = dvc_formats.without_the_dead(path.read_text(encoding="utf8"))
         except (ValueError, AttributeError):
             path.unlink()
             return "DVC's table of busy paths was half-written and is removed"
-        if kept is not None:
-            files.write_text(path, kept)
+        if live is not None:
+            files.write_text(path, live)
     finally:
         os.close(guard)
     return None

@@ -70,7 +70,7 @@ class StepSeen:
     total: int = 0
     unit: str = ""
     tokens: float | None = None
-    """Of one unit, on average, where it reads any."""
+    """Tokens of one unit, on average; None where it reads none."""
     points: list[tuple[float, int]] = field(default_factory=list)
     """(time, done) of the last :data:`WINDOW` seconds."""
 
@@ -104,11 +104,11 @@ class RunSeen:
     alive: bool = True
     steps: dict[str, StepSeen] = field(default_factory=dict)
     outcome: str | None = None
-    """Of the verdict, once there is one."""
+    """Outcome of the verdict; None until there is one."""
     last: str = ""
     """The newest sentence: a warning, a promotion, an error, the result."""
     ended: float | None = None
-    """When the result or the error came."""
+    """When the result or the error came; None until then."""
     failed: bool = False
     """It ended with an error."""
 
@@ -121,7 +121,7 @@ class RunSeen:
 
     @property
     def current(self) -> StepSeen | None:
-        """The step at work."""
+        """The step at work; None between two steps."""
         return next((step for step in self.steps.values() if step.state == "running"), None)
 
     def add(self, event: Event) -> None:
@@ -134,8 +134,8 @@ class RunSeen:
             case "resume" | "progress" if event.get("step") in self.steps:
                 self.steps[event["step"]].advance(event, at)
             case "step_finished":
-                before = self.steps.get(event["step"])
-                self.steps[event["step"]] = StepSeen(event["step"], event["state"], before.since if before else at, event["seconds"])
+                former = self.steps.get(event["step"])
+                self.steps[event["step"]] = StepSeen(event["step"], event["state"], former.since if former else at, event["seconds"])
             case "verdict":
                 self.outcome = event["outcome"]
             case "warning" | "promoted":

@@ -1,7 +1,7 @@
 """Is there anything to do? Answered without Prefect, MLflow, pandas or torch.
 
 Nothing is to be done when every step is fresh, the policy is the one the last verdict was written under, and the
-champion is still the one that verdict left behind. Then the standing verdict's exit code is the answer.
+champion is still the one that verdict left behind. Then that verdict's exit code is the answer.
 """
 
 from __future__ import annotations
@@ -108,12 +108,12 @@ def last_power(workspace: Workspace, pipeline: str) -> list[dict[str, Any]]:
 
 
 def waiver(workspace: Workspace, pipeline: str) -> Notice | None:
-    """What the champion stands on besides its verdict, as of now."""
+    """What the champion stands on besides its verdict, as of now; None: on nothing."""
     return notice(pipeline, FileJournal(workspace.state, pipeline).entries(), datetime.now(UTC))
 
 
 def nothing_to_do(workspace: Workspace, pipeline: str, values: dict[str, Any], steps: Assessment) -> dict[str, Any] | None:
-    """The standing result, or None when something has to run."""
+    """The result that holds as it is; None when something has to run."""
     path = workspace.latest_file(pipeline)
     if not path.is_file():
         return None

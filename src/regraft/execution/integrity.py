@@ -30,7 +30,7 @@ PROTECTED = 0o444
 
 @dataclass(frozen=True)
 class Examined:
-    """What a look at the digests found."""
+    """What reading the files and comparing their digests has shown."""
 
     broken: tuple[Path, ...]
     """Cache objects that do not have the md5 they are named by, and outputs that are not what their record says."""
@@ -48,8 +48,8 @@ def altered(home: Path) -> list[Path]:
     record = home / "record.json"
     if not record.is_file():
         return []
-    listed, found = files.read_json(record)["outputs"], files.tree(home / "out")
-    return [home / "out" / name for name in sorted(listed.keys() | found.keys()) if listed.get(name) != found.get(name)]
+    listed, actual = files.read_json(record)["outputs"], files.tree(home / "out")
+    return [home / "out" / name for name in sorted(listed.keys() | actual.keys()) if listed.get(name) != actual.get(name)]
 
 
 def recorded(workspace: Workspace, pipeline: str, step: str) -> dict[str, Any]:
@@ -95,8 +95,8 @@ def require_whole(workspace: Workspace, stages: Iterable[Mapping[str, Any]]) -> 
 
 
 def _refusal(what: str, problems: list[Problem]) -> EnvironmentFault:
-    said = "; ".join(problem["message"] for problem in problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
-    return EnvironmentFault(f"{what}: {said}", fix=REPAIR, problems=problems)
+    messages = "; ".join(problem["message"] for problem in problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+    return EnvironmentFault(f"{what}: {messages}", fix=REPAIR, problems=problems)
 
 
 def _problem(workspace: Workspace, path: Path, md5: str | None, cache: Path) -> Problem:
@@ -142,9 +142,9 @@ def repair(workspace: Workspace) -> list[str]:
     Call it while no run is at work. A broken cache object is replaced by a whole copy in the workspace where there is one.
     """
     cache, aside = dvc_formats.cache_folder(workspace), workspace.scratch / "broken"
-    found = examine(workspace).broken
-    said = []
-    objects = [path for path in found if path.is_relative_to(cache)]
+    broken = examine(workspace).broken
+    sentences = []
+    objects = [path for path in broken if path.is_relative_to(cache)]
     copies = _whole_copies(workspace) if objects else {}
     for path in objects:
         aside.mkdir(parents=True, exist_ok=True)
@@ -154,13 +154,13 @@ def repair(workspace: Workspace) -> list[str]:
             files.write_bytes(path, copy.read_bytes())
             path.chmod(0o444)  # as DVC protects its objects
         where = f"put back from {workspace.relative(copy)}" if copy else "set aside; `dvc fetch` or the next run brings it back"
-        said.append(f"{workspace.relative(path)} was corrupted: {where}")
+        sentences.append(f"{workspace.relative(path)} was corrupted: {where}")
     root = workspace.root / "artifacts"
-    for home in sorted({root.joinpath(*path.relative_to(root).parts[:2]) for path in found if path not in objects}):
+    for home in sorted({root.joinpath(*path.relative_to(root).parts[:2]) for path in broken if path not in objects}):
         for name in ("out", "evidence", "record.json"):
             _remove(home / name)
-        said.append(f"{workspace.relative(home)} was not what its record says: removed; the next run brings it back")
-    return said
+        sentences.append(f"{workspace.relative(home)} was not what its record says: removed; the next run brings it back")
+    return sentences
 
 
 def _remove(path: Path) -> None:
@@ -184,21 +184,21 @@ def _md5(path: Path) -> str:
 
 def _behind(cache: Path, stage: Mapping[str, Any]) -> dict[Path, str]:
     """``{object: path}`` of the outputs of a stage: files, folders' listings, and the files that the listings name."""
-    own = {str(out["md5"]): str(out["path"]) for out in stage.get("outs", [])}
+    outputs = {str(out["md5"]): str(out["path"]) for out in stage.get("outs", [])}
     inside = {md5: path for path, md5 in _objects(cache, stage).items()}
-    return {dvc_formats.object_path(cache, md5): path for md5, path in {**own, **inside}.items()}
+    return {dvc_formats.object_path(cache, md5): path for md5, path in {**outputs, **inside}.items()}
 
 
 def _objects(cache: Path, stage: Mapping[str, Any]) -> dict[str, str]:
     """``{path: md5}`` of the files behind the outputs of a stage, as far as the listings of its folders can be read."""
-    found = dict[str, str]()
+    objects = dict[str, str]()
     for out in stage.get("outs", []):
         md5 = str(out["md5"])
         if not md5.endswith(".dir"):
-            found[out["path"]] = md5
+            objects[out["path"]] = md5
             continue
-        found |= {f"{out['path']}/{name}": child for name, child in (dvc_formats.listing(cache, md5) or {}).items()}
-    return found
+        objects |= {f"{out['path']}/{name}": child for name, child in (dvc_formats.listing(cache, md5) or {}).items()}
+    return objects
 
 
 def _whole_copies(workspace: Workspace) -> dict[str, Path]:

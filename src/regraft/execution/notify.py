@@ -33,28 +33,29 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 def document(result: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, Any]:
     """What a hook gets: how the run ended, and the content of verdict.json as ``verdict``."""
-    told = {key: result.get(key) for key in ("pipeline", "run", "mlflow_run_id", "outcome", "exit", "sentence", "champion")}
-    return {"schema": SCHEMA, "event": "verdict", **told, "verdict": dict(verdict)}
+    summary = {key: result.get(key) for key in ("pipeline", "run", "mlflow_run_id", "outcome", "exit", "sentence", "champion")}
+    return {"schema": SCHEMA, "event": "verdict", **summary, "verdict": dict(verdict)}
 
 
-def notify(workspace: Workspace, run: str, options: Mapping[str, Any] | None, told: Mapping[str, Any]) -> list[str]:
+def notify(workspace: Workspace, run: str, options: Mapping[str, Any] | None, verdict_document: Mapping[str, Any]) -> list[str]:
     """Tell everyone that the ``notify`` section ``options`` names; what went wrong, as sentences."""
     if not options:
         return []
     letter = workspace.scratch / "notify" / f"{run}.json"
-    files.write_json(letter, {"options": dict(options), "document": dict(told)})
-    said: list[str] = []
+    files.write_json(letter, {"options": dict(options), "document": dict(verdict_document)})
+    problems: list[str] = []
     env = {**dvc.environment(), "REGRAFT_WORKSPACE": str(workspace.root)}
     try:
         child = supervise.spawn(
             supervise.module("regraft.execution.notify", str(letter)), cwd=workspace.root, env=env, log=sys.stderr.fileno()
         )
-        code = child.finish(said.append)
+        code = child.finish(problems.append)
     finally:
         letter.unlink(missing_ok=True)
     if code == 0:
-        return said
-    return ["notify: stopped before it was delivered" if STOP.is_set() else f"notify: {said[-1] if said else f'ended with exit {code}'}"]
+        return problems
+    last = problems[-1] if problems else f"ended with exit {code}"
+    return ["notify: stopped before it was delivered" if STOP.is_set() else f"notify: {last}"]
 
 
 def deliver(options: NotifyOptions, text: str) -> Iterator[str]:
@@ -93,7 +94,7 @@ def _at_most(seconds: float) -> Iterator[None]:
 
 
 def _run(command: str, text: str) -> str | None:
-    """Run ``command`` in a shell. Whatever it prints goes to the log of the run."""
+    """Run ``command`` in a shell. What it prints goes to the log of the run; None: it ended with 0."""
     env = {name: value for name, value in os.environ.items() if name not in NOT_FOR_HOOKS}
     log = sys.__stderr__.fileno() if sys.__stderr__ else None
     process = subprocess.Popen(command, shell=True, stdin=subprocess.PIPE, stdout=log, stderr=log, env=env, process_group=0)
@@ -108,6 +109,7 @@ def _run(command: str, text: str) -> str | None:
 
 
 def _post(webhook: str, text: str) -> str | None:
+    """Send ``text`` to ``webhook``; None: it was taken, else what went wrong."""
     import requests
 
     missing: list[str] = []

@@ -48,39 +48,46 @@ class PastRun:
 def past_runs(workspace: Workspace, steps: Collection[str]) -> dict[str, list[PastRun]]:
     """Runs of ``steps`` in this workspace, whatever their pipeline; newest first."""
     cache = dvc_formats.cache_folder(workspace)
-    found: dict[str, dict[tuple[str, str], PastRun]] = {step: {} for step in steps}
+    by_step: dict[str, dict[tuple[str, str], PastRun]] = {step: {} for step in steps}
     for entry, current in _entries(workspace, cache, steps):
         past = _past(entry, current, cache)
         if past is not None:  # an entry of dvc.lock is in the run cache too; the first one stays
-            found[past.step].setdefault((past.run, past.pipeline), past)
-    return {step: sorted(pasts.values(), key=lambda past: str(past.record["started"]), reverse=True) for step, pasts in found.items()}
+            by_step[past.step].setdefault((past.run, past.pipeline), past)
+    return {step: sorted(pasts.values(), key=lambda past: str(past.record["started"]), reverse=True) for step, pasts in by_step.items()}
 
 
 def _entries(workspace: Workspace, cache: Path, steps: Collection[str]) -> Iterator[tuple[Mapping[str, Any], bool]]:
-    wanted = re.compile(rf"regraft step ({'|'.join(steps)}) " if steps else r"(?!)")
+    pattern = re.compile(rf"regraft step ({'|'.join(steps)}) " if steps else r"(?!)")
     for stage in dvc_formats.stages(workspace).values():
-        if wanted.match(stage.get("cmd", "")):
+        if pattern.match(stage.get("cmd", "")):
             yield stage, True
     for path in sorted(dvc_formats.results(cache), key=lambda path: -path.stat().st_mtime_ns)[:MOST]:
         text = path.read_text(encoding="utf8", errors="replace")
-        if wanted.search(text) and (result := dvc_formats.read_result(text)) is not None:
+        if pattern.search(text) and (result := dvc_formats.read_result(text)) is not None:
             yield result, False
 
 
 def _past(entry: Mapping[str, Any], current: bool, cache: Path) -> PastRun | None:
     """The run behind an entry; None where its record is no longer in the cache."""
-    said = COMMAND.match(entry.get("cmd", ""))
-    if said is None:
+    command = COMMAND.match(entry.get("cmd", ""))
+    if command is None:
         return None
     outs = {str(out["path"]).rpartition("/")[2]: out for out in entry.get("outs", [])}
-    read = {dep["path"]: dep.get("size", 0) for dep in entry.get("deps", [])}
+    input_sizes = {dep["path"]: dep.get("size", 0) for dep in entry.get("deps", [])}
     try:
         record = files.read_json(dvc_formats.object_path(cache, outs["record.json"]["md5"]))
         sizes: Counter[str] = Counter()
         for name, item in record["inputs"].items():
-            sizes[name.partition(".")[0]] += int(read[item["path"]])
+            sizes[name.partition(".")[0]] += int(input_sizes[item["path"]])
         return PastRun(
-            said["step"], said["pipeline"], int(said["version"]), record, sizes, int(outs["out"]["size"]), str(outs["out"]["md5"]), current
+            command["step"],
+            command["pipeline"],
+            int(command["version"]),
+            record,
+            sizes,
+            int(outs["out"]["size"]),
+            str(outs["out"]["md5"]),
+            current,
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -36,7 +36,7 @@ class Assessment:
 
     steps: tuple[StepState, ...]
     data: str | None
-    """What differs between data/ and data.dvc, or None."""
+    """What differs between data/ and data.dvc; None: nothing does."""
 
     @property
     def due(self) -> list[str]:
@@ -51,34 +51,34 @@ class Assessment:
 def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, data: bool = True) -> Assessment:
     """One ``dvc status`` for ``pipeline``, explained; ``data`` asks whether data/ is what data.dvc says, too.
 
-    Data and outputs are DVC's to judge. Parameters and commands are compared with dvc.lock here, against
+    Data and outputs are compared by DVC. Parameters and commands are compared with dvc.lock here, against
     ``resolved`` as it would be written: reading a plan writes nothing, so a run at work is not disturbed.
 
     :raises EnvironmentFault: a cache object of a step or of data/ lost its protection and is broken; DVC would delete it.
     """
     locked = dvc_formats.stages(workspace)
     steps = composition.steps_in(workspace, resolved)
-    known = [address for step in steps if (address := f"{step.name}@{pipeline}") in locked]
-    integrity.require_whole(workspace, [*(locked[address] for address in known), dvc_formats.tracked_data(workspace)])
-    said = dvc.status(workspace, known)
-    found = judge(steps, pipeline, resolved, locked, said)
-    differs = tracked_data.compare(workspace, said.get("data.dvc", [])).differs if data else ()
-    return replace(found, data="; ".join(differs) or None)
+    addresses = [address for step in steps if (address := f"{step.name}@{pipeline}") in locked]
+    integrity.require_whole(workspace, [*(locked[address] for address in addresses), dvc_formats.tracked_data(workspace)])
+    answer = dvc.status(workspace, addresses)
+    assessment = judge(steps, pipeline, resolved, locked, answer)
+    differs = tracked_data.compare(workspace, answer.get("data.dvc", [])).differs if data else ()
+    return replace(assessment, data="; ".join(differs) or None)
 
 
 def judge(
-    steps: Sequence[Step[Any]], pipeline: str, resolved: Mapping[str, Any], locked: Mapping[str, Any], said: Mapping[str, Any]
+    steps: Sequence[Step[Any]], pipeline: str, resolved: Mapping[str, Any], locked: Mapping[str, Any], answer: Mapping[str, Any]
 ) -> Assessment:
     """The steps, from the stages of dvc.lock and the answer of ``dvc status --json``. Pure; of data.dvc it says nothing."""
     states: dict[str, StepState] = {}
     for step in steps:
         address = f"{step.name}@{pipeline}"
-        before = [source.step for source in step.inputs.values() if isinstance(source, Output)]
-        waits = sorted({name for name in before if states[name].state != "fresh"}, key=list(states).index)
+        sources = [source.step for source in step.inputs.values() if isinstance(source, Output)]
+        waits = sorted({name for name in sources if states[name].state != "fresh"}, key=list(states).index)
         if address not in locked:
             states[step.name] = StepState(step.name, "missing", ("never run here",), certain=True)
             continue
-        why = (*_own_reasons(step, locked[address], pipeline, resolved), *_dvc_reasons(said.get(address, []), resolved))
+        why = (*_own_reasons(step, locked[address], pipeline, resolved), *_dvc_reasons(answer.get(address, []), resolved))
         states[step.name] = StepState(
             step.name,
             "stale" if why or waits else "fresh",

@@ -26,13 +26,13 @@ def model_digest(record: Record) -> str | None:
 def external_inputs(records: Iterable[Record]) -> dict[str, dict[str, str]]:
     """``{name: {path, hash}}`` of what the steps read that no step wrote: the data."""
     return {
-        name: dict(said)
+        name: dict(source)
         for record in records
-        for name, said in sorted(record["inputs"].items())
-        if not said["path"].startswith("artifacts/")
+        for name, source in sorted(record["inputs"].items())
+        if not source["path"].startswith("artifacts/")
     }
 
 
 def data_hashes(records: Iterable[Record]) -> dict[str, str]:
     """``{name: hash}`` of :func:`external_inputs`."""
-    return {name: said["hash"] for name, said in external_inputs(records).items()}
+    return {name: source["hash"] for name, source in external_inputs(records).items()}

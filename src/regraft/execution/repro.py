@@ -111,7 +111,7 @@ def step_environment(workspace: Workspace) -> dict[str, str]:
     return {**dvc.environment(), "REGRAFT_WORKSPACE": str(workspace.root), "PYTHONUNBUFFERED": "1"}
 
 
-class Ahead:
+class EarlyStep:
     """The first step of a run, begun in a thread while the flow still imports what is to look after it."""
 
     def __init__(self, run: Run, step: str) -> None:

@@ -59,8 +59,8 @@ def _probe_files(workspace: Workspace, name: str, options: PipelineOptions, cont
         return {}
     from regraft.config.probe_files import read_probe_files
 
-    listed = next((column.get("valid_values") for column in contract["columns"] if column["name"] == options.task.label), None)
-    return read_probe_files(workspace, name, options, listed)
+    labels = next((column.get("valid_values") for column in contract["columns"] if column["name"] == options.task.label), None)
+    return read_probe_files(workspace, name, options, labels)
 
 
 def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) -> None:
@@ -72,9 +72,9 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
         if gate.needs and gate.needs not in known:
             key = "rows" if gate.rows else gate.question
             message = f"gates.{position}.{key} needs the step {gate.needs!r}, which STEPS in pipelines/__init__.py does not have"
-            where = {"file": workspace.relative(path), "column": f"gates.{position}.{key}", "value": gate.rows}
+            place = {"file": workspace.relative(path), "column": f"gates.{position}.{key}", "value": gate.rows}
             row = line_of(pipeline_document(workspace, name)[1], ["gates", position, key])
-            problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **where))
+            problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **place))
     if problems:
         raise faulty(problems)
 
@@ -90,18 +90,18 @@ def _require_positions(
     node = pipeline_document(workspace, name)[1]
     problems = []
     for part, key in (("pretrain", "sequence_length"), ("finetune", "max_length")):
-        given = getattr(options, part)
-        length = getattr(given, key)
+        part_options = getattr(options, part)
+        length = getattr(part_options, key)
         if length <= most or not any(_reads(section, key) for section in sections.values()):
             continue
-        default = "" if key in given.model_fields_set else ", the default"
+        default = "" if key in part_options.model_fields_set else ", the default"
         message = f"{part}.{key} is {length}{default}, but the base model {options.base_model} reads at most {most} tokens"
-        least = next(limit.ge for limit in type(given).model_fields[key].metadata if hasattr(limit, "ge"))
+        least = next(limit.ge for limit in type(part_options).model_fields[key].metadata if hasattr(limit, "ge"))
         row = line_of(node, [part, key])
         fix = f"edit {shown}" + (f", line {row}" if row else "")
         fix += f": {part}: {{{key}: {most}}}" if most >= least else f": a base_model that reads {least} tokens or more"
-        found = Problem(message=message, file=shown, row=row, column=f"{part}.{key}", value=length, rule="base_model.positions", fix=fix)
-        problems.append(blamed(found, sets))
+        problem = Problem(message=message, file=shown, row=row, column=f"{part}.{key}", value=length, rule="base_model.positions", fix=fix)
+        problems.append(blamed(problem, sets))
     if problems:
         raise faulty(problems)
 
@@ -125,7 +125,7 @@ def _earlier_digests(workspace: Workspace, name: str, options: PipelineOptions) 
     if options.earlier_tasks is None:
         return {}
     where = ("gates", _position(options, "earlier_tasks"), "earlier_tasks", "tasks")
-    return {task: _digest_at(workspace, name, (*where, task, "data"), said.data) for task, said in options.earlier_tasks.tasks.items()}
+    return {task: _digest_at(workspace, name, (*where, task, "data"), rows.data) for task, rows in options.earlier_tasks.tasks.items()}
 
 
 def _position(options: PipelineOptions, question: str) -> int:

@@ -33,11 +33,11 @@ NEAREST = 3
 FARTHER = 2.0
 """A run whose work differs by this factor more than that of the nearest one is left out: what disturbed it is multiplied."""
 COPIES = 2
-"""Of an output: in artifacts/ and in DVC's cache."""
+"""How often an output lies on the disk: in artifacts/ and in DVC's cache."""
 CHECKPOINTS = 3
-"""At a time: two are kept while one is written (regraft.training.checkpoint.KEPT)."""
+"""Most of them at a time: two are kept while one is written (regraft.training.checkpoint.KEPT)."""
 STATES = 3
-"""Of the size of the weights in a checkpoint: the weights and AdamW's two moments, all in fp32."""
+"""How many times the weights a checkpoint is: the weights and AdamW's two moments, all in fp32."""
 SAME_MODEL = 0.25
 """Relative difference in bytes between models that count as one size: a new head, another tokenizer."""
 
@@ -48,14 +48,14 @@ class StepCost:
 
     name: str
     tokens: int | None
-    """Trained on; None also for steps that train nothing."""
+    """Tokens it trains on; None also for steps that train nothing."""
     minutes: float | None
     disk_bytes: int | None
-    """Most that it takes while it runs, checkpoints included."""
+    """Most bytes that it takes while it runs, checkpoints included."""
     kept_bytes: int | None
-    """What of it stays."""
+    """Those of them that stay."""
     based_on: str
-    """In words, what the numbers rest on."""
+    """What the numbers rest on, in words."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class RunCost:
     steps: tuple[StepCost, ...]
     free_bytes: int
     registry_bytes: int = 0
-    """For the copy of the model that is registered if it wins."""
+    """Bytes of the copy of the model that is registered if it wins."""
     unknown: tuple[str, ...] = field(init=False)
     """Steps whose time nobody can tell yet."""
 
@@ -79,12 +79,12 @@ class RunCost:
 
     @property
     def known(self) -> bool:
-        """Whether anything can be told of any step."""
+        """Whether the time or the disk of any step is known."""
         return any(step.minutes is not None or step.disk_bytes is not None for step in self.steps)
 
     @property
     def tokens(self) -> int:
-        """Trained on, as far as it is known."""
+        """Tokens that the run trains on, as far as they are known."""
         return sum(step.tokens or 0 for step in self.steps)
 
     @property
@@ -100,15 +100,15 @@ class RunCost:
         return any(step.disk_bytes is None for step in self.steps)
 
     def document(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """What ``--json`` prints of the cost."""
         minutes = None if self.minutes is None else round(self.minutes, 2)
         total = {"tokens": self.tokens, "minutes": minutes, "disk_bytes": self.disk_bytes, "free_bytes": self.free_bytes}
         return {**total, "unknown": list(self.unknown)}
 
 
-def estimate(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], found: Assessment) -> RunCost:
-    """The cost of the steps that :func:`regraft.execution.plan.assess` found not to be fresh."""
-    runs = [state.name for state in found.steps if state.state != "fresh"]
+def estimate(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], assessment: Assessment) -> RunCost:
+    """The cost of the steps that :func:`regraft.execution.plan.assess` calls stale or missing."""
+    runs = [state.name for state in assessment.steps if state.state != "fresh"]
     if not runs:
         return RunCost((), limits.free(workspace.root))
     estimator = _Estimator(workspace, pipeline, resolved)
@@ -119,8 +119,8 @@ def estimate(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], f
 
 def need(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], step: Step[Any]) -> str:
     """The disk that one step needs, as a part of a sentence."""
-    found = _Estimator(workspace, pipeline, resolved).cost(step).disk_bytes
-    return "how much the step needs is unknown" if found is None else f"the step needs about {size(found)}"
+    disk = _Estimator(workspace, pipeline, resolved).cost(step).disk_bytes
+    return "how much the step needs is unknown" if disk is None else f"the step needs about {size(disk)}"
 
 
 def require_room(cost: RunCost, workspace: Workspace) -> None:
@@ -145,21 +145,21 @@ class _Estimator:
         self.workspace, self.resolved = workspace, resolved
         self.model = _model_bytes(workspace, resolved)
         self.pasts = past_runs(workspace, [step.name for step in composition.steps(workspace)])
-        known = [past.pipeline for listed in self.pasts.values() for past in listed]
-        self.basis = pipeline if pipeline in known else known[0] if known else pipeline
+        pipelines = [past.pipeline for pasts in self.pasts.values() for past in pasts]
+        self.basis = pipeline if pipeline in pipelines else pipelines[0] if pipelines else pipeline
         self.here = (device(), cores())
 
     def reference(self, step: Step[Any]) -> PastRun | None:
-        """The run of ``step`` whose sizes fit those of the other steps: what dvc.lock names, or else the newest."""
-        mine = [past for past in self.pasts[step.name] if past.pipeline == self.basis and past.version == step.version]
-        return next((past for past in mine if past.current), mine[0] if mine else None)
+        """The run of ``step`` whose sizes fit those of the other steps: what dvc.lock names, or else the newest; None: there is none."""
+        candidates = [past for past in self.pasts[step.name] if past.pipeline == self.basis and past.version == step.version]
+        return next((past for past in candidates if past.current), candidates[0] if candidates else None)
 
     def growth(self, step: Step[Any], name: str) -> float:
         """Bytes of an input as expected, over those of the reference."""
         source = step.inputs[name]
         if isinstance(source, Output):
-            before = next(other for other in composition.steps(self.workspace) if other.name == source.step)
-            return 1.0 if before.cost.trains else self.grown(before)
+            writer = next(other for other in composition.steps(self.workspace) if other.name == source.step)
+            return 1.0 if writer.cost.trains else self.grown(writer)
         past = self.reference(step)
         paths = listed(self.resolved["data"][source.removeprefix("data.")])
         if not past or not past.sizes.get(name) or any(path.startswith("hub:") for path in paths):
@@ -170,10 +170,10 @@ class _Estimator:
         """How much more ``step`` has to read than its reference had, by the inputs that its work follows."""
         past = self.reference(step)
         names = step.inputs.keys() if step.cost.follows is None else step.cost.follows
-        before = sum(past.sizes.get(name, 0) for name in names) if past else 0
-        if not past or not before:
+        past_bytes = sum(past.sizes.get(name, 0) for name in names) if past else 0
+        if not past or not past_bytes:
             return 1.0
-        return sum(past.sizes.get(name, 0) * self.growth(step, name) for name in names) / before
+        return sum(past.sizes.get(name, 0) * self.growth(step, name) for name in names) / past_bytes
 
     def cost(self, step: Step[Any]) -> StepCost:
         """The estimate for ``step``."""
@@ -185,8 +185,8 @@ class _Estimator:
         comparable = [past for past in self.pasts[step.name] if self.comparable(step, past)]
         scaled = _scaled(work, [(self.work_of(step, past), float(past.record["seconds"]), past) for past in comparable])
         out = self.model if step.cost.trains else round(reference.out * self.grown(step)) if reference else None
-        here = _bytes(self.workspace.artifacts(self.resolved["pipeline"], step.name) / "out")  # DVC removes it first
-        kept = None if out is None else max(0, COPIES * out - here)
+        freed = _bytes(self.workspace.artifacts(self.resolved["pipeline"], step.name) / "out")  # DVC removes it first
+        kept = None if out is None else max(0, COPIES * out - freed)
         room = None if out is None or kept is None else kept + (CHECKPOINTS * STATES * out if step.cost.trains else 0)
         minutes = None if scaled is None else round(scaled[0] / 60, 3)
         return StepCost(step.name, None if tokens is None else round(tokens), minutes, room, kept, self.words(step, scaled, room))
@@ -199,22 +199,22 @@ class _Estimator:
         room = None if self.model is None else kept + (CHECKPOINTS * STATES + 1) * self.model
         tokens = None if once.tokens is None else count * once.tokens
         minutes = None if once.minutes is None else round(count * once.minutes, 3)
-        said = f"{count} times {other}: {once.based_on.partition('; ')[0]}; disk for the checkpoints of one training at a time"
-        return StepCost(step.name, tokens, minutes, room, kept, said)
+        based_on = f"{count} times {other}: {once.based_on.partition('; ')[0]}; disk for the checkpoints of one training at a time"
+        return StepCost(step.name, tokens, minutes, room, kept, based_on)
 
     def tokens(self, step: Step[Any], reference: PastRun | None) -> float | None:
-        """Tokens that ``step`` will train on."""
+        """Tokens that ``step`` will train on; None: it trains nothing, or only an earlier run could tell."""
         if step.cost.tokens is None:
             return None
         config = step.config.model_validate(self.resolved[step.name])
         if reference is None:
             return step.cost.tokens(config, None, {})
-        before = _config(step, reference)
-        counted = step.cost.tokens(config, before, reference.record["metrics"])
+        past_config = _config(step, reference)
+        counted = step.cost.tokens(config, past_config, reference.record["metrics"])
         return None if counted is None else counted * self.grown(step)
 
     def read(self, step: Step[Any], reference: PastRun | None) -> float | None:
-        """Bytes that ``step`` will read."""
+        """Bytes that ``step`` will read; None without an earlier run."""
         return self.work_of(step, reference) * self.grown(step) if reference else None
 
     def work_of(self, step: Step[Any], past: PastRun) -> float:
@@ -235,25 +235,25 @@ class _Estimator:
 
     def words(self, step: Step[Any], scaled: tuple[float, list[PastRun]] | None, room: int | None) -> str:
         """What the numbers of ``step`` rest on."""
-        said = []
+        parts = []
         if scaled is None:
-            where = f" on {self.here[0]} with {self.here[1]} threads" if step.gpu else ""
+            machine = f" on {self.here[0]} with {self.here[1]} threads" if step.gpu else ""
             size = " with a base model of this size" if step.cost.trains else ""
-            said.append(f"time unknown: no earlier run of it{where}{size}")
+            parts.append(f"time unknown: no earlier run of it{machine}{size}")
         else:
             pasts = scaled[1]
-            what = "tokens" if step.cost.tokens else "bytes read"
-            who = ", ".join(dict.fromkeys(past.run for past in pasts))
-            said.append(f"time by {what}, from {who}")
+            unit = "tokens" if step.cost.tokens else "bytes read"
+            names = ", ".join(dict.fromkeys(past.run for past in pasts))
+            parts.append(f"time by {unit}, from {names}")
         if step.cost.trains and room is not None:
-            said.append(f"disk for {CHECKPOINTS} checkpoints of the weights and their optimizer, and {COPIES} copies of the model")
+            parts.append(f"disk for {CHECKPOINTS} checkpoints of the weights and their optimizer, and {COPIES} copies of the model")
         elif room is None:
-            said.append("disk unknown")
-        return "; ".join(said)
+            parts.append("disk unknown")
+        return "; ".join(parts)
 
 
 def _scaled(work: float | None, points: Sequence[tuple[float, float, PastRun]]) -> tuple[float, list[PastRun]] | None:
-    """Seconds for ``work``: the median of the runs nearest in work, each in proportion; and those runs."""
+    """Seconds for ``work``: the median of the runs nearest in work, each in proportion; and those runs. None where no run tells."""
     usable = [point for point in points if point[0] > 0 and point[1] > 0]
     if not work or not usable:
         return None

@@ -106,7 +106,7 @@ class Input:
 
     @property
     def hub(self) -> str | None:
-        """The name of a data set on a hub."""
+        """The name of a data set on a hub; None: it lies in the workspace."""
         return self.source if isinstance(self.source, str) and self.source.startswith("hub:") else None
 
     @property
@@ -124,21 +124,21 @@ class Input:
         return self.hub is not None or self.local.exists()
 
     def hash(self) -> str:
-        """Of the bytes; of a data set on a hub its name, in which the commit is a hash of all its bytes."""
+        """The hash of the bytes; for a data set on a hub that of its name, in which the commit is a hash of all its bytes."""
         return files.sha256_text(self.hub) if self.hub is not None else files.digest(self.local)
 
 
 def locate_inputs(step: Step[Any], workspace: Workspace, pipeline: str, data: Mapping[str, Any]) -> dict[str, Input]:
     """A step's inputs; ``data`` is the resolved file's ``data`` section. Several paths become ``corpus.0``, ``corpus.1`` ..."""
-    found: dict[str, Input] = {}
+    inputs: dict[str, Input] = {}
     for name, source in step.inputs.items():
         if isinstance(source, Output):
-            found[name] = Input(source, source.below(workspace, pipeline))
+            inputs[name] = Input(source, source.below(workspace, pipeline))
             continue
         paths = data[source.removeprefix("data.")]
-        named = {f"{name}.{number}": path for number, path in enumerate(paths)} if isinstance(paths, list) else {name: paths}
-        found |= {name: Input(path, workspace.root / path) for name, path in named.items()}
-    return found
+        paths_by_name = {f"{name}.{number}": path for number, path in enumerate(paths)} if isinstance(paths, list) else {name: paths}
+        inputs |= {name: Input(path, workspace.root / path) for name, path in paths_by_name.items()}
+    return inputs
 
 
 def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], context: Running) -> None:
@@ -147,16 +147,16 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     ``resolved`` is the resolved file's content. A step that dies leaves its partial folder; the next one removes it.
     """
     config = _section(step, pipeline, resolved)
-    found = locate_inputs(step, workspace, pipeline, resolved["data"])
-    inputs = {name: item.path for name, item in found.items()}
+    located = locate_inputs(step, workspace, pipeline, resolved["data"])
+    inputs = {name: item.path for name, item in located.items()}
     for name, path in inputs.items():
-        if isinstance(found[name].source, Output) and not path.exists():
+        if isinstance(located[name].source, Output) and not path.exists():
             raise ConfigError(
                 f"step '{step.name}' needs {name} ({workspace.relative(path)}), which is not there",
                 fix=f"regraft run {pipeline}",
             )
     _same_base(step, config, workspace, pipeline)
-    hashes = {name: item.hash() for name, item in found.items() if item.there}
+    hashes = {name: item.hash() for name, item in located.items() if item.there}
     identity = fingerprint(config, step.version, hashes)
     context.checkpoints = workspace.checkpoints(pipeline, step.name, identity)
 
@@ -170,9 +170,9 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
         emit("start")
         metrics = dict(step.run(config, inputs, partial / "out"))
     # Of a training that was cut, the time before the cut as well: `regraft plan` learns from it.
-    here, earlier = time.perf_counter() - clock, context.facts.get("earlier_seconds", 0.0)
-    seconds, cpu_seconds = round(here + earlier, 3), (time.process_time() - processor) * (1 + earlier / here)
-    if changed := [name for name, item in found.items() if item.hash() != hashes[name]]:
+    elapsed, earlier = time.perf_counter() - clock, context.facts.get("earlier_seconds", 0.0)
+    seconds, cpu_seconds = round(elapsed + earlier, 3), (time.process_time() - processor) * (1 + earlier / elapsed)
+    if changed := [name for name, item in located.items() if item.hash() != hashes[name]]:
         raise EnvironmentFault(
             f"step '{step.name}': {', '.join(changed)} changed while the step was reading it; nothing was kept",
             fix=f"regraft run {pipeline}",
@@ -185,7 +185,7 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
         "step": step.name,
         "step_version": step.version,
         "fingerprint": identity,
-        "inputs": {name: {"path": item.hub or workspace.relative(item.local), "hash": hashes[name]} for name, item in found.items()},
+        "inputs": {name: {"path": item.hub or workspace.relative(item.local), "hash": hashes[name]} for name, item in located.items()},
         "params": config.model_dump(mode="json"),
         "outputs": files.tree(partial / "out"),
         "metrics": metrics,
@@ -214,9 +214,9 @@ def _rejections_kept(partial: Path, kept: Path) -> Iterator[None]:
         kept.parent.mkdir(parents=True, exist_ok=True)
         (partial / "evidence").rename(kept)
         shutil.rmtree(partial, ignore_errors=True)
-        before, now = os.path.relpath(partial / "evidence"), os.path.relpath(kept)
-        problems = [Problem({key: _moved(value, before, now) for key, value in problem.items()}) for problem in fault.problems]
-        raise DataRejected(_moved(str(fault), before, now), fix=fault.fix, problems=problems) from None
+        old, new = os.path.relpath(partial / "evidence"), os.path.relpath(kept)
+        problems = [Problem({key: _moved(value, old, new) for key, value in problem.items()}) for problem in fault.problems]
+        raise DataRejected(_moved(str(fault), old, new), fix=fault.fix, problems=problems) from None
 
 
 def _moved(value: Any, before: str, now: str) -> Any:
@@ -229,10 +229,10 @@ def _same_base(step: Step[Any], config: StepConfig, workspace: Workspace, pipeli
     if spec is None or expected is None:
         return
     folder = base_model.locate(spec, workspace.root)
-    if (found := base_model.digest(folder)) != expected:
+    if (digest := base_model.digest(folder)) != expected:
         raise EnvironmentFault(
             f"step '{step.name}': the files of the base model {spec} ({folder}) changed since the run began: "
-            f"digest {found[:12]}, expected {expected[:12]}; nothing was kept",
+            f"digest {digest[:12]}, expected {expected[:12]}; nothing was kept",
             fix=f"regraft run {pipeline}",
         )
 
@@ -265,10 +265,10 @@ def _circumstances(workspace: Workspace, context: Running) -> dict[str, Any]:
 
 def _mlflow_run_id(workspace: Workspace) -> str:
     """The id of this run in MLflow; the first step of a run starts before there is one, and waits for it here."""
-    said = workspace.invocation()
-    if not said.get("opening_mlflow"):
+    invocation = workspace.invocation()
+    if not invocation.get("opening_mlflow"):
         return os.environ.get("MLFLOW_RUN_ID", "")
-    path = workspace.mlflow_run_file(said["run"])
+    path = workspace.mlflow_run_file(invocation["run"])
     while not path.is_file():
         if STOP.wait(0.05):
             raise Interrupted("stopped before its MLflow run was there")
@@ -276,8 +276,8 @@ def _mlflow_run_id(workspace: Workspace) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for library in LIBRARIES:
         with suppress(PackageNotFoundError):  # the record says so by its absence
-            found[library] = version(library)
-    return found
+            versions[library] = version(library)
+    return versions

@@ -64,18 +64,18 @@ def current(workspace: Workspace) -> dict[str, Any]:
 
 def differing(workspace: Workspace) -> list[str]:
     """Steps whose code or version is not the accepted one."""
-    accepted, now = _accepted(workspace), current(workspace)["steps"]
-    return sorted(name for name in accepted.keys() | now.keys() if accepted.get(name) != now.get(name))
+    accepted, present = _accepted(workspace), current(workspace)["steps"]
+    return sorted(name for name in accepted.keys() | present.keys() if accepted.get(name) != present.get(name))
 
 
 def write(workspace: Workspace, *, same_results: bool) -> None:
     """Accept steps with a new version, and with ``same_results`` also code that changed under the old one."""
-    accepted, now = _accepted(workspace), current(workspace)
+    accepted, document = _accepted(workspace), current(workspace)
     if not same_results:
-        for name, entry in now["steps"].items():
+        for name, entry in document["steps"].items():
             former = accepted.get(name, entry)
-            now["steps"][name] = former if former["version"] == entry["version"] else entry
-    files.write_json(lock_file(workspace), now)
+            document["steps"][name] = former if former["version"] == entry["version"] else entry
+    files.write_json(lock_file(workspace), document)
 
 
 def _accepted(workspace: Workspace) -> dict[str, Any]:
@@ -93,16 +93,16 @@ def reachable(start: Path, root: Path) -> set[Path]:
 
     A handle taken from another step's file (``from tasks.corpus import CORPUS``) is an edge of the DAG, not code.
     """
-    found: set[Path] = set()
+    reached: set[Path] = set()
     waiting = [start.resolve()]
     while waiting:
         path = waiting.pop()
-        if path in found:
+        if path in reached:
             continue
-        found.add(path)
+        reached.add(path)
         wanted = _imports(path.read_text(encoding="utf8"), path, root)
         waiting += [file for name in wanted if name not in FRAME and (file := _file(name, root))]
-    return found
+    return reached
 
 
 def code_hash(paths: Iterable[Path], root: Path) -> str:
@@ -159,7 +159,7 @@ def _for_types(node: ast.AST) -> bool:
 @cache
 def _imports(source: str, path: Path, root: Path) -> frozenset[str]:
     """Dotted names of everything ``source`` imports and of the packages above, candidates that may not be modules included."""
-    found: set[str] = set()
+    imported: set[str] = set()
     waiting: list[ast.AST] = [ast.parse(source)]
     while waiting:
         node = waiting.pop()
@@ -176,8 +176,8 @@ def _imports(source: str, path: Path, root: Path) -> frozenset[str]:
             continue
         for name in names:
             parts = name.split(".")
-            found.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
-    return frozenset(found)
+            imported.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
+    return frozenset(imported)
 
 
 def _origin(module: str, name: str) -> str:

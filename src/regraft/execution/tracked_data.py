@@ -25,7 +25,7 @@ from regraft.execution import dvc, dvc_formats
 
 @dataclass(frozen=True)
 class Tracked:
-    """data/ beside data.dvc."""
+    """How data/ differs from data.dvc."""
 
     outs: tuple[str, ...] = ()
     """The paths of data.dvc that DVC has something to say of."""
@@ -46,48 +46,48 @@ def compare(workspace: Workspace, changes: Sequence[Any]) -> Tracked:
 
     Where there are any it takes 0.7 s more, which an answer "no difference" saves the next call (``.regraft/data-compared``).
     """
-    said = [change for change in changes if isinstance(change, dict)]
-    hows = {path: str(how) for change in said for path, how in change.get("changed outs", {}).items()}
+    details = [change for change in changes if isinstance(change, dict)]
+    hows = {path: str(how) for change in details for path, how in change.get("changed outs", {}).items()}
     other = tuple(
         f"{path} {how}"
-        for change in said
+        for change in details
         for kind, paths in change.items()
         if kind != "changed outs" and isinstance(paths, dict)
         for path, how in paths.items()
     )
     if not hows:
         return Tracked(other=other)
-    sign, known = _sign(workspace, hows), workspace.scratch / "data-compared"
-    if set(hows.values()) == {"not in cache"} and known.is_file() and known.read_text(encoding="utf8") == sign:
+    sign, memo = _sign(workspace, hows), workspace.scratch / "data-compared"
+    if set(hows.values()) == {"not in cache"} and memo.is_file() and memo.read_text(encoding="utf8") == sign:
         return Tracked(tuple(hows), absent=tuple(hows), other=other)
     entries = _entries(workspace)
-    listed = all(_listed(workspace, entries.get(path, {})) for path in hows)
+    one_by_one = all(_listed(workspace, entries.get(path, {})) for path in hows)
     try:
-        document = dvc.data_status(workspace, list(hows), granular=listed)
+        document = dvc.data_status(workspace, list(hows), granular=one_by_one)
     except RegraftError:  # it also reads the last git commit, which may be one that DVC cannot read
         document = {}
-    changed, seen = document.get("uncommitted", {}), _mentioned(document)
+    changed, mentioned = document.get("uncommitted", {}), _mentioned(document)
     differs, gone, unknown = list[str](), list[str](), list[str]()
     for path, how in hows.items():
         if not (workspace.root / path).exists():
             gone.append(path)
             differs.append(f"{path} is gone")
-        elif how == "not in cache" and path not in seen:
+        elif how == "not in cache" and path not in mentioned:
             unknown.append(path)
         elif how != "not in cache" or path in {name.rstrip("/") for kind in ("modified", "added") for name in changed.get(kind, [])}:
             differs += _named(changed, path) or [_measured(workspace, path, entries.get(path, {})) or f"{path} is {_plain(how)}"]
     absent = tuple(path for path, how in hows.items() if how == "not in cache")
     if absent and not (differs or unknown):
         with suppress(OSError):  # a workspace that can only be read is compared every time
-            files.write_text(known, sign)
+            files.write_text(memo, sign)
     return Tracked(tuple(hows), tuple(differs), absent, tuple(gone), tuple(unknown), other)
 
 
 def _sign(workspace: Workspace, paths: Iterable[str]) -> str:
     """data.dvc, .dvcignore and, of every file, path, size, time and inode: while it stands, so does an answer of DVC."""
-    here = [workspace.root / path for path in paths]
-    found = [item for path in here for item in (files.walk(path) if path.is_dir() else (path,)) if item.is_file()]
-    stats = [(str(item), stat.st_size, stat.st_mtime_ns, stat.st_ino) for item in found for stat in (item.stat(),)]
+    roots = [workspace.root / path for path in paths]
+    members = [item for path in roots for item in (files.walk(path) if path.is_dir() else (path,)) if item.is_file()]
+    stats = [(str(item), stat.st_size, stat.st_mtime_ns, stat.st_ino) for item in members for stat in (item.stat(),)]
     texts = [path.read_text(encoding="utf8") for name in ("data.dvc", ".dvcignore") if (path := workspace.root / name).is_file()]
     return files.sha256_text(files.canonical([stats, texts]))
 
@@ -103,7 +103,7 @@ def _entries(workspace: Workspace) -> dict[str, Mapping[str, Any]]:
 
 
 def _listed(workspace: Workspace, entry: Mapping[str, Any]) -> bool:
-    """Whether the files of this path can be told one by one without asking a remote."""
+    """Whether DVC can name the files of this path one by one without asking a remote."""
     md5 = str(entry.get("md5", ""))
     return not md5.endswith(".dir") or dvc_formats.object_path(dvc_formats.cache_folder(workspace), md5).is_file()
 
@@ -127,23 +127,23 @@ def _named(changed: Mapping[str, Any], path: str) -> list[str]:
     }
     sentences = []
     for (one, many), names in kinds.items():
-        found = sorted(name for name in names if name.startswith(f"{path}/") and not name.endswith("/"))
-        if found:
-            sentences.append(f"{first_of(found)} {one if len(found) == 1 else many}")
+        below = sorted(name for name in names if name.startswith(f"{path}/") and not name.endswith("/"))
+        if below:
+            sentences.append(f"{first_of(below)} {one if len(below) == 1 else many}")
     return sentences
 
 
 def _measured(workspace: Workspace, path: str, entry: Mapping[str, Any]) -> str | None:
     """How many files and bytes there are beside those of data.dvc; None where a .dvcignore makes DVC count otherwise."""
-    here = workspace.root / path
-    folder = here.is_dir()
-    if "size" not in entry or folder != ("nfiles" in entry) or any(_ignoring(workspace)):
+    place = workspace.root / path
+    is_folder = place.is_dir()
+    if "size" not in entry or is_folder != ("nfiles" in entry) or any(_ignoring(workspace)):
         return None
-    sizes = [item.stat().st_size for item in (files.walk(here) if folder else (here,))]
-    found, wanted = _amount(sum(sizes), len(sizes) if folder else None), _amount(entry["size"], entry.get("nfiles"))
-    if found == wanted:
-        return f"{path} has {found}, as data.dvc says, but other content"
-    return f"{path} has {found}, data.dvc says {wanted}"
+    sizes = [item.stat().st_size for item in (files.walk(place) if is_folder else (place,))]
+    actual, expected = _amount(sum(sizes), len(sizes) if is_folder else None), _amount(entry["size"], entry.get("nfiles"))
+    if actual == expected:
+        return f"{path} has {actual}, as data.dvc says, but other content"
+    return f"{path} has {actual}, data.dvc says {expected}"
 
 
 def _amount(size: int, number: int | None) -> str:

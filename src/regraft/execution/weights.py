@@ -1,6 +1,6 @@
-"""The weights a run judged, found again: in ``artifacts/`` as long as no later run wrote there, else in DVC's cache.
+"""The weights that a run decided on, looked up again: in ``artifacts/`` as long as no later run wrote there, else in DVC's cache.
 
-A run that did not pass registers nothing; its model is only what its step left. Whatever is found is copied and proven
+A run that did not pass registers nothing; its model is only what its step left. Whatever lies there is copied and proven
 by its digest before anybody uses it.
 """
 

@@ -60,10 +60,10 @@ def require_together(named: str, gates: Sequence[str], until: str | None, reason
         if until is not None:
             raise ConfigError("--until is about --waive: say which gate", fix=f"regraft explain {named}")
         return
-    missing = [f"--{option}" for option, said in (("reason", reason), ("until", until)) if not (said or "").strip()]
+    missing = [f"--{option}" for option, value in (("reason", reason), ("until", until)) if not (value or "").strip()]
     if missing:
-        said = f'--reason "{reason or "..."}" --until {until or "YYYY-MM-DD"}'
-        fix = f"regraft promote {named} {' '.join(f'--waive {gate}' for gate in gates)} {said}"
+        flags = " ".join(f"--waive {gate}" for gate in gates)
+        fix = f'regraft promote {named} {flags} --reason "{reason or "..."}" --until {until or "YYYY-MM-DD"}'
         raise ConfigError(f"a waiver needs {' and '.join(missing)}: who reads the journal later has nothing else", fix=fix)
 
 
@@ -73,10 +73,10 @@ def passed(tracker: Tracker, what: Asked, reason: str) -> Change:
     version = what.version
     if what.run:
         run = tracker.find_run(what.run, decided=True)
-        mine = [entry.to["version"] for entry in entries if entry.action == "register" and entry.run == run.name and entry.to]
-        if not mine:
+        versions = [entry.to["version"] for entry in entries if entry.action == "register" and entry.run == run.name and entry.to]
+        if not versions:
             _refuse(run)
-        version = int(mine[-1])
+        version = int(versions[-1])
     return promote_by_hand(tracker, what.pipeline, version, reason)
 
 
@@ -96,23 +96,23 @@ def waived(tracker: Tracker, what: Asked, gates: Sequence[str], reason: str, unt
     """
     workspace, pipeline = tracker.workspace, what.pipeline
     entries = journal_of(workspace, pipeline).entries()
-    named = registered(entries, pipeline, str(what.version)).run if what.version is not None else what.run or pipeline
-    run = tracker.find_run(named, decided=True)
+    run_name = registered(entries, pipeline, str(what.version)).run if what.version is not None else what.run or pipeline
+    run = tracker.find_run(run_name, decided=True)
     evidence = tracker.download(run, EVIDENCE)
     verdict = _verdict(evidence, run)
     signed = waivers.cover(verdict, gates, waivers.day(until, datetime.now(UTC), waivers.command(run.name, _open(verdict))), run.name)
     digest, champion = verdict["candidate"]["digest"], champion_of(entries)
-    words = load_pipeline(workspace, pipeline).card
-    said = words.model_dump(mode="json") if words else None
+    options = load_pipeline(workspace, pipeline).card
+    card = options.model_dump(mode="json") if options else None
     if champion and champion["digest"] == digest:
         version, expected = champion["version"], champion
     else:
         expected = verdict["champion"]
         require(pipeline, entries, expected, f"the verdict of {run.name}")
         version = _registered(tracker, run, entries, verdict, evidence)
-        store.write(tracker, pipeline, version, said)
+        store.write(tracker, pipeline, version, card)
     change = promote(tracker, pipeline, version, expected=expected, reason=reason, waivers=signed)
-    store.write(tracker, pipeline, version, said)
+    store.write(tracker, pipeline, version, card)
     return change
 
 
@@ -156,7 +156,7 @@ def _registered(tracker: Tracker, run: TrackedRun, entries: Sequence[Entry], ver
 def _examples(evidence: Path, run: TrackedRun) -> list[str]:
     import pyarrow.parquet as pq
 
-    kept = evidence / "report" / "test.parquet"
-    if not kept.is_file():
+    rows = evidence / "report" / "test.parquet"
+    if not rows.is_file():
         raise EnvironmentFault(f"{run.name} kept no test rows, and a model is registered with two", fix=f"regraft run {run.pipeline}")
-    return [str(text) for text in pq.read_table(kept, columns=["text"])["text"][:EXAMPLES].to_pylist()]
+    return [str(text) for text in pq.read_table(rows, columns=["text"])["text"][:EXAMPLES].to_pylist()]

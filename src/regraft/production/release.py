@@ -35,7 +35,7 @@ from regraft.registry.promotion import champion, promote
 from regraft.registry.registration import EXAMPLES, model_folder, register
 from regraft.registry.tracking import Tracker
 from regraft.registry.waivers import waived_of
-from regraft.reports.card import store as shelf
+from regraft.reports.card import store as card_store
 from regraft.reports.evidence import keep
 from regraft.reports.make import log_page
 
@@ -56,8 +56,8 @@ class Decision:
         verdict = self.verdict
         if verdict.outcome != "pass":
             return " ".join(f.sentence for f in verdict.findings if f.outcome == verdict.outcome)
-        told = [f for f in verdict.findings if f.gate == "identity"] or [f for f in verdict.findings if f.outcome == "pass"]
-        return " ".join(f.sentence for f in told)
+        settling = [f for f in verdict.findings if f.gate == "identity"] or [f for f in verdict.findings if f.outcome == "pass"]
+        return " ".join(f.sentence for f in settling)
 
     @property
     def event(self) -> Event:
@@ -74,54 +74,54 @@ def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
     scores = run.workspace.artifacts(run.pipeline, "scores") / "out"
     if (name := candidate(resolved["gates"], resolved["seed"], scores)) is None:
         return None
-    store, model = ServingStore(run.workspace.state / "serving"), files.read_json(scores / "digests.json")[name]
-    if kept := store.get(model):
-        return kept
+    store, digest = ServingStore(run.workspace.state / "serving"), files.read_json(scores / "digests.json")[name]
+    if stored := store.get(digest):
+        return stored
     texts = run.workspace.scratch / "evidence" / f"{run.name}.texts.json"
     files.write_json(texts, _texts(run))
     folder = run.workspace.artifacts(run.pipeline, MODEL_STEP[name]) / "out" / "model"
-    made = texts.with_name(f"{run.name}.serving.json")
+    measured = texts.with_name(f"{run.name}.serving.json")
     try:
-        _spawned(run, "serving", "regraft.evaluation.serving_cost", folder, texts, made)
+        _spawned(run, "serving", "regraft.evaluation.serving_cost", folder, texts, measured)
     except EnvironmentFault as fault:
-        files.write_json(made, {"problem": str(fault).replace(f"{run.workspace.root}/", "")})
-        return made
-    files.write_bytes(store.path(model), made.read_bytes())
-    return store.path(model)
+        files.write_json(measured, {"problem": str(fault).replace(f"{run.workspace.root}/", "")})
+        return measured
+    files.write_bytes(store.path(digest), measured.read_bytes())
+    return store.path(digest)
 
 
 def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], cost: Path | None = None) -> Decision:
-    """Judge the candidates against today's champion. A champion that cannot be scored is a reason, not an error.
+    """Decide on the candidates, compared with today's champion. A champion that cannot be scored is a reason, not an error.
 
-    :param cost: what :func:`measure_serving` found.
+    :param cost: the file that :func:`measure_serving` returned.
     """
     for sentence in project(tracker, run.pipeline):
         run.emit({"event": "warning", "message": sentence})
     scores = run.workspace.artifacts(run.pipeline, "scores") / "out"
-    found = champion(tracker, run.pipeline)
-    now = Champion(found["version"], found["digest"]) if found else None
-    answers, problem = _champion_answers(run, tracker, scores, now) if now else (None, None)
+    current = champion(tracker, run.pipeline)
+    incumbent = Champion(current["version"], current["digest"]) if current else None
+    answers, problem = _champion_answers(run, tracker, scores, incumbent) if incumbent else (None, None)
     evidence = run.workspace.scratch / "evidence" / run.name
     gates, seed = resolved["gates"], resolved["seed"]
-    rows, asked = question(gates, seed, scores, now)
-    decisions = FileLedger(run.workspace.state).record(rows, asked, pipeline=run.pipeline, run=run.name)
-    verdict = decide(run.pipeline, gates, seed, scores, now, answers, problem, evidence, decisions, cost)
+    rows, inquiry = question(gates, seed, scores, incumbent)
+    decisions = FileLedger(run.workspace.state).record(rows, inquiry, pipeline=run.pipeline, run=run.name)
+    verdict = decide(run.pipeline, gates, seed, scores, incumbent, answers, problem, evidence, decisions, cost)
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
     return decision
 
 
-def _champion_answers(run: Run, tracker: Tracker, scores: Path, now: Champion) -> tuple[Path | None, str | None]:
+def _champion_answers(run: Run, tracker: Tracker, scores: Path, incumbent: Champion) -> tuple[Path | None, str | None]:
     """The champion's predictions on these test rows, scored only if nobody ever did; or why there are none."""
     store = PredictionStore(run.workspace.state / "predictions")
     store.keep(scores)
     rows = files.read_json(scores / "digests.json")["rows"]
-    if kept := store.get(now.digest, rows):
-        return kept, None
+    if stored := store.get(incumbent.digest, rows):
+        return stored, None
     try:
-        folder = model_folder(tracker, run.pipeline, str(now.version))
-        made = _score(run, folder, scores / "rows.parquet")
-        return store.put(now.digest, rows, made), None
+        folder = model_folder(tracker, run.pipeline, str(incumbent.version))
+        predictions = _score(run, folder, scores / "rows.parquet")
+        return store.put(incumbent.digest, rows, predictions), None
     except EnvironmentFault as fault:
         return None, str(fault).replace(f"{run.workspace.root}/", "")
 
@@ -136,20 +136,20 @@ def _score(run: Run, folder: Path, rows: Path) -> Path:
 def _spawned(run: Run, what: str, module: str, folder: Path, source: Path, out: Path) -> None:
     """``python -m MODULE FOLDER SOURCE OUT``: a model runs in a process of its own, so that this one never loads torch.
 
-    EnvironmentFault with the last thing it said where it fails.
+    EnvironmentFault with the last line of its output where it fails.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     invocation = f"{run.name}-{what}"
     write_invocation(run.workspace, run.pipeline, run.name, invocation, allow_inexact=run.allow_inexact)
     env = {**dvc.environment(), "REGRAFT_WORKSPACE": str(run.workspace.root), "REGRAFT_INVOCATION": invocation}
-    said: list[str] = []
+    lines: list[str] = []
     argv = supervise.module(module, str(folder), str(source), str(out))
-    code = supervise.spawn(argv, cwd=run.workspace.root, env=env, log=sys.stderr.fileno()).finish(said.append)
-    sys.stderr.writelines(f"{line}\n" for line in said)
+    code = supervise.spawn(argv, cwd=run.workspace.root, env=env, log=sys.stderr.fileno()).finish(lines.append)
+    sys.stderr.writelines(f"{line}\n" for line in lines)
     if STOP.is_set():
         raise Interrupted(f"stopped while {module} ran the model in {run.workspace.relative(folder)}", fix=f"regraft run {run.pipeline}")
     if code:
-        raise EnvironmentFault(said[-1] if said else f"{module} ended with exit {code}")
+        raise EnvironmentFault(lines[-1] if lines else f"{module} ended with exit {code}")
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Published:
     """What people are shown of a decision."""
 
     summary: str
-    """For Prefect, in Markdown."""
+    """The decision in Markdown, as Prefect shows it."""
     report: str | None
     """Where the page is; None where it could not be made."""
 
@@ -212,7 +212,7 @@ def _link(tracker: Tracker, run: Run, below: str = "") -> str:
 
 
 def withheld(run: Run, decision: Decision) -> str | None:
-    """Why a model that passed is not promoted, or None."""
+    """Why a model that passed is not promoted; None: nothing speaks against it."""
     entry = rolled_back(FileJournal(run.workspace.state, run.pipeline).entries(), decision.verdict.candidate.digest)
     if entry is None:
         return None
@@ -243,11 +243,11 @@ def register_candidate(run: Run, tracker: Tracker, decision: Decision, outcomes:
 
 def write_card(run: Run, tracker: Tracker, resolved: Mapping[str, Any], version: str) -> None:
     """The model card of a version goes beside its model, before it may become champion."""
-    shelf.write(tracker, run.pipeline, version, resolved.get("card"))
+    card_store.write(tracker, run.pipeline, version, resolved.get("card"))
 
 
 def _texts(run: Run) -> list[str]:
-    """Of the test rows, in the order of their ids."""
+    """The texts of the test rows, in the order of their ids."""
     import pyarrow.parquet as pq
 
     rows = run.workspace.artifacts(run.pipeline, "scores") / "out" / "rows.parquet"

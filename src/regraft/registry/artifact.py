@@ -33,8 +33,8 @@ def refuse_unsafe(folder: Path) -> None:
     bad = [path for path in files.walk(folder) if path.suffix not in SUFFIXES]
     if bad or not any(folder.glob("*.safetensors")):
         problems = [Problem(message="not a kind of file that is served", file=str(path), rule="safetensors only") for path in bad]
-        named = ", ".join(path.relative_to(folder).as_posix() for path in bad) or "no *.safetensors file"
-        raise ConfigError(f"{folder} cannot be registered: {named}; weights must be safetensors", problems=problems)
+        names = ", ".join(path.relative_to(folder).as_posix() for path in bad) or "no *.safetensors file"
+        raise ConfigError(f"{folder} cannot be registered: {names}; weights must be safetensors", problems=problems)
 
 
 def requirements() -> list[str]:
@@ -81,16 +81,16 @@ def verify(root: Path, digest: str, name: str, fix: str) -> Path:
     :param fix: what to type where it is not.
     """
     try:
-        said = yaml.safe_load((root / "MLmodel").read_text(encoding="utf8"))["metadata"]["regraft"]
-        folder: Path = root / said["folder"]
-        expected: dict[str, str] = dict(said["files"])
+        stored = yaml.safe_load((root / "MLmodel").read_text(encoding="utf8"))["metadata"]["regraft"]
+        folder: Path = root / stored["folder"]
+        expected: dict[str, str] = dict(stored["files"])
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise EnvironmentFault(f"{name}: {root / 'MLmodel'} cannot be read: {type(error).__name__}: {error}", fix=fix) from error
     problems = _differences(root, folder, expected)
-    below = f"{said['folder']}/"
-    told = files.digest_of({path.removeprefix(below): sha for path, sha in expected.items() if path.startswith(below)})
-    if told != digest:
-        message = f"its manifest describes the model {told}, the journal {digest}"
+    below = f"{stored['folder']}/"
+    described = files.digest_of({path.removeprefix(below): sha for path, sha in expected.items() if path.startswith(below)})
+    if described != digest:
+        message = f"its manifest describes the model {described}, the journal {digest}"
         problems.append(Problem(message=message, file=str(root / "MLmodel"), rule="digest"))
     if problems:
         first = problems[0]

@@ -31,12 +31,12 @@ def read_beside(tracker: Tracker, pipeline: str, version: str, name: str) -> str
         if name not in {item.path for item in client.list_logged_model_artifacts(_model_id(client, pipeline, version))}:
             return None
         uri = client.get_model_version_download_uri(pipeline, version)
-    found = tracker.fetch(f"{uri}/{name}", tracker.workspace.scratch / "downloads" / pipeline / version)
-    return found.read_text(encoding="utf8")
+    path = tracker.fetch(f"{uri}/{name}", tracker.workspace.scratch / "downloads" / pipeline / version)
+    return path.read_text(encoding="utf8")
 
 
 def _model_id(client: MlflowClient, pipeline: str, version: str) -> str:
-    """Of the logged model behind a version. EnvironmentFault where the version has none."""
+    """The id of the logged model behind a version. EnvironmentFault where the version has none."""
     source = str(client.get_model_version(pipeline, version).source)
     model = database.logged_model(source)
     if model is None:

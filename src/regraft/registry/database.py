@@ -1,4 +1,4 @@
-"""The workspace's own MLflow database: made whole, mended after a move, read without importing MLflow.
+"""The workspace's own MLflow database: made whole, corrected after a move, read without importing MLflow.
 
 MLflow creates its tables by 69 migrations, each synced to disk: 4.2 s, and a process killed in between leaves a
 database that no later one opens. Here they run into a temporary file without syncing (0.9 s of CPU), which is
@@ -67,24 +67,24 @@ def _without_syncing(connection: Any, _record: Any) -> None:
 
 
 def moved_from(path: Path, artifacts: Path) -> str | None:
-    """The ``file://`` folder that the database looks for artifacts in, where that is not ``artifacts``."""
+    """The ``file://`` folder that the database looks for artifacts in; None where that is ``artifacts``."""
     with _connected(path) as database:
         row = database.execute("SELECT artifact_location FROM experiments WHERE name LIKE 'regraft/%' LIMIT 1").fetchone()
-    before, found, _ = row[0].rpartition(f"/{artifacts.name}/") if row else ("", "", "")
-    old = before + found.rstrip("/")
-    return old if found and old.startswith("file://") and old != artifacts.as_uri() else None
+    before, folder, _ = row[0].rpartition(f"/{artifacts.name}/") if row else ("", "", "")
+    old = before + folder.rstrip("/")
+    return old if folder and old.startswith("file://") and old != artifacts.as_uri() else None
 
 
 def relocate(path: Path, artifacts: Path) -> int:
     """Point a database whose artifacts moved along with it to ``artifacts``; returns the rows rewritten."""
-    old, now, rewritten = moved_from(path, artifacts), artifacts.as_uri(), 0
+    old, new, rewritten = moved_from(path, artifacts), artifacts.as_uri(), 0
     if old is None:
         return 0
     with _connected(path) as database, database:  # one transaction
         for table, column in LOCATIONS:
             rewritten += database.execute(
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
-                (now, len(old) + 1, len(old) + 1, old + "/"),
+                (new, len(old) + 1, len(old) + 1, old + "/"),
             ).rowcount
     return rewritten
 

@@ -71,7 +71,7 @@ class Journal(Protocol):
     """What promotion needs of a store. Files now; SQL (``ON CONFLICT DO NOTHING``) and S3 (``If-None-Match``) fit it too."""
 
     def head(self) -> Entry | None:
-        """The newest entry."""
+        """The newest entry; None where there is none."""
 
     def entries(self) -> list[Entry]:
         """All entries, oldest first; an ``EnvironmentFault`` that names every entry that was tampered with."""
@@ -100,7 +100,7 @@ class FileJournal:
         self._head_file = state / "journal" / f".{pipeline}.head"
 
     def head(self) -> Entry | None:
-        """The newest entry, its link to the one before it and its witness checked."""
+        """The newest entry, its link to the one before it and its witness checked; None where there is none."""
         witness = self._witness()
         numbers = self._numbers()
         if not numbers and not witness:
@@ -113,10 +113,10 @@ class FileJournal:
         return self._read(last, prev)
 
     def entries(self) -> list[Entry]:
-        found, problems = self._examine()
+        entries, problems = self._examine()
         if problems:
             raise self._fault(problems)
-        return found
+        return entries
 
     def _fault(self, problems: list[Problem]) -> EnvironmentFault:
         return EnvironmentFault(
@@ -210,7 +210,7 @@ class FileJournal:
 
     def _examine(self) -> tuple[list[Entry], list[Problem]]:
         witness = self._witness()
-        found: list[Entry] = []
+        entries: list[Entry] = []
         problems: list[Problem] = []
         broken: set[int] = set()
         """Numbers of the entries that name another hash of the one before."""
@@ -221,7 +221,7 @@ class FileJournal:
                 problems.append(self._missing(expected))
                 prev = None
             try:
-                found.append(self._read(seq, prev))
+                entries.append(self._read(seq, prev))
             except EnvironmentFault as fault:
                 if fault.problems[0]["rule"] == "chain":
                     broken.add(seq)
@@ -233,10 +233,13 @@ class FileJournal:
             broken |= {expected} if problem["rule"] == "chain" else set()
         # An entry with two broken links was edited itself; with one, the entry before it was.
         problems += [self._edited(seq if seq + 1 in broken else seq - 1) for seq in sorted(broken)]
-        return found, list({problem["file"]: problem for problem in reversed(problems)}.values())[::-1]
+        return entries, list({problem["file"]: problem for problem in reversed(problems)}.values())[::-1]
 
     def _witness(self) -> dict[str, Any] | None:
-        """``{seq, sha256}`` of an entry that was the newest. Read it before the folder: what it names must be there then."""
+        """``{seq, sha256}`` of an entry that was the newest; None: nothing was noted.
+
+        Read it before the folder: what it names must be there then.
+        """
         try:
             value = files.read_json(self._head_file)
             return {"seq": int(value["seq"]), "sha256": str(value["sha256"])}
@@ -246,7 +249,7 @@ class FileJournal:
             raise self._fault([Problem(message="the witness of its head cannot be read", file=str(self._head_file), rule="json")]) from None
 
     def _unwitnessed(self, witness: dict[str, Any] | None, last: int) -> Problem | None:
-        """What the witness has against the entries up to ``last``."""
+        """What the witness has against the entries up to ``last``; None: nothing."""
         if witness is None or witness["seq"] < last:  # then the entry after it vouches for it
             return None
         if witness["seq"] > last:
@@ -272,8 +275,8 @@ class FileJournal:
         if rule:
             message = f"entry {seq}: {_RULES[rule]}: {path}"
             problem = Problem(message=message, file=str(path), rule=rule)
-            said, fix = f"the journal of '{self.pipeline}' is not what was written: {message}", f"restore {self.folder} from a backup"
-            raise EnvironmentFault(said, fix=fix, problems=[problem])
+            summary, fix = f"the journal of '{self.pipeline}' is not what was written: {message}", f"restore {self.folder} from a backup"
+            raise EnvironmentFault(summary, fix=fix, problems=[problem])
         plain = {key: value[key] for key in KEYS - {"schema", "from"}}
         waivers = tuple(Waiver(**waiver) for waiver in value.get("waivers", ()))
         return Entry(from_=value["from"], sha=hashlib.sha256(data).hexdigest(), waivers=waivers, **plain)
@@ -288,6 +291,7 @@ _RULES = {
 
 
 def _broken_rule(value: Any, seq: int, pipeline: str, prev: str | None) -> str | None:
+    """The rule of an entry that ``value`` breaks, a key of ``_RULES``; None: it is an entry."""
     if not isinstance(value, dict) or not any(value.get("schema") == schema and value.keys() == keys for schema, keys in SHAPES):
         return "schema"
     if "waivers" in value and not (isinstance(value["waivers"], list) and value["waivers"] and all(map(is_waiver, value["waivers"]))):
@@ -307,7 +311,7 @@ def champion_of(entries: Sequence[Entry]) -> dict[str, str] | None:
 
 
 def challenger_of(entries: Sequence[Entry]) -> dict[str, str] | None:
-    """``{version, digest, run, since}`` of the last registered version, unless it has become champion since."""
+    """``{version, digest, run, since}`` of the last registered version; None: there is none, or it has become champion since."""
     for entry in reversed(entries):
         if entry.action == "register" and entry.to:
             was_champion = any(e.action != "register" and e.to == entry.to for e in entries)
@@ -316,7 +320,7 @@ def challenger_of(entries: Sequence[Entry]) -> dict[str, str] | None:
 
 
 def previous_of(entries: Sequence[Entry]) -> Model | None:
-    """What a rollback goes back to: the champion below the present one on the stack of promotions.
+    """What a rollback goes back to: the champion below the present one on the stack of promotions; None: there is none.
 
     A rollback pops the stack, so that two rollbacks in a row go two champions back and not forth again.
     """
@@ -332,7 +336,7 @@ def previous_of(entries: Sequence[Entry]) -> Model | None:
 
 
 def rolled_back(entries: Sequence[Entry], digest: str) -> Entry | None:
-    """The entry by which people left the model with ``digest``, if no later entry brought it back.
+    """The entry by which people left the model with ``digest``; None if nobody did, or a later entry brought it back.
 
     Such a model is not promoted again by a schedule: someone has seen what no gate saw.
     """

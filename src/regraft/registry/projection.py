@@ -17,7 +17,7 @@ ALIASES = ("champion", "challenger")
 
 
 def project(tracker: Tracker, pipeline: str) -> list[str]:
-    """Make the aliases say what the journal says; returns what had to be mended, as sentences.
+    """Make the aliases say what the journal says; returns what had to be changed, as sentences.
 
     When nothing is amiss in local state this takes no lock and imports no MLflow.
     """
@@ -33,14 +33,15 @@ def project_held(tracker: Tracker, pipeline: str, entries: Sequence[Entry]) -> l
     """:func:`project` for callers that hold the lease."""
     wanted, actual = _wanted(entries), _ours(tracker.aliases(pipeline))
     _refuse_foreign(tracker, pipeline, entries, actual.get("champion"))
-    mended = []
+    changes = []
     for alias in ALIASES:
         if wanted.get(alias) != actual.get(alias):
             tracker.set_alias(pipeline, alias, wanted.get(alias))
-            mended.append(f"alias {alias} of '{pipeline}': {actual.get(alias, 'none')} -> {wanted.get(alias, 'none')}, as the journal says")
-    if mended and (after := _ours(tracker.aliases(pipeline))) != wanted:
+            old, new = actual.get(alias, "none"), wanted.get(alias, "none")
+            changes.append(f"alias {alias} of '{pipeline}': {old} -> {new}, as the journal says")
+    if changes and (after := _ours(tracker.aliases(pipeline))) != wanted:
         raise Conflict(f"the aliases of '{pipeline}' were set to {wanted} and read back as {after}; someone else moves them")
-    return mended
+    return changes
 
 
 def _refuse_foreign(tracker: Tracker, pipeline: str, entries: Sequence[Entry], alias: str | None) -> None:
@@ -54,8 +55,8 @@ def _refuse_foreign(tracker: Tracker, pipeline: str, entries: Sequence[Entry], a
 
 
 def _wanted(entries: Sequence[Entry]) -> dict[str, str]:
-    found = {"champion": champion_of(entries), "challenger": challenger_of(entries)}
-    return {alias: model["version"] for alias, model in found.items() if model}
+    models = {"champion": champion_of(entries), "challenger": challenger_of(entries)}
+    return {alias: model["version"] for alias, model in models.items() if model}
 
 
 def _ours(aliases: Mapping[str, str]) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 The order is what makes it safe. A kill before the append changes nothing; a kill after it leaves an alias behind
 the journal, and the next :func:`~regraft.registry.projection.project` (every run, promotion and ``doctor``) sets it right. The other
-order would leave a champion that no entry explains. Two promotions at once are told apart by the append alone: the lease only spares
-the loser the work. That holds for a journal in local state; with a tracking server shared by several machines,
+order would leave a champion that no entry explains. Of two promotions at once the append alone lets one through: the lease only
+spares the loser the work. That holds for a journal in local state; with a tracking server shared by several machines,
 :func:`promote` says that it does not.
 """
 
@@ -43,13 +43,13 @@ class Change:
     changed: bool
     sentence: str
     note: str | None = None
-    """What is not guaranteed."""
+    """What is not guaranteed; None: nothing is left open."""
     waivers: tuple[Waiver, ...] = ()
     """What the champion stands on besides its verdict."""
 
 
 def champion(tracker: Tracker, pipeline: str) -> dict[str, str] | None:
-    """``{version, digest, run, since}`` by the journal, without importing MLflow."""
+    """``{version, digest, run, since}`` by the journal, without importing MLflow; None: there is no champion."""
     return champion_of(FileJournal(tracker.workspace.state, pipeline).entries())
 
 
@@ -73,10 +73,10 @@ def promote(
     with lease(tracker.workspace.state, pipeline):
         entries = journal.entries()
         entry = registered(entries, pipeline, version)
-        now = _model(champion_of(entries))
+        current = _model(champion_of(entries))
         project_held(tracker, pipeline, entries)
-        held = waived_of(entries)
-        if now == entry.to and tuple(waivers) == (held.waivers if held else ()):
+        waived = waived_of(entries)
+        if current == entry.to and tuple(waivers) == (waived.waivers if waived else ()):
             return _change(tracker, pipeline, entries, None, f"version {version} is already champion of '{pipeline}'")
         require(pipeline, entries, expected, f"the verdict on version {version}")
         model_folder(tracker, pipeline, version)
@@ -85,9 +85,9 @@ def promote(
 
 def require(pipeline: str, entries: Sequence[Entry], expected: Mapping[str, Any] | None, what: str) -> None:
     """``Conflict`` unless the champion is ``expected``, which ``what`` was about."""
-    now = _model(champion_of(entries))
-    if now != _model(expected):
-        message = f"champion of '{pipeline}' is {_named(now)}, but {what} was about {_named(_model(expected))}"
+    current = _model(champion_of(entries))
+    if current != _model(expected):
+        message = f"champion of '{pipeline}' is {_named(current)}, but {what} was about {_named(_model(expected))}"
         raise Conflict(message, fix=f"regraft run {pipeline}")
 
 
@@ -151,12 +151,12 @@ def smoke_test(root: Path, name: str) -> None:
     command = [sys.executable, "-P", "-m", "regraft.registry.smoke", str(root)]
     environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SMOKE_SECONDS, check=False)
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SMOKE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise EnvironmentFault(f"{name} did not answer its input example within {SMOKE_SECONDS:.0f} s", fix="regraft doctor") from None
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise EnvironmentFault(f"{name} is intact but cannot answer its input example: {said}", fix="regraft doctor")
+    if process.returncode:
+        complaint = (process.stderr.strip().splitlines() or ["no message"])[-1]
+        raise EnvironmentFault(f"{name} is intact but cannot answer its input example: {complaint}", fix="regraft doctor")
 
 
 def _move(
@@ -174,11 +174,11 @@ def _move(
     journal.append(entries[-1].seq, action, from_=before, to=entry.to, run=entry.run, reason=reason, by=by, waivers=waivers)
     after = journal.entries()
     project_held(tracker, journal.pipeline, after)
-    moved = f"is now {_named(entry.to)}, before: {_named(before)}" if before != entry.to else f"is still {_named(entry.to)}"
-    end = "" if before != entry.to else ", and stands on its verdict alone"
+    change = f"is now {_named(entry.to)}, before: {_named(before)}" if before != entry.to else f"is still {_named(entry.to)}"
+    basis = "" if before != entry.to else ", and stands on its verdict alone"
     if waivers:
-        end = f", on a waiver of {listed([waiver.name for waiver in waivers])} until {waivers[0].until}"
-    return _change(tracker, journal.pipeline, after, before, f"champion of '{journal.pipeline}' {moved}{end}", changed=True)
+        basis = f", on a waiver of {listed([waiver.name for waiver in waivers])} until {waivers[0].until}"
+    return _change(tracker, journal.pipeline, after, before, f"champion of '{journal.pipeline}' {change}{basis}", changed=True)
 
 
 def _change(
@@ -190,14 +190,15 @@ def _change(
             f"the journal is this machine's, MLflow at {tracker.shown} is shared: two machines that promote at once "
             "are not told apart until a shared store is configured"
         )
-    now = champion_of(entries)
-    assert now is not None
-    held = waived_of(entries)
-    return Change(pipeline, now, previous, entries[-1].seq, changed, sentence, note, held.waivers if held else ())
+    current = champion_of(entries)
+    assert current is not None
+    waived = waived_of(entries)
+    return Change(pipeline, current, previous, entries[-1].seq, changed, sentence, note, waived.waivers if waived else ())
 
 
-def _model(said: Mapping[str, Any] | None) -> Model | None:
-    return {"version": str(said["version"]), "digest": said["digest"]} if said else None
+def _model(model: Mapping[str, Any] | None) -> Model | None:
+    """``{version, digest}`` of what may hold more; None stays None."""
+    return {"version": str(model["version"]), "digest": model["digest"]} if model else None
 
 
 def _named(model: Model | None) -> str:

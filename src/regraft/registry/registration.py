@@ -1,6 +1,6 @@
 """Registering: from a step's model folder to a version of a registered model that production can load.
 
-Every step of it can be repeated: the logged model is found again by run and digest, the version by its tags, the
+Every step of it can be repeated: the logged model is looked up by run and digest, the version by its tags, the
 journal entry by both. A kill anywhere in between costs the work since the last step, and the same call finishes it.
 """
 
@@ -52,10 +52,10 @@ def register(
     journal = FileJournal(tracker.workspace.state, pipeline)
     with lease(tracker.workspace.state, pipeline):
         entries = journal.entries()
-        known = [e for e in entries if e.action == "register" and (e.run, e.digest) == (run_name, digest)]
-        if known and known[-1].to:
+        registrations = [e for e in entries if e.action == "register" and (e.run, e.digest) == (run_name, digest)]
+        if registrations and registrations[-1].to:
             project_held(tracker, pipeline, entries)
-            return known[-1].to["version"]
+            return registrations[-1].to["version"]
         artifact.refuse_unsafe(model_dir)
         if (actual := files.digest(model_dir)) != digest:
             raise EnvironmentFault(
@@ -73,9 +73,9 @@ def register(
             **{f"regraft.data.{name}": value for name, value in data_hashes.items()},
         }
         version = _version(tracker, pipeline, run_id, model_dir, input_example, tags)
-        seen = entries[-1].seq if entries else 0
+        last_seq = entries[-1].seq if entries else 0
         to = {"version": version, "digest": digest}
-        journal.append(seen, "register", from_=None, to=to, run=run_name, reason=reason or f"verdict {verdict['outcome']}")
+        journal.append(last_seq, "register", from_=None, to=to, run=run_name, reason=reason or f"verdict {verdict['outcome']}")
         project_held(tracker, pipeline, journal.entries())
     return version
 
@@ -85,16 +85,16 @@ def _version(tracker: Tracker, pipeline: str, run_id: str, model_dir: Path, exam
     digest = tags["regraft.digest"]
     with tracker.store() as client:
         _ensure_registered_model(client, pipeline)
-        for found in client.search_model_versions(f"name = '{pipeline}' and run_id = '{run_id}'"):
-            if found.tags.get("regraft.digest") == digest:
-                return str(found.version)
+        for existing in client.search_model_versions(f"name = '{pipeline}' and run_id = '{run_id}'"):
+            if existing.tags.get("regraft.digest") == digest:
+                return str(existing.version)
         model = _logged_model(client, pipeline, run_id, model_dir, example, digest)
         root = tracker.fetch(model.artifact_location, tracker.workspace.scratch / "models" / pipeline / digest)
         artifact.verify(
             root, digest, f"the logged model of '{pipeline}'", f"regraft run {pipeline}"
         )  # MLflow marks a version READY without looking
-        made = client.create_model_version(pipeline, model.model_uri, run_id, dict(tags), model_id=model.model_id)
-    return str(made.version)
+        created = client.create_model_version(pipeline, model.model_uri, run_id, dict(tags), model_id=model.model_id)
+    return str(created.version)
 
 
 def _ensure_registered_model(client: MlflowClient, pipeline: str) -> None:
@@ -113,20 +113,20 @@ def _logged_model(client: MlflowClient, pipeline: str, run_id: str, folder: Path
     from mlflow.models import Model
 
     experiment = client.get_run(run_id).info.experiment_id
-    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}' AND tags.`regraft.digest` = '{digest}'")
-    model = found[0] if found else client.create_logged_model(experiment, pipeline, run_id, {"regraft.digest": digest})
+    existing = client.search_logged_models([experiment], f"source_run_id = '{run_id}' AND tags.`regraft.digest` = '{digest}'")
+    model = existing[0] if existing else client.create_logged_model(experiment, pipeline, run_id, {"regraft.digest": digest})
     if model.status == LoggedModelStatus.READY:
         return model
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "model"
-        described = Model(
+        description = Model(
             artifact_path=model.artifact_location,
             run_id=run_id,
             model_uuid=model.model_id,
             model_id=model.model_id,
             metadata={"regraft": artifact.manifest(folder)},
         )
-        artifact.save(described, folder, example, path)
+        artifact.save(description, folder, example, path)
         client.log_model_artifacts(model.model_id, str(path))
     return client.finalize_logged_model(model.model_id, "READY")
 
@@ -141,7 +141,7 @@ def registered(entries: Sequence[Entry], pipeline: str, version: str) -> Entry:
 
 
 def model_location(tracker: Tracker, pipeline: str, version: str) -> Path | None:
-    """Where the files of a version lie, or lay before they were freed, if that is on this machine."""
+    """Where the files of a version lie, or lay before they were freed, if that is on this machine; None: it is not."""
     with tracker.store() as client:
         uri = client.get_model_version_download_uri(pipeline, version)
     return tracker.fetch(uri, Path()) if uri.startswith("file://") else None

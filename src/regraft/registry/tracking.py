@@ -73,7 +73,7 @@ class Tracker:
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else self.uri
 
     def prepare(self) -> None:
-        """Create or mend the store, and connect; 4 s the first time, 2 s later. Safe to call early, from a thread."""
+        """Create or repair the store, and connect; 4 s the first time, 2 s later. Safe to call early, from a thread."""
         with self.store():
             pass
 
@@ -92,10 +92,10 @@ class Tracker:
             raise self._fault(error) from (error if self.shown == self.uri else None)  # its text may hold the password
 
     def _fault(self, error: Exception) -> EnvironmentFault:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         secret = urllib.parse.urlsplit(self.uri).netloc.rpartition("@")[0]
-        said = said.replace(f"{secret}@", "") if secret else said
-        return EnvironmentFault(f"MLflow at {self.shown}: {said[:300]}", fix="regraft doctor")
+        reason = reason.replace(f"{secret}@", "") if secret else reason
+        return EnvironmentFault(f"MLflow at {self.shown}: {reason[:300]}", fix="regraft doctor")
 
     def _connect(self) -> MlflowClient:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # a refused query would print its traceback
@@ -132,12 +132,12 @@ class Tracker:
         """The id of the MLflow run called ``run``: a new one, or the one that an interrupted flow began."""
         with self.store() as client:
             experiment = self._experiment(client, pipeline)
-            if found := client.search_runs([experiment], f"attributes.run_name = '{run}'", max_results=1):
-                run_id = found[0].info.run_id
+            if runs := client.search_runs([experiment], f"attributes.run_name = '{run}'", max_results=1):
+                run_id = runs[0].info.run_id
                 client.update_run(run_id, status="RUNNING")
             else:
-                said = {"mlflow.user": whoami(), "mlflow.source.name": "regraft run", **(tags or {})}
-                run_id = client.create_run(experiment, tags=said, run_name=run).info.run_id
+                run_tags = {"mlflow.user": whoami(), "mlflow.source.name": "regraft run", **(tags or {})}
+                run_id = client.create_run(experiment, tags=run_tags, run_name=run).info.run_id
         return str(run_id)
 
     def _experiment(self, client: MlflowClient, pipeline: str) -> str:
@@ -145,15 +145,15 @@ class Tracker:
         from mlflow.exceptions import MlflowException
 
         name = f"regraft/{pipeline}"
-        if (found := client.get_experiment_by_name(name)) is None:
+        if (experiment := client.get_experiment_by_name(name)) is None:
             over_http = self.uri.startswith(("http://", "https://"))
             try:
                 return str(client.create_experiment(name, None if over_http else (self._artifacts / pipeline).as_uri()))
             except MlflowException:  # another run created it between the two calls; anything else fails below
-                found = client.get_experiment_by_name(name)
-                if found is None:
+                experiment = client.get_experiment_by_name(name)
+                if experiment is None:
                     raise
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
     def log_points(self, run_id: str, prefix: str, points: Iterable[tuple[str, float, int]]) -> None:
         """Add ``(key, value, x)`` to the live curves ``<prefix>/<key>``; 40 microseconds a point in a batch."""
@@ -211,18 +211,18 @@ class Tracker:
         filters = ([f"attributes.run_name = '{name}'"] if dash else []) + ([f"tags.`{OUTCOME}` LIKE '%'"] if decided else [])
         with self.store() as client:
             experiment = client.get_experiment_by_name(f"regraft/{pipeline}")
-            found: Sequence[Run] = []
+            runs: Sequence[Run] = []
             if experiment is not None and "'" not in name:
-                found = client.search_runs(
+                runs = client.search_runs(
                     [experiment.experiment_id], " and ".join(filters), max_results=1, order_by=["attributes.start_time DESC"]
                 )
-        if not found:
+        if not runs:
             missing = "with a verdict " if decided else ""
             raise ConfigError(
                 f"no run {missing}{'called' if dash else 'of pipeline'} {name!r} in MLflow at {self.shown}",
                 fix="regraft status",
             )
-        info, tags = found[0].info, found[0].data.tags
+        info, tags = runs[0].info, runs[0].data.tags
         return TrackedRun(info.run_id, info.run_name, pipeline, info.status, tags.get(OUTCOME))
 
     def download_evidence(self, name: str) -> Path:
@@ -258,8 +258,8 @@ class Tracker:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
                 return {}
-            found = {key.removeprefix(prefix): client.get_metric_history(run_id, key) for key in keys}
-        return {name: sorted((int(point.step), float(point.value)) for point in points) for name, points in found.items()}
+            histories = {key.removeprefix(prefix): client.get_metric_history(run_id, key) for key in keys}
+        return {name: sorted((int(point.step), float(point.value)) for point in points) for name, points in histories.items()}
 
     def fetch(self, uri: str, into: Path) -> Path:
         """The folder behind an artifact URI: where it lies if that is on this machine, else a fresh copy in ``into``."""
@@ -285,12 +285,12 @@ class Tracker:
 
         with self.store() as client:
             try:
-                found = client.get_registered_model(pipeline).aliases
+                aliases = client.get_registered_model(pipeline).aliases
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-                found = {}
-        return {alias: str(version) for alias, version in found.items()}
+                aliases = {}
+        return {alias: str(version) for alias, version in aliases.items()}
 
     def set_alias(self, pipeline: str, alias: str, version: str | None) -> None:
         """Point ``alias`` to ``version``, or remove it. The last writer wins: only the journal's projection calls this."""

@@ -1,4 +1,4 @@
-"""What a person may answer for, and what is said of a champion that stands on such a promise.
+"""What a person may answer for, and what people are shown of a champion that stands on such a promise.
 
 A waiver covers findings of one verdict about one model (:class:`regraft.registry.waiver.Waiver`). It is in force up to
 the end of its last day. After that the gate counts again: nothing is taken out of production by itself, but every verb
@@ -31,26 +31,26 @@ Finding = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Notice:
-    """That a champion stands on waivers."""
+    """What there is to say of a champion that stands on waivers."""
 
     version: str
     names: tuple[str, ...]
-    """Of the gates, as ``--waive`` calls them."""
+    """The gates, as ``--waive`` calls them."""
     until: str
     expired: bool
     by: str
     at: str
     reason: str
     seq: int
-    """Of the journal entry."""
+    """Number of the journal entry."""
     sentences: tuple[str, ...]
-    """Of the findings."""
+    """The sentences of the findings."""
     message: str
     fix: str | None
     """What to type next; None while the waivers are in force."""
 
     def document(self) -> dict[str, Any]:
-        """Under ``waiver`` of a pipeline's status."""
+        """What stands under ``waiver`` in a pipeline's status."""
         return asdict(self)
 
 
@@ -58,12 +58,12 @@ def day(text: str, now: datetime, fix: str) -> str:
     """The last day of a waiver as 2026-12-31; ConfigError for what is none, and for one that is over."""
     today = now.astimezone(UTC).date()
     try:
-        found = date.fromisoformat(text)
+        last_day = date.fromisoformat(text)
     except ValueError:
         raise ConfigError(f"--until {text!r} is not a day: write it as 2026-12-31", fix=fix) from None
-    if found < today:
-        raise ConfigError(f"--until {found} lies in the past: today is {today} (UTC), and a waiver that is over waives nothing", fix=fix)
-    return found.isoformat()
+    if last_day < today:
+        raise ConfigError(f"--until {last_day} lies in the past: today is {today} (UTC), and a waiver that is over waives nothing", fix=fix)
+    return last_day.isoformat()
 
 
 def cover(verdict: Mapping[str, Any], names: Sequence[str], until: str, run: str) -> tuple[Waiver, ...]:
@@ -84,7 +84,8 @@ def cover(verdict: Mapping[str, Any], names: Sequence[str], until: str, run: str
         kind = GateFailed if any(finding["outcome"] == "fail" for finding in rest) else GateInconclusive
         never = [finding for finding in rest if finding["gate"] in NEVER]
         fix = f"regraft explain {run}" if never else command(run, open_)
-        raise kind(f"{run} is held back by more than what is waived: {' '.join(f['sentence'] for f in rest)}", fix=fix)
+        sentences = " ".join(finding["sentence"] for finding in rest)
+        raise kind(f"{run} is held back by more than what is waived: {sentences}", fix=fix)
     return tuple(_waiver(finding, until) for finding in open_)
 
 
@@ -103,12 +104,14 @@ def _meant(findings: Sequence[Finding], name: str, run: str) -> list[Finding]:
     gate, *narrower = name.split(":")
     if gate in NEVER:
         raise ConfigError(f"'{gate}' cannot be waived: {NEVER[gate]}", fix=f"regraft explain {run}")
-    found = [f for f in findings if f["gate"] == gate and set(narrower) <= {f["rows"], f["against"], f["metric"]}]
-    if not found:
+    matching = [f for f in findings if f["gate"] == gate and set(narrower) <= {f["rows"], f["against"], f["metric"]}]
+    if not matching:
         known = {n for f in findings if f["gate"] not in NEVER for n in (f["gate"], _waiver(f, "").name)}
         raise ConfigError(f"{run}: {unknown('gate', name, known)}", fix=command(run, open_))
-    if not (meant := [finding for finding in found if finding in open_]):
-        raise ConfigError(f"the gate '{name}' held in {run}, so there is nothing to waive: {found[0]['sentence']}", fix=command(run, open_))
+    if not (meant := [finding for finding in matching if finding in open_]):
+        raise ConfigError(
+            f"the gate '{name}' held in {run}, so there is nothing to waive: {matching[0]['sentence']}", fix=command(run, open_)
+        )
     return meant
 
 
@@ -128,7 +131,8 @@ def command(run: str, open_: Sequence[Finding], until: str = "YYYY-MM-DD") -> st
         return f"regraft explain {run}"
     both = {gate for gate in gates if {"all", "clean"} <= {f["rows"] for f in open_ if f["gate"] == gate}}
     names = dict.fromkeys(f"{f['gate']}:{f['rows']}" if f["gate"] in both else _gate(f) for f in open_)
-    return f'regraft promote {run} {" ".join(f"--waive {name}" for name in names)} --reason "..." --until {until}'
+    flags = " ".join(f"--waive {name}" for name in names)
+    return f'regraft promote {run} {flags} --reason "..." --until {until}'
 
 
 def waived_of(entries: Sequence[Entry]) -> Entry | None:
@@ -141,18 +145,18 @@ def waived_of(entries: Sequence[Entry]) -> Entry | None:
 
 
 def notice(pipeline: str, entries: Sequence[Entry], now: datetime) -> Notice | None:
-    """What there is to say of the champion's waivers at the moment ``now``, in force or over."""
+    """What there is to say of the champion's waivers at the moment ``now``, in force or over; None: it stands on none."""
     entry = waived_of(entries)
     if entry is None or entry.to is None:
         return None
     names, until = tuple(dict.fromkeys(waiver.name for waiver in entry.waivers)), entry.waivers[0].until
     expired = entry.waivers[0].expired(now)
-    version, said = entry.to["version"], f"{listed(names)} by {entry.by}"
-    message = f"version {version} is champion on a waiver of {said}, in force until {until}: {entry.reason}"
+    version, granted = entry.to["version"], f"{listed(names)} by {entry.by}"
+    message = f"version {version} is champion on a waiver of {granted}, in force until {until}: {entry.reason}"
     fix = None
     if expired:
         message = (
-            f"champion version {version} stands on a waiver of {said} that was over on {until}: what it waived is not proven, and counts"
+            f"champion version {version} stands on a waiver of {granted} that was over on {until}: what it waived is not proven, and counts"
         )
         fix = f"regraft rollback {pipeline}" if previous_of(entries) else f"regraft run {pipeline}"
     sentences = tuple(waiver.sentence for waiver in entry.waivers)

@@ -56,7 +56,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a side said about one set of rows."""
+    """The answers of a side to one set of rows."""
 
     rows: str
     """Digest of the rows."""
@@ -110,7 +110,7 @@ def compare(tracker: Tracker, a: str, b: str, *, metric: str | None = None, conf
     one, two = _on_the_same_rows(tracker, *sides)
     paired = align({"a": one.table, "b": two.table})
     seed = decision_in(_evidence(tracker, sides[0]))["seed"]
-    measured = {each.metric: each for each in _differences(paired, seed, confidence)}
+    measured = {difference.metric: difference for difference in _differences(paired, seed, confidence)}
     if metric is not None and metric not in measured:
         raise ConfigError(unknown("metric", metric, measured), fix=HELP)
     wanted = (measured[metric],) if metric else tuple(measured.values())
@@ -121,14 +121,14 @@ def compare(tracker: Tracker, a: str, b: str, *, metric: str | None = None, conf
 # --- finding -----------------------------------------------------------------------------------------------------
 
 
-def locate(tracker: Tracker, said: str) -> Side:
-    """The model that ``said`` names.
+def locate(tracker: Tracker, typed: str) -> Side:
+    """The model that ``typed`` names.
 
     RUN or PIPELINE: the candidate; RUN:model: another model of the run; PIPELINE/3, PIPELINE@champion: a version.
     """
-    if match := _VERSION.fullmatch(said):
-        return _version(tracker, said, match["pipeline"], match["version"], match["alias"])
-    name, _, model = said.partition(":")
+    if match := _VERSION.fullmatch(typed):
+        return _version(tracker, typed, match["pipeline"], match["version"], match["alias"])
+    name, _, model = typed.partition(":")
     if name.partition("-")[0] not in tracker.workspace.pipelines:
         raise ConfigError(unknown("pipeline", name.partition("-")[0], tracker.workspace.pipelines), fix="regraft status")
     run = tracker.find_run(name, decided=True)
@@ -137,7 +137,7 @@ def locate(tracker: Tracker, said: str) -> Side:
     model = model or candidate["name"]
     if model not in digests:
         raise ConfigError(unknown(f"model in {run.name} called", model, digests), fix=HELP)
-    return Side(said, run.pipeline, run.name, None, model, digests[model])
+    return Side(typed, run.pipeline, run.name, None, model, digests[model])
 
 
 def _digests(evidence: Path) -> dict[str, str]:
@@ -147,23 +147,23 @@ def _digests(evidence: Path) -> dict[str, str]:
     return {**decision["digests"], **champion}
 
 
-def _version(tracker: Tracker, said: str, pipeline: str, version: str | None, alias: str | None) -> Side:
+def _version(tracker: Tracker, typed: str, pipeline: str, version: str | None, alias: str | None) -> Side:
     if pipeline not in tracker.workspace.pipelines:
         raise ConfigError(unknown("pipeline", pipeline, tracker.workspace.pipelines), fix="regraft status")
     entries = FileJournal(tracker.workspace.state, pipeline).entries()
     if version is None:
-        held = {"champion": champion_of(entries), "challenger": challenger_of(entries)}
-        if alias not in held:
-            raise ConfigError(unknown("alias", str(alias), held), fix=HELP)
-        if (now := held[alias]) is None:
+        models = {"champion": champion_of(entries), "challenger": challenger_of(entries)}
+        if alias not in models:
+            raise ConfigError(unknown("alias", str(alias), models), fix=HELP)
+        if (model := models[alias]) is None:
             raise ConfigError(f"'{pipeline}' has no {alias}", fix=f"regraft status {pipeline}")
-        version = now["version"]
+        version = model["version"]
     entry = registered(entries, pipeline, version)
     folder = tracker.download_evidence(entry.run)
     names = [name for name, digest in _digests(folder).items() if digest == entry.digest]
     if not names:
         raise EnvironmentFault(f"{folder} holds no predictions of version {version} of '{pipeline}' ({entry.digest[:12]})")
-    return Side(said, pipeline, entry.run, version, names[0], entry.digest)
+    return Side(typed, pipeline, entry.run, version, names[0], entry.digest)
 
 
 def _evidence(tracker: Tracker, side: Side) -> Path:
@@ -171,7 +171,7 @@ def _evidence(tracker: Tracker, side: Side) -> Path:
 
 
 def _on_the_same_rows(tracker: Tracker, a: Side, b: Side) -> tuple[Answers, Answers]:
-    """What both said about one set of rows: that of b's run, of a's, or one on which either was scored later as champion."""
+    """The answers of both to one set of rows: that of b's run, of a's, or one on which either was scored later as champion."""
     one, two = _answers(tracker, a, a), _answers(tracker, b, b)
     if one.rows == two.rows:
         return one, two
@@ -183,7 +183,7 @@ def _on_the_same_rows(tracker: Tracker, a: Side, b: Side) -> tuple[Answers, Answ
 
 
 def _answers(tracker: Tracker, side: Side, where: Side) -> Answers:
-    """What ``side`` said, by the evidence of ``where``'s run; bytes that the run did not decide on are refused."""
+    """The answers of ``side``, by the evidence of ``where``'s run; bytes that the run did not decide on are refused."""
     evidence = _evidence(tracker, where)
     decision = decision_in(evidence)
     name = next(name for name, digest in _digests(evidence).items() if digest == side.digest)
@@ -192,11 +192,11 @@ def _answers(tracker: Tracker, side: Side, where: Side) -> Answers:
 
 
 def _scored_elsewhere(tracker: Tracker, side: Side, other: Side, rows: str) -> Answers | None:
-    """What ``side`` said about the rows of ``other``'s run: there as champion, or in the store of predictions."""
+    """The answers of ``side`` to the rows of ``other``'s run: there as champion, or in the store of predictions; None: there are none."""
     if side.digest in _digests(_evidence(tracker, other)).values():
         return _answers(tracker, side, other)
-    kept = PredictionStore(tracker.workspace.state / "predictions").get(side.digest, rows)
-    return Answers(rows, _usable(side, kept)) if kept else None
+    stored = PredictionStore(tracker.workspace.state / "predictions").get(side.digest, rows)
+    return Answers(rows, _usable(side, stored)) if stored else None
 
 
 def _usable(side: Side, path: Path) -> Predictions:
@@ -209,11 +209,11 @@ def _usable(side: Side, path: Path) -> Predictions:
 
 def _other_rows(a: Side, b: Side, one: Predictions, two: Predictions) -> EnvironmentFault:
     common = len(set(one.ids) & set(two.ids))
-    said = f"{a.said} was scored on {len(one.ids):,} rows and {b.said} on {len(two.ids):,}; they have {common:,} ids in common"
+    message = f"{a.said} was scored on {len(one.ids):,} rows and {b.said} on {len(two.ids):,}; they have {common:,} ids in common"
     if common == len(one.ids) == len(two.ids):
-        said += ", but the texts or labels of some differ"
+        message += ", but the texts or labels of some differ"
     fix = f"regraft run {b.pipeline}"
-    return EnvironmentFault(f"{said}, and a paired comparison needs the same rows. A run scores the champion on today's", fix=fix)
+    return EnvironmentFault(f"{message}, and a paired comparison needs the same rows. A run scores the champion on today's", fix=fix)
 
 
 # --- measuring: pure ---------------------------------------------------------------------------------------------
@@ -234,9 +234,9 @@ def _flips(paired: Paired) -> FlippedRows:
 # --- telling -----------------------------------------------------------------------------------------------------
 
 
-def document(found: Comparison) -> dict[str, Any]:
+def document(comparison: Comparison) -> dict[str, Any]:
     """What ``compare --json`` prints."""
-    flips = found.flips
+    flips = comparison.flips
     sides = {
         "only_a_right": flips.lost,
         "only_b_right": flips.gained,
@@ -246,17 +246,18 @@ def document(found: Comparison) -> dict[str, Any]:
         "only_a_rows": flips.lost_rows,
         "only_b_rows": flips.gained_rows,
     }
-    return {"schema": SCHEMA, **asdict(found), "flips": sides}
+    return {"schema": SCHEMA, **asdict(comparison), "flips": sides}
 
 
-def conclusion(found: Difference, confidence: float) -> str:
+def conclusion(difference: Difference, confidence: float) -> str:
     """One metric in a sentence."""
-    name, spread = words.METRICS.get(found.metric, found.metric), f"{words.number(found.low)} to {words.number(found.high)}"
-    said = f"the {confidence * 100:g} % interval of B - A, {spread}"
-    if found.low <= 0 <= found.high:
-        return f"{name}: no difference is shown; {said}, contains 0."
-    better = "B" if found.difference > 0 else "A"
-    return f"{name}: {better} is better by {words.number(abs(found.difference))}; {said}, does not contain 0."
+    name = words.METRICS.get(difference.metric, difference.metric)
+    spread = f"{words.number(difference.low)} to {words.number(difference.high)}"
+    interval_text = f"the {confidence * 100:g} % interval of B - A, {spread}"
+    if difference.low <= 0 <= difference.high:
+        return f"{name}: no difference is shown; {interval_text}, contains 0."
+    better = "B" if difference.difference > 0 else "A"
+    return f"{name}: {better} is better by {words.number(abs(difference.difference))}; {interval_text}, does not contain 0."
 
 
 def described(side: Side) -> str:

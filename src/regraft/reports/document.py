@@ -19,7 +19,7 @@ from regraft.reports.evidence import Evidence
 from regraft.reports.label_curve import LabelCurve
 from regraft.reports.measure import Confusion, Estimate, Slice
 from regraft.reports.probes import Probed, probed
-from regraft.reports.row_quality import RowDoubts, row_doubts
+from regraft.reports.row_quality import RowEvidence, row_evidence
 
 SCHEMA = 2
 DATA_COUNTS = {"contract": ("read", "accepted", "quarantined"), "corpus": ("train", "dev", "test", "documents", "heldout")}
@@ -58,12 +58,12 @@ class Report:
     flips: tuple[flipping.FlippedRows, ...]
     """Against the model that matters most first."""
     probed: Probed | None
-    """Changed texts and groups, where a gate asked for them."""
+    """Changed texts and groups; None where no gate asked for them."""
     label_curve: LabelCurve | None
-    doubts: RowDoubts | None
-    """What speaks against single rows, where a gate asked."""
+    doubts: RowEvidence | None
+    """What speaks against single rows; None where no gate asked."""
     seeds: dict[str, Any] | None
-    """Every metric by seed (:func:`regraft.gates.seeds.measured`), where a gate asked for several."""
+    """Every metric by seed (:func:`regraft.gates.seeds.measured`); None where no gate asked for several."""
     calibration: dict[str, Any] | None
     """The reliability table and what abstaining does, as in measurements.json; None where neither a gate nor `abstain` asks."""
     serving: dict[str, Any] | None
@@ -72,7 +72,7 @@ class Report:
     base_model: dict[str, str] | None
     """Name as in the pipeline file, and digest, of the model that training started from; None where no record names it."""
     steps: tuple[dict[str, Any], ...]
-    """Of every step: what it read and wrote, by hash, where and when it was computed, and what that cost.
+    """For every step what it read and wrote, by hash, where and when it was computed, and what that cost.
 
     ``base_model`` as above is None for a step that does not load it.
     """
@@ -89,7 +89,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
     verdict, policy = evidence.verdict, evidence.case.policy
     paired = _paired(evidence)
     candidate = verdict["candidate"]["name"]
-    judged = paired is not None and candidate in paired.preds
+    comparable = paired is not None and candidate in paired.preds
     metrics = _metrics(verdict, policy.adaptation[0])
     confidence = policy.adaptation[1]
     estimates: tuple[Estimate, ...] = ()
@@ -97,10 +97,10 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
     comparison = Comparison(evidence.case, paired, candidate=candidate) if paired is not None else None
     if comparison:
         estimates = tuple(measure.estimates(comparison, list(dict.fromkeys((*metrics, "accuracy"))), confidence))
-        measured = {**calibration.measured(comparison), **cost.measured(comparison)} if judged else {}
-    rivals = _rivals(verdict, paired) if paired is not None and judged else []
+        measured = {**calibration.measured(comparison), **cost.measured(comparison)} if comparable else {}
+    rivals = _rivals(verdict, paired) if paired is not None and comparable else []
     table = evidence.tables[candidate]
-    slices, small = _slices(evidence, paired, candidate, rivals) if paired is not None and judged else ({}, {})
+    slices, small = _slices(evidence, paired, candidate, rivals) if paired is not None and comparable else ({}, {})
     pretrain = evidence.records.get("pretrain", {}).get("metrics", {})
     return Report(
         schema=SCHEMA,
@@ -116,16 +116,16 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         resamples=policy.resamples,
         seed=policy.seed,
         estimates=estimates,
-        curves={step: {name: list(points) for name, points in found.items()} for step, found in evidence.curves.items() if found},
+        curves={step: {name: list(points) for name, points in curves.items()} for step, curves in evidence.curves.items() if curves},
         head_steps=int(pretrain.get("head_steps", 0)),
-        confusion=measure.confusion(table.labels, table.preds, table.classes) if judged else None,
-        classes=tuple(measure.class_slices(paired, candidate, next(iter(rivals), None))) if paired is not None and judged else (),
+        confusion=measure.confusion(table.labels, table.preds, table.classes) if comparable else None,
+        classes=tuple(measure.class_slices(paired, candidate, next(iter(rivals), None))) if paired is not None and comparable else (),
         slices=slices,
         small=small,
         flips=tuple(_flips(evidence, paired, candidate, rivals)) if paired is not None else (),
-        probed=probed(comparison, confidence, _texts(evidence)) if comparison and judged else None,
+        probed=probed(comparison, confidence, _texts(evidence)) if comparison and comparable else None,
         label_curve=curve,
-        doubts=row_doubts(evidence, comparison if judged else None, confidence),
+        doubts=row_evidence(evidence, comparison if comparable else None, confidence),
         seeds=seeds.measured(comparison, metrics) if comparison else None,
         calibration=measured.get("calibration"),
         serving=measured.get("cost"),
@@ -141,7 +141,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
 
 
 def _waived(evidence: Evidence, digest: str) -> Iterator[str]:
-    """That the candidate was promoted all the same, and on whose word."""
+    """A sentence for each time that the candidate was promoted on somebody's word."""
     for entry in evidence.history:
         if entry.waivers and entry.digest == digest:
             yield f"This model was {told(entry)}."
@@ -152,7 +152,7 @@ def _plain(entry: Entry) -> list[dict[str, Any]]:
 
 
 def _paired(evidence: Evidence) -> Paired | None:
-    """The models that can be compared, lined up: those that the verdict compared."""
+    """The models that can be compared, lined up: those that the verdict compared; None: there are none."""
     case = evidence.case
     usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
     return align(usable) if usable else None
@@ -160,8 +160,8 @@ def _paired(evidence: Evidence) -> Paired | None:
 
 def _metrics(verdict: Mapping[str, Any], first: str) -> tuple[str, ...]:
     """What the gates about all test rows asked of, the first gate's first."""
-    asked = [f["metric"] for f in verdict["findings"] if f["gate"] in words.OF_ALL_ROWS and f["metric"] in gate_words.METRICS]
-    return tuple(dict.fromkeys((first, *asked)))
+    metrics = [f["metric"] for f in verdict["findings"] if f["gate"] in words.OF_ALL_ROWS and f["metric"] in gate_words.METRICS]
+    return tuple(dict.fromkeys((first, *metrics)))
 
 
 def _rivals(verdict: Mapping[str, Any], paired: Paired) -> list[str]:
@@ -179,15 +179,15 @@ def _slices(
     test = evidence.test or {}
     for column in [name for name in test if name not in ("id", "text", "label")]:
         values = {row: str(value) for row, value in zip(test["id"], test[column], strict=True) if value is not None}
-        if found := measure.column_slices(paired, candidate, next(iter(rivals), None), column, values):
-            slices[column] = tuple(found)
-            small[column] = len(paired.ids) - sum(part.n for part in found)
+        if parts := measure.column_slices(paired, candidate, next(iter(rivals), None), column, values):
+            slices[column] = tuple(parts)
+            small[column] = len(paired.ids) - sum(part.n for part in parts)
     return slices, small
 
 
 def _flips(evidence: Evidence, paired: Paired, candidate: str, rivals: Sequence[str]) -> Iterator[flipping.FlippedRows]:
     answers = {
-        model: {row: (said, float(p.max())) for row, said, p in zip(table.ids, table.preds, table.p, strict=True)}
+        model: {row: (answer, float(p.max())) for row, answer, p in zip(table.ids, table.preds, table.p, strict=True)}
         for model, table in evidence.tables.items()
         if model == candidate or model in rivals
     }
@@ -203,19 +203,19 @@ def _texts(evidence: Evidence) -> dict[str, str]:
 
 def _data(evidence: Evidence) -> dict[str, Any]:
     """Rows and documents from reading to splitting; keys are absent where a step did not say."""
-    found: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
     for step, names in DATA_COUNTS.items():
         metrics = evidence.records.get(step, {}).get("metrics", {})
-        found |= {name: int(metrics[name]) for name in names if name in metrics}
-        found |= {name: int(value) for name, value in metrics.items() if name.startswith("dropped_")}
+        counts |= {name: int(metrics[name]) for name in names if name in metrics}
+        counts |= {name: int(value) for name, value in metrics.items() if name.startswith("dropped_")}
     tokens = evidence.records.get("tokens", {}).get("metrics", {})
-    found |= {name: int(value) for name, value in tokens.items() if name.endswith("_tokens")}
-    found["by_rule"] = dict(sorted((evidence.counts or {}).get("by_rule", {}).items()))
-    return found
+    counts |= {name: int(value) for name, value in tokens.items() if name.endswith("_tokens")}
+    counts["by_rule"] = dict(sorted((evidence.counts or {}).get("by_rule", {}).items()))
+    return counts
 
 
 def _base_model(record: Mapping[str, Any]) -> dict[str, str] | None:
-    """What the step loaded beside its inputs: DVC does not watch it, its section of the settings holds the digest."""
+    """What the step loaded beside its inputs: DVC does not watch it, its section of the settings holds the digest. None: nothing."""
     settings = record.get("params", {})
     if "base_digest" not in settings:
         return None
@@ -223,7 +223,7 @@ def _base_model(record: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 def _step(record: Mapping[str, Any], run: str) -> dict[str, Any]:
-    kept = (
+    keys = (
         "step",
         "step_version",
         "fingerprint",
@@ -238,12 +238,12 @@ def _step(record: Mapping[str, Any], run: str) -> dict[str, Any]:
         "energy",
     )
     return {
-        **{key: record.get(key) for key in kept},
+        **{key: record.get(key) for key in keys},
         "computed": record["run"] == run,
         "run": record["run"],
         "tokens": record["metrics"].get("tokens"),
         "base_model": _base_model(record),
-        "inputs": {name: dict(said) for name, said in sorted(record["inputs"].items())},
+        "inputs": {name: dict(source) for name, source in sorted(record["inputs"].items())},
         "outputs": dict(sorted(record["outputs"].items())),
         "digest": files.digest_of(record["outputs"]),
         "versions": record.get("versions", {}),

@@ -11,8 +11,8 @@ from regraft.gates.stages import STAGE_WORDS
 
 def section(case: Case) -> dict[str, Any] | None:
     """``measurements.json``'s earlier tasks with each stage in words; None where no gate asked."""
-    found: dict[str, Any] | None = measured(case).get("earlier_tasks")
-    if found is None:
+    measurements: dict[str, Any] | None = measured(case).get("earlier_tasks")
+    if measurements is None:
         return None
-    tasks = [{**task, "stages": [{**row, "said": STAGE_WORDS[row["stage"]]} for row in task["stages"]]} for task in found["tasks"]]
-    return {**found, "tasks": tasks}
+    tasks = [{**task, "stages": [{**row, "said": STAGE_WORDS[row["stage"]]} for row in task["stages"]]} for task in measurements["tasks"]]
+    return {**measurements, "tasks": tasks}

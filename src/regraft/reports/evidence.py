@@ -69,22 +69,22 @@ def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
 
     from regraft.data.tables import write_table
 
-    out = {step: workspace.artifacts(pipeline, step) / "out" for step in ("contract", "corpus", "scores")}
+    outputs = {step: workspace.artifacts(pipeline, step) / "out" for step in ("contract", "corpus", "scores")}
     folder = evidence / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    test, slices = pq.read_table(out["scores"] / "rows.parquet"), pq.read_table(out["scores"] / "slices.parquet")
+    test, slices = pq.read_table(outputs["scores"] / "rows.parquet"), pq.read_table(outputs["scores"] / "slices.parquet")
     place = {row: position for position, row in enumerate(slices["id"].to_pylist())}
     slices = slices.take([place[row] for row in test["id"].to_pylist()])
     others = [name for name in slices.schema.names if name not in test.schema.names]
     columns = {**test.to_pydict(), **{name: slices[name].to_pylist() for name in others}}
     write_table(folder / "test.parquet", {name: _words(values) for name, values in columns.items()})
 
-    rows = ds.dataset(out["contract"] / "rows.parquet")
-    splits = pq.read_table(out["corpus"] / "splits.parquet", filters=[("split", "=", "train")])
+    rows = ds.dataset(outputs["contract"] / "rows.parquet")
+    splits = pq.read_table(outputs["corpus"] / "splits.parquet", filters=[("split", "=", "train")])
     drawn = np.argsort(np.random.Philox(key=0).random_raw(len(splits)), kind="stable")[:TRAIN_ROWS]
     train = rows.to_table(columns=["id", "text", "label"], filter=pc.field("id").isin(splits["id"].take(np.sort(drawn)))).sort_by("id")
     write_table(folder / "train.parquet", train.to_pydict())
-    files.write_json(folder / "counts.json", files.read_json(out["contract"] / "counts.json"))
+    files.write_json(folder / "counts.json", files.read_json(outputs["contract"] / "counts.json"))
     keep_texts(workspace.artifacts(pipeline, "scores").parent, evidence)
 
 
@@ -100,7 +100,7 @@ def gather(tracker: Tracker, name: str) -> Evidence:
     records = sorted((files.read_json(p) for p in recorded.glob("*.json")), key=lambda r: (r["started"], r["step"]))
     digest = verdict["candidate"]["digest"]
     journal = FileJournal(tracker.workspace.state, run.pipeline).entries()
-    kept = folder / FOLDER
+    report = folder / FOLDER
     return Evidence(
         run=run,
         case=case,
@@ -109,19 +109,20 @@ def gather(tracker: Tracker, name: str) -> Evidence:
         records={record["step"]: record for record in records},
         curves={record["step"]: tracker.curves(record.get("mlflow_run_id") or run.run_id, record["step"]) for record in records},
         history=tuple(entry for entry in journal if entry.digest == digest or (entry.from_ or {}).get("digest") == digest),
-        test=_columns(kept / "test.parquet"),
-        train=_columns(kept / "train.parquet"),
-        counts=files.read_json(kept / "counts.json") if (kept / "counts.json").is_file() else None,
-        suspects=_columns(kept / SUSPECTS),
+        test=_columns(report / "test.parquet"),
+        train=_columns(report / "train.parquet"),
+        counts=files.read_json(report / "counts.json") if (report / "counts.json").is_file() else None,
+        suspects=_columns(report / SUSPECTS),
     )
 
 
 def _words(values: list[Any]) -> list[str | None]:
-    """A column a contract has as numbers is a column of names here: its values are told apart and shown, no more."""
+    """A column a contract has as numbers is a column of names here: they are compared with one another and shown, no more."""
     return [None if value is None else str(value) for value in values]
 
 
 def _columns(path: Path) -> Columns | None:
+    """The table at ``path`` by column; None where there is none. EnvironmentFault for a damaged one."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

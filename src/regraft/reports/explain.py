@@ -141,26 +141,28 @@ def _are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def _measured(found: dict[str, Any]) -> Iterator[str]:
+def _measured(measurements: dict[str, Any]) -> Iterator[str]:
     """Metrics with their intervals, slices, and what the rows can show."""
     number = words.number
-    if metrics := found["metrics"].get(found["candidate"]):
+    if metrics := measurements["metrics"].get(measurements["candidate"]):
         yield ""
-        yield f"Measured of {words.MODELS[found['candidate']]} ({found['confidence'] * 100:g} % intervals):"
+        yield f"Measured of {words.MODELS[measurements['candidate']]} ({measurements['confidence'] * 100:g} % intervals):"
         for name, value in metrics.items():
-            said = f"{number(value['value'])} ({number(value['low'])} to {number(value['high'])})" if value else "not defined on these rows"
-            yield f"  {words.METRICS[name]:<18} {said}"
-    if slices := found["slices"]:
+            shown = "not defined on these rows"
+            if value:
+                shown = f"{number(value['value'])} ({number(value['low'])} to {number(value['high'])})"
+            yield f"  {words.METRICS[name]:<18} {shown}"
+    if slices := measurements["slices"]:
         yield ""
         yield f"By slice, accuracy and how it differs from {words.MODELS[slices[0]['against']]}, each slice for itself:"
     for row in slices:
-        gap, own = row["difference"], row["accuracy"]
-        said = f"{number(own['value'])} ({number(own['low'])} to {number(own['high'])})"
-        said += f", {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
-        yield f"  {row['column']} = {row['value']} ({row['rows']:,} rows): {said}"
-    if summary := power_summary(found):
+        gap, accuracy = row["difference"], row["accuracy"]
+        shown = f"{number(accuracy['value'])} ({number(accuracy['low'])} to {number(accuracy['high'])})"
+        shown += f", {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+        yield f"  {row['column']} = {row['value']} ({row['rows']:,} rows): {shown}"
+    if summary := power_summary(measurements):
         yield ""
-        yield f"True differences that these rows show with {found['power'] * 100:g} % power:"
+        yield f"True differences that these rows show with {measurements['power'] * 100:g} % power:"
         yield from (f"  {line}" for line in words.power_lines(summary))
 
 

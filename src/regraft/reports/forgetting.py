@@ -15,14 +15,15 @@ def section(case: Case, pretrain: Mapping[str, Any]) -> dict[str, Any] | None:
 
     :param pretrain: the metrics of the step ``pretrain``.
     """
-    found: dict[str, Any] | None = measured(case).get("forgetting")
-    if found is None:
+    measurements: dict[str, Any] | None = measured(case).get("forgetting")
+    if measurements is None:
         return None
-    stages = [{**row, "said": STAGE_WORDS[row["stage"]]} for row in found["stages"]]
-    return {**found, "stages": stages, "ended": _ended(pretrain)}
+    stages = [{**row, "said": STAGE_WORDS[row["stage"]]} for row in measurements["stages"]]
+    return {**measurements, "stages": stages, "ended": _ended(pretrain)}
 
 
 def _ended(pretrain: Mapping[str, Any]) -> str | None:
+    """Why adaptation ended early, in a sentence; None: it did not, or had no budget."""
     if "stopped_early" not in pretrain:
         return None
     before, kept, refused = (pretrain[f"general_loss{part}"] for part in ("_before", "", "_refused"))

@@ -19,9 +19,9 @@ from regraft.registry.journal import Entry, FileJournal, champion_of
 
 def journal_of(workspace: Workspace, pipeline: str) -> FileJournal:
     """The journal of ``pipeline``, whose file may be gone by now; ConfigError where neither is known."""
-    kept = {path.name for path in (workspace.state / "journal").glob("[a-z]*") if path.is_dir()}
-    if pipeline not in kept.union(workspace.pipelines):
-        raise ConfigError(unknown("pipeline", pipeline, kept.union(workspace.pipelines)), fix="regraft status")
+    journals = {path.name for path in (workspace.state / "journal").glob("[a-z]*") if path.is_dir()}
+    if pipeline not in journals.union(workspace.pipelines):
+        raise ConfigError(unknown("pipeline", pipeline, journals.union(workspace.pipelines)), fix="regraft status")
     return FileJournal(workspace.state, pipeline)
 
 
@@ -30,13 +30,13 @@ def moment(text: str, pipeline: str, now: datetime | None = None) -> datetime:
     now = now or datetime.now(UTC)
     fix = f"regraft history {pipeline} --at {now:%Y-%m-%d}"
     try:
-        found, whole_day = _parsed(text)
+        instant, whole_day = _parsed(text)
     except ValueError:
         raise ConfigError(f"--at {text!r} is not a date: write it as 2026-01-31 or 2026-01-31T14:30+01:00", fix=fix) from None
-    found = found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
-    if found > now and not (whole_day and found.date() == now.date()):
+    instant = instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
+    if instant > now and not (whole_day and instant.date() == now.date()):
         raise ConfigError(f"--at {text} lies in the future: it is {now:%Y-%m-%dT%H:%M} UTC", fix=fix)
-    return min(found, now).replace(microsecond=0)
+    return min(instant, now).replace(microsecond=0)
 
 
 def _parsed(text: str) -> tuple[datetime, bool]:
@@ -54,13 +54,13 @@ def until(entries: Sequence[Entry], at: datetime) -> list[Entry]:
 
 def document(pipeline: str, entries: Sequence[Entry], at: datetime | None, *, witnessed: bool = True) -> dict[str, Any]:
     """What ``history --json`` says: the champion, now or at the moment ``at``, and the entries up to then."""
-    seen = list(entries) if at is None else until(entries, at)
+    shown = list(entries) if at is None else until(entries, at)
     return {
         "pipeline": pipeline,
         "at": at.isoformat() if at else None,
-        "champion": champion_of(seen),
+        "champion": champion_of(shown),
         "head": {"seq": entries[-1].seq, "sha256": entries[-1].sha, "witnessed": witnessed} if entries else None,
-        "entries": [_plain(entry) for entry in seen],
+        "entries": [_plain(entry) for entry in shown],
     }
 
 

@@ -56,7 +56,7 @@ def _label_curve(evidence: Evidence) -> LabelCurve:
         evidence.train,
         evidence.test,
         evidence.tables["tfidf"].classes,
-        metric=asked if (asked := evidence.case.policy.adaptation[0]) in COUNTED else "macro_f1",
+        metric=metric if (metric := evidence.case.policy.adaptation[0]) in COUNTED else "macro_f1",
         seed=evidence.case.policy.seed,
         trained_on=int(record["metrics"]["rows"]),
         max_ngram=params["max_ngram"],

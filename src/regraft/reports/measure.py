@@ -54,9 +54,9 @@ class Slice:
     """95 % interval of the accuracy, as ``high``."""
     high: float
     before: float | None
-    """Accuracy of the model compared with."""
+    """Accuracy of the model compared with; None: there is no such model."""
     f1: float | None
-    """Of a class; None of any other slice. Likewise the two ends of its 95 % interval."""
+    """F1 of a class; None for any other slice. Likewise the two ends of its 95 % interval."""
     f1_low: float | None
     f1_high: float | None
 
@@ -87,8 +87,8 @@ def estimates(comparison: Comparison, metrics: Sequence[str], confidence: float)
                 yield _estimate(candidate, other, metric, comparison.difference(candidate, other, metric, confidence))
 
 
-def _estimate(model: str, against: str | None, metric: str, found: Measured) -> Estimate:
-    return Estimate(model, against, metric, found.value, found.low, found.high)
+def _estimate(model: str, against: str | None, metric: str, measured: Measured) -> Estimate:
+    return Estimate(model, against, metric, measured.value, measured.low, measured.high)
 
 
 def _share(hits: int, n: int) -> tuple[float, float]:
@@ -103,20 +103,20 @@ def class_slices(paired: Paired, model: str, before: str | None) -> list[Slice]:
     hits = np.bincount(paired.truth[right], minlength=classes)
     named = np.bincount(paired.preds[model], minlength=classes + 1)[:classes]
     earlier = np.bincount(paired.truth[paired.right(before)], minlength=classes) if before else None
-    found = []
+    slices = []
     for index, label in enumerate(paired.classes):
         n, hit = int(paired.sizes[index]), int(hits[index])
         rows = n + int(named[index]) - hit
         f1 = [rounded(2 * j / (1 + j)) for j in (hit / rows, *_share(hit, rows))]
-        was = rounded(int(earlier[index]) / n) if earlier is not None else None
-        found.append(Slice("label", label, n, rounded(hit / n), *_share(hit, n), was, *f1))
-    return _worst_first(found)
+        accuracy_before = rounded(int(earlier[index]) / n) if earlier is not None else None
+        slices.append(Slice("label", label, n, rounded(hit / n), *_share(hit, n), accuracy_before, *f1))
+    return _worst_first(slices)
 
 
 def column_slices(paired: Paired, model: str, before: str | None, column: str, values: Mapping[str, str]) -> list[Slice]:
     """One slice for each value of ``column`` (row id -> value) with at least MIN_ROWS rows, the surely worst first.
 
-    Empty when there are fewer than two such values: then nothing is told apart.
+    Empty when there are fewer than two such values: then there is nothing to compare.
     """
     rows: defaultdict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(paired.ids):
@@ -124,14 +124,14 @@ def column_slices(paired: Paired, model: str, before: str | None, column: str, v
             rows[values[row]].append(index)
     right = paired.right(model)
     earlier = paired.right(before) if before else None
-    found = []
+    slices = []
     for value, indices in rows.items():
         n = len(indices)
         if n >= MIN_ROWS:
             hit = int(right[indices].sum())
-            was = rounded(int(earlier[indices].sum()) / n) if earlier is not None else None
-            found.append(Slice(column, value, n, rounded(hit / n), *_share(hit, n), was, None, None, None))
-    return _worst_first(found) if len(found) > 1 else []
+            accuracy_before = rounded(int(earlier[indices].sum()) / n) if earlier is not None else None
+            slices.append(Slice(column, value, n, rounded(hit / n), *_share(hit, n), accuracy_before, None, None, None))
+    return _worst_first(slices) if len(slices) > 1 else []
 
 
 def _worst_first(slices: list[Slice]) -> list[Slice]:
@@ -143,8 +143,8 @@ def confusion(truth: Sequence[str], preds: Sequence[str], labels: Sequence[str],
     index = {label: number for number, label in enumerate(labels)}
     pairs = Counter(zip(truth, preds, strict=True))
     counts: NDArray[np.int64] = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    for (true, said), n in pairs.items():
-        counts[index[true], index[said]] = n
+    for (true, pred), n in pairs.items():
+        counts[index[true], index[pred]] = n
     sizes = Counter(truth)
     wrong = sorted(((t, p, n, sizes[t]) for (t, p), n in pairs.items() if t != p), key=lambda m: (-m[2], m[3], m[0], m[1]))
     return Confusion(tuple(labels), tuple(tuple(row) for row in counts.tolist()), tuple(wrong[:most]))

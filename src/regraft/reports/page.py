@@ -69,38 +69,38 @@ def parts(name: str) -> list[str]:
 def _plots(report: Report) -> dict[str, Any]:
     """Every plot of the page as SVG; absent where there is nothing to draw."""
     candidate, findings = report.verdict["candidate"]["name"], report.verdict["findings"]
-    found: dict[str, Any] = {"forests": [], "losses": []}
+    drawings: dict[str, Any] = {"forests": [], "losses": []}
     for metric in report.metrics if report.estimates else ():
         of_all = [f for f in findings if f["gate"] in words.OF_ALL_ROWS and f["n"] == report.verdict["rows"]["n"]]
-        asked = [f for f in of_all if f["metric"] == metric and f["threshold"] is not None]
-        floors = sorted({f["threshold"] for f in asked if f["against"] is None})
-        thresholds = {f["against"]: f["threshold"] for f in asked if f["against"] is not None}
+        with_threshold = [f for f in of_all if f["metric"] == metric and f["threshold"] is not None]
+        floors = sorted({f["threshold"] for f in with_threshold if f["against"] is None})
+        thresholds = {f["against"]: f["threshold"] for f in with_threshold if f["against"] is not None}
         pair = [plots.scores_plot(report.estimates, metric, candidate, floors)]
         if any(e.against for e in report.estimates):
             pair.append(plots.leads_plot(report.estimates, metric, thresholds))
-        found["forests"].append((metric, pair))
-    found["losses"] = _losses(report)
+        drawings["forests"].append((metric, pair))
+    drawings["losses"] = _losses(report)
     if report.confusion and len(report.confusion.labels) <= plots.MOST_CLASSES:
-        found["confusion"] = plots.confusion_plot(report.confusion)
+        drawings["confusion"] = plots.confusion_plot(report.confusion)
     if report.calibration:
-        found["reliability"] = plots.reliability_plot(report.calibration)
+        drawings["reliability"] = plots.reliability_plot(report.calibration)
     if report.label_curve:
-        found["labels"] = plots.label_curve_plot(report.label_curve)
-    return found
+        drawings["labels"] = plots.label_curve_plot(report.label_curve)
+    return drawings
 
 
 def _losses(report: Report) -> list[tuple[str, str]]:
     """(caption, SVG) for adaptation and for the task; the two fine-tunings share one."""
-    found = []
+    figures = []
     if "loss" in (adaptation := report.curves.get("pretrain", {})):
-        held = {name: points[-1] for name, points in adaptation.items() if name.startswith("heldout_loss") and points}
-        marks = {("held-out" if name == "heldout_loss" else "before"): point for name, point in held.items()}
+        last_points = {name: points[-1] for name, points in adaptation.items() if name.startswith("heldout_loss") and points}
+        marks = {("held-out" if name == "heldout_loss" else "before"): point for name, point in last_points.items()}
         caption = "Adaptation: loss on masked words"
-        found.append(
+        figures.append(
             (caption, plots.loss_plot("pretrain", "Loss of the adaptation", {"training": adaptation["loss"]}, marks, report.head_steps))
         )
     tuned = {"adapted": "finetune", "base": "finetune_base"}
     curves = {name: report.curves[step]["loss"] for name, step in tuned.items() if report.curves.get(step, {}).get("loss")}
     if curves:
-        found.append(("Fine-tuning: loss on the training rows", plots.loss_plot("finetune", "Loss of the fine-tuning", curves, {}, 0)))
-    return found
+        figures.append(("Fine-tuning: loss on the training rows", plots.loss_plot("finetune", "Loss of the fine-tuning", curves, {}, 0)))
+    return figures

@@ -53,12 +53,12 @@ WIDTH = 440
 NUMBERED = 30
 """Up to so many classes a confusion matrix has its numbers written in."""
 MOST_CLASSES = 150
-"""Of more classes no matrix is drawn: its labels would be 9 pixels high and 1,350 apart; the mix-ups tell more."""
+"""No matrix is drawn of more classes: its labels would be 9 pixels high and 1,350 apart; the mix-ups tell more."""
 
 
 @contextmanager
-def _figure(name: str, title: str, width: float, height: float, said: list[str], *, scales: bool = True) -> Iterator[Figure]:
-    """A figure to draw on; its SVG is the only item of ``said`` afterwards."""
+def _figure(name: str, title: str, width: float, height: float, svgs: list[str], *, scales: bool = True) -> Iterator[Figure]:
+    """A figure to draw on; its SVG is the only item of ``svgs`` afterwards."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -69,7 +69,7 @@ def _figure(name: str, title: str, width: float, height: float, said: list[str],
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     size = f'style="max-width: {width * 1.25:.0f}px"' if scales else f'width="{width:.0f}" height="{height:.0f}"'
-    said.append(_inlined(out.getvalue(), f'<svg role="img" aria-label="{html.escape(title)}" {size} viewBox="0 0 {width:g} {height:g}">'))
+    svgs.append(_inlined(out.getvalue(), f'<svg role="img" aria-label="{html.escape(title)}" {size} viewBox="0 0 {width:g} {height:g}">'))
 
 
 def _inlined(svg: str, head: str) -> str:
@@ -78,7 +78,7 @@ def _inlined(svg: str, head: str) -> str:
     body = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"(/?)>', r"<g\1>", body)
-    return head + re.sub(r'style="([^"]*)"', lambda found: f'style="{_styled(found[1])}"', body)
+    return head + re.sub(r'style="([^"]*)"', lambda match: f'style="{_styled(match[1])}"', body)
 
 
 def _styled(style: str) -> str:
@@ -118,18 +118,18 @@ def leads_plot(estimates: Sequence[Estimate], metric: str, thresholds: Mapping[s
         line = thresholds.get(e.against or "", 0.0)
         colour = PASS if e.low > line else FAIL if e.high < line else MUTED
         rows.append((f"over {SHORT[e.against or '']}", f"{e.value:+.3f}".replace("-", "\N{MINUS SIGN}"), colour, e))
-    asked = [
+    marks = [
         (value, f"asked {value:.3g}".replace("-", "\N{MINUS SIGN}"), WARN) for value in sorted({t for t in thresholds.values() if t != 0})
     ]
     title = f"Lead of the candidate in {METRICS[metric]}, with paired intervals"
-    return _forest(f"leads-{metric}", title, rows, [(0.0, "no difference", MUTED), *asked])
+    return _forest(f"leads-{metric}", title, rows, [(0.0, "no difference", MUTED), *marks])
 
 
 def _forest(name: str, title: str, rows: Sequence[tuple[str, str, str, Estimate]], lines: Sequence[tuple[float, str, str]]) -> str:
     """Intervals below one another; ``rows``: (label, value in words, colour, estimate), ``lines``: (x, label, colour)."""
-    height, said = 62 + 34 * len(rows), list[str]()
+    height, svgs = 62 + 34 * len(rows), list[str]()
     beside, offset = ("axes fraction", "data"), "offset points"
-    with _figure(name, title, WIDTH, height, said) as figure:
+    with _figure(name, title, WIDTH, height, svgs) as figure:
         axes = _margins(figure, WIDTH, height, 124, 66, 26, 26)
         for y, (label, value, colour, row) in enumerate(rows):
             axes.plot([row.low, row.high], [y, y], color=colour, linewidth=3.5, alpha=0.45, solid_capstyle="round")
@@ -148,7 +148,7 @@ def _forest(name: str, title: str, rows: Sequence[tuple[str, str, str, Estimate]
         axes.spines["left"].set_visible(False)
         axes.locator_params(axis="x", nbins=4)
         axes.grid(axis="x")
-    return said[0]
+    return svgs[0]
 
 
 def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Mapping[str, tuple[int, float]], head: int) -> str:
@@ -156,8 +156,8 @@ def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Map
 
     ``head``: steps in which only a new head was trained; 0 marks none.
     """
-    height, said = 230, list[str]()
-    with _figure(f"loss-{name}", title, WIDTH, height, said) as figure:
+    height, svgs = 230, list[str]()
+    with _figure(f"loss-{name}", title, WIDTH, height, svgs) as figure:
         axes = _margins(figure, WIDTH, height, 40, 96, 12, 40)
         ends: list[tuple[float, str, str]] = []
         for (label, points), colour in zip(curves.items(), (ACCENT, SECOND), strict=False):
@@ -183,16 +183,16 @@ def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Map
         axes.set_xlim(0, last * 1.02)
         for height_of, (_, label, colour) in zip(_apart([end[0] for end in sorted(ends)], axes), sorted(ends), strict=True):
             axes.annotate(label, (1, height_of), (6, 0), ("axes fraction", "data"), "offset points", va="center", color=colour)
-    return said[0]
+    return svgs[0]
 
 
 def _apart(heights: Sequence[float], axes: Axes) -> list[float]:
     """Rising ``heights`` of labels, pushed apart until none covers another: 15 pixels of the 178 of a loss plot."""
     low, high = axes.get_ylim()
-    gap, found = (high - low) * 15 / 178, list[float]()
+    gap, placed = (high - low) * 15 / 178, list[float]()
     for height in heights:
-        found.append(max(height, found[-1] + gap) if found else height)
-    return [height - max(0.0, (found[-1] - heights[-1]) / 2) for height in found]
+        placed.append(max(height, placed[-1] + gap) if placed else height)
+    return [height - max(0.0, (placed[-1] - heights[-1]) / 2) for height in placed]
 
 
 def _running_mean(values: np.ndarray[Any, np.dtype[np.float64]], width: int = 9) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -204,7 +204,7 @@ def _running_mean(values: np.ndarray[Any, np.dtype[np.float64]], width: int = 9)
 
 
 def confusion_plot(confusion: Confusion) -> str:
-    """Rows are truth, columns what was said; shade is the share of the row. Natural size: it scrolls, it does not shrink."""
+    """Rows are truth, columns are answers; shade is the share of the row. Natural size: it scrolls, it does not shrink."""
     import matplotlib.path as mpath
     from matplotlib.collections import PathCollection
 
@@ -212,9 +212,9 @@ def confusion_plot(confusion: Confusion) -> str:
     k, longest = len(labels), max(map(len, labels))
     cell, size = (24, 11.0) if k <= NUMBERED else (max(9, min(16, 900 // k)), 8.0)
     margin = min(180.0, longest * size * 0.58 + 14)
-    side, said = k * cell, list[str]()
+    side, svgs = k * cell, list[str]()
     width, height = side + margin + 8, side + margin + 8
-    with _figure("confusion", "Confusion matrix", width, height, said, scales=False) as figure:
+    with _figure("confusion", "Confusion matrix", width, height, svgs, scales=False) as figure:
         axes = _margins(figure, width, height, margin, 8, margin, 8)
         share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
         for diagonal, colour in ((True, ACCENT), (False, WARN)):
@@ -240,7 +240,7 @@ def confusion_plot(confusion: Confusion) -> str:
         for edge in np.arange(k + 1) - 0.5:
             axes.axhline(edge, color=LINE, linewidth=0.5)
             axes.axvline(edge, color=LINE, linewidth=0.5)
-    return said[0]
+    return svgs[0]
 
 
 def _square(x: int, y: int, path: Callable[..., Any]) -> Any:
@@ -249,8 +249,8 @@ def _square(x: int, y: int, path: Callable[..., Any]) -> Any:
 
 def reliability_plot(table: Mapping[str, Any]) -> str:
     """Share of right answers by probability, a dot a bin with its interval; on the diagonal both are the same."""
-    height, said = 250, list[str]()
-    with _figure("reliability", "Reliability diagram", WIDTH, height, said) as figure:
+    height, svgs = 250, list[str]()
+    with _figure("reliability", "Reliability diagram", WIDTH, height, svgs) as figure:
         axes = _margins(figure, WIDTH, height, 58, 20, 14, 44)
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
         for row in table["bins"]:
@@ -267,15 +267,15 @@ def reliability_plot(table: Mapping[str, Any]) -> str:
         axes.set_ylabel("share of right answers", labelpad=6)
         axes.locator_params(nbins=5)
         axes.grid(axis="y")
-    return said[0]
+    return svgs[0]
 
 
 def label_curve_plot(curve: LabelCurve) -> str:
     """Score of the baseline by number of training rows; every step to the right doubles them."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    height, said = 250, list[str]()
-    with _figure("labels", "Learning curve of labels", WIDTH, height, said) as figure:
+    height, svgs = 250, list[str]()
+    with _figure("labels", "Learning curve of labels", WIDTH, height, svgs) as figure:
         axes = _margins(figure, WIDTH, height, 46, 20, 14, 44)
         x, y = np.array(curve.rows, float), np.array([p.value for p in curve.points])
         axes.fill_between(x, [p.low for p in curve.points], [p.high for p in curve.points], color=ACCENT, alpha=0.15, linewidth=0)
@@ -287,4 +287,4 @@ def label_curve_plot(curve: LabelCurve) -> str:
         axes.set_xlabel("training rows", labelpad=6)
         axes.locator_params(axis="y", nbins=5)
         axes.grid(axis="y")
-    return said[0]
+    return svgs[0]

@@ -23,14 +23,14 @@ class ChangedRow:
     kind: str
     id: str
     text: str | None
-    """Of the test row; None of a template, whose case is in ``change``, and where the run kept no texts."""
+    """The text of the test row; None for a template, whose case is in ``change``, and where the run kept no texts."""
     change: str
     before: str | None
     now: str
     sure: float
     """Probability of ``now``."""
     wanted: str | None
-    """The label that a template asked for."""
+    """The label that a template asked for; None where none was asked for."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ def probed(comparison: Comparison, confidence: float, texts: Mapping[str, str]) 
 
 
 def _changed(comparison: Comparison, texts: Mapping[str, str]) -> Iterator[ChangedRow]:
-    found = comparison.case.probes
-    if found is None:
+    variants = comparison.case.probes
+    if variants is None:
         return
-    said, shown = found.answers[comparison.candidate], dict[tuple[str, str], int]()
-    for i in np.argsort(-said.p, kind="stable").tolist():
-        test = (found.gates[i], found.kinds[i])
-        if found.wrong(i, comparison.candidate) and shown.setdefault(test, 0) < A_TEST:
-            shown[test] += 1
-            text = None if test[0] == "templates" else texts.get(found.ids[i])
-            now, sure = said.preds[i], float(said.p[i])
-            yield ChangedRow(*test, found.ids[i], text, found.changes[i], said.before[i], now, sure, found.labels[i])
+    answers, counts = variants.answers[comparison.candidate], dict[tuple[str, str], int]()
+    for i in np.argsort(-answers.p, kind="stable").tolist():
+        test = (variants.gates[i], variants.kinds[i])
+        if variants.wrong(i, comparison.candidate) and counts.setdefault(test, 0) < A_TEST:
+            counts[test] += 1
+            text = None if test[0] == "templates" else texts.get(variants.ids[i])
+            now, sure = answers.preds[i], float(answers.p[i])
+            yield ChangedRow(*test, variants.ids[i], text, variants.changes[i], answers.before[i], now, sure, variants.labels[i])

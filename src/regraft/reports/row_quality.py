@@ -48,36 +48,36 @@ class SuspectRow:
 
 
 @dataclass(frozen=True)
-class RowDoubts:
-    """What is known; None where no gate asked."""
+class RowEvidence:
+    """What is known of single rows; a part is None where no gate asked for it."""
 
     overlapping: tuple[Overlapping, ...] | None
-    """At most SHOWN, those that overlap most first."""
+    """The rows that overlap most, at most SHOWN."""
     clean: int | None
     suspects: tuple[SuspectRow, ...] | None
-    """At most SHOWN of all splits: flipped rows first, then the surest."""
+    """Suspect rows of all splits, at most SHOWN: flipped rows first, then the surest."""
     suspects_found: int | None
-    """Of all labelled rows."""
+    """How many of all labelled rows are suspect."""
     flips: Mapping[str, Any]
     """Other model -> flips on suspect labels, as in measurements.json."""
 
 
-def row_doubts(evidence: Evidence, comparison: Comparison | None, confidence: float) -> RowDoubts | None:
+def row_evidence(evidence: Evidence, comparison: Comparison | None, confidence: float) -> RowEvidence | None:
     """What the page says, or None where nothing was asked about single rows."""
-    known = evidence.case.row_quality
-    if known.overlaps is None and known.label_issues is None:
+    quality = evidence.case.row_quality
+    if quality.overlaps is None and quality.label_issues is None:
         return None
     overlaps, clean = None, None
-    if known.overlaps is not None:
+    if quality.overlaps is not None:
         texts = dict(zip(evidence.test["id"], evidence.test["text"], strict=True)) if evidence.test else {}
-        dirty = [(row, o) for row, o in known.overlaps.items() if o.kind]
-        found = [Overlapping(row, texts.get(row), o.kind or "", o.source or "", o.share, o.of or "") for row, o in dirty]
-        clean = len(known.overlaps) - len(found)
-        overlaps = tuple(sorted(found, key=lambda o: (o.kind != "exact", -o.share, o.id))[:SHOWN])
-    rows = None if known.label_issues is None or evidence.suspects is None else _suspects(evidence.suspects, _flipped(comparison))
+        dirty = [(row, o) for row, o in quality.overlaps.items() if o.kind]
+        overlapping = [Overlapping(row, texts.get(row), o.kind or "", o.source or "", o.share, o.of or "") for row, o in dirty]
+        clean = len(quality.overlaps) - len(overlapping)
+        overlaps = tuple(sorted(overlapping, key=lambda o: (o.kind != "exact", -o.share, o.id))[:SHOWN])
+    rows = None if quality.label_issues is None or evidence.suspects is None else _suspects(evidence.suspects, _flipped(comparison))
     total = evidence.records.get("suspects", {}).get("metrics", {}).get("suspects")
     flips = negative_flips.measured(comparison, confidence).get("suspects", {}).get("flips", {}) if comparison else {}
-    return RowDoubts(overlaps, clean, rows, None if total is None else int(total), flips)
+    return RowEvidence(overlaps, clean, rows, None if total is None else int(total), flips)
 
 
 def _flipped(comparison: Comparison | None) -> frozenset[str]:
@@ -88,6 +88,6 @@ def _flipped(comparison: Comparison | None) -> frozenset[str]:
 
 
 def _suspects(columns: Mapping[str, list[Any]], flipped: frozenset[str]) -> tuple[SuspectRow, ...]:
-    known = [columns[name] for name in ("id", "split", "text", "label", *DOUBT)]
-    found = [SuspectRow(*row) for row in zip(*known, [row in flipped for row in columns["id"]], strict=True)]
-    return tuple(sorted(found, key=lambda row: not row.flipped)[:SHOWN])
+    values = [columns[name] for name in ("id", "split", "text", "label", *DOUBT)]
+    rows = [SuspectRow(*row) for row in zip(*values, [row in flipped for row in columns["id"]], strict=True)]
+    return tuple(sorted(rows, key=lambda row: not row.flipped)[:SHOWN])

@@ -19,7 +19,7 @@ from regraft.reports.history import journal_of
 
 VERSION = re.compile(r"(?P<pipeline>[a-z][a-z0-9_]*)(/(?P<version>[1-9][0-9]*)|@(?P<alias>[A-Za-z0-9_.-]+))")
 SECTIONS = ("steps", "params", "gates", "data", "libraries", "machine", "code", "metrics", "verdict")
-"""In the order in which they are shown: causes first."""
+"""The sections in the order in which they are shown: causes first."""
 MACHINE = ("device", "threads", "precision", "exact")
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 LONGEST = 24
@@ -31,7 +31,7 @@ class Side:
     """One of the two runs."""
 
     said: str
-    """As it was typed."""
+    """What was typed."""
     run: str
     run_id: str
     pipeline: str
@@ -42,7 +42,7 @@ class Side:
     records: Mapping[str, Mapping[str, Any]] = field(repr=False)
     """step -> record."""
     decision: Mapping[str, Any] = field(repr=False)
-    """``{gates, verdict}`` with what was asked and what was found; empty without a verdict."""
+    """``{gates, verdict}`` with the questions and the answers to them; empty without a verdict."""
 
     @property
     def title(self) -> str:
@@ -66,11 +66,11 @@ class Difference:
     b: Any
 
 
-def find(tracker: Tracker, said: str) -> Side:
+def find(tracker: Tracker, typed: str) -> Side:
     """The run behind a run id, a pipeline (its latest run), ``PIPELINE/VERSION`` or ``PIPELINE@ALIAS``."""
     version = None
-    name = said
-    if match := VERSION.fullmatch(said):
+    name = typed
+    if match := VERSION.fullmatch(typed):
         pipeline = match["pipeline"]
         entries = journal_of(tracker.workspace, pipeline).entries()
         version = match["version"] or tracker.aliases(pipeline).get(match["alias"])
@@ -82,7 +82,7 @@ def find(tracker: Tracker, said: str) -> Side:
     if not records:
         raise ConfigError(f"run {run.name} ended ({run.status}) before its first step: it has no records", fix="regraft status")
     decision = _decision(tracker, run.name) if run.outcome else {}
-    return Side(said, run.name, run.run_id, run.pipeline, run.status, run.outcome, version, records, decision)
+    return Side(typed, run.name, run.run_id, run.pipeline, run.status, run.outcome, version, records, decision)
 
 
 def _records(tracker: Tracker, run: TrackedRun) -> dict[str, dict[str, Any]]:
@@ -97,8 +97,8 @@ def _records(tracker: Tracker, run: TrackedRun) -> dict[str, dict[str, Any]]:
 def _decision(tracker: Tracker, run: str) -> dict[str, Any]:
     folder = tracker.download_evidence(run)
     decision, verdict = files.read_json(folder / "decision.json"), files.read_json(folder / "verdict.json")
-    said = {key: verdict.get(key) for key in ("outcome", "candidate", "champion", "rows")}
-    return {"gates": {"gate": decision["gates"], "seed": decision["seed"]}, "verdict": said}
+    summary = {key: verdict.get(key) for key in ("outcome", "candidate", "champion", "rows")}
+    return {"gates": {"gate": decision["gates"], "seed": decision["seed"]}, "verdict": summary}
 
 
 def compare(a: Side, b: Side) -> list[Difference]:
@@ -110,21 +110,23 @@ def compare(a: Side, b: Side) -> list[Difference]:
         for section, key in left.keys() | right.keys():
             pair = (left.get((section, key)), right.get((section, key)))
             if pair[0] != pair[1]:
-                same = (section, key, files.canonical(pair))
-                values[same] = pair
-                steps.setdefault(same, []).extend([step] if step else [])
+                group = (section, key, files.canonical(pair))
+                values[group] = pair
+                steps.setdefault(group, []).extend([step] if step else [])
 
     for step in dict.fromkeys((*a.records, *b.records)):
         note(_facts(a.records.get(step), b.records.get(step)), _facts(b.records.get(step), a.records.get(step)), step)
     note(_decided(a.decision, b.decision), _decided(b.decision, a.decision))
-    found = [Difference(section, key, tuple(steps[section, key, same]), *values[section, key, same]) for section, key, same in values]
-    return sorted(found, key=lambda d: (SECTIONS.index(d.section), d.key, d.steps))
+    differences = [
+        Difference(section, key, tuple(steps[section, key, group]), *values[section, key, group]) for section, key, group in values
+    ]
+    return sorted(differences, key=lambda d: (SECTIONS.index(d.section), d.key, d.steps))
 
 
 def _decided(decision: Mapping[str, Any], other: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
     """``{(section, key): value}`` of a decision; of one without a counterpart the outcome alone."""
-    found = {(section, key): value for section in decision for key, value in _flat("", decision[section])}
-    return found if other else {key: value for key, value in found.items() if key == ("verdict", "outcome")}
+    facts = {(section, key): value for section in decision for key, value in _flat("", decision[section])}
+    return facts if other else {key: value for key, value in facts.items() if key == ("verdict", "outcome")}
 
 
 def _facts(record: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> dict[tuple[str, str], Any]:

@@ -12,7 +12,7 @@ from regraft.reports.measure import Estimate
 NAMES = {"adapted": "Adapted model", "base": "Un-adapted base", "tfidf": "TF-IDF baseline", "champion": "Champion"}
 SHORT = {"adapted": "adapted", "base": "base", "tfidf": "TF-IDF", "champion": "champion"}
 MIDST = {"adapted": "adapted model", "base": "un-adapted base", "tfidf": "TF-IDF baseline", "champion": "champion"}
-"""As NAMES, in the middle of a sentence."""
+"""NAMES in the middle of a sentence."""
 NOTES = {"base": "fine-tuned, not adapted"}
 """What a name does not say of a candidate."""
 SLICES = {
@@ -23,8 +23,8 @@ SLICES = {
 }
 """Discovered slices in a heading; a column of the labelled data goes by its own name."""
 METRICS = {
-    name: said[0].upper() + said[1:] + (" (lower is better)" if name in words.LOWER_IS_BETTER else "")
-    for name, said in words.METRICS.items()
+    name: text[0].upper() + text[1:] + (" (lower is better)" if name in words.LOWER_IS_BETTER else "")
+    for name, text in words.METRICS.items()
 }
 OF_ALL_ROWS = ("at_least", "beats", "non_inferior_by")
 """Gates whose threshold is on the scale of a metric of all test rows."""
@@ -81,7 +81,7 @@ def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
-    """What left the decision open; first what no number of rows would mend."""
+    """What left the decision open; first what no number of rows would settle."""
     unsettled = {(f["gate"], f["against"]) for f in verdict["findings"] if f["outcome"] == "inconclusive"}
     if any(against == "champion" for _, against in unsettled) and "champion" not in {e.model for e in estimates}:
         return "the new model could not be compared with the one in production"
@@ -120,11 +120,11 @@ def support(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
     others = [m for m in ("champion", "base", "tfidf") if m in right and m != candidate and not (same and m == "champion")]
     seeds = any(f["gate"] == "seeds" and f["value"] is not None for f in verdict["findings"])
     mean = ", in the mean of its seeds" if seeds else ""
-    said = [
+    parts = [
         f"Of every 100 test rows it gets {_hundred(right[candidate])} right{mean}",
         *(f"{SPOKEN[m]} {_hundred(right[m])}" for m in others),
     ]
-    return ", ".join(said[:-1]) + f" and {said[-1]}." if len(said) > 2 else ", ".join(said) + "."
+    return ", ".join(parts[:-1]) + f" and {parts[-1]}." if len(parts) > 2 else ", ".join(parts) + "."
 
 
 def _hundred(share: float) -> str:
@@ -139,9 +139,9 @@ def _leads(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> dict[st
 
 def cautions(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> Iterator[str]:
     """What somebody who only reads the headline would miss."""
-    asked = {f["against"] for f in verdict["findings"] if f["gate"] in OF_ALL_ROWS}
+    compared = {f["against"] for f in verdict["findings"] if f["gate"] in OF_ALL_ROWS}
     baseline = _leads(verdict, estimates).get("tfidf")
-    if verdict["outcome"] == "pass" and baseline and baseline.low <= 0 and "tfidf" not in asked:
+    if verdict["outcome"] == "pass" and baseline and baseline.low <= 0 and "tfidf" not in compared:
         how = "loses to" if baseline.high < 0 else "is not clearly better than"
         yield f"The candidate {how} a plain word count (TF-IDF), which costs seconds to train; no gate asked."
     if verdict["candidate"]["name"] == "base" and any(f["gate"] == "adaptation" for f in verdict["findings"]):

@@ -17,7 +17,7 @@ from regraft.execution.composition import steps as steps
 from regraft.execution.composition import steps_in as steps_in
 from regraft.execution.flow_main import run_flow as run_flow
 from regraft.execution.launch import Event as Event
-from regraft.execution.repro import Ahead as Ahead
+from regraft.execution.repro import EarlyStep as EarlyStep
 from regraft.execution.repro import Outcome as Outcome
 from regraft.execution.repro import Run as Run
 from regraft.execution.repro import run_step_with_dvc as run_step_with_dvc

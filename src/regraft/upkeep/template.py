@@ -1,7 +1,7 @@
 """A workspace starts as a copy of the reference workspace and from then on belongs to its team.
 
 The reference workspace is this repository; the wheel carries the same files in ``regraft/_workspace/``. ``init``
-stamps the copy with the sha256 of everything it wrote, so that later three states can be told apart for every
+stamps the copy with the sha256 of everything it wrote, so that later three states can be distinguished for every
 file: as it was written, changed by its owners, left behind by a newer library.
 
 Pipeline files, their resolved twins and ``dvc.yaml`` are not stamped: the first are there to be edited, the others
@@ -98,7 +98,7 @@ class Stamp:
     """What a workspace was in step with."""
 
     version: str
-    """Of the library."""
+    """Version of the library."""
     files: dict[str, str]
     """Path -> sha256 as the library wrote it."""
 
@@ -152,9 +152,9 @@ def _refuse_occupied(target: Path) -> None:
         return
     if (target / "dvc.yaml").is_file() and (target / "pipelines").is_dir():
         raise ConfigError(f"{target} already is a workspace", fix="regraft doctor")
-    found = sorted(path.name for path in target.iterdir() if path.name not in WELCOME)
-    if found:
-        message = f"{target} is not empty ({first_of(found)}); a workspace starts in a folder of its own"
+    occupants = sorted(path.name for path in target.iterdir() if path.name not in WELCOME)
+    if occupants:
+        message = f"{target} is not empty ({first_of(occupants)}); a workspace starts in a folder of its own"
         raise ConfigError(message, fix="regraft init another-folder")
 
 
@@ -208,20 +208,20 @@ def drift(root: Path) -> list[Drift]:
     if root.resolve() == source():
         return []
     stamp = read_stamp(root)
-    now, was = stamped(template()), stamp.files if stamp else None
-    found = []
-    for path in sorted(now.keys() | (was or {}).keys()):
-        here = files.sha256_file(root / path) if (root / path).is_file() else None
-        there = now.get(path)
-        if here == there:
+    current, former = stamped(template()), stamp.files if stamp else None
+    drifts = []
+    for path in sorted(current.keys() | (former or {}).keys()):
+        actual = files.sha256_file(root / path) if (root / path).is_file() else None
+        offered = current.get(path)
+        if actual == offered:
             continue
-        if was is None:
-            found.append(Drift(path, "unknown"))
-        elif here == was.get(path):
-            found.append(Drift(path, "library"))
+        if former is None:
+            drifts.append(Drift(path, "unknown"))
+        elif actual == former.get(path):
+            drifts.append(Drift(path, "library"))
         else:
-            found.append(Drift(path, "you" if there == was.get(path) else "both"))
-    return found
+            drifts.append(Drift(path, "you" if offered == former.get(path) else "both"))
+    return drifts
 
 
 def write_stamp(root: Path, written: Mapping[str, str]) -> None:
@@ -235,7 +235,7 @@ def read_stamp(root: Path) -> Stamp | None:
     if not path.is_file():
         return None
     try:
-        said = files.read_json(path)
-        return Stamp(str(said["version"]), dict(said["files"]))
+        stored = files.read_json(path)
+        return Stamp(str(stored["version"]), dict(stored["files"]))
     except (ValueError, KeyError, TypeError):
         raise ConfigError(f"{path} is damaged", fix=f"rm {STAMP}") from None

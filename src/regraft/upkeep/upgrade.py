@@ -40,19 +40,19 @@ def upgrade(root: Path) -> Upgrade:
             f"{root} has no {template.STAMP}, so nobody knows which of its files are your own",
             fix=f"regraft init ../fresh && diff -ru ../fresh {root}",
         )
-    now = template.template()
+    current = template.template()
     moved = [item for item in template.drift(root) if item.by in ("library", "both")]
     ours = [item.path for item in moved if item.by == "library"]
     for path in ours:
-        if path in now:
-            files.write_bytes(root / path, now[path])
+        if path in current:
+            files.write_bytes(root / path, current[path])
         else:
             (root / path).unlink(missing_ok=True)
     left = tuple(item for item in moved if item.by == "both")
     kept = {item.path: stamp.files[item.path] for item in left if item.path in stamp.files}
-    known = {path: sha for path, sha in template.stamped(now).items() if path not in {item.path for item in left}}
+    known = {path: sha for path, sha in template.stamped(current).items() if path not in {item.path for item in left}}
     template.write_stamp(root, {**known, **kept})
-    return Upgrade(stamp.version, tuple(p for p in ours if p in now), tuple(p for p in ours if p not in now), left)
+    return Upgrade(stamp.version, tuple(p for p in ours if p in current), tuple(p for p in ours if p not in current), left)
 
 
 def behind(root: Path) -> str | None:
@@ -63,7 +63,7 @@ def behind(root: Path) -> str | None:
     return f"the workspace's code is that of regraft {stamp.version}, the library is {__version__}"
 
 
-def merges(found: Upgrade) -> Iterator[str]:
+def merges(outcome: Upgrade) -> Iterator[str]:
     """The command that shows each file that is left."""
-    for item in found.left:
+    for item in outcome.left:
         yield f"diff -u {item.path} {template.source() / item.path}"

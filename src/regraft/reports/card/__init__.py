@@ -9,5 +9,5 @@ by making it again: words may be edited by hand, numbers may not.
 """
 
 SCHEMA = 1
-"""Of card.json and of the card that :mod:`regraft.reports.card.render` makes of it."""
+"""Schema of card.json and of the card that :mod:`regraft.reports.card.render` makes of it."""
 CARD, SAID = "README.md", "card.json"

@@ -38,10 +38,12 @@ class ByClass:
 
     @property
     def precision(self) -> Measured | None:
+        """The share of the answers with this label that are right; None: it was never given."""
         return share(self.hits, self.named)
 
     @property
     def recall(self) -> Measured | None:
+        """The share of the rows with this label that were given it; None: there are no such rows."""
         return share(self.hits, self.rows)
 
     @property
@@ -55,7 +57,7 @@ class Facts:
     """Everything in a card that people did not write."""
 
     entry: Entry
-    """By which the version was registered."""
+    """The entry by which the version was registered."""
     version: str
     mlflow_run_id: str
     verdict: dict[str, Any]
@@ -66,7 +68,7 @@ class Facts:
     scores: dict[str, dict[str, Measured]]
     """model -> metric -> value and interval on the test rows."""
     classes: tuple[ByClass, ...]
-    """Of the version, one for each label."""
+    """How the version does, one for each label."""
     records: dict[str, Record]
     """Step -> record, of every step of the run."""
     waived: tuple[Entry, ...] = ()
@@ -80,11 +82,11 @@ class Facts:
     @property
     def lineage(self) -> tuple[Record, ...]:
         """Records of the steps that led to the model, each after those it reads; the one that wrote it is the last."""
-        made = next((name for name, record in self.records.items() if model_digest(record) == self.entry.digest), None)
-        found: dict[str, Record] = {}
-        if made:
-            _visit(made, self.records, found)
-        return tuple(found.values())
+        writer = next((name for name, record in self.records.items() if model_digest(record) == self.entry.digest), None)
+        reached: dict[str, Record] = {}
+        if writer:
+            _visit(writer, self.records, reached)
+        return tuple(reached.values())
 
 
 def gather(entry: Entry, mlflow_run_id: str, evidence: Path, records: Path) -> Facts:
@@ -114,12 +116,12 @@ def _scores(case: Case) -> dict[str, dict[str, Measured]]:
     usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
     paired = align(usable)
     value = {model: scores(paired, model) for model in usable}
-    found: dict[str, dict[str, Measured]] = {model: {} for model in usable}
+    measured: dict[str, dict[str, Measured]] = {model: {} for model in usable}
     for metric, models in replicates(paired, seed=case.policy.seed, resamples=case.policy.resamples).items():
         for model, resampled in models.items():
             low, high = interval(resampled, CONFIDENCE)
-            found[model][metric] = Measured(rounded(value[model][metric]), rounded(low), rounded(high), 0.0, CONFIDENCE)
-    return found
+            measured[model][metric] = Measured(rounded(value[model][metric]), rounded(low), rounded(high), 0.0, CONFIDENCE)
+    return measured
 
 
 def _by_class(predictions: Predictions, labels: Sequence[str]) -> Iterator[ByClass]:
@@ -130,7 +132,7 @@ def _by_class(predictions: Predictions, labels: Sequence[str]) -> Iterator[ByCla
 
 
 def share(hits: int, n: int) -> Measured | None:
-    """A share and its score interval, or None of nothing."""
+    """A share and its score interval; None where there are no rows."""
     if n == 0:
         return None
     low, high = wilson(hits, n, CONFIDENCE)
@@ -140,12 +142,12 @@ def share(hits: int, n: int) -> Measured | None:
 # --- lineage -----------------------------------------------------------------------------------------------------
 
 
-def _visit(step: str, records: Mapping[str, Record], found: dict[str, Record]) -> None:
-    for said in records[step]["inputs"].values():
-        source = _STEP.match(said["path"])
-        if source and source[1] in records and source[1] not in found:
-            _visit(source[1], records, found)
-    found[step] = records[step]
+def _visit(step: str, records: Mapping[str, Record], visited: dict[str, Record]) -> None:
+    for item in records[step]["inputs"].values():
+        source = _STEP.match(item["path"])
+        if source and source[1] in records and source[1] not in visited:
+            _visit(source[1], records, visited)
+    visited[step] = records[step]
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

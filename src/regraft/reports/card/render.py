@@ -30,11 +30,11 @@ class Said:
     license: str | None = None
     language: tuple[str, ...] = ()
     base_license: str | None = None
-    """As the README.md in the base model's folder states it; None: not known."""
+    """The license that the README.md in the base model's folder states; None: it is not known."""
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Said:
-        """From card.json or the resolved file's ``card``; keys that are not known are left out."""
+        """The statements in card.json or in the resolved file's ``card``; keys that are not known are left out."""
         known = {key: values[key] for key in cls.__dataclass_fields__ if values.get(key) is not None}
         return cls(**{**known, "language": tuple(known.get("language", ()))})
 
@@ -47,15 +47,15 @@ class Line:
     source: str
 
 
-def card(facts: Facts, said: Said) -> str:
+def card(facts: Facts, statements: Said) -> str:
     """The text of README.md."""
-    return "".join(f"{line.text}\n" for line in lines(facts, said))
+    return "".join(f"{line.text}\n" for line in lines(facts, statements))
 
 
-def lines(facts: Facts, said: Said) -> list[Line]:
+def lines(facts: Facts, statements: Said) -> list[Line]:
     """The card, line by line."""
     parts = (_front_matter, _opening, _waived, _evaluation, _per_class, _data, _training, _cost, _limitations, _lineage)
-    return [Line(text, line.source) for part in parts for line in part(facts, said) for text in line.text.split("\n")]
+    return [Line(text, line.source) for part in parts for line in part(facts, statements) for text in line.text.split("\n")]
 
 
 def predictions(model: str) -> str:
@@ -63,7 +63,7 @@ def predictions(model: str) -> str:
     return f"evidence/predictions/{model}.parquet"
 
 
-def _front_matter(facts: Facts, said: Said) -> Iterator[Line]:
+def _front_matter(facts: Facts, statements: Said) -> Iterator[Line]:
     from huggingface_hub import EvalResult, ModelCardData
 
     pipeline, rows = facts.verdict["pipeline"], facts.verdict["rows"]
@@ -78,13 +78,13 @@ def _front_matter(facts: Facts, said: Said) -> Iterator[Line]:
             dataset_revision=rows["digest"],
             metric_type=HUB_METRICS.get(metric, metric),
             metric_name=_metric(metric),
-            metric_value=found.value,
+            metric_value=score.value,
         )
-        for metric, found in facts.scores[facts.candidate].items()
+        for metric, score in facts.scores[facts.candidate].items()
     ]
     data = ModelCardData(
-        language=list(said.language) or None,
-        license=said.license,
+        language=list(statements.language) or None,
+        license=statements.license,
         library_name="mlflow",
         pipeline_tag=task,
         tags=["regraft", "domain-adaptation"],
@@ -99,14 +99,15 @@ def _front_matter(facts: Facts, said: Said) -> Iterator[Line]:
     yield Line("---\n", SAID)
 
 
-def _opening(facts: Facts, said: Said) -> Iterator[Line]:
+def _opening(facts: Facts, statements: Said) -> Iterator[Line]:
     verdict, labels = facts.verdict, ", ".join(facts.labels)
     pipeline = verdict["pipeline"]
     yield Line(f"# {pipeline}, version {facts.version}\n", _journal(facts))
     adapted = "adapted to the domain's text before it was fine-tuned" if facts.candidate == "adapted" else "fine-tuned without adaptation"
     yield Line(f"Verdict: **{verdict['outcome'].upper()}**. A text classifier, {adapted}.\n", VERDICT)
     yield Line("## Intended use\n", SAID)
-    yield Line(f"{said.intended_use or f'Not stated: `card.intended_use` in pipelines/{pipeline}.yaml says it.'}\n", SAID)
+    unstated = f"Not stated: `card.intended_use` in pipelines/{pipeline}.yaml says it."
+    yield Line(f"{statements.intended_use or unstated}\n", SAID)
     yield Line(f"It gives a text one of {len(facts.labels)} labels: {labels}.\n", "evidence/labels.json")
     code = f'import mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/{pipeline}/{facts.version}")\nmodel.predict(["a text"])'
     yield Line(f"```python\n{code}\n```\n", _journal(facts))
@@ -161,9 +162,9 @@ def _data(facts: Facts, _: Said) -> Iterator[Line]:
     records = list(facts.records.values())
     yield Line("## Data\n", "records")
     yield from _table(["input", "path", "sha256"], "records")
-    for name, said in external_inputs(records).items():
+    for name, item in external_inputs(records).items():
         reader = next(record["step"] for record in records if name in record["inputs"])
-        yield Line(_row([name, f"`{said['path']}`", f"`{said['hash']}`"]), _record(reader))
+        yield Line(_row([name, f"`{item['path']}`", f"`{item['hash']}`"]), _record(reader))
     yield Line("\nWhat each step counted and measured on the way to this model:\n", "records")
     yield from _table(["step", "", "value"], "records")
     for record in facts.lineage:
@@ -172,10 +173,10 @@ def _data(facts: Facts, _: Said) -> Iterator[Line]:
     yield Line("", "records")
 
 
-def _training(facts: Facts, said: Said) -> Iterator[Line]:
+def _training(facts: Facts, statements: Said) -> Iterator[Line]:
     base = _base(facts)
     yield Line("## Training\n", "records")
-    licence = f"{said.base_license}, as its README.md says" if said.base_license else "not known; its folder states none"
+    licence = f"{statements.base_license}, as its README.md says" if statements.base_license else "not known; its folder states none"
     yield Line(
         f"Base model: `{base['base_model']}`, digest `{base['base_digest']}`. License of the base model: {licence}.\n", base["source"]
     )
@@ -199,10 +200,10 @@ def _cost(facts: Facts, _: Said) -> Iterator[Line]:
     yield Line(f"\n{total:,.1f} seconds in all, the models it was compared with included.\n", "records")
 
 
-def _limitations(facts: Facts, said: Said) -> Iterator[Line]:
+def _limitations(facts: Facts, statements: Said) -> Iterator[Line]:
     yield Line("## Limitations\n", SAID)
-    if said.limitations:
-        yield Line(f"{said.limitations}\n", SAID)
+    if statements.limitations:
+        yield Line(f"{statements.limitations}\n", SAID)
     yield Line(f"- It answers every text with one of its {len(facts.labels)} labels, also a text that fits none.", "evidence/labels.json")
     weak = sorted((each for each in facts.classes if each.rows), key=lambda each: (each.f1, each.label))[:WEAKEST]
     listed = ", ".join(f"{each.label} (F1 {words.number(each.f1)}, {each.rows:,} rows)" for each in weak)
@@ -275,8 +276,8 @@ def _journal(facts: Facts) -> str:
     return f"journal entry {facts.entry.seq}"
 
 
-def _with_interval(found: Measured | None) -> str:
-    return "never predicted" if found is None else _interval_text(found.value, found.low, found.high)
+def _with_interval(measured: Measured | None) -> str:
+    return "never predicted" if measured is None else _interval_text(measured.value, measured.low, measured.high)
 
 
 def _interval_text(value: float, low: float, high: float) -> str:

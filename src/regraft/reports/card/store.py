@@ -49,20 +49,20 @@ def facts_of(tracker: Tracker, entry: Entry) -> Facts:
     journal = FileJournal(tracker.workspace.state, entry.pipeline).entries()
     waived = tuple(each for each in journal if each.waivers and each.to == entry.to)
     try:
-        found = gather(entry, run.run_id, tracker.download(run, "evidence"), tracker.download(run, "records"))
-        return replace(found, waived=waived)
+        facts = gather(entry, run.run_id, tracker.download(run, "evidence"), tracker.download(run, "records"))
+        return replace(facts, waived=waived)
     except EnvironmentFault as fault:
         fault.fix = fault.fix or f"regraft explain {entry.run}"
         raise
 
 
-def write(tracker: Tracker, pipeline: str, version: str, said: Mapping[str, Any] | None) -> str:
-    """Make the card of ``version``, store it with the version and return its text. ``said``: the resolved file's ``card``."""
+def write(tracker: Tracker, pipeline: str, version: str, options: Mapping[str, Any] | None) -> str:
+    """Make the card of ``version``, store it with the version and return its text. ``options``: the resolved file's ``card``."""
     entry = registered(FileJournal(tracker.workspace.state, pipeline).entries(), pipeline, version)
     facts = facts_of(tracker, entry)
-    words = Said.of({**(said or {}), "base_license": _base_license(tracker.workspace, facts)})
-    text = card(facts, words)
-    stored = {"schema": SCHEMA, "pipeline": pipeline, "version": version, **asdict(words)}
+    statements = Said.of({**(options or {}), "base_license": _base_license(tracker.workspace, facts)})
+    text = card(facts, statements)
+    stored = {"schema": SCHEMA, "pipeline": pipeline, "version": version, **asdict(statements)}
     document = json.dumps(stored, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     put_beside(tracker, pipeline, version, {CARD: text, SAID: document}, _description(facts))
     return text
@@ -70,11 +70,11 @@ def write(tracker: Tracker, pipeline: str, version: str, said: Mapping[str, Any]
 
 def stored(tracker: Tracker, pipeline: str, version: str) -> tuple[str, Said] | None:
     """The card that lies with ``version``, and what people said in it; None where there is none."""
-    text, said = (read_beside(tracker, pipeline, version, name) for name in (CARD, SAID))
-    if text is None or said is None:
+    text, document = (read_beside(tracker, pipeline, version, name) for name in (CARD, SAID))
+    if text is None or document is None:
         return None
     try:
-        values = json.loads(said)
+        values = json.loads(document)
         schema = values["schema"]
     except (ValueError, KeyError, TypeError) as error:
         name = f"{SAID} of version {version} of '{pipeline}'"
@@ -93,11 +93,11 @@ def verify(tracker: Tracker, pipeline: str, version: int | None) -> Verified:
     assert entry.to is not None
     chosen = entry.to["version"]
     again = f"regraft card write {pipeline} {chosen}"
-    if (found := stored(tracker, pipeline, chosen)) is None:
+    if (kept_card := stored(tracker, pipeline, chosen)) is None:
         raise EnvironmentFault(f"version {chosen} of '{pipeline}' has no card", fix=again)
-    text, said = found
+    text, statements = kept_card
     facts = facts_of(tracker, entry)
-    expected = lines(facts, said)
+    expected = lines(facts, statements)
     evidence = _evidence_problems(tracker, entry, facts)
     if problems := [*evidence, *mismatches(text, expected)]:
         count = f"{len(problems)} mismatch{'es' * (len(problems) > 1)}"
@@ -126,10 +126,10 @@ def _base_license(workspace: Workspace, facts: Facts) -> str | None:
     specs = [record["params"]["base_model"] for record in facts.records.values() if "base_model" in record["params"]]
     try:
         readme = base_model.locate(specs[0], workspace.root) / CARD
-        said = metadata_load(readme) if readme.is_file() else None
+        metadata = metadata_load(readme) if readme.is_file() else None
     except (RegraftError, IndexError, ValueError, YAMLError):
         return None
-    licence = (said or {}).get("license")
+    licence = (metadata or {}).get("license")
     return licence if isinstance(licence, str) else None
 
 

@@ -43,11 +43,11 @@ def versions() -> dict[str, str]:
 
     :raises EnvironmentFault: naming every library that is not installed.
     """
-    found: dict[str, str] = {}
+    installed: dict[str, str] = {}
     missing = []
     for library in LIBRARIES:
         try:
-            found[library] = version(_DISTRIBUTIONS.get(library, library)).partition("+")[0]
+            installed[library] = version(_DISTRIBUTIONS.get(library, library)).partition("+")[0]
         except PackageNotFoundError:
             missing.append(library)
     if missing:
@@ -55,7 +55,7 @@ def versions() -> dict[str, str]:
             f"the demo reads the docstrings of {len(LIBRARIES)} libraries; not installed: {', '.join(missing)}",
             fix="pip install 'regraft[demo]'",
         )
-    return found
+    return installed
 
 
 def read(library: str, installed: str, recurring: frozenset[str]) -> Share:

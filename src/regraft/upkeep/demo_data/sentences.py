@@ -108,19 +108,19 @@ def deal(library: str, docstrings: Iterable[Docstring], recurring: frozenset[str
     The objects of rows are not among the documents, nor are objects that open with the very sentence of a row.
     """
     mask = masker(library)
-    found = {identify(docstring): (docstring, sentence(docstring.text, mask)) for docstring in docstrings}
+    candidates = {identify(docstring): (docstring, sentence(docstring.text, mask)) for docstring in docstrings}
     rows: dict[str, Row] = {}
-    for identity in sorted(found):
-        docstring, text = found[identity]
+    for identity in sorted(candidates):
+        docstring, text = candidates[identity]
         if text is not None and (key := gist(text)) not in rows and key not in recurring:
             rows[key] = Row(identity, text, library, docstring.module)
             if len(rows) == ROWS:
                 break
-    names = {found[row.id][0].name for row in rows.values()}
+    names = {candidates[row.id][0].name for row in rows.values()}
     texts = {row.text for row in rows.values()}
     documents = [
         Document(identity, docstring.text, docstring.module)
-        for identity, (docstring, text) in found.items()
+        for identity, (docstring, text) in candidates.items()
         if docstring.name not in names and text not in texts
     ]
     return sorted(rows.values(), key=lambda row: row.id), documents

@@ -40,20 +40,20 @@ def examine(workspace: Workspace | None) -> list[Check]:
     if workspace is None:
         probes["workspace"] = _no_workspace
     else:
-        here = workspace
+        present = workspace
         probes |= {
-            "tracking": lambda: stores.tracking(here),
-            "dvc remotes": lambda: stores.remotes(here),
-            "secrets": lambda: stores.secrets(here),
-            "state": lambda: folder.state(here),
-            "pipelines": lambda: folder.pipelines(here),
-            "data.dvc": lambda: folder.data(here),
-            "digests": lambda: folder.digests(here),
-            "registry": lambda: journal.registry(here),
-            "models": lambda: journal.models(here),
-            "template": lambda: folder.template(here),
-            "imports": lambda: folder.imports(here),
-            "leftovers": lambda: folder.leftovers(here),
+            "tracking": lambda: stores.tracking(present),
+            "dvc remotes": lambda: stores.remotes(present),
+            "secrets": lambda: stores.secrets(present),
+            "state": lambda: folder.state(present),
+            "pipelines": lambda: folder.pipelines(present),
+            "data.dvc": lambda: folder.data(present),
+            "digests": lambda: folder.digests(present),
+            "registry": lambda: journal.registry(present),
+            "models": lambda: journal.models(present),
+            "template": lambda: folder.template(present),
+            "imports": lambda: folder.imports(present),
+            "leftovers": lambda: folder.leftovers(present),
         }
     with _offline_hub():
         return at_once(probes, DEADLINE)
@@ -61,15 +61,15 @@ def examine(workspace: Workspace | None) -> list[Check]:
 
 def at_once(probes: Mapping[str, Probe], deadline: float) -> list[Check]:
     """Run ``probes`` in daemon threads: one that hangs holds up neither the report nor the end of the process."""
-    found: dict[str, list[Check]] = {}
+    checks: dict[str, list[Check]] = {}
 
     def work(name: str, probe: Probe) -> None:
         try:
-            found[name] = list(probe())
+            checks[name] = list(probe())
         except RegraftError as error:
-            found[name] = [Check(name, "bad", str(error), error.fix)]
+            checks[name] = [Check(name, "bad", str(error), error.fix)]
         except Exception as error:  # a doctor who dies of the illness helps nobody
-            found[name] = [Check(name, "bad", f"could not be examined: {type(error).__name__}: {error}")]
+            checks[name] = [Check(name, "bad", f"could not be examined: {type(error).__name__}: {error}")]
 
     threads = [threading.Thread(target=work, args=item, name=f"doctor {item[0]}", daemon=True) for item in probes.items()]
     end = time.monotonic() + deadline
@@ -78,7 +78,7 @@ def at_once(probes: Mapping[str, Probe], deadline: float) -> list[Check]:
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     late = f"no answer within {deadline:g} s"
-    return [check for name in probes for check in found.get(name, [Check(name, "bad", late)])]
+    return [check for name in probes for check in checks.get(name, [Check(name, "bad", late)])]
 
 
 def _no_workspace() -> Iterator[Check]:

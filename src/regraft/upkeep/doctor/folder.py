@@ -22,7 +22,7 @@ from regraft.upkeep.doctor.check import Check, State, verdict
 
 GB = 10**9
 DIGEST_SECONDS = 5.0
-"""For hashing outputs and DVC's cache (0.9 GB/s a core); all probes together have 8 s."""
+"""Time for hashing outputs and DVC's cache (0.9 GB/s a core); all probes together have 8 s."""
 STALE_DAYS = 14
 """A checkpoint that no run came back for in this time is worth a word."""
 
@@ -87,21 +87,25 @@ def data(workspace: Workspace) -> Iterator[Check]:
         yield Check("data.dvc", "ok", "none; data/ is not under DVC")
         return
     integrity.require_whole(workspace, [dvc_formats.tracked_data(workspace)])
-    found = tracked_data.compare(workspace, dvc.status(workspace, []).get("data.dvc", []))
-    if words := [*found.differs, *(f"{path} could not be compared, and is not in DVC's cache" for path in found.unknown), *found.other]:
-        yield Check("data.dvc", "warn", f"data/ is not what data.dvc says: {'; '.join(words)}", _way_out(workspace, found))
-    elif found.absent:
+    comparison = tracked_data.compare(workspace, dvc.status(workspace, []).get("data.dvc", []))
+    if findings := [
+        *comparison.differs,
+        *(f"{path} could not be compared, and is not in DVC's cache" for path in comparison.unknown),
+        *comparison.other,
+    ]:
+        yield Check("data.dvc", "warn", f"data/ is not what data.dvc says: {'; '.join(findings)}", _way_out(workspace, comparison))
+    elif comparison.absent:
         message = "data/ is what data.dvc says, but DVC has no copy of it: `dvc add data` puts one into its cache, `dvc push` elsewhere"
         yield Check("data.dvc", "ok", message)
     else:
         yield Check("data.dvc", "ok", "data/ is what data.dvc says")
 
 
-def _way_out(workspace: Workspace, found: tracked_data.Tracked) -> str:
+def _way_out(workspace: Workspace, comparison: tracked_data.Tracked) -> str:
     """Never a command that loses data: where cache and remote lack the bytes, ``dvc checkout --force`` and ``dvc pull --force`` do."""
-    take = [] if found.gone else ["dvc add data, to take it in"]
-    if not found.absent:
-        force = "" if found.gone == found.outs else "--force "
+    take = [] if comparison.gone else ["dvc add data, to take it in"]
+    if not comparison.absent:
+        force = "" if comparison.gone == comparison.outs else "--force "
         return "; ".join([*take, f"dvc checkout {force}data.dvc, to go back" + (" and drop what differs" if force else "")])
     remotes = [line.split(".")[1] for line in dvc.ask(workspace, "config", "--list").splitlines() if line.startswith("remote.")]
     if remotes:
@@ -111,33 +115,33 @@ def _way_out(workspace: Workspace, found: tracked_data.Tracked) -> str:
 
 def digests(workspace: Workspace) -> Iterator[Check]:
     """Outputs are what their records say, objects of DVC's cache what their names say; as many as can be read in the time."""
-    found = integrity.examine(workspace, DIGEST_SECONDS)
-    if found.broken:
-        shown = first_of([workspace.relative(path) for path in found.broken])
+    examined = integrity.examine(workspace, DIGEST_SECONDS)
+    if examined.broken:
+        shown = first_of([workspace.relative(path) for path in examined.broken])
         yield Check("digests", "bad", f"not what was written: {shown}", integrity.REPAIR)
-    elif found.read < found.total:
-        message = f"the newest {found.read} of {found.total} outputs and cache objects are whole; `{integrity.REPAIR}` reads all"
+    elif examined.read < examined.total:
+        message = f"the newest {examined.read} of {examined.total} outputs and cache objects are whole; `{integrity.REPAIR}` reads all"
         yield Check("digests", "ok", message)
     else:
-        yield Check("digests", "ok", f"{found.total} outputs and cache objects are what their digests say")
+        yield Check("digests", "ok", f"{examined.total} outputs and cache objects are what their digests say")
 
 
 def template(workspace: Workspace) -> Iterator[Check]:
     """Files that differ from the installed library's template. One's own changes are no fault."""
-    found = templates.drift(workspace.root)
-    said = "; ".join(map(str, found))
-    if any(item.by != "you" for item in found):
+    drifts = templates.drift(workspace.root)
+    differences = "; ".join(map(str, drifts))
+    if any(item.by != "you" for item in drifts):
         fix = "regraft init --upgrade ." if (workspace.root / templates.STAMP).is_file() else "regraft init ../fresh && diff -ru ../fresh ."
-        yield Check("template", "warn", "; ".join(filter(None, [upgrade.behind(workspace.root), said])), fix)
+        yield Check("template", "warn", "; ".join(filter(None, [upgrade.behind(workspace.root), differences])), fix)
     else:
-        yield Check("template", "ok", said or "the workspace's code is the installed library's")
+        yield Check("template", "ok", differences or "the workspace's code is the installed library's")
 
 
 def imports(workspace: Workspace) -> Iterator[Check]:
     """Names that the workspace's own code imports from where they are no more."""
     problems = moved_names.outdated_imports(workspace)
-    for file, found in groupby(problems, key=lambda problem: problem["file"]):
-        first, *others = found
+    for file, group in groupby(problems, key=lambda problem: problem["file"]):
+        first, *others = group
         more = f"; so do {len(others)} more of its imports" if others else ""
         yield Check("imports", "bad", f"{file}, line {first['row']}: {first['message']}{more}", "regraft init --upgrade .")
     if not problems:

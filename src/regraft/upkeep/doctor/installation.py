@@ -1,6 +1,6 @@
 """Is this Python, with these libraries, one that regraft can work with?
 
-Libraries are judged by their metadata: importing them costs seconds, and some of the bad ones cannot be.
+Libraries are checked by their metadata: importing them costs seconds, and some of the bad ones cannot be.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TELEMETRY_OFF = {
 
 
 def installed(distribution: str) -> str | None:
-    """Version of ``distribution``, without importing it."""
+    """Version of ``distribution``, without importing it; None: it is not installed."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -45,16 +45,16 @@ def installed(distribution: str) -> str | None:
 
 def python() -> Iterator[Check]:
     """This interpreter against ``Requires-Python`` of the installed regraft."""
-    here = ".".join(map(str, sys.version_info[:3]))
+    running = ".".join(map(str, sys.version_info[:3]))
     if not installed("regraft"):
-        yield Check("python", "warn", f"{here}; regraft runs without being installed, so versions are not checked", "pip install -e .")
+        yield Check("python", "warn", f"{running}; regraft runs without being installed, so versions are not checked", "pip install -e .")
         return
     wanted = metadata("regraft")["Requires-Python"]
-    if SpecifierSet(wanted).contains(here, prereleases=True):
-        yield Check("python", "ok", here)
+    if SpecifierSet(wanted).contains(running, prereleases=True):
+        yield Check("python", "ok", running)
     else:
         fix = f"make a virtual environment with Python {wanted}"
-        yield Check("python", "bad", f"{here}; regraft {version('regraft')} needs {wanted}", fix)
+        yield Check("python", "bad", f"{running}; regraft {version('regraft')} needs {wanted}", fix)
 
 
 def libraries() -> Iterator[Check]:
@@ -74,23 +74,24 @@ def libraries() -> Iterator[Check]:
 
 
 def _fault(requirement: Requirement, optional: bool) -> str | None:
-    found = installed(requirement.name)
-    if found is None:
+    """What is wrong with the installed version; None: it is in the range, or not needed."""
+    present = installed(requirement.name)
+    if present is None:
         # find_spec("mlflow") says yes even so: the folder mlflow/ of a workspace passes for a namespace package.
         hint = " (`import mlflow` finds the workspace's folder mlflow/)" if requirement.name == "mlflow" else ""
         return None if optional else f"not installed{hint}"
-    if requirement.specifier.contains(found, prereleases=True):
+    if requirement.specifier.contains(present, prereleases=True):
         return None
     reason = KNOWN_BAD.get(requirement.name.lower())
-    return f"{found} is outside {requirement.specifier}" + (f"; {reason}" if reason else "")
+    return f"{present} is outside {requirement.specifier}" + (f"; {reason}" if reason else "")
 
 
 def telemetry() -> Iterator[Check]:
     """Which dependency may report home, because the environment says so."""
     on = [name for name, off in TELEMETRY_OFF.items() if name in os.environ and _true(os.environ[name]) is not off]
     if on:
-        said = ", ".join(f"{name}={os.environ[name]}" for name in on)
-        yield Check("telemetry", "warn", f"the environment turns it on: {said}", f"unset {' '.join(on)}")
+        settings = ", ".join(f"{name}={os.environ[name]}" for name in on)
+        yield Check("telemetry", "warn", f"the environment turns it on: {settings}", f"unset {' '.join(on)}")
     else:
         yield Check("telemetry", "ok", "off in every dependency")
 

@@ -22,7 +22,7 @@ from regraft.upkeep.doctor.check import Check
 from regraft.upkeep.doctor.stores import get
 
 MOST_BYTES = 4_000_000_000
-"""Of models' files that are read: 2.2 s of sha256 at the 1.8 GB/s measured."""
+"""Most bytes of models' files that are read: 2.2 s of sha256 at the 1.8 GB/s measured."""
 
 
 def registry(workspace: Workspace) -> Iterator[Check]:
@@ -38,8 +38,8 @@ def models(workspace: Workspace) -> Iterator[Check]:
     """The bytes of every champion, and of what a rollback goes back to; weights on another machine are not fetched."""
     for pipeline in _pipelines(workspace):
         try:
-            if said := _whole(workspace, pipeline):
-                yield Check(f"models {pipeline}", "ok", said)
+            if sentence := _whole(workspace, pipeline):
+                yield Check(f"models {pipeline}", "ok", sentence)
         except RegraftError as error:
             yield Check(f"models {pipeline}", "bad", str(error), error.fix)
 
@@ -51,20 +51,20 @@ def _pipelines(workspace: Workspace) -> list[str]:
 def _pipeline(workspace: Workspace, pipeline: str) -> Check:
     name, journal, tracker = f"registry {pipeline}", FileJournal(workspace.state, pipeline), Tracker(workspace)
     if problems := journal.verify():
-        said = "; ".join(str(problem["message"]) for problem in problems)
+        faults = "; ".join(str(problem["message"]) for problem in problems)
         fix = f"restore {workspace.relative(journal.folder)} from a backup"
-        return Check(name, "bad", f"the journal is not what was written: {said}", fix)
+        return Check(name, "bad", f"the journal is not what was written: {faults}", fix)
     entries = journal.entries()
     whole = f"the chain of {len(entries)} entries is whole"
     # MLflow's client would try for minutes.
     if tracker.uri.startswith("http") and get(f"{tracker.uri.rstrip('/')}/health")[0] != 200:
         return Check(name, "warn", f"{whole}; MLflow's aliases were not compared, because {tracker.shown} does not answer")
     try:
-        mended = project(tracker, pipeline)
+        changes = project(tracker, pipeline)
     except RegraftError as error:
         return Check(name, "bad", f"{whole}, but MLflow does not follow it: {error}", error.fix)
-    if mended:
-        return Check(name, "warn", f"{whole}, and was ahead of MLflow, which now follows: {'; '.join(mended)}")
+    if changes:
+        return Check(name, "warn", f"{whole}, and was ahead of MLflow, which now follows: {'; '.join(changes)}")
     if waiver := notice(pipeline, entries, datetime.now(UTC)):
         return Check(name, "warn" if waiver.expired else "ok", f"{whole}; {waiver.message}", waiver.fix)
     champion = champion_of(entries)
@@ -72,19 +72,19 @@ def _pipeline(workspace: Workspace, pipeline: str) -> Check:
 
 
 def _whole(workspace: Workspace, pipeline: str) -> str | None:
-    """What was found to be as it was registered; None where nothing is on this machine, or nobody can say what should be."""
+    """A sentence on the versions that are as they were registered; None where none is on this machine, or nobody can say what should be."""
     tracker, journal = Tracker(workspace), FileJournal(workspace.state, pipeline)
     if tracker.uri.startswith("http") or journal.verify():  # the check `registry` says so
         return None
     entries = journal.entries()
     versions = [model["version"] for model in (champion_of(entries), previous_of(entries)) if model]
-    here = {version: place for version in versions if (place := model_location(tracker, pipeline, version))}
-    if not here:
+    places = {version: place for version in versions if (place := model_location(tracker, pipeline, version))}
+    if not places:
         return None
-    said = " and ".join(f"version {version}" for version in here)
-    total = sum(path.stat().st_size for place in here.values() for path in files.walk(place))
+    named = " and ".join(f"version {version}" for version in places)
+    total = sum(path.stat().st_size for place in places.values() for path in files.walk(place))
     if total > MOST_BYTES:
-        return f"{said}: {size(total)} were not read; `regraft predict` and `regraft rollback` verify them"
-    for version in here:
+        return f"{named}: {size(total)} were not read; `regraft predict` and `regraft rollback` verify them"
+    for version in places:
         model_folder(tracker, pipeline, version)
-    return f"every byte of {said} is what was registered"
+    return f"every byte of {named} is what was registered"

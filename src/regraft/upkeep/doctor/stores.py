@@ -93,14 +93,14 @@ def remotes(workspace: Workspace) -> Iterator[Check]:
     if not (workspace.root / ".dvc" / "config").is_file():
         yield Check("dvc remotes", "ok", "DVC is not initialised yet; the first run does it")
         return
-    found: dict[str, dict[str, str]] = {}
+    settings: dict[str, dict[str, str]] = {}
     for line in dvc.ask(workspace, "config", "--list").splitlines():
         key, _, value = line.partition("=")
         if match := re.fullmatch(r"remote\.(.+)\.(\w+)", key):
-            found.setdefault(match[1], {})[match[2]] = value
-    if not found:
+            settings.setdefault(match[1], {})[match[2]] = value
+    if not settings:
         yield Check("dvc remotes", "ok", "none; artifacts stay on this machine")
-    for name, options in sorted(found.items()):
+    for name, options in sorted(settings.items()):
         yield _remote(name, options, workspace)
 
 
@@ -127,7 +127,7 @@ def _remote(remote: str, options: Mapping[str, str], workspace: Workspace) -> Ch
 
 
 def _bucket_fault(bucket: str, options: Mapping[str, str]) -> str | None:
-    """One HEAD of the bucket, with the remote's own credentials or those of the environment."""
+    """One HEAD of the bucket, with the remote's own credentials or those of the environment; None: it answers."""
     boto3: Any = importlib.import_module("boto3")
     core: Any = importlib.import_module("botocore.config")
     errors: Any = importlib.import_module("botocore.exceptions")
@@ -135,8 +135,8 @@ def _bucket_fault(bucket: str, options: Mapping[str, str]) -> str | None:
     quick = core.Config(connect_timeout=TIMEOUT, read_timeout=TIMEOUT, retries={"total_max_attempts": 1})
     try:
         session = boto3.Session(profile_name=options.get("profile"), region_name=options.get("region"))
-        given = {theirs: options[ours] for theirs, ours in keys.items() if ours in options}
-        session.client("s3", endpoint_url=options.get("endpointurl"), config=quick, **given).head_bucket(Bucket=bucket)
+        credentials = {theirs: options[ours] for theirs, ours in keys.items() if ours in options}
+        session.client("s3", endpoint_url=options.get("endpointurl"), config=quick, **credentials).head_bucket(Bucket=bucket)
     except errors.ClientError as error:
         code = error.response["ResponseMetadata"]["HTTPStatusCode"]
         return {403: "denies access", 404: "has no such bucket", 301: "has it in another region"}.get(code, f"says HTTP {code}")
@@ -171,6 +171,7 @@ def get(url: str) -> tuple[int | str, bytes]:
 
 
 def _refusal(url: str, port: int) -> str | None:
+    """Why nothing accepts a connection at ``url``; None: something does."""
     try:
         parts = urlsplit(url)
         socket.create_connection((parts.hostname or "localhost", parts.port or port), timeout=TIMEOUT).close()

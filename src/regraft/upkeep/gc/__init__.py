@@ -65,22 +65,22 @@ def survey(workspace: Workspace, tracker: Tracker, *, run_cache: bool = False) -
     return Survey(tuple(rooms), tuple(versions))
 
 
-def free(workspace: Workspace, tracker: Tracker, found: Survey) -> int:
-    """Delete what a survey found; the bytes given back. Call it inside the same :func:`held`.
+def free(workspace: Workspace, tracker: Tracker, surveyed: Survey) -> int:
+    """Delete what a survey lists; the bytes given back. Call it inside the same :func:`held`.
 
     A version that was promoted since keeps its weights. A kill in between leaves nothing that looks whole and is not:
     versions are marked as freed before their files go, DVC's objects go one by one.
     """
-    given = 0
-    for room in found.rooms:
+    freed = 0
+    for room in surveyed.rooms:
         if room.name == models.ROOM:
-            given += models.free(tracker, [version for version in found.versions if version.kept is None])
+            freed += models.free(tracker, [version for version in surveyed.versions if version.kept is None])
         elif room.name in dvc_cache.ROOMS:
             with dvc_cache.locked(workspace):
-                given += _remove(room.items)
+                freed += _remove(room.items)
         else:
-            given += _remove(room.items)
-    return given
+            freed += _remove(room.items)
+    return freed
 
 
 def _remove(items: Sequence[Item]) -> int:

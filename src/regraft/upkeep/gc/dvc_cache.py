@@ -67,9 +67,9 @@ def rooms(workspace: Workspace, *, run_cache: bool) -> list[Room]:
 
 def _in_workspace(workspace: Workspace) -> Iterator[str]:
     """md5 in the files of the working tree."""
-    for folder, names, found in os.walk(workspace.root):
+    for folder, names, files in os.walk(workspace.root):
         names[:] = [name for name in names if not name.startswith(".") and name not in ("artifacts", "state")]
-        for name in found:
+        for name in files:
             if dvc_formats.names_objects(name):
                 yield from dvc_formats.named_in(Path(folder, name).read_text(encoding="utf8", errors="replace"))
 
@@ -80,10 +80,10 @@ def _in_commits(workspace: Workspace) -> set[str]:
         if any((folder / ".git").exists() for folder in (workspace.root, *workspace.root.parents)):
             raise EnvironmentFault("git does not read this repository, whose commits may name objects")
         return set()
-    listed = _git(workspace, "rev-list", "--all", "--objects", "--", ":(glob)**/dvc.lock", ":(glob)**/*.dvc")
-    if listed is None:
+    listing = _git(workspace, "rev-list", "--all", "--objects", "--", ":(glob)**/dvc.lock", ":(glob)**/*.dvc")
+    if listing is None:
         raise EnvironmentFault("git cannot list the objects of this repository's commits")
-    blobs = [line.split()[0] for line in listed.splitlines() if dvc_formats.names_objects(line.partition(" ")[2])]
+    blobs = [line.split()[0] for line in listing.splitlines() if dvc_formats.names_objects(line.partition(" ")[2])]
     text = _git(workspace, "cat-file", "--batch", said="\n".join(blobs) + "\n") if blobs else ""
     if text is None:
         raise EnvironmentFault("git cannot read the objects of this repository's commits")
@@ -91,11 +91,14 @@ def _in_commits(workspace: Workspace) -> set[str]:
 
 
 def _git(workspace: Workspace, *argv: str, said: str | None = None) -> str | None:
+    """What git prints; None where it fails or is not installed."""
     try:
-        done = subprocess.run(["git", *argv], cwd=workspace.root, input=said, capture_output=True, text=True, errors="replace", check=False)
+        process = subprocess.run(
+            ["git", *argv], cwd=workspace.root, input=said, capture_output=True, text=True, errors="replace", check=False
+        )
     except OSError:  # git is not installed
         return None
-    return done.stdout if done.returncode == 0 else None
+    return process.stdout if process.returncode == 0 else None
 
 
 def _entry(path: Path) -> tuple[str | None, set[str]]:
@@ -109,11 +112,11 @@ def _entry(path: Path) -> tuple[str | None, set[str]]:
 
 def _with_children(cache: Path, names: set[str]) -> set[str]:
     """``names``, and what the folders among them list."""
-    found = set(names)
+    md5s = set(names)
     for name in names:
         if name.endswith(".dir"):
-            found |= set((dvc_formats.listing(cache, name) or {}).values())  # a damaged listing brings nothing back
-    return found
+            md5s |= set((dvc_formats.listing(cache, name) or {}).values())  # a damaged listing brings nothing back
+    return md5s
 
 
 def _objects(cache: Path, kept: set[str], but: set[str] | None = None) -> Iterator[Item]:

@@ -60,34 +60,34 @@ def _of(tracker: Tracker, pipeline: str) -> Iterator[Version]:
         root = model_location(tracker, pipeline, model["version"])
         if root is None or not (root / WEIGHTS).is_dir():
             continue
-        why = reasons.get(model["version"]) or next((said for path, said in bases if path is None or _overlap(path, root)), None)
+        why = reasons.get(model["version"]) or next((reason for path, reason in bases if path is None or _overlap(path, root)), None)
         yield Version(pipeline, model["version"], model["digest"], root / WEIGHTS, size(root / WEIGHTS), why)
 
 
 def kept(tracker: Tracker, pipeline: str, entries: Sequence[Entry]) -> dict[str, str]:
     """``{version: why}`` of the versions whose weights stay."""
-    said: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for alias, version in sorted(tracker.aliases(pipeline).items()):
-        said.setdefault(version, alias)
+        reasons.setdefault(version, alias)
     for name, model in (("champion", champion_of(entries)), ("challenger", challenger_of(entries))):
         if model:
-            said.setdefault(model["version"], name)
+            reasons.setdefault(model["version"], name)
     if previous := previous_of(entries):
-        said.setdefault(previous["version"], "rollback target")
+        reasons.setdefault(previous["version"], "rollback target")
     latest = tracker.workspace.latest_file(pipeline)
     if latest.is_file() and (candidate := files.read_json(latest).get("candidate")):
         for entry in entries:
             if entry.action == "register" and entry.to and entry.digest == candidate["digest"]:
-                said.setdefault(entry.to["version"], "candidate of the last verdict")
-    for version in list(said):
+                reasons.setdefault(entry.to["version"], "candidate of the last verdict")
+    for version in list(reasons):
         registered = next((number for number, e in enumerate(entries) if e.action == "register" and e.to and e.to["version"] == version), 0)
         if base := champion_of(entries[:registered]):
-            said.setdefault(base["version"], f"the verdict on version {version} was about it")
-    return said
+            reasons.setdefault(base["version"], f"the verdict on version {version} was about it")
+    return reasons
 
 
 def _bases(workspace: Workspace) -> Iterator[tuple[Path | None, str]]:
-    """Folders that pipelines start from, each with the words for it; None: it cannot be told, so it may be any."""
+    """Folders that pipelines start from, each with the words for it; None: it is not known, so it may be any."""
     for name in workspace.pipelines:
         try:
             spec = load_pipeline(workspace, name).base_model
@@ -106,16 +106,16 @@ def _overlap(base: Path, root: Path) -> bool:
     return base.is_relative_to(root) or root.is_relative_to(base)
 
 
-def rooms(tracker: Tracker, found: Sequence[Version]) -> list[Room]:
+def rooms(tracker: Tracker, known: Sequence[Version]) -> list[Room]:
     """The versions that can go, and the answers of models that are, or then will be, gone."""
     if tracker.remote:
         return [Room(ROOM, note=f"MLflow at {tracker.shown} is shared; `mlflow gc` there frees it")]
-    going = tuple(Item(v.weights, v.bytes, f"{v.pipeline} version {v.version}") for v in found if v.kept is None)
-    return [Room(ROOM, going), Room("predictions", tuple(_predictions(tracker.workspace, found)))]
+    going = tuple(Item(v.weights, v.bytes, f"{v.pipeline} version {v.version}") for v in known if v.kept is None)
+    return [Room(ROOM, going), Room("predictions", tuple(_predictions(tracker.workspace, known)))]
 
 
-def _predictions(workspace: Workspace, found: Sequence[Version]) -> Iterator[Item]:
-    alive = {version.digest for version in found if version.kept}
+def _predictions(workspace: Workspace, known: Sequence[Version]) -> Iterator[Item]:
+    alive = {version.digest for version in known if version.kept}
     for path in workspace.root.glob("artifacts/*/scores/out/digests.json"):
         alive |= {str(digest) for digest in files.read_json(path).values()}
     for room, what in (("predictions", "answers of"), ("serving", "what serving takes of")):
@@ -128,7 +128,7 @@ def free(tracker: Tracker, going: Sequence[Version]) -> int:
     """Delete the weights of versions, each under its pipeline's lease and only if nobody has come back to it; the bytes."""
     from regraft.upkeep.gc.room import remove
 
-    given = 0
+    freed = 0
     for version in going:
         with lease(tracker.workspace.state, version.pipeline):
             entries = FileJournal(tracker.workspace.state, version.pipeline).entries()
@@ -137,10 +137,10 @@ def free(tracker: Tracker, going: Sequence[Version]) -> int:
             with tracker.store() as client:
                 client.set_model_version_tag(version.pipeline, version.version, FREED, datetime.now(UTC).isoformat(timespec="seconds"))
             remove(version.weights)
-            given += version.bytes
-    return given
+            freed += version.bytes
+    return freed
 
 
-def document(found: Sequence[Version]) -> list[Mapping[str, str]]:
+def document(known: Sequence[Version]) -> list[Mapping[str, str]]:
     """The versions that stay, as ``{pipeline, version, digest, why}``."""
-    return [{"pipeline": v.pipeline, "version": v.version, "digest": v.digest, "why": v.kept} for v in found if v.kept]
+    return [{"pipeline": v.pipeline, "version": v.version, "digest": v.digest, "why": v.kept} for v in known if v.kept]

@@ -36,8 +36,8 @@ class Room:
 
 def size(path: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
-    found = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.lstat().st_size for file in found if file.is_file() or file.is_symlink())
+    paths = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in paths if file.is_file() or file.is_symlink())
 
 
 def remove(path: Path) -> None:

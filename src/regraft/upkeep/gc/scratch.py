@@ -2,7 +2,7 @@
 
 A checkpoint is missed if the next run of its pipeline would go on from it. That is so when its fingerprint is the one
 that the step has today, by the pipeline file or by the resolved file as it stands (a run with ``--set``). Where
-today's fingerprint cannot be told, because the file has a fault or an input is not there, checkpoints stay.
+today's fingerprint cannot be known, because the file has a fault or an input is not there, checkpoints stay.
 """
 
 from __future__ import annotations
@@ -45,33 +45,34 @@ def _checkpoints(workspace: Workspace) -> Iterator[Item]:
         pipeline, name = folder.relative_to(home).parts
         step = steps.get(name)
         if pipeline not in workspace.pipelines or step is None:
-            today, why = frozenset[str](), f"there is no {'step' if pipeline in workspace.pipelines else 'pipeline'} of this name"
+            missing = "step" if pipeline in workspace.pipelines else "pipeline"
+            today, why = frozenset[str](), f"there is no {missing} of this name"
         else:
-            found = _fingerprints(workspace, pipeline, step)
-            if found is None:
+            fingerprints = _fingerprints(workspace, pipeline, step)
+            if fingerprints is None:
                 continue
-            today, why = found, f"'{pipeline}' has other settings, data or code by now"
+            today, why = fingerprints, f"'{pipeline}' has other settings, data or code by now"
         yield from (Item.of(path, why) for path in sorted(folder.iterdir()) if path.name not in today and not _in_use(path))
 
 
 def _fingerprints(workspace: Workspace, pipeline: str, step: Step[Any]) -> frozenset[str] | None:
-    """What a run might look for today; None: it cannot be told."""
-    found = set()
+    """The fingerprints that a run might look for today; None: they cannot be known."""
+    fingerprints = set()
     for read in (resolve, read_resolved):
         try:
             resolved = read(workspace, pipeline)
             if step.name in resolved:  # a step that nothing asks for looks for no checkpoint
-                found.add(_fingerprint(workspace, pipeline, step, resolved))
+                fingerprints.add(_fingerprint(workspace, pipeline, step, resolved))
         except (RegraftError, ValidationError, FileNotFoundError, KeyError):  # a faulty file, an input that is not there
             return None
-    return frozenset(found)
+    return frozenset(fingerprints)
 
 
 def _fingerprint(workspace: Workspace, pipeline: str, step: Step[Any], resolved: Mapping[str, Any]) -> str:
     config = step.config.model_validate(resolved[step.name])
     inputs = locate_inputs(step, workspace, pipeline, resolved["data"])
-    kept = {name: item for name, item in inputs.items() if isinstance(item.source, Output) or item.there}
-    return fingerprint(config, step.version, {name: item.hash() for name, item in kept.items()})
+    present = {name: item for name, item in inputs.items() if isinstance(item.source, Output) or item.there}
+    return fingerprint(config, step.version, {name: item.hash() for name, item in present.items()})
 
 
 def _in_use(folder: Path) -> bool:
@@ -82,13 +83,13 @@ def _in_use(folder: Path) -> bool:
 def _of_runs(workspace: Workspace) -> Iterator[Item]:
     """Logs, errors, invocations and evidence folders, but for the last run of every pipeline."""
     paths = [path for name in OF_RUNS for path in sorted((workspace.scratch / name).glob("*"))]
-    named = [(path, RUN.match(path.name)) for path in paths]
+    matches = [(path, RUN.match(path.name)) for path in paths]
     last: dict[str, tuple[str, str]] = {}
-    for _, match in named:
+    for _, match in matches:
         if match and match["pipeline"] in workspace.pipelines:
             last[match["pipeline"]] = max(last.get(match["pipeline"], ("", "")), (match["at"], match["run"]))
     kept = {run for _, run in last.values()}
-    for path, match in named:
+    for path, match in matches:
         if match and match["run"] not in kept:
             yield Item.of(path, "of an earlier run")
         elif path.name.startswith("crash-") and path.suffix == ".log":
