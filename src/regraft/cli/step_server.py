@@ -113,9 +113,9 @@ class Server:
         try:
             said, request.streams = wire.receive(channel, most_descriptors=3)
             request.said = said or {}
-            if not said or (reason := self._refusal(request)):
-                _refuse(request, reason if said else "nothing was asked")
-            elif said["models"] and not self._warm:
+            if reason := self._refusal(request) if said else "nothing was asked":
+                _refuse(request, reason)
+            elif request.said["models"] and not self._warm:
                 self._later.append(request)
             else:
                 self._take(request)
