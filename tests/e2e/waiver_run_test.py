@@ -18,7 +18,7 @@ UNTIL = (TODAY + timedelta(days=30)).isoformat()
 WAIVED = ("--waive", "at_least", "--reason", "pilot with 20 users", "--until", UNTIL)
 
 
-def ask(root: Path, floor: float) -> None:
+def set_floor(root: Path, floor: float) -> None:
     configure(root, gates=[{**FLOOR, "at_least": floor}, {"metric": "accuracy", "beats": "champion"}, *KEPT])
 
 
@@ -27,7 +27,7 @@ def failed(everything: Ran, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     """(root, run) after a run that failed its floor before there was a champion, every step's output at hand; read only."""
     root = copy(everything.root, tmp_path_factory.mktemp("waived") / "w")
     shutil.rmtree(root / "state")
-    ask(root, 0.99)
+    set_floor(root, 0.99)
     done = regraft(root, "run", "tiny", "--json")
     assert done.returncode == 4, done.stdout + done.stderr
     assert not (root / "state" / "journal" / "tiny").exists()
@@ -72,7 +72,7 @@ def test_the_candidate_of_a_failed_run_is_registered_and_promoted_on_a_person_s_
     assert judged.returncode == 4, "a waiver is about one verdict: the next run does not pass by it"
     assert ask(root, "status", "--json").json["pipelines"]["tiny"]["waiver"]["until"] == UNTIL
 
-    ask(root, 0.01)
+    set_floor(root, 0.01)
     passed = regraft(root, "run", "tiny", "--json")
     assert passed.returncode == 0, passed.stdout + passed.stderr
     assert [(e["action"], e["schema"], e["to"]["version"]) for e in entries(root)[2:]] == [("promote", 1, "1")]

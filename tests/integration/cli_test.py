@@ -56,6 +56,14 @@ def test_cli_says_what_happened(argv, code, text, cli, tiny):
     assert "Traceback" not in said.out + said.err
 
 
+def test_a_flow_that_imports_names_that_moved_is_refused_before_it_starts(cli, tiny):
+    (tiny.root / "flows" / "mine.py").write_text("from regraft.launch import Event\n")
+    said = cli("run", "tiny")
+    assert (said.code, "next: regraft init --upgrade ." in said.err) == (2, True), said
+    assert "flows/mine.py, line 1: regraft.launch.Event is now regraft.steps.flow.Event" in said.err
+    assert not (tiny.scratch / "logs").exists()
+
+
 def test_a_refused_run_writes_nothing_but_its_lock(cli, tiny):
     before = written(tiny)
     for argv in ("run nope", "run tiny --set finetune.epochs=0", "run tiny --set data.corpus=none.txt", "plan tiny"):

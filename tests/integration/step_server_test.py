@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import runpy
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from regraft.cli import step_client, step_server
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, step_server_start, step_wire
 from regraft.execution.launch import write_invocation
@@ -227,6 +229,46 @@ def test_a_client_that_says_half_a_word_holds_nobody_up(served: Served) -> None:
         channel.send(b"\0\0")
     served.toy.configure(links=30)
     assert served.run()["code"] == 0
+
+
+def test_a_signal_that_comes_while_the_request_is_made_does_not_garble_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(models: bool) -> dict[str, Any]:
+        signal.raise_signal(signal.SIGINT)  # in this thread: the client has no other, the tests' process may
+        return {"models": models}
+
+    monkeypatch.setattr(step_client, "_request", interrupted)
+    here: list[int] = []
+    former = signal.signal(signal.SIGINT, lambda number, _: here.append(number))
+    client, keeper = socket.socketpair()
+    try:
+        with client, keeper:
+            keeper.settimeout(10)
+            step_wire.send(keeper, {"refused": "for the test"})
+            assert step_client._Client(client).run(models=True) == "for the test"
+            request, streams = step_wire.receive(keeper, 3)
+            assert (request, keeper.recv(64)) == ({"models": True}, bytes([signal.SIGINT]))
+    finally:
+        signal.signal(signal.SIGINT, former)
+    for stream in streams:
+        os.close(stream)
+    assert here == [signal.SIGINT], "the step is this process now, so the signal is for it"
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGTERM}
+
+
+def test_a_server_that_can_fork_no_process_says_so_and_keeps_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    before = sorted(os.listdir("/proc/self/fd"))
+    with socket.socket() as listener:
+        client, theirs = socket.socketpair()
+        with client:
+            client.settimeout(10)
+            step_wire.send(client, step_client._request(models=False), (0, 1, 2))
+            monkeypatch.setattr(os, "fork", fork)
+            step_server.Server(listener)._hear(theirs)
+            assert step_wire.receive(client)[0] == {"refused": "no process could be forked (Resource temporarily unavailable)"}
+    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_step_on_a_gpu_imports_for_itself(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,6 @@ def run(
         for note in prepared.notes:
             live.note(note)
         if behind := upgrade.behind(workspace.root):
-            moved_names.refuse_outdated(workspace)
             live.note(f"{behind}: `regraft init --upgrade .` brings it in step")
         if steps.data:
             live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
@@ -61,6 +60,7 @@ def run(
             live.show({"event": "warning", "message": waiver.message})
         last_result = freshness.nothing_to_do(workspace, pipeline, prepared.values, steps)
         if last_result is None:
+            moved_names.refuse_outdated(workspace)  # of flows/, which only the flow imports
             run_cost.require_room(run_cost.estimate(workspace, pipeline, prepared.values, steps), workspace)
         result: dict[str, Any] = last_result or launch.launch(
             workspace, pipeline, allow_inexact=allow_inexact, due=steps.due, on_event=live.show

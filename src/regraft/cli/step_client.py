@@ -84,7 +84,7 @@ class _Client:
         handlers = {number: signal.signal(number, self._forward) for number in FORWARDED}
         answer: dict[str, Any] | None = None
         try:
-            wire.send(self._channel, _request(models), (0, 1, 2))
+            self._ask(models)
             answer, _ = wire.receive(self._channel)
         finally:
             if not answer or "refused" in answer:
@@ -97,6 +97,14 @@ class _Client:
         if "refused" not in answer:
             self._follow()
         return str(answer["refused"])
+
+    def _ask(self, models: bool) -> None:
+        """Send the request; a signal waits meanwhile, or its byte would stand before the request or inside it."""
+        former = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+        try:
+            wire.send(self._channel, _request(models), (0, 1, 2))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
     def _forward(self, number: int, _: FrameType | None) -> None:
         self._forwarded.append(number)

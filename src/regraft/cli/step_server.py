@@ -109,20 +109,19 @@ class Server:
 
     def _hear(self, channel: socket.socket) -> None:
         channel.settimeout(SLOW_CLIENT)
+        request = _Request(channel, {}, [])
         try:
-            said, streams = wire.receive(channel, most_descriptors=3)
+            said, request.streams = wire.receive(channel, most_descriptors=3)
+            request.said = said or {}
+            if reason := self._refusal(request) if said else "nothing was asked":
+                _refuse(request, reason)
+            elif request.said["models"] and not self._warm:
+                self._later.append(request)
+            else:
+                self._take(request)
         except BaseException:
-            channel.close()
+            request.close()  # a stream that stays open here is one whose end its reader waits for
             raise
-        request = _Request(channel, said or {}, streams)
-        if not said or (reason := self._refusal(request)):
-            with contextlib.suppress(OSError):
-                wire.send(channel, {"refused": reason if said else "nothing was asked"})
-            request.close()
-        elif said["models"] and not self._warm:
-            self._later.append(request)
-        else:
-            self._take(request)
 
     def _refusal(self, request: _Request) -> str | None:
         """Why a step is not forked from this process; None where it is."""
@@ -148,7 +147,12 @@ class Server:
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
-        if keeper := os.fork():
+        try:
+            keeper = os.fork()
+        except OSError as error:  # too many processes, or too little memory
+            _refuse(request, f"no process could be forked ({error.strerror})")
+            return
+        if keeper:
             self._keepers.add(keeper)
             request.close()
             return
@@ -175,6 +179,13 @@ class Server:
             time.sleep(0.02)
             self._reap()
         os._exit(0)
+
+
+def _refuse(request: _Request, reason: str) -> None:
+    """Tell the client to run the step itself."""
+    with contextlib.suppress(OSError):  # it went away
+        wire.send(request.channel, {"refused": reason})
+    request.close()
 
 
 # --- a step's two processes --------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def read_resolved(workspace: Workspace, name: str) -> dict[str, Any]:
 
 
 def keep_resolved(workspace: Workspace, resolved: Mapping[str, Any]) -> None:
-    """Write what :func:`resolve` returned, unless it stands there already."""
+    """Write the content of a resolved file, unless it stands there already."""
     text, path = render(resolved), workspace.resolved_file(resolved["pipeline"])
     if not path.is_file() or path.read_text(encoding="utf8") != text:
         files.write_text(path, text)

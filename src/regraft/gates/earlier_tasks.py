@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.core.quantities import first_of
 from regraft.data.earlier_tasks import HELD_OUT
 from regraft.data.options import EarlierTask
 from regraft.evaluation.retention import EarlierAnswers
@@ -25,7 +26,7 @@ from regraft.gates import budgets, words
 from regraft.gates.case import Case
 from regraft.gates.comparison import Comparison
 from regraft.gates.options import GateOptions
-from regraft.gates.stages import NAMED, PATHS, PRETRAINED, STAGE_WORDS, STAGES
+from regraft.gates.stages import PATHS, PRETRAINED, STAGE_WORDS, STAGES
 from regraft.gates.verdict import Finding
 
 Tasks = Mapping[str, EarlierAnswers]
@@ -90,8 +91,7 @@ def _not_finite(tasks: Tasks, path: tuple[str, ...]) -> str | None:
         for stage in path:
             rows = [number for number, answer in enumerate(task.answers[stage]) if answer is None]
             if rows:
-                more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
-                listing = f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:NAMED]))}{more}"
+                listing = f"row{'s' * (len(rows) > 1)} {first_of(list(map(str, rows)))}"
                 return f"the features of {name} {STAGE_WORDS[stage]} are not finite (held-out {listing}); its training went wrong."
     return None
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.core.quantities import first_of
 from regraft.evaluation.retention import GeneralLosses
 from regraft.evaluation.stats.bootstrap import interval, row_counts
 from regraft.evaluation.stats.measured import FindingOutcome, Measured, at_most, rounded
@@ -23,7 +24,7 @@ from regraft.gates import words
 from regraft.gates.case import Case
 from regraft.gates.comparison import Comparison
 from regraft.gates.options import Forgetting, GateOptions
-from regraft.gates.stages import NAMED, PATHS, PRETRAINED, STAGE_WORDS, STAGES
+from regraft.gates.stages import PATHS, PRETRAINED, STAGE_WORDS, STAGES
 from regraft.gates.verdict import Finding
 
 
@@ -83,8 +84,7 @@ def _not_finite(losses: GeneralLosses, stages: tuple[str, ...]) -> str | None:
     for stage in stages:
         rows = np.flatnonzero(~np.isfinite(losses.nats[stage])).tolist()
         if rows:
-            more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
-            listing = f"sequence{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:NAMED]))}{more}"
+            listing = f"sequence{'s' * (len(rows) > 1)} {first_of(list(map(str, rows)))}"
             return f"the loss on general text {STAGE_WORDS[stage]} is not finite ({listing}); its training went wrong."
     return None
 

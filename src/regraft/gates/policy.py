@@ -8,6 +8,7 @@ it passes, fails or stays open, says the module that judges it.
 
 from __future__ import annotations
 
+from regraft.core.quantities import first_of
 from regraft.evaluation.stats.paired import align
 from regraft.gates import adaptation, registry, seeds, words
 from regraft.gates.case import Case, Policy
@@ -65,5 +66,4 @@ def _not_finite(model: str, case: Case) -> Finding:
 
 
 def _of_rows(reason: str, rows: tuple[str, ...]) -> str:
-    more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
-    return f"{reason} for {'row' if len(rows) == 1 else 'rows'} {', '.join(rows[:3])}{more}"
+    return f"{reason} for {'row' if len(rows) == 1 else 'rows'} {first_of(rows)}"

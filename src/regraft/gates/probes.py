@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.core.quantities import first_of
 from regraft.evaluation.probing import Probes
 from regraft.evaluation.stats.measured import Measured, Outcome, at_most, rounded
 from regraft.evaluation.stats.power import POWER, detectable, quantile
@@ -108,8 +109,7 @@ def answered(question: str, comparison: Comparison) -> Probes | Finding:
     rows = probes.unusable(question, candidate)
     if not rows:
         return probes
-    more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
-    sentence = f"{words.MODELS[candidate]} gives probabilities that are not finite for {', '.join(rows[:3])}{more}."
+    sentence = f"{words.MODELS[candidate]} gives probabilities that are not finite for {first_of(rows)}."
     return Finding.in_words(question, comparison.n, "fail", sentence)
 
 

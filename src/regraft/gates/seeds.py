@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.core.quantities import first_of
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.seed_noise import SeededMeasured
 from regraft.gates import words
@@ -56,8 +57,7 @@ def not_finite(case: Case) -> list[Finding]:
     """A finding for every model of a further seed whose answers cannot be used."""
     findings = []
     for model, number, rows in unusable(case):
-        more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
-        listing = f"row{'s' * (len(rows) > 1)} {', '.join(rows[:3])}{more}"
+        listing = f"row{'s' * (len(rows) > 1)} {first_of(rows)}"
         reason = f"{words.MODELS[model]} gives probabilities that are not finite under seed {number} for {listing}"
         sentence = f"{reason}; its training went wrong, and nothing was compared."
         findings.append(Finding.in_words("finite", case.rows.n, "fail", sentence, against=model))

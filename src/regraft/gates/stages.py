@@ -13,5 +13,3 @@ STAGE_WORDS = {
 }
 PATHS = {"adapted": (PRETRAINED, "adapted", "finetune"), "base": (PRETRAINED, "finetune_base")}
 """Candidate -> the stages it went through."""
-NAMED = 3
-"""Sequences or rows that a sentence names; the rest is counted."""

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["pass", "fail", "inconclusive"]
-
-
 FindingOutcome = Literal["pass", "fail", "inconclusive", "info"]
 """Outcome of one finding; "info" informs and decides nothing."""
 
