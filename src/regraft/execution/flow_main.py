@@ -38,6 +38,7 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
         raise ConfigError(f"this is the inside of a run; start it with `regraft run`, not with {sys.argv[0]}", fix="regraft run PIPELINE")
     emit = _events_to_stdout()
     run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]))
+    started: step_server_start.Started | None = None
     try:
         started = step_server_start.start(workspace, run.pipeline, said.get("due"))
         result = flow(replace(run, step_server=started.socket if started else None))
@@ -53,6 +54,9 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
         internal: Event = {"error": "internal", "exit": 1, "message": message, "fix": "regraft doctor", "problems": []}
         emit({"event": "error", **(supervise.said_of(fault) if fault else internal)})
         ending.append(fault.exit_code if fault else 1)
+    finally:
+        if started:
+            started.remove_socket()
     return ending[0]
 
 

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from regraft.config.resolved_file import read_resolved
 from regraft.core.cores import device
@@ -47,6 +48,10 @@ class Started:
 
     socket: str
     child: supervise.Child
+
+    def remove_socket(self) -> None:
+        """Leave no socket in the workspace: tools that copy folders stumble over one."""
+        Path(self.socket).unlink(missing_ok=True)
 
 
 def start(workspace: Workspace, pipeline: str, due: Sequence[str] | None) -> Started | None:
