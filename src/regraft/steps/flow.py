@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regraft.config.resolved_file import read_resolved as read_resolved
+from regraft.core import empty_database as empty_database
 from regraft.core import limits as limits
 from regraft.core import lock as lock
 from regraft.core.energy import spent as spent
