@@ -9,7 +9,6 @@ flow: it needs no clean-up, and goes when the flow is gone, however that went.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import socket
 import sys
@@ -18,7 +17,7 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from regraft.steps.flow import EnvironmentFault, Run, Workspace, empty_database, limits, lock, size, supervise
+from regraft.steps.flow import EnvironmentFault, Run, Workspace, empty_database, limits, lock, size, supervise, uncollected
 
 BACKLOG = 128
 SETTINGS = {
@@ -106,8 +105,9 @@ def main() -> None:
     # Migrations of a fresh database race when two pipelines start together: one server starts at a time.
     starting = lock.open_lock(Workspace.find().state / "prefect" / "starting.lock")
     lock.take(starting)
-    gc.disable()  # collecting while it imports costs a fifth of the imports
-    import uvicorn
+    with uncollected("prefect.server"):
+        import uvicorn
+        from prefect.server.api.server import create_app
 
     class Announcing(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -115,11 +115,8 @@ def main() -> None:
             if fresh:  # before a request is answered
                 empty_database.keep(_template(), fresh, filled=ENTERED, emptied={"configuration"})
             os.close(starting)
-            gc.freeze()
-            gc.enable()
 
-    app = "prefect.server.api.server:create_app"
-    config = uvicorn.Config(app, factory=True, log_level="warning", access_log=False, timeout_keep_alive=30)
+    config = uvicorn.Config(create_app, factory=True, log_level="warning", access_log=False, timeout_keep_alive=30)
     with _database() as fresh, contextlib.suppress(KeyboardInterrupt):  # the end of the lifeline
         Announcing(config).run([socket.socket(fileno=int(sys.argv[1]))])
 

@@ -11,6 +11,7 @@ from regraft.core.errors import EnvironmentFault as EnvironmentFault
 from regraft.core.errors import Interrupted as Interrupted
 from regraft.core.progress import STOP as STOP
 from regraft.core.quantities import size as size
+from regraft.core.uncollected import uncollected as uncollected
 from regraft.core.workspace import Workspace as Workspace
 from regraft.data.options import listed as listed
 from regraft.execution import supervise as supervise
