@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 
 from flows import prefect_server
-from regraft.steps.flow import Curves, EarlyStep, Event, Run, Tracker, run_flow, steps
+from regraft.steps.flow import Curves, EarlyStep, Event, Run, Tracker, run_flow, steps, uncollected
 
 
 def main(run: Run) -> Event:
@@ -14,7 +14,8 @@ def main(run: Run) -> Event:
     own_server = prefect_server.start(run)
     curves = Curves(run.emit, Tracker(run.workspace))
     early_step = EarlyStep(replace(run, emit=curves.hear, opening_mlflow=True), steps(run.workspace)[0].name)
-    from flows.retrain_flow import retrain_once
+    with uncollected("prefect"):
+        from flows.retrain_flow import retrain_once
 
     return retrain_once(run, curves, early_step, own_server=own_server)
 

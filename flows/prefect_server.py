@@ -13,8 +13,11 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
 
-from regraft.steps.flow import EnvironmentFault, Run, Workspace, limits, lock, size, supervise
+from regraft.steps.flow import EnvironmentFault, Run, Workspace, empty_database, limits, lock, size, supervise, uncollected
 
 BACKLOG = 128
 SETTINGS = {
@@ -23,6 +26,9 @@ SETTINGS = {
     "PREFECT__SERVER_FINAL": "1",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
 }
+
+ENTERED = {"alembic_version", "block_type", "block_schema", "block_schema_reference"}
+"""Tables that Prefect itself fills when it makes a database."""
 
 
 def start(run: Run) -> bool:
@@ -62,6 +68,36 @@ def _end_with(child: supervise.Child, run: Run) -> None:
     supervise.end()
 
 
+@contextlib.contextmanager
+def _database() -> Iterator[Path | None]:
+    """Inside, the server makes only what its database lacks; the file to keep a copy of when it is ready, None for none.
+
+    A fresh one is a copy of what Prefect's 113 migrations made before. The block types of the collections that are
+    installed are in it, so they are not entered again. A database that somebody chose by a setting is left alone.
+    """
+    from prefect.settings import PREFECT_API_BLOCKS_REGISTER_ON_START, PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
+
+    path = Workspace.find().state / "prefect" / "prefect.db"  # `starting` guards no other
+    if PREFECT_API_DATABASE_CONNECTION_URL.value() != f"sqlite+aiosqlite:///{path}":
+        yield None
+        return
+    copied, fresh, name = path.with_name("copied"), not path.exists(), _template()
+    if empty_database.copy(name, path):
+        copied.write_text(name, encoding="utf8")
+    elif fresh:
+        copied.unlink(missing_ok=True)
+        yield path
+        return
+    whole = copied.is_file() and copied.read_text(encoding="utf8") == name
+    with temporary_settings({PREFECT_API_BLOCKS_REGISTER_ON_START: False}) if whole else contextlib.nullcontext():
+        yield None
+
+
+def _template() -> str:
+    collections = {f"{entry.value} {entry.dist.version if entry.dist else ''}" for entry in entry_points(group="prefect.collections")}
+    return empty_database.named("prefect", "server/database/_migrations/versions/sqlite", collections)
+
+
 def main() -> None:
     """``python -m flows.prefect_server FD``: serve on the listening socket ``FD`` until the lifeline ends."""
     # SQLite's write-ahead log is safe in a kill, so there is nothing to wait for: an orderly end took 1.6 s of the 5.
@@ -69,16 +105,19 @@ def main() -> None:
     # Migrations of a fresh database race when two pipelines start together: one server starts at a time.
     starting = lock.open_lock(Workspace.find().state / "prefect" / "starting.lock")
     lock.take(starting)
-    import uvicorn
+    with uncollected("prefect.server"):
+        import uvicorn
+        from prefect.server.api.server import create_app
 
     class Announcing(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            if fresh:  # before a request is answered
+                empty_database.keep(_template(), fresh, filled=ENTERED, emptied={"configuration"})
             os.close(starting)
 
-    app = "prefect.server.api.server:create_app"
-    config = uvicorn.Config(app, factory=True, log_level="warning", access_log=False, timeout_keep_alive=30)
-    with contextlib.suppress(KeyboardInterrupt):  # the end of the lifeline
+    config = uvicorn.Config(create_app, factory=True, log_level="warning", access_log=False, timeout_keep_alive=30)
+    with _database() as fresh, contextlib.suppress(KeyboardInterrupt):  # the end of the lifeline
         Announcing(config).run([socket.socket(fileno=int(sys.argv[1]))])
 
 

@@ -44,6 +44,7 @@ from regraft.steps.flow import (
     spent,
     steps_in,
     supervise,
+    uncollected,
     verified,
 )
 
@@ -104,7 +105,7 @@ def retrain_once(run: Run, curves: Curves, early_step: EarlyStep, *, own_server:
 
 
 def _warm(tracker: Tracker) -> None:
-    with contextlib.suppress(EnvironmentFault):  # the task that needs it says so, after its retries
+    with uncollected("mlflow"), contextlib.suppress(EnvironmentFault):  # the task that needs it says so, after its retries
         tracker.prepare()
 
 

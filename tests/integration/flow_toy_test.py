@@ -136,3 +136,39 @@ def test_killed_with_its_prefect_server_a_run_leaves_nothing_behind_and_continue
         tasks = [name for (name,) in database.execute("select state_name from task_run order by start_time").fetchall()]
     assert [flows[run.events[-1]["run"]] for run in (last, again)] == ["Completed", "Completed"]
     assert tasks[-2:] == ["Completed", "Cached"]
+
+
+def rows(path: Path, query: str) -> list[Any]:
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+        return database.execute(query).fetchall()
+
+
+def test_a_fresh_workspace_copies_prefects_empty_database(make: Toy, tmp_path: Path) -> None:
+    spaces = [make(links=10, prefect=True) for _ in range(2)]
+    for toy in spaces:
+        toy.env["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+        toy.hurry()
+        assert toy.start().end() == 0
+    folders = [toy.root / "state" / "prefect" for toy in spaces]
+    assert [(folder / "copied").exists() for folder in folders] == [False, True]
+    for query in (
+        "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name",
+        "SELECT version_num FROM alembic_version",
+        "SELECT slug FROM block_type ORDER BY slug",
+    ):
+        made, copied = (rows(folder / "prefect.db", query) for folder in folders)
+        assert made == copied != []
+    first, second = (rows(folder / "prefect.db", "SELECT name FROM flow_run") for folder in folders)
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
+def test_a_database_that_a_setting_names_is_neither_copied_nor_kept(make: Toy, tmp_path: Path) -> None:
+    toy = make(links=10, prefect=True)
+    theirs = tmp_path / "theirs.db"
+    toy.env |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{theirs}"}
+    toy.hurry()
+    assert toy.start().end() == 0
+    assert len(rows(theirs, "SELECT name FROM flow_run")) == 1
+    assert not (toy.root / "state" / "prefect" / "prefect.db").exists()
+    assert not (tmp_path / "cache").exists()

@@ -184,6 +184,10 @@ def test_the_edge_is_light(imports):
     assert python(f"import sys, {imports}; print(sorted({HEAVY} & set(sys.modules)))") == "[]"
 
 
+def test_numbers_are_put_into_words_without_numpy():
+    assert python("import sys, regraft.gates.words, regraft.cli.inspect, regraft.execution.plan; print('numpy' in sys.modules)") == "False"
+
+
 def test_help_imports_nothing_heavy():
     code = f"import sys, atexit\natexit.register(lambda: print('HEAVY', sorted({HEAVY} & set(sys.modules))))\n"
     code += "sys.argv = ['regraft', '--help']\nfrom regraft.cli import main; main()"

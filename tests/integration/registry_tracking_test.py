@@ -92,7 +92,8 @@ def test_runs_that_a_kill_left_running_are_ended_but_not_ones_own(tracker):
     assert tracker.find_run("reaped-20260101T000000-abcdef").status == "RUNNING"
 
 
-def test_a_kill_while_the_store_is_being_created_leaves_none_behind_and_the_next_use_makes_it(tmp_path):
+def test_a_kill_while_the_store_is_being_created_leaves_none_behind_and_the_next_use_makes_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # a copy that an earlier test kept would be there at once
     process = subprocess.Popen([sys.executable, "-c", PREPARE, str(tmp_path), RUN])
     state, deadline = tmp_path / "state", time.monotonic() + PATIENCE
     while not list(state.glob(".mlflow.db.*/mlflow.db")):

@@ -14,7 +14,8 @@ from regraft.core.errors import EnvironmentFault
 from regraft.data.contamination import Overlap
 from regraft.evaluation.stats.bootstrap import interval, replicates
 from regraft.evaluation.stats.paired import Floats, Paired, Predictions
-from regraft.evaluation.stats.seed_noise import SeededMeasured, degrees, measured_by_seeds, more_rows, shares, student_quantile
+from regraft.evaluation.stats.seed_noise import degrees, measured_by_seeds, shares, student_quantile
+from regraft.evaluation.stats.seeded import SeededMeasured, more_rows
 from regraft.gates import repeats
 from regraft.gates.measurements import measurements
 from regraft.gates.options import GateOptions

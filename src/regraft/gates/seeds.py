@@ -9,7 +9,7 @@ import numpy as np
 
 from regraft.core.quantities import first_of
 from regraft.evaluation.stats.measured import Measured, rounded
-from regraft.evaluation.stats.seed_noise import SeededMeasured
+from regraft.evaluation.stats.seeded import SeededMeasured
 from regraft.gates import words
 from regraft.gates.case import Case
 from regraft.gates.comparison import Comparison

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from regraft.evaluation.stats import power, seed_noise
+from regraft.evaluation.stats import power, seeded
 from regraft.evaluation.stats.measured import FindingOutcome, Measured
 from regraft.evaluation.stats.power import MOST_GROWTH
-from regraft.evaluation.stats.seed_noise import SeededMeasured
-from regraft.evaluation.stats.slices import Slice, SliceResult
+from regraft.evaluation.stats.seeded import SeededMeasured
+
+if TYPE_CHECKING:  # `plan` and `status` put numbers into words, and import no numpy for it
+    from regraft.evaluation.stats.slices import Slice, SliceResult
 
 METRICS = {
     "macro_f1": "macro-F1",
@@ -122,7 +124,7 @@ def more_rows(n: int, found: Measured) -> int | None:
 def undecided(n: int, found: Measured) -> str:
     """What an inconclusive finding asks for: rows shrink one part of the error, seeds the other."""
     if isinstance(found, SeededMeasured):
-        wanted = seed_noise.more_rows(n, found)
+        wanted = seeded.more_rows(n, found)
         if wanted is None:
             return "that does not decide, and more test rows alone would not: the seeds differ too much; ask for more `seeds`"
         distance = abs(found.value - found.threshold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regraft.config.resolved_file import read_resolved as read_resolved
+from regraft.core import empty_database as empty_database
 from regraft.core import limits as limits
 from regraft.core import lock as lock
 from regraft.core.energy import spent as spent
@@ -10,6 +11,7 @@ from regraft.core.errors import EnvironmentFault as EnvironmentFault
 from regraft.core.errors import Interrupted as Interrupted
 from regraft.core.progress import STOP as STOP
 from regraft.core.quantities import size as size
+from regraft.core.uncollected import uncollected as uncollected
 from regraft.core.workspace import Workspace as Workspace
 from regraft.data.options import listed as listed
 from regraft.execution import supervise as supervise

@@ -19,7 +19,7 @@ counts in both draws, which errs towards wide intervals (Owen 2007, "The pigeonh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import floor, sqrt
 from statistics import NormalDist
 
@@ -29,23 +29,12 @@ from regraft.evaluation.stats.bootstrap import interval
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.paired import Floats
 from regraft.evaluation.stats.power import quantile
+from regraft.evaluation.stats.seeded import SeededMeasured
 
 RANGE = {"mcc": (-1.0, 1.0), "log_loss": (0.0, float("inf"))}
 """Metrics that can leave 0 to 1."""
 MANY = 1_000
 """Degrees of freedom from which Student's quantile is the normal one: 0.1 % off."""
-
-
-@dataclass(frozen=True)
-class SeededMeasured(Measured):
-    """A number that seeds move as well as rows."""
-
-    each: tuple[float, ...] = ()
-    """The number for each seed, the first being that of the model that would be registered."""
-    error: float = 0.0
-    """Standard error, by rows and seeds together."""
-    seed_error: float = 0.0
-    """The part of it that more rows do not shrink."""
 
 
 def shares(count: int, seed: int, resamples: int) -> Floats:
@@ -98,10 +87,3 @@ def student_quantile(df: int, confidence: float) -> float:
     from scipy.special import stdtrit  # 0.3 s to import, and only pipelines with a gate `seeds` come here
 
     return float(stdtrit(df, (1 + confidence) / 2))
-
-
-def more_rows(n: int, measured: SeededMeasured) -> float | None:
-    """Rows needed in all to decide an open question with ``measured.power``; None: rows alone never do, the seeds hide it."""
-    distance = abs(measured.value - measured.threshold)
-    allowed = (distance * measured.error / measured.detectable) ** 2 - measured.seed_error**2 if measured.detectable else 0.0
-    return n * max(0.0, measured.error**2 - measured.seed_error**2) / allowed if allowed > 0 else None
