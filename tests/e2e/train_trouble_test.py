@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOM = 250_000_000
+ROOM = 400_000_000  # at 250 MB what glibc keeps of the failed batch left, one time in seven, no room for a single row
 """Bytes that training may allocate: less than 1024 rows of 64 tokens need, more than 128."""
 TRAIN = """
 import random, resource

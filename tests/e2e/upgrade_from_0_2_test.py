@@ -23,6 +23,11 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_the_registry_finds_its_models_where_the_workspace_lies_now(old):
+    # First: whatever opens the store does the same without a word.
+    assert json.loads(regraft(old, "doctor", "--relocate", "--json").stdout)["repaired"][0].endswith(" paths rewritten")
+
+
 def test_before_the_upgrade_a_run_is_refused_with_the_command_and_changes_nothing(old):
     before = (old / "dvc.yaml").read_bytes()
     done = regraft(old, "run", "tiny", "--json")
@@ -56,7 +61,6 @@ def test_after_it_no_step_is_due_and_the_champion_stays(old):
 
 
 def test_what_0_2_decided_is_explained_and_its_models_answer(old):
-    assert json.loads(regraft(old, "doctor", "--relocate", "--json").stdout)["repaired"][0].endswith(" paths rewritten")
     assert told(old, 0, "explain", "tiny")["outcome"] == "pass"
     assert told(old, 0, "predict", "tiny", "salt the oven")["version"] == "2"
     assert [entry["action"] for entry in told(old, 0, "history", "tiny")["entries"]] == ["register", "promote"] * 2
