@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workbench import PATIENCE
 
 from regraft.cli import step_client, step_server
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, step_server_start, step_wire
 from regraft.execution.launch import write_invocation
 from regraft.execution.repro import Run, _step_server, step_environment
-from workbench import PATIENCE
 
 HELP = runpy.run_path(str(Path(__file__).parents[1] / "toyspace.py"))
 STEP = ["step", "count", "--pipeline", "toy", "--step-version", "1"]
