@@ -319,7 +319,9 @@ def test_rollback_puts_the_champion_before_this_one_back_and_remembers_why(bench
         promotion.rollback(bench.tracker, bench.pipeline, reason="further")
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "../classifier.py", "../../model_code.py"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "tokenizer.json", "../served.py", "../sequence_classification.py", "../../model_code.py"]
+)
 def test_a_corrupt_rollback_target_is_refused_by_name_and_the_champion_stays(bench, name):
     first, second = bench.promote(1), bench.promote(2)
     broken = registration.model_folder(bench.tracker, bench.pipeline, first) / name

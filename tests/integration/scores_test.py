@@ -114,11 +114,11 @@ def test_probabilities_are_those_of_the_logits_divided_by_the_temperature(inputs
     import numpy as np
     from scipy.special import softmax
 
-    from regraft.models import classifier
+    from regraft.models import kinds
 
     folder = shutil.copytree(inputs["base"], tmp_path / "model")
     files.write_json(folder / "calibration.json", {"schema": 1, "temperature": 2.5, "dev_rows": 30})
-    model, texts = classifier.load(folder), ["the array", "the frame of number 3"]
+    model, texts = kinds.load(folder), ["the array", "the frame of number 3"]
     np.testing.assert_allclose(model.predict(texts), softmax(model.logits(texts) / 2.5, axis=1), rtol=1e-5)
 
 
@@ -141,6 +141,10 @@ def test_a_missing_model_leaves_no_file(scored, tmp_path):
     ]
     done = subprocess.run(argv, check=False, capture_output=True, text=True)
     assert done.returncode == 8
-    assert done.stderr.strip().splitlines()[-1].startswith(f"the model in {tmp_path / 'nothing'} does not load or predict: ")
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .startswith(f"the model in {tmp_path / 'nothing'} does not load: serving.json does not say what it is: ")
+    )
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out.parquet").exists()

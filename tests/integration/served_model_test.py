@@ -10,21 +10,27 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
+from safetensors.numpy import save_file
 
 from regraft.core import files
 from regraft.core.errors import ConfigError
+from regraft.core.registry import Registry
 from regraft.core.workspace import Workspace
+from regraft.models import kinds
 from regraft.registry import artifact, promotion, registration
 from regraft.registry.tracking import Tracker
 
-TINY = runpy.run_path(str(Path(__file__).parents[1] / "tiny_classifier.py"))
+ROOT = Path(__file__).parents[2]
+TINY = runpy.run_path(str(ROOT / "tests" / "tiny_classifier.py"))
 TEXTS = ["the array of the tensor", "frame", "of"]
 
 SERVE = """
@@ -79,7 +85,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("production") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
     site = next(home.glob("lib/python*/site-packages"))
-    for dist in closure(*artifact.REQUIREMENTS).values():
+    for dist in closure(*(line.partition("==")[0] for line in artifact.requirements("sequence_classification"))).values():
         for top in {file.parts[0] for file in dist.files or [] if file.parts[0] not in ("..", "__pycache__")}:
             source = Path(str(dist.locate_file(top)))
             if source.exists() and not (site / top).exists():
@@ -117,9 +123,7 @@ def test_production_serves_the_champion_without_regraft_and_without_pickle(produ
     said = json.loads(done.stdout)
     assert said["columns"] == ["label", "score"]
 
-    from regraft.models import classifier
-
-    measured = classifier.load(folder).predict(TEXTS)
+    measured = kinds.load(folder).predict(TEXTS)
     labels = [TINY["LABELS"][i] for i in measured.argmax(axis=1)]
     assert [row["label"] for row in said["answer"]] == labels
     assert [row["score"] for row in said["answer"]] == pytest.approx(measured.max(axis=1).tolist(), abs=1e-6)
@@ -131,6 +135,43 @@ def test_production_serves_the_champion_without_regraft_and_without_pickle(produ
     assert "one column called 'text'" in two_columns
     assert "one column called 'text'" in wrong_column
     assert "row 1" in none
+
+
+OTHER_KIND = """
+import json, sys
+import mlflow
+answer = mlflow.pyfunc.load_model(sys.argv[1]).predict(["woof", "meow"])
+print(json.dumps({"answer": answer.to_dict("records"), "torch": "torch" in sys.modules}))
+"""
+
+
+def test_a_kind_of_another_package_is_served_without_that_package_and_without_torch(production, tmp_path, monkeypatch):
+    site, folder = tmp_path / "site-packages", tmp_path / "model"
+    (site / "their_kind-1.0.dist-info").mkdir(parents=True)
+    shutil.copyfile(ROOT / "tests" / "kind_of_ours.py", site / "their_kind.py")
+    (site / "their_kind-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: their-kind\nVersion: 1.0\n")
+    (site / "their_kind-1.0.dist-info" / "entry_points.txt").write_text("[regraft.kinds]\ncounter = their_kind\n")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setattr(kinds, "KINDS", Registry("regraft.kinds", "kind of model", kinds.KINDS._ours))
+    kinds.describe(folder, "text", kind="counter")
+    files.write_json(folder / "labels.json", ["cat", "dog"])
+    files.write_json(folder / "words.json", ["meow", "woof"])
+    save_file({"nothing": np.zeros(1)}, folder / "model.safetensors")
+
+    tracker = Tracker(Workspace(tmp_path / "workspace"))
+    run = "demo-20260101T000001-abcdef"
+    version = registration.register(
+        tracker, "demo", run_id=tracker.start_run("demo", run), run_name=run, model_dir=folder, digest=files.digest(folder),
+        verdict={"outcome": "pass", "rows": {"digest": "rows"}, "champion": None}, input_example=["woof"], data_hashes={}, git_sha=None,
+    )  # fmt: skip
+    root = registration.model_root(tracker, "demo", version)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = subprocess.run([str(production), "-c", OTHER_KIND, str(root)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [row["label"] for row in told["answer"]] == ["dog", "cat"]
+    assert told["torch"] is False
+    assert [line.partition("==")[0] for line in (root / "requirements.txt").read_text().split()] == ["mlflow", "numpy"]
 
 
 def test_what_production_installs_is_pinned_and_is_not_us(champion):

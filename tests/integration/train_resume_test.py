@@ -210,7 +210,7 @@ def test_two_at_once_wait_for_one_another(home, tmp_path):
 def test_the_classifier_loads_with_plain_transformers_and_predicts_alike_in_any_order(home, tmp_path):
     from transformers import AutoModelForSequenceClassification
 
-    from regraft.models.classifier import load
+    from regraft.models.kinds import load
 
     child("finetune", home, tmp_path / "model").finish()
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model", local_files_only=True)

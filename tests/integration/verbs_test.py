@@ -19,7 +19,7 @@ import pytest
 
 from regraft.core import files
 from regraft.core.workspace import Workspace
-from regraft.models import classifier
+from regraft.models import kinds
 from regraft.registry import promotion, registration
 from regraft.registry.tracking import Tracker
 
@@ -88,7 +88,7 @@ def told(tiny: Workspace, stocked: Path) -> Tracker:
 @pytest.mark.parametrize(("version", "argv"), [("2", []), ("1", ["--version", "1"])])
 def test_predict_answers_as_the_registered_model_does(told, cli, version, argv):
     said = cli("predict", "tiny", *argv, *TEXTS, "--json")
-    measured = classifier.load(registration.model_folder(told, "tiny", version)).predict(TEXTS)
+    measured = kinds.load(registration.model_folder(told, "tiny", version)).predict(TEXTS)
     document = said.json
     assert (said.code, set(document)) == (0, {"schema", "pipeline", "version", "digest", "answers"})
     assert document["version"] == version

@@ -1,6 +1,6 @@
 """A registered model's answers to texts that have no label: what ``regraft predict`` shows.
 
-The same code as in the step ``scores`` and in production (:mod:`regraft.models.classifier`), on a folder whose bytes
+The same code as in the step ``scores`` and in production (:mod:`regraft.models.kinds`), on a folder whose bytes
 were verified by the caller.
 """
 

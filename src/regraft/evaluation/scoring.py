@@ -36,7 +36,7 @@ class HeldOut:
 
 
 def score_folder(folder: Path, rows: HeldOut) -> Table:
-    """Predictions of the classifier in ``folder``. EnvironmentFault when it does not load or does not predict."""
+    """Predictions of the model in ``folder``. EnvironmentFault when it does not load or does not predict."""
     with loaded(folder) as (model, machine):
         progress.current().facts.update(device=machine.device, threads=machine.threads, precision="fp32")
         p = model.predict(rows.texts, BATCH_SIZE)

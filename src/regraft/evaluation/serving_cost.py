@@ -2,7 +2,7 @@
 
 A latency is no function of a model's bytes, so measuring it is no step: it is done once per model and kind of machine,
 and :class:`ServingStore` keeps what came out. The process loads what production loads (json, numpy, torch,
-transformers and :mod:`regraft.models.classifier`) and nothing else, so its memory is that of a server of this model,
+transformers and :mod:`regraft.models.kinds`) and nothing else, so its memory is that of a server of this model,
 without the web framework round it. Every timing is kept; quantiles and their intervals are the gate's business
 (:mod:`regraft.gates.cost`).
 """
@@ -66,7 +66,7 @@ class ServingStore:
 
 
 def measure(folder: Path, texts: Sequence[str]) -> Json:
-    """Load the classifier in ``folder``, let it answer ``texts``, and say what that took. Call it in a fresh process."""
+    """Load the model in ``folder``, let it answer ``texts``, and say what that took. Call it in a fresh process."""
     from regraft.models.machine import vendor
 
     before = os.getloadavg()[0]

@@ -1,6 +1,6 @@
 """What a classifier's probabilities are worth, learned on dev rows: a temperature, and a threshold below which it abstains.
 
-Both end in ``calibration.json`` of the model folder, which :mod:`regraft.models.classifier` reads wherever the model
+Both end in ``calibration.json`` of the model folder, which :mod:`regraft.models.served` reads wherever the model
 answers. A folder without the file has temperature 1 and never abstains. Neither changes an answer: dividing logits
 by a positive number keeps their order (Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2).
 """

@@ -1,9 +1,9 @@
 """The served model: MLflow runs this file in production, where regraft is not installed.
 
-Stored as code, never pickled ("models from code"), beside two artifacts: ``model``, the classifier folder, and
-``loader``, the one-file module whose ``load(folder)`` reads it (:mod:`regraft.models.classifier`), so that what was
-measured before the promotion and what answers after it are the same code. Needs mlflow, torch, transformers and
-safetensors.
+Stored as code, never pickled ("models from code"), beside three artifacts: ``model``, the model's folder; ``kind``, the one-file
+module that reads a folder of its kind (:mod:`regraft.models.kinds`); and ``served``, what all kinds have in common
+(:mod:`regraft.models.served`). So what was measured before the promotion and what answers after it are the same code. Needs mlflow
+and what the kind says (``REQUIREMENTS``).
 
 In: strings, as a list or as a frame of one column. Out: a frame with one row a text: ``label`` and ``score``, its
 probability; with ``params={"probabilities": True}`` also ``probabilities``, a dict of every label's. A model that was told to
@@ -21,29 +21,27 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
-class ServedClassifier(PythonModel):
+class ServedModel(PythonModel):
     """Answers ``predict`` on plain strings."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the classifier; MLflow demands the argument's name."""
-        import torch
-
-        loader = _module(context.artifacts["loader"])
-        self.classifier = loader.load(context.artifacts["model"], device="cuda" if torch.cuda.is_available() else "cpu")
+        """Read the model; MLflow demands the argument's name."""
+        artifacts = context.artifacts
+        self.served = _module(artifacts["served"]).load(artifacts["model"], _module(artifacts["kind"]))
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One row a text; a ``ValueError`` for anything that is not a column of strings."""
-        classifier = self.classifier
-        p = classifier.predict(_texts(model_input, classifier.text_column))
+        served = self.served
+        p = served.predict(_texts(model_input, served.text_column))
         best = p.argmax(axis=1) if len(p) else []
         answer: dict[str, list[Any]] = {
-            "label": [classifier.labels[i] for i in best],
+            "label": [served.labels[i] for i in best],
             "score": [float(row[i]) for row, i in zip(p, best, strict=True)],
         }
-        if (abstains := classifier.abstains(p)) is not None:
+        if (abstains := served.abstains(p)) is not None:
             answer["abstains"] = abstains.tolist()
         if params and params.get("probabilities"):
-            answer["probabilities"] = [dict(zip(classifier.labels, map(float, row), strict=True)) for row in p]
+            answer["probabilities"] = [dict(zip(served.labels, map(float, row), strict=True)) for row in p]
         return pd.DataFrame(answer)
 
 
@@ -69,4 +67,4 @@ def _module(path: str) -> Any:
     return module
 
 
-mlflow.models.set_model(ServedClassifier())
+mlflow.models.set_model(ServedModel())

@@ -1,7 +1,7 @@
 """A registered model as a folder: written so that production needs nothing of ours, verified byte by byte.
 
-``MLmodel`` carries a manifest: sha256 of every file of the classifier folder and of the code that serves it. The
-classifier's digest follows from the manifest and stands in the journal, so a changed file is found and named, and
+``MLmodel`` carries a manifest: sha256 of every file of the model's folder and of the code that serves it. The
+model's digest follows from the manifest and stands in the journal, so a changed file is found and named, and
 so is a changed manifest.
 """
 
@@ -17,15 +17,15 @@ import yaml
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem
 from regraft.evaluation import temperature
+from regraft.models import kinds
 
 if TYPE_CHECKING:
     from mlflow.models import Model
 
 _MODELS = Path(__file__).parents[1] / "models"
-CODE, LOADER = _MODELS / "model_code.py", _MODELS / "classifier.py"
-REQUIREMENTS = ("mlflow", "torch", "transformers", "safetensors")
+CODE, SERVED = _MODELS / "model_code.py", _MODELS / "served.py"
 SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja", ".md"})
-"""What a classifier folder may hold: weights as safetensors, text, and SentencePiece vocabularies. Nothing that runs."""
+"""What a model's folder may hold: weights as safetensors, text, and SentencePiece vocabularies. Nothing that runs."""
 
 
 def refuse_unsafe(folder: Path) -> None:
@@ -37,17 +37,22 @@ def refuse_unsafe(folder: Path) -> None:
         raise ConfigError(f"{folder} cannot be registered: {names}; weights must be safetensors", problems=problems)
 
 
-def requirements() -> list[str]:
+def requirements(kind: str) -> list[str]:
     """What production installs, pinned; without the local part of a version (``+cpu``), which is a choice of that machine."""
-    return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]
+    return [f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", *kinds.KINDS[kind].REQUIREMENTS)]
+
+
+def travelling(kind: str) -> dict[str, Path]:
+    """The modules that answer in production, under the names by which :mod:`regraft.models.model_code` asks for them."""
+    return {"kind": kinds.file_of(kind), "served": SERVED}
 
 
 def manifest(folder: Path) -> dict[str, Any]:
     """What ``MLmodel`` says about the bytes beside it."""
     below = f"artifacts/{folder.name}"
     served = {f"{below}/{name}": sha for name, sha in files.tree(folder).items()}
-    code = {CODE.name: files.sha256_file(CODE), f"artifacts/{LOADER.name}": files.sha256_file(LOADER)}
-    return {"folder": below, "files": {**served, **code}}
+    code = {CODE.name: CODE, **{f"artifacts/{path.name}": path for path in travelling(kinds.kind_of(folder)).values()}}
+    return {"folder": below, "files": {**served, **{name: files.sha256_file(path) for name, path in code.items()}}}
 
 
 def save(model: Model, folder: Path, input_example: Sequence[str], path: Path) -> None:
@@ -59,24 +64,25 @@ def save(model: Model, folder: Path, input_example: Sequence[str], path: Path) -
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
+    kind = kinds.kind_of(folder)
     abstains = [ColSpec("boolean", "abstains")] if "abstain" in (temperature.read(folder) or {}) else []
     mlflow.pyfunc.save_model(
         path=str(path),
         mlflow_model=model,
         python_model=str(CODE),
-        artifacts={"model": str(folder), "loader": str(LOADER)},
+        artifacts={"model": str(folder), **{name: str(path) for name, path in travelling(kind).items()}},
         signature=ModelSignature(
             inputs=Schema([ColSpec("string")]),
             outputs=Schema([ColSpec("string", "label"), ColSpec("double", "score"), *abstains]),
             params=ParamSchema([ParamSpec("probabilities", DataType.boolean, False)]),
         ),
         input_example=list(input_example),
-        pip_requirements=requirements(),
+        pip_requirements=requirements(kind),
     )
 
 
 def verify(root: Path, digest: str, name: str, fix: str) -> Path:
-    """The classifier folder below ``root``, proven to be ``digest``; an ``EnvironmentFault`` that names what differs.
+    """The model's folder below ``root``, proven to be ``digest``; an ``EnvironmentFault`` that names what differs.
 
     :param fix: what to type where it is not.
     """

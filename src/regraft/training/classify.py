@@ -23,7 +23,7 @@ from regraft.core import files
 from regraft.core.errors import DataRejected
 from regraft.core.randomness import order, seed_of, words
 from regraft.evaluation import temperature
-from regraft.models import classifier, encoder
+from regraft.models import encoder, kinds
 from regraft.models.machine import Machine
 from regraft.training.loop import train
 from regraft.training.options import FinetuneOptions
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from transformers import PreTrainedModel
 
-SERVING_SCHEMA = 1
 POOL = 16  # batches among which rows are sorted by length: nearly no padding, and still a random order
 
 
@@ -132,7 +131,7 @@ def finetune(
     train(name, model, partial(phases, rows=data, options=options), seed=seed, checkpoint_seconds=options.checkpoint_seconds)
     encoder.save(model, source, out)
     files.write_json(out / "labels.json", list(labels))
-    files.write_json(out / "serving.json", {"schema": SERVING_SCHEMA, "text_column": text_column, "max_length": options.max_length})
+    kinds.describe(out, text_column, max_length=options.max_length)
     measured = calibrated(out, dev, labels, precision)
     tokens = sum(map(len, data.ids)) * options.epochs
     return {"rows": len(training), "tokens": tokens, "steps": data.steps * options.epochs, **measured}
@@ -196,7 +195,7 @@ def calibrated(folder: Path, rows: pd.DataFrame, labels: Sequence[str], precisio
 
     number = {label: i for i, label in enumerate(labels)}
     truth = np.asarray([number[label] for label in rows["label"]], dtype=np.int64)
-    logits = classifier.load(folder).logits(rows["text"].tolist())
+    logits = kinds.load(folder).logits(rows["text"].tolist())
     calibration = temperature.calibrate(logits.astype(np.float64), truth, precision)
     calibration.write(folder)
     if calibration.dev_loss is None:

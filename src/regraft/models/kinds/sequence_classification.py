@@ -1,0 +1,67 @@
+"""A classifier that plain transformers serve: what ``AutoModelForSequenceClassification`` and ``AutoTokenizer`` load.
+
+Self-contained: json, numpy, torch and transformers, nothing of regraft. The file travels with the registered model, so that what
+is measured before a promotion and what serves after it are the same code. ``serving.json`` says ``max_length``, in tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+REQUIREMENTS = ("torch", "transformers", "safetensors")
+
+
+@dataclass(frozen=True)
+class SequenceClassifier:
+    """A transformer with a head that gives each label a number."""
+
+    model: Any
+    tokenizer: Any
+    max_length: int
+
+    def logits(self, rows: Sequence[str], batch_size: int) -> NDArray[np.float32]:
+        """``[rows, labels]``. Batches are made by length, and equal lengths by content, so that the order of ``rows`` changes nothing."""
+        import torch
+
+        ids = encode(self.tokenizer, rows, self.max_length)
+        by_length = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i]))
+        result = np.zeros((len(ids), self.model.config.num_labels), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(ids), batch_size):
+                chosen = by_length[start : start + batch_size]
+                batch = self.tokenizer.pad({"input_ids": [ids[i] for i in chosen]}, return_tensors="pt").to(self.model.device)
+                result[chosen] = self.model(**batch).logits.float().cpu().numpy()
+        return result
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Softmax, in torch's arithmetic."""
+        import torch
+
+        return torch.softmax(torch.from_numpy(logits), dim=-1).numpy()
+
+
+def encode(tokenizer: Any, rows: Sequence[str], max_length: int) -> list[list[int]]:
+    """Token ids of each row, cut at ``max_length``: what a model of this kind is trained on, and what it is asked with."""
+    ids: list[list[int]] = tokenizer(list(rows), truncation=True, max_length=max_length, return_token_type_ids=False)["input_ids"]
+    return ids
+
+
+def load(folder: Path, device: str | None) -> SequenceClassifier:
+    """The classifier in ``folder``, in fp32 and evaluation mode; weights from safetensors only, no network."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    max_length = json.loads((folder / "serving.json").read_text(encoding="utf8"))["max_length"]
+    model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    best = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return SequenceClassifier(model.eval().to(best), tokenizer, max_length)
