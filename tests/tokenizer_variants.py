@@ -16,7 +16,7 @@ TEXTS = (
     " leading and  double   spaces",
     "WORDS IN CAPITALS [MASK] and <mask> of the array",
     "hello-world don't stop: x=3.14",
-    "ﬁne ligatures ｆｕｌｌ width ①",
+    "\ufb01ne ligatures \uff46\uff55\uff4c\uff4c width \u2460",
     "\u2581already marked\ttabs\nand lines",
 )  # fmt: skip
 """Long ones, so that the side that is cut shows, and what normalisers, pre-tokenisers and added tokens treat differently."""
@@ -29,9 +29,8 @@ def _bert() -> tuple[Json, Json, Json]:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(
-        [*TEXTS, *(text.lower() for text in TEXTS), "Über über Array WORDS"], trainers.WordPieceTrainer(vocab_size=400, special_tokens=special)
-    )
+    texts = [*TEXTS, *(text.lower() for text in TEXTS), "Über über Array WORDS"]
+    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special))
     ids = {token: tokenizer.token_to_id(token) for token in special}
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -172,7 +171,8 @@ CUT = {"direction": "Right", "max_length": 8, "strategy": "OnlyFirst", "stride":
 PAD = {"strategy": {"Fixed": 20}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
 PLAIN = {"type": "Sequence", "normalizers": [{"type": "NFC"}]}
 FOLDING = {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "Lowercase"}, {"type": "StripAccents"}]}
-NO_FRAME = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}], "special_tokens": {}}  # fmt: skip
+A, B = ({"Sequence": {"id": name, "type_id": number}} for number, name in enumerate("AB"))
+NO_FRAME = {"type": "TemplateProcessing", "single": [A], "pair": [A, B], "special_tokens": {}}
 BYTES = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
 
 SAME, REFUSED = "same", "refused"
