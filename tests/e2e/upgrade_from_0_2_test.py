@@ -48,6 +48,7 @@ def test_the_upgrade_names_the_lines_of_files_that_their_owners_changed(old):
     assert "yours write `from regraft.steps.evaluation import Tfidf` in tasks/tfidf.py, line 33" in written
     checks = [check for check in json.loads(regraft(old, "doctor", "--json").stdout)["checks"] if check["name"] == "imports"]
     assert [(check["state"], check["message"].split(":")[0]) for check in checks] == [("bad", "tasks/tfidf.py, line 11")]
+    assert checks[0]["fix"].startswith("write `from regraft.steps"), "the upgrade leaves this file to its owners"
 
 
 def test_after_it_no_step_is_due_and_the_champion_stays(old):

@@ -14,8 +14,8 @@ from sklearn.metrics import brier_score_loss, log_loss
 from regraft.config.pipeline import PipelineOptions
 from regraft.core import files
 from regraft.evaluation import temperature as fitting
-from regraft.evaluation.stats.bootstrap import row_counts
 from regraft.evaluation.stats.paired import Predictions, align
+from regraft.evaluation.stats.resampling import row_counts
 from regraft.gates import calibration_error
 from regraft.gates.comparison import Comparison
 from regraft.gates.measurements import measurements
@@ -132,7 +132,7 @@ def test_a_resample_has_the_gaps_and_the_brier_score_of_the_rows_it_drew_to_the_
     """Not to the bits of BLAS, which adds in an order of its own: see the test of the log loss."""
     comparison, _ = compared(case(801, 2.0))
     sure = calibration_error.sure(comparison, "base")
-    ((_, times), *_) = row_counts(comparison.paired, seed=1, resamples=40)
+    ((_, times), *_) = row_counts(comparison.paired.strata, seed=1, resamples=40)
     gaps, brier = sure.drawn(times)
     for i, drawn in enumerate(times):
         rows = np.repeat(np.arange(sure.n), drawn)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
 from regraft.core.errors import EnvironmentFault
-from regraft.evaluation.stats import bootstrap
+from regraft.evaluation.stats import resampling
 from regraft.evaluation.stats.bootstrap import interval, replicates
 from regraft.evaluation.stats.metrics import macro_f1, mcnemar, scores
 from regraft.evaluation.stats.paired import Paired, Predictions, align
@@ -70,12 +70,12 @@ def test_a_model_does_not_differ_from_itself(rows):
 @given(ROWS, st.integers(1, 30))
 @settings(max_examples=20, deadline=None)
 def test_the_size_of_a_block_changes_no_bit(rows, block):
-    whole, size = difference(two(rows), 41), bootstrap.BLOCK
+    whole, size = difference(two(rows), 41), resampling.BLOCK
     try:
-        bootstrap.BLOCK = block
+        resampling.BLOCK = block
         assert difference(two(rows), 41) == whole
     finally:
-        bootstrap.BLOCK = size
+        resampling.BLOCK = size
 
 
 def test_a_third_model_does_not_change_what_is_said_of_two():

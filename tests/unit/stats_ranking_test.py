@@ -16,8 +16,9 @@ from sklearn.metrics import (
 )
 
 from regraft.evaluation.stats import metrics, ranking
-from regraft.evaluation.stats.bootstrap import class_counts, replicates, row_counts
+from regraft.evaluation.stats.bootstrap import class_counts, replicates
 from regraft.evaluation.stats.paired import Paired, Predictions, align
+from regraft.evaluation.stats.resampling import row_counts
 
 
 def model(rows: int, classes: int, decimals: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Predictions]:
@@ -59,17 +60,17 @@ def test_the_metrics_are_those_of_scikit_learn(rows, classes, decimals):
 def test_the_last_bit_of_a_loss_does_not_depend_on_what_is_computed_beside_it():
     """A product of BLAS adds in an order of its own, which differs with the processor and with the number of rows of a block."""
     _, _, lined_up = paired(801, 3)
-    ((_, drawn), *_) = row_counts(lined_up, seed=1, resamples=64)
-    found = ranking.Ranking(lined_up, "m")
-    alone = [found.values(drawn[i : i + 1], ["log_loss"])["log_loss"][0] for i in range(len(drawn))]
-    assert found.values(drawn, ["log_loss"])["log_loss"].tolist() == alone
+    ((_, drawn), *_) = row_counts(lined_up.strata, seed=1, resamples=64)
+    of_draws = ranking.log_loss(lined_up, "m")
+    alone = [of_draws(drawn[i : i + 1])["log_loss"][0] for i in range(len(drawn))]
+    assert of_draws(drawn)["log_loss"].tolist() == alone
 
 
 def test_every_resample_has_the_metrics_of_the_rows_it_drew():
     truth, p, lined_up = paired(45, 3, 1)
     position = [int(row[1:]) for row in lined_up.ids]
     found = replicates(lined_up, seed=3, resamples=20, metrics=("roc_auc", "pr_auc", "log_loss", "mcc"))
-    ((_, drawn),) = row_counts(lined_up, seed=3, resamples=20)
+    ((_, drawn),) = row_counts(lined_up.strata, seed=3, resamples=20)
     for r in range(20):
         rows = np.repeat(position, drawn[r])
         for name, value in reference(truth[rows], p[rows]).items():
@@ -79,7 +80,7 @@ def test_every_resample_has_the_metrics_of_the_rows_it_drew():
 
 def test_rows_are_drawn_alike_for_answers_and_for_probabilities():
     _, _, lined_up = paired(30, 3)
-    ((_, drawn),) = row_counts(lined_up, seed=3, resamples=8)
+    ((_, drawn),) = row_counts(lined_up.strata, seed=3, resamples=8)
     ((_, _, counts),) = class_counts(lined_up, ["m"], seed=3, resamples=8)
     right = lined_up.right("m")
     assert (drawn[:, right].sum(axis=1) == counts.hits.sum(axis=1)).all()

@@ -77,10 +77,16 @@ class Server:
     _warm: bool = False
 
     def warm(self, modules: Sequence[str]) -> None:
-        """Import ``modules``, looking for requests in between; what is not there is for the step to complain about."""
+        """Import ``modules``, looking for requests in between.
+
+        A library that does not import is for the step that needs it to complain about; a module of regraft's own has to be there.
+        """
         for name in modules:
-            with contextlib.suppress(ImportError):
+            try:
                 importlib.import_module(name)
+            except ImportError as fault:
+                if (fault.name or "").split(".")[0] == "regraft":
+                    raise
             self.look(0)
         gc.collect()
         gc.freeze()  # the collector of a forked process would write into, and so copy, every page

@@ -41,8 +41,8 @@ def roughly(seconds: float) -> str:
     return f"{seconds / 3_600:.1f} h" if seconds < 48 * 3_600 else f"{seconds / 86_400:,.0f} days"
 
 
-def first_of(names: Sequence[str], most: int = NAMED, total: int | None = None) -> str:
+def first_of(names: Sequence[str], most: int = NAMED, total: int | None = None, between: str = ", ") -> str:
     """«a, b, c and 4 more»: ``most`` of ``names``, and how many of ``total`` are left out; None: ``names`` are all."""
     shown = names[:most]
     left_out = (len(names) if total is None else total) - len(shown)
-    return ", ".join(shown) + (f" and {left_out:,} more" if left_out > 0 else "")
+    return between.join(shown) + (f" and {left_out:,} more" if left_out > 0 else "")

@@ -20,6 +20,7 @@ from typing import Any
 
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault, Problem
+from regraft.core.quantities import first_of
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc_formats
 
@@ -95,8 +96,8 @@ def require_whole(workspace: Workspace, stages: Iterable[Mapping[str, Any]]) -> 
 
 
 def _refusal(what: str, problems: list[Problem]) -> EnvironmentFault:
-    messages = "; ".join(problem["message"] for problem in problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
-    return EnvironmentFault(f"{what}: {messages}", fix=REPAIR, problems=problems)
+    messages = [problem["message"] for problem in problems]
+    return EnvironmentFault(f"{what}: {first_of(messages, between='; ')}", fix=REPAIR, problems=problems)
 
 
 def _problem(workspace: Workspace, path: Path, md5: str | None, cache: Path) -> Problem:

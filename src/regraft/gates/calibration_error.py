@@ -22,10 +22,11 @@ from functools import cached_property
 
 import numpy as np
 
-from regraft.evaluation.stats.bootstrap import interval, row_counts
+from regraft.evaluation.stats.bootstrap import interval
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.paired import Floats, Ints
 from regraft.evaluation.stats.power import POWER, detectable
+from regraft.evaluation.stats.resampling import row_counts
 from regraft.gates.comparison import Comparison
 
 MOST_BINS, FEWEST_BINS, ROWS_A_BIN = 15, 5, 50
@@ -108,7 +109,7 @@ class Calibrated:
 def measure(comparison: Comparison, sure: Sure, confidence: float, max_ece: float = 0.0, max_brier: float = 0.0) -> Calibrated:
     """Both numbers on the verdict's own resamples."""
     policy = comparison.case.policy
-    drawn = [sure.drawn(times) for _, times in row_counts(comparison.paired, seed=policy.seed, resamples=policy.resamples)]
+    drawn = [sure.drawn(times) for _, times in row_counts(comparison.paired.strata, seed=policy.seed, resamples=policy.resamples)]
     gaps, brier = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     bin_gaps = np.bincount(sure.bins, weights=sure.gaps)
     plain, eces = float(np.abs(bin_gaps).sum()), np.abs(gaps).sum(axis=1)

@@ -16,10 +16,11 @@ import numpy as np
 
 from regraft.core.quantities import first_of
 from regraft.evaluation.retention import GeneralLosses
-from regraft.evaluation.stats.bootstrap import interval, row_counts
+from regraft.evaluation.stats.bootstrap import interval
 from regraft.evaluation.stats.measured import FindingOutcome, Measured, at_most, rounded
-from regraft.evaluation.stats.paired import Floats, Paired
+from regraft.evaluation.stats.paired import Floats, Strata
 from regraft.evaluation.stats.power import POWER, detectable, more_rows
+from regraft.evaluation.stats.resampling import Additive, resampled
 from regraft.gates import words
 from regraft.gates.case import Case
 from regraft.gates.comparison import Comparison
@@ -38,14 +39,10 @@ class LossTable:
 
     @classmethod
     def of(cls, losses: GeneralLosses, seed: int, resamples: int) -> LossTable:
-        n = len(losses.masked)
-        one_class = Paired(tuple(map(str, range(n))), ("general",), np.zeros(n, dtype=np.int64), {})
-        blocks: dict[str, list[Floats]] = {stage: [] for stage, nats in losses.nats.items() if np.isfinite(nats).all()}
-        for _, drawn in row_counts(one_class, seed=seed, resamples=resamples):
-            for stage, parts in blocks.items():
-                # Not a matrix product: BLAS adds in another order on every processor.
-                parts.append((drawn * losses.nats[stage]).sum(axis=1) / (drawn * losses.masked).sum(axis=1))
-        return cls(losses, {stage: np.concatenate(parts) for stage, parts in blocks.items()})
+        finite = {stage: nats for stage, nats in losses.nats.items() if np.isfinite(nats).all()}
+        costs = {stage: Additive(np.stack([nats, losses.masked], axis=-1), {"loss": _a_token}) for stage, nats in finite.items()}
+        drawn = resampled(Strata.one(len(losses.masked)), costs, seed=seed, resamples=resamples)
+        return cls(losses, drawn.get("loss", {}))
 
     def loss(self, stage: str) -> float:
         """What ``stage`` costs, in nats a masked token."""
@@ -58,6 +55,10 @@ class LossTable:
         effect = detectable(float(moved.std()), confidence, power or POWER)
         numbers = (rounded(self.loss(stage) - self.loss(PRETRAINED)), rounded(low), rounded(high), rounded(budget))
         return Measured(*numbers, confidence, power, rounded(effect))
+
+
+def _a_token(sums: Floats) -> Floats:
+    return np.asarray(sums[..., 0] / sums[..., 1])
 
 
 def judge(gate: GateOptions, comparison: Comparison) -> Finding:

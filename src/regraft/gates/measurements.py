@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from regraft.evaluation.stats.bootstrap import class_counts, interval, row_counts
+from regraft.evaluation.stats.bootstrap import class_counts, interval
 from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.metrics import COUNTED, counts
 from regraft.evaluation.stats.paired import Floats
 from regraft.evaluation.stats.power import POWER, detectable, disagreement_error, quantile
 from regraft.evaluation.stats.proportions import tango_interval, wilson
 from regraft.evaluation.stats.ranking import RANKED, Ranking
+from regraft.evaluation.stats.resampling import row_counts
 from regraft.evaluation.stats.slices import Slice, members, split_by_size
 from regraft.gates import (
     calibration,
@@ -128,7 +129,7 @@ def _class_columns(comparison: Comparison) -> dict[str, tuple[Floats, Floats]]:
     if model in comparison.paired.probabilities:
         ranking = Ranking(comparison.paired, model)
         every = ranking.areas(np.ones((1, comparison.n), dtype=np.int64))
-        areas = [ranking.areas(drawn) for _, drawn in row_counts(comparison.paired, **few)]
+        areas = [ranking.areas(drawn) for _, drawn in row_counts(comparison.paired.strata, **few)]
         columns["roc_auc"] = (every.roc[0], np.concatenate([a.roc for a in areas]))
         columns["pr_auc"] = (every.pr[0], np.concatenate([a.pr for a in areas]))
     return columns

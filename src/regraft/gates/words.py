@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
-from regraft.evaluation.stats import power, seeded
+from regraft.evaluation.stats import metric, power, seeded
 from regraft.evaluation.stats.measured import FindingOutcome, Measured
 from regraft.evaluation.stats.power import MOST_GROWTH
 from regraft.evaluation.stats.seeded import SeededMeasured
@@ -15,17 +15,8 @@ from regraft.evaluation.stats.seeded import SeededMeasured
 if TYPE_CHECKING:  # `plan` and `status` put numbers into words, and import no numpy for it
     from regraft.evaluation.stats.slices import Slice, SliceResult
 
-METRICS = {
-    "macro_f1": "macro-F1",
-    "accuracy": "accuracy",
-    "micro_f1": "micro-F1",
-    "balanced_accuracy": "balanced accuracy",
-    "mcc": "MCC",
-    "roc_auc": "ROC AUC",
-    "pr_auc": "PR AUC",
-    "log_loss": "log loss",
-}
-LOWER_IS_BETTER = frozenset({"log_loss"})
+METRICS = {name: known.words for name, known in metric.METRICS.items()}
+LOWER_IS_BETTER = frozenset(name for name, known in metric.METRICS.items() if known.lower_is_better)
 """Differences of these are turned round: above 0 is better for every metric."""
 MODELS = {"tfidf": "TF-IDF", "champion": "the champion", "base": "the un-adapted base", "adapted": "adapted"}
 NAMED = 3

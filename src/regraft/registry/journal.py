@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from regraft.core import files
 from regraft.core.errors import Conflict, EnvironmentFault, Problem
@@ -65,30 +65,6 @@ class Entry:
     """sha256 of this entry's file."""
     waivers: tuple[Waiver, ...] = ()
     """Findings that this promotion answers for; all of one last day."""
-
-
-class Journal(Protocol):
-    """What promotion needs of a store. Files now; SQL (``ON CONFLICT DO NOTHING``) and S3 (``If-None-Match``) fit it too."""
-
-    def head(self) -> Entry | None:
-        """The newest entry; None where there is none."""
-
-    def entries(self) -> list[Entry]:
-        """All entries, oldest first; an ``EnvironmentFault`` that names every entry that was tampered with."""
-
-    def append(
-        self,
-        seen: int,
-        action: Action,
-        *,
-        from_: Model | None,
-        to: Model | None,
-        run: str,
-        reason: str,
-        by: str | None = None,
-        waivers: Sequence[Waiver] = (),
-    ) -> Entry:
-        """Add entry ``seen + 1``, or raise :class:`Conflict` because somebody else did."""
 
 
 class FileJournal:

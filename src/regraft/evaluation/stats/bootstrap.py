@@ -5,10 +5,8 @@ All models are scored on the same resamples, so what one row does to both sides 
 class (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", section 8.3), so every class keeps its size and
 its F1 is always defined. Intervals are percentile intervals (chapter 13).
 
-The stream is part of the evidence and must be the same in ten years: the 64-bit words of Philox-4x64-10 with the seed
-as key and the counter at 0, each split into its low and then its high 32 bits. Number h at position r * n + j draws,
-for the j-th row of resample r, the row floor(h * size / 2**32) of that row's class: biased by less than
-size / 2**32. Rows have the order of :class:`~regraft.evaluation.stats.paired.Paired`.
+The stream is that of :func:`regraft.evaluation.stats.resampling.draws`, the strata are the true classes, and rows have the
+order of :class:`~regraft.evaluation.stats.paired.Paired`.
 
 Classes of a few rows make intervals too narrow, as drawing within a class of m rows shrinks its variance by
 (m - 1) / m. Measured coverage of the 95 % interval of a macro-F1 difference, 400 simulations each: 95 % with 16
@@ -17,23 +15,18 @@ classes of 50 rows and with 8 of 25, 92 % with 4 of 10, 90 % with 8 of 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from regraft.evaluation.stats.counting import GroupSum
 from regraft.evaluation.stats.metrics import COUNTED, Counts
 from regraft.evaluation.stats.paired import Floats, Ints, Paired
-from regraft.evaluation.stats.ranking import RANKED, Ranking
+from regraft.evaluation.stats.ranking import RANKED, scorer
+from regraft.evaluation.stats.resampling import Replicates, draws, resampled, times
 
 RESAMPLES = 9_999
 """(RESAMPLES + 1) * 0.025 is whole, so the ends of a 95 % interval are two of the replicates."""
-BLOCK = 1 << 18
-"""Draws handled at once: 2 MB of int64, which stays in a core's cache."""
-
-Replicates = Mapping[str, Mapping[str, Floats]]
-"""metric -> model -> [resamples]; position r belongs to the same resample for every model."""
 
 
 def replicates(
@@ -45,28 +38,18 @@ def replicates(
     as long as those of answers: 10,000 resamples of 800 rows x 16 classes 0.4 s a model, of 10,000 x 100 about 22 s.
     """
     compared = tuple(models) or tuple(paired.preds)
-    scores: dict[str, dict[str, Floats]] = {metric: {model: np.empty(resamples) for model in compared} for metric in metrics}
-    for of_kind, blocks_of in (([m for m in metrics if m in COUNTED], _counted), ([m for m in metrics if m in RANKED], _ranked)):
-        for start, model, block in blocks_of(paired, compared, of_kind, seed, resamples) if of_kind else ():
-            for metric in of_kind:
-                scores[metric][model][start : start + len(block[metric])] = block[metric]
-    return scores
+    counted, ranked = [m for m in metrics if m in COUNTED], [m for m in metrics if m in RANKED]
+    of_answers = _counted(paired, compared, counted, seed, resamples) if counted else {}
+    scorers = {model: scorer(paired, model, ranked) for model in compared} if ranked else {}
+    return {**of_answers, **resampled(paired.strata, scorers, seed=seed, resamples=resamples)} if scorers else of_answers
 
 
-Blocks = Iterator[tuple[int, str, Mapping[str, Floats]]]
-"""(first resample, model, metric -> [block])."""
-
-
-def _counted(paired: Paired, models: Sequence[str], metrics: Sequence[str], seed: int, resamples: int) -> Blocks:
+def _counted(paired: Paired, models: Sequence[str], metrics: Sequence[str], seed: int, resamples: int) -> Replicates:
+    scores: dict[str, dict[str, Floats]] = {metric: {model: np.empty(resamples) for model in models} for metric in metrics}
     for start, model, counts in class_counts(paired, models, seed=seed, resamples=resamples):
-        yield start, model, {metric: COUNTED[metric](counts) for metric in metrics}
-
-
-def _ranked(paired: Paired, models: Sequence[str], metrics: Sequence[str], seed: int, resamples: int) -> Blocks:
-    rankings = {model: Ranking(paired, model) for model in models}
-    for start, drawn in row_counts(paired, seed=seed, resamples=resamples):
-        for model, ranking in rankings.items():
-            yield start, model, ranking.values(drawn, metrics)
+        for metric in metrics:
+            scores[metric][model][start : start + len(counts.hits)] = COUNTED[metric](counts)
+    return scores
 
 
 def class_counts(paired: Paired, models: Sequence[str], *, seed: int, resamples: int) -> Iterator[tuple[int, str, Counts]]:
@@ -80,22 +63,10 @@ def class_counts(paired: Paired, models: Sequence[str], *, seed: int, resamples:
     truth = paired.truth[example]
     answers = {model: paired.preds[model][example] for model in models}
     sums = {m: (GroupSum(truth, pred == truth, classes), GroupSum(pred, pred < classes, classes)) for m, pred in answers.items()}
-    for start, rows in _draws(paired, seed, resamples):
-        drawn = _times(kind[rows], len(example))
+    for start, rows in draws(paired.strata, seed, resamples):
+        drawn = times(kind[rows], len(example))
         for model, (hit, named) in sums.items():
             yield start, model, Counts(hit(drawn), named(drawn), paired.sizes)
-
-
-def row_counts(paired: Paired, *, seed: int, resamples: int) -> Iterator[tuple[int, Ints]]:
-    """Blocks (first resample, [block, n] how often each row was drawn)."""
-    for start, rows in _draws(paired, seed, resamples):
-        yield start, _times(rows, len(paired.ids))
-
-
-def _times(cells: Ints, size: int) -> Ints:
-    """[block, n] numbers below ``size`` -> [block, size] how often each stands in its line."""
-    flat = cells + size * np.arange(len(cells))[:, None]
-    return np.bincount(flat.ravel(), minlength=len(cells) * size).reshape(len(cells), size)
 
 
 def interval(values: Floats, confidence: float) -> tuple[float, float]:
@@ -112,20 +83,3 @@ def _kinds(paired: Paired) -> tuple[Ints, Ints]:
         _, code = np.unique(code * (len(paired.classes) + 1) + pred, return_inverse=True)  # renumbered, so it cannot overflow
     _, example, kind = np.unique(code, return_index=True, return_inverse=True)
     return kind.astype(np.int64), example.astype(np.int64)
-
-
-def _draws(paired: Paired, seed: int, resamples: int) -> Iterator[tuple[int, Ints]]:
-    """Blocks (first resample, [block, n] drawn rows); the numbers do not depend on the size of a block."""
-    stream = np.random.Philox(key=seed)
-    size = paired.sizes[paired.truth].astype(np.uint64)
-    offset = np.array([0, *accumulate(paired.sizes.tolist())], dtype=np.uint64)[paired.truth]
-    n = len(size)
-    block = max(2, BLOCK // n // 2 * 2)  # even: a block ends at the end of a 64-bit word
-    for start in range(0, resamples, block):
-        rows = min(block, resamples - start)
-        words = np.asarray(stream.random_raw((rows * n + 1) // 2), dtype="<u8")
-        numbers = words.view("<u4")[: rows * n].reshape(rows, n)
-        drawn = np.multiply(numbers, size, dtype=np.uint64)
-        drawn >>= np.uint64(32)
-        drawn += offset
-        yield start, drawn.view(np.int64)

@@ -38,6 +38,24 @@ class Predictions:
 
 
 @dataclass(frozen=True)
+class Strata:
+    """n rows that are resampled within groups, of which each keeps its size."""
+
+    of: Ints
+    """[n] group of each row, non-decreasing from 0; no group is empty."""
+
+    @classmethod
+    def one(cls, rows: int) -> Strata:
+        """All of ``rows`` are drawn from all."""
+        return cls(np.zeros(rows, dtype=np.int64))
+
+    @cached_property
+    def sizes(self) -> Ints:
+        """[groups] rows of each group."""
+        return np.bincount(self.of).astype(np.int64)
+
+
+@dataclass(frozen=True)
 class Paired:
     """n rows ordered by (class, id); the K classes are those of the true labels, in the order of their smallest id."""
 
@@ -54,6 +72,11 @@ class Paired:
     def sizes(self) -> Ints:
         """[K] rows of each class, all at least 1."""
         return np.bincount(self.truth, minlength=len(self.classes)).astype(np.int64)
+
+    @property
+    def strata(self) -> Strata:
+        """Rows are resampled within their true class (:mod:`regraft.evaluation.stats.bootstrap`)."""
+        return Strata(self.truth)
 
     def right(self, model: str) -> Mask:
         """[n] which rows the model got right."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from regraft.evaluation.stats.counting import GroupSum
 from regraft.evaluation.stats.paired import Floats, Ints, Paired
+from regraft.evaluation.stats.resampling import Additive, Scorer, on_all_rows
 
 RANKED = ("roc_auc", "pr_auc", "log_loss")
 SMALLEST = float(np.finfo(np.float32).eps)
@@ -36,8 +37,6 @@ class Ranking:
     def __init__(self, paired: Paired, model: str) -> None:
         p, truth = paired.probabilities[model], paired.truth
         self.sizes = paired.sizes
-        right = np.clip(p[np.arange(len(truth)), truth], SMALLEST, 1 - SMALLEST)
-        self.losses: Floats = -np.log(right)
         self.classes = [_OneClass(p[:, k], truth == k) for k in range(len(paired.classes))]
 
     def areas(self, drawn: Ints) -> Areas:
@@ -45,16 +44,29 @@ class Ranking:
         by_class = [ranked.areas(drawn) for ranked in self.classes]
         return Areas(np.stack([roc for roc, _ in by_class], axis=-1), np.stack([pr for _, pr in by_class], axis=-1))
 
-    def values(self, drawn: Ints, metrics: Sequence[str] = RANKED) -> dict[str, Floats]:
-        """``{metric: [block]}``: every metric on every resample."""
-        by_metric = {}
-        if "log_loss" in metrics:
-            # Not a matrix product: BLAS adds in another order on every processor.
-            by_metric["log_loss"] = np.asarray((drawn * self.losses).sum(axis=-1) / drawn.sum(axis=-1))
-        if {"roc_auc", "pr_auc"} & set(metrics):
-            areas = self.areas(drawn)
-            by_metric |= {"roc_auc": areas.roc.mean(axis=-1), "pr_auc": areas.pr.mean(axis=-1)}
-        return by_metric
+    def __call__(self, drawn: Ints) -> dict[str, Floats]:
+        """The areas on every resample, each the mean over the classes: a weighted metric."""
+        areas = self.areas(drawn)
+        return {"roc_auc": areas.roc.mean(axis=-1), "pr_auc": areas.pr.mean(axis=-1)}
+
+
+def log_loss(paired: Paired, model: str) -> Additive:
+    """The mean over rows of minus the logarithm of the true class's probability."""
+    of_truth = paired.probabilities[model][np.arange(len(paired.ids)), paired.truth]
+    losses = -np.log(np.clip(of_truth, SMALLEST, 1 - SMALLEST))
+    return Additive(np.stack([losses, np.ones(len(losses))], axis=-1), {"log_loss": lambda sums: sums[..., 0] / sums[..., 1]})
+
+
+def scorer(paired: Paired, model: str, metrics: Sequence[str] = RANKED) -> Scorer:
+    """What gives ``metrics`` of ``model`` on any resample; rows are sorted only where an area is asked for."""
+    parts: list[Scorer] = [log_loss(paired, model)] if "log_loss" in metrics else []
+    if {"roc_auc", "pr_auc"} & set(metrics):
+        parts.append(Ranking(paired, model))
+
+    def values(drawn: Ints) -> dict[str, Floats]:
+        return {name: value for part in parts for name, value in part(drawn).items() if name in metrics}
+
+    return values
 
 
 class _OneClass:
@@ -83,6 +95,5 @@ class _OneClass:
 
 
 def scores(paired: Paired, model: str) -> dict[str, float]:
-    """``{metric: value}`` on all rows, for :data:`RANKED`."""
-    every = np.ones((1, len(paired.ids)), dtype=np.int64)
-    return {name: float(value[0]) for name, value in Ranking(paired, model).values(every).items()}
+    """``{metric: value}`` on all rows, for :data:`RANKED`, in the order in which stored measurements list them."""
+    return on_all_rows(scorer(paired, model), len(paired.ids))

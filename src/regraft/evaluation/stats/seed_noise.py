@@ -27,12 +27,11 @@ import numpy as np
 
 from regraft.evaluation.stats.bootstrap import interval
 from regraft.evaluation.stats.measured import Measured, rounded
+from regraft.evaluation.stats.metric import METRICS
 from regraft.evaluation.stats.paired import Floats
 from regraft.evaluation.stats.power import quantile
 from regraft.evaluation.stats.seeded import SeededMeasured
 
-RANGE = {"mcc": (-1.0, 1.0), "log_loss": (0.0, float("inf"))}
-"""Metrics that can leave 0 to 1."""
 MANY = 1_000
 """Degrees of freedom from which Student's quantile is the normal one: 0.1 % off."""
 
@@ -69,8 +68,8 @@ def within_range(score: Measured, metric: str) -> Measured:
     """The interval of a score cut at what the metric can reach: widening knows no such bound."""
     if not isinstance(score, SeededMeasured):
         return score
-    least, most = RANGE.get(metric, (0.0, 1.0))
-    return replace(score, low=max(score.low, least), high=min(score.high, most))
+    bounds = METRICS[metric]
+    return replace(score, low=max(score.low, bounds.least), high=min(score.high, bounds.most))
 
 
 def degrees(error: float, seed_error: float, count: int) -> int:
