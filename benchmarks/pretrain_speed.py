@@ -28,25 +28,25 @@ from regraft.models import encoder
 from regraft.models.base_model import locate
 from regraft.models.machine import Machine, cores
 from regraft.training.loop import train
-from regraft.training.objectives.mlm import Corpus, masking, phases
-from regraft.training.options import PretrainOptions
+from regraft.training.objectives.mlm import MLM, MlmOptions
+from regraft.training.pretraining import Corpus, phases
 
 UNCOUNTED = 2
 
 
-def ours(base: Path, shards: dict[str, Packed], options: PretrainOptions, steps: int) -> float:
+def ours(base: Path, shards: dict[str, Packed], options: MlmOptions, steps: int) -> float:
     """Tokens a second of regraft's loop, over ``steps`` steps of the phase that trains everything."""
     from transformers import AutoModelForMaskedLM
 
     model, _ = encoder.load(AutoModelForMaskedLM, base)
-    corpus = Corpus(shards, masking(base, options, model.config.vocab_size), options.batch_size, 17)
+    corpus = Corpus(shards, MLM.corruption(base, options, model.config.vocab_size), options.batch_size, 17)
     clock: list[float] = []
 
     def timed(model: Any, machine: Machine) -> Any:
-        main = phases(model, machine, corpus=corpus, options=options, warmup=0, steps=UNCOUNTED + steps)[1]
+        main = phases(model, machine, loss=MLM.loss(model), corpus=corpus, options=options, warmup=0, steps=UNCOUNTED + steps)[1]
         loss = main.loss
 
-        def at(step: int) -> torch.Tensor:
+        def at(step: int) -> tuple[torch.Tensor, int]:
             clock.append(time.perf_counter())
             return loss(step)
 
@@ -57,7 +57,7 @@ def ours(base: Path, shards: dict[str, Packed], options: PretrainOptions, steps:
     return steps * options.batch_size * options.sequence_length / (clock[-1] - clock[UNCOUNTED])
 
 
-def stock(base: Path, shards: dict[str, Packed], options: PretrainOptions, steps: int) -> float:
+def stock(base: Path, shards: dict[str, Packed], options: MlmOptions, steps: int) -> float:
     """Tokens a second of ``transformers.Trainer`` on the same sequences."""
     from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
 
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()
-    base, options = locate(asked.base, Path.cwd()), PretrainOptions()
+    base, options = locate(asked.base, Path.cwd()), MlmOptions()
     torch.set_num_threads(cores())
     with tempfile.TemporaryDirectory() as folder:
         if asked.documents:

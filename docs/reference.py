@@ -56,10 +56,11 @@ def _level(path: str, level: dict[str, Any], document: dict[str, Any]) -> Iterat
     for key, said in level["properties"].items():
         inner, suffix = _inner(said, document)
         full = key if path == "top level" else f"{path}.{key}"
+        below += [(f"{full} ({said['x-named-by']}: {choice['title']})", choice) for choice in said.get("oneOf", ())]
         if inner is not None:
             below.append((full + suffix, inner))
         meaning = said.get("description") or (inner or {}).get("description", "")
-        default = "required" if key in level.get("required", ()) else _default(said.get("default"), inner)
+        default = "required" if key in level.get("required", ()) else _default(said.get("default"), inner, said.get("oneOf"))
         yield f"| `{key}` | {_value(said, document)} | {default} | {_cell(meaning)} |\n"
     yield "\n"
     for full, inner in below:
@@ -82,6 +83,8 @@ LIMITS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", 
 
 
 def _value(said: dict[str, Any], document: dict[str, Any]) -> str:
+    if "oneOf" in said:
+        return "mapping"
     choices = [choice for choice in said.get("anyOf", [said]) if choice.get("type") != "null"]
     return " or ".join(dict.fromkeys(_kind(choice) for choice in choices))
 
@@ -99,7 +102,9 @@ def _kind(choice: dict[str, Any]) -> str:
     return " ".join([{"string": "text", "integer": "integer", "number": "number", "boolean": "true, false"}[choice["type"]], *limits])
 
 
-def _default(value: Any, inner: dict[str, Any] | None) -> str:
+def _default(value: Any, inner: dict[str, Any] | None, choices: Any) -> str:
+    if choices:
+        return "see below"
     if value is None or value == []:
         return "none"
     if inner is not None and isinstance(value, dict):

@@ -10,6 +10,9 @@ from regraft.steps import Metrics, PipelineContext, Step, StepConfig
 from regraft.steps.options import EarlierRows
 from tasks.forgetting import STAGES
 
+MAX_LENGTH = 64
+"""Tokens of a text that a probe reads where the pipeline's method reads words."""
+
 
 class EarlierTasksConfig(StepConfig):
     """The tasks, and what their texts are cut at. The budget is no part of it."""
@@ -28,7 +31,7 @@ class EarlierTasksConfig(StepConfig):
     def of(cls, context: PipelineContext) -> Self:
         options = context.options
         base = {"base_model": options.base_model, "base_digest": context.base_digest}
-        return cls(**base, tasks=context.earlier_rows, max_length=options.finetune.max_length, seed=options.seed)
+        return cls(**base, tasks=context.earlier_rows, max_length=options.finetune.most_tokens or MAX_LENGTH, seed=options.seed)
 
 
 def _run(config: EarlierTasksConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:

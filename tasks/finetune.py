@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from regraft.steps import Cost, Metrics, PipelineContext, Step, StepConfig
-from regraft.steps.options import AbstainOptions, FinetuneOptions
+from regraft.steps.options import AbstainOptions, FinetuneOptions, versions_of
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.pretrain import PRETRAIN
@@ -23,11 +23,17 @@ class FinetuneConfig(StepConfig):
     """What the text is called where the model is served."""
     seed: int
     abstain: AbstainOptions | None = Field(None, exclude_if=lambda abstain: abstain is None)
+    versions: dict[str, int] = Field(default_factory=dict, exclude_if=lambda versions: not versions)
+    """Of the plug-ins that train. Left out where all are the first of their kind, in version 1."""
+    task: str = Field("text-classification", exclude_if=lambda task: task == "text-classification")
+    """The type of the task."""
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options = context.options
-        return cls(finetune=options.finetune, text_column=options.task.text, seed=options.seed, abstain=options.abstain)
+        versions = versions_of(method=options.finetune.method, task=options.task.type, family=context.family)
+        fields = {"finetune": options.finetune, "text_column": options.task.text, "abstain": options.abstain, "versions": versions}
+        return cls(**fields, seed=options.seed, task=options.task.type)
 
 
 class FinetuneBaseConfig(FinetuneConfig):
@@ -46,8 +52,9 @@ class FinetuneBaseConfig(FinetuneConfig):
 def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from regraft.steps import files
     from regraft.steps.data import labelled_splits
-    from regraft.steps.training import finetune, locate
+    from regraft.steps.training import finetune, locate, require_versions
 
+    require_versions(config.versions, method=config.finetune.method, task=config.task)
     base = isinstance(config, FinetuneBaseConfig)
     source = locate(config.base_model, Path.cwd()) if isinstance(config, FinetuneBaseConfig) else inputs["encoder"]
     rows = labelled_splits(inputs["rows"], inputs["splits"])
@@ -63,12 +70,13 @@ def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         seed=config.seed,
         out=out / "model",
         precision=config.abstain.precision if config.abstain else None,
+        task=config.task,
     )
 
 
 def _tokens(config: FinetuneConfig, before: FinetuneConfig | None, metrics: Metrics) -> float | None:
     """The tokens of an earlier run, by the epochs of this one; None without an earlier run."""
-    return metrics["tokens"] / before.finetune.epochs * config.finetune.epochs if before else None
+    return metrics["tokens"] / before.finetune.passes * config.finetune.passes if before else None
 
 
 COST = Cost(follows=("rows",), tokens=_tokens, trains=True)

@@ -10,7 +10,7 @@ from typing import Self
 from pydantic import Field
 
 from regraft.steps import Cost, Metrics, PipelineContext, Step, StepConfig
-from regraft.steps.options import GeneralText, PretrainOptions, Strict
+from regraft.steps.options import GeneralText, PretrainOptions, Strict, versions_of
 from tasks.tokens import TOKENS
 
 
@@ -32,20 +32,24 @@ class PretrainConfig(StepConfig):
     seed: int
     forgetting: ForgettingBudget | None = Field(None, exclude_if=lambda budget: budget is None)
     """Left out where no gate asks."""
+    versions: dict[str, int] = Field(default_factory=dict, exclude_if=lambda versions: not versions)
+    """Of the plug-ins that train. Left out where all are the first of their kind, in version 1."""
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options, gate = context.options, context.options.forgetting
         budget = ForgettingBudget(max_loss_increase=gate.max_loss_increase, general=context.general_text) if gate else None
         base = {"base_model": options.base_model, "base_digest": context.base_digest}
-        return cls(**base, pretrain=options.pretrain, seed=options.seed, forgetting=budget)
+        versions = versions_of(objective=options.pretrain.objective, family=context.family)
+        return cls(**base, pretrain=options.pretrain, seed=options.seed, forgetting=budget, versions=versions)
 
 
 def _run(config: PretrainConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from tempfile import TemporaryDirectory
 
-    from regraft.steps.training import Budget, locate, pack_general, pretrain
+    from regraft.steps.training import Budget, locate, pack_general, pretrain, require_versions
 
+    require_versions(config.versions, objective=config.pretrain.objective)
     base, budget = locate(config.base_model, Path.cwd()), config.forgetting
     train = partial(pretrain, base, inputs["tokens"], config.pretrain, config.seed, out / "model")
     if budget is None:

@@ -43,7 +43,9 @@ def _run(config: SeedsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     rows = HeldOut(test["id"].tolist(), test["text"].tolist(), test["label"].tolist())
 
     def train(encoder: Path, name: str, seed: int, folder: Path) -> Mapping[str, float]:
-        return finetune(encoder, table, labels, config.finetune, name=name, text_column=config.text_column, seed=seed, out=folder)
+        return finetune(
+            encoder, table, labels, config.finetune, name=name, text_column=config.text_column, seed=seed, out=folder, task=config.task
+        )
 
     encoders = {"adapted": inputs["encoder"], "base": locate(config.base_model, Path.cwd())}
     trainings = repeat_under_seeds(train, encoders, config.seeds, rows, seed=config.seed, scratch=out.parent)

@@ -19,11 +19,13 @@ from regraft.core.errors import DataRejected, Interrupted
 from regraft.core.progress import STOP, Running, running
 from regraft.core.workspace import Workspace
 from regraft.data.options import GeneralText
-from regraft.training import forgetting
-from regraft.training.objectives import mlm
-from regraft.training.options import PretrainOptions
+from regraft.training import forgetting, pretraining
+from regraft.training.general_text import pack_general
+from regraft.training.options import pretrain_options
 
-OPTIONS = PretrainOptions(budget_tokens=20_000, head_warmup_tokens=500, sequence_length=32, batch_size=8, learning_rate=2e-2)
+OPTIONS = pretrain_options(
+    {"budget_tokens": 20_000, "head_warmup_tokens": 500, "sequence_length": 32, "batch_size": 8, "learning_rate": 2e-2}
+)
 
 
 def gate(budget: float, **more: object) -> dict[str, object]:
@@ -93,15 +95,15 @@ def test_what_cannot_be_asked_is_exit_2_with_its_line(tiny: Workspace, cli: Call
 
 def stop_at_batch(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """The run is asked to stop when it reads so many batches."""
-    batch, seen = mlm.Corpus.batch, []
+    batch, seen = pretraining.Corpus.batch, []
 
-    def counted(self: mlm.Corpus, step: int) -> Any:
+    def counted(self: pretraining.Corpus, step: int) -> Any:
         seen.append(step)
         if len(seen) == number:
             STOP.set()
         return batch(self, step)
 
-    monkeypatch.setattr(mlm.Corpus, "batch", counted)
+    monkeypatch.setattr(pretraining.Corpus, "batch", counted)
 
 
 @pytest.fixture
@@ -122,8 +124,8 @@ def test_adaptation_that_would_spend_more_ends_early_wherever_it_was_cut(
         (tiny.root / folder).mkdir()
     texts = [json.loads(line)["text"] for line in (tiny.root / "data/corpus.jsonl").read_text().splitlines()]
     pack([(texts, [number % 10 == 0 for number in range(len(texts))])], backend(base), 32, tokens)
-    budget = mlm.Budget(forgetting.pack_general(general, base, 32, tiny.root / "general"), 0.02)
-    whole = mlm.pretrain(base, tokens, OPTIONS, 17, tiny.root / "whole", budget)
+    budget = pretraining.Budget(pack_general(general, base, 32, tiny.root / "general"), 0.02)
+    whole = pretraining.pretrain(base, tokens, OPTIONS, 17, tiny.root / "whole", budget)
     assert whole["stopped_early"] == 1
     assert whole["steps"] == 10
     assert whole["tokens"] == whole["steps"] * 8 * 32
@@ -132,9 +134,9 @@ def test_adaptation_that_would_spend_more_ends_early_wherever_it_was_cut(
     stop_at_batch(monkeypatch, 16)
     with running(Running(pipeline="tiny", checkpoints=tiny.root / "checkpoints")):
         with pytest.raises(Interrupted):
-            mlm.pretrain(base, tokens, OPTIONS, 17, tiny.root / "cut", budget)
+            pretraining.pretrain(base, tokens, OPTIONS, 17, tiny.root / "cut", budget)
         STOP.clear()
-        assert mlm.pretrain(base, tokens, OPTIONS, 17, tiny.root / "cut", budget) == whole
+        assert pretraining.pretrain(base, tokens, OPTIONS, 17, tiny.root / "cut", budget) == whole
     assert files.tree(tiny.root / "cut") == files.tree(tiny.root / "whole")
 
 

@@ -17,11 +17,12 @@ from regraft.core.errors import ConfigError, EnvironmentFault, Interrupted
 from regraft.core.workspace import Workspace
 from regraft.evaluation import predictions
 from regraft.evaluation.scoring import HeldOut
-from regraft.training import classify
-from regraft.training.options import FinetuneOptions
+from regraft.training import finetuning
+from regraft.training.options import finetune_options
+from regraft.training.rows import Rows
 from regraft.training.seeds import repeat
 
-OPTIONS = FinetuneOptions(epochs=2, batch_size=16, max_length=16, checkpoint_seconds=1e9)
+OPTIONS = finetune_options({}, {"epochs": 2, "batch_size": 16, "max_length": 16, "checkpoint_seconds": 1e9})
 
 
 def fine_tune(root: Path, home: Path | None, cut: int = 0) -> dict[str, str]:
@@ -33,11 +34,11 @@ def fine_tune(root: Path, home: Path | None, cut: int = 0) -> dict[str, str]:
     seen = 0
 
     def train(encoder: Path, name: str, seed: int, folder: Path) -> dict[str, float]:
-        return classify.finetune(encoder, rows, labels, OPTIONS, name=name, text_column="text", seed=seed, out=folder)
+        return finetuning.finetune(encoder, rows, labels, OPTIONS, name=name, text_column="text", seed=seed, out=folder)
 
-    whole = classify.Rows.batch
+    whole = Rows.batch
 
-    def batch(self: classify.Rows, step: int) -> Any:
+    def batch(self: Rows, step: int) -> Any:
         nonlocal seen
         seen += 1
         if seen == cut:
@@ -47,7 +48,7 @@ def fine_tune(root: Path, home: Path | None, cut: int = 0) -> dict[str, str]:
     scratch = root / "scratch"
     scratch.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch, progress.running(progress.Running(pipeline="tiny", step="seeds", checkpoints=home)):
-        patch.setattr(classify.Rows, "batch", batch)
+        patch.setattr(Rows, "batch", batch)
         try:
             encoders = {"adapted": root / "models" / "tiny", "base": root / "models" / "tiny"}
             done = repeat(train, encoders, 3, held, seed=17, scratch=scratch)

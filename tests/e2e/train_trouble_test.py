@@ -19,13 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 import pandas as pd
 import torch
-from regraft.training.options import FinetuneOptions, PretrainOptions
+from regraft.training.options import finetune_options, pretrain_options
 from regraft.core.errors import RegraftError
 from regraft.core.progress import Running, running
 from regraft.data.packing import pack
 from regraft.models import encoder
-from regraft.training import classify, loop
-from regraft.training.objectives import mlm
+from regraft.training import finetuning, loop, pretraining
 from regraft.models.machine import Machine
 
 # In bf16 oneDNN falls back to kernels that take minutes when an allocation fails.
@@ -59,15 +58,15 @@ def train(kind, base, home, batch, room=None, poison=None):
                 spoilt = ["rose tide"] * 40 + [poison] * 300 if poison else texts
                 pack([(spoilt, [False] * len(spoilt))], encoder.backend(base), 64, home / "tokens")
                 size = {"sequence_length": 64, "batch_size": batch, "head_warmup_tokens": batch * 64}
-                options = PretrainOptions(budget_tokens=max(1000, batch * 128), **size)
-                mlm.pretrain(base, home / "tokens", options, 17, home / "out")
+                options = pretrain_options({"budget_tokens": max(1000, batch * 128), **size})
+                pretraining.pretrain(base, home / "tokens", options, 17, home / "out")
             else:
                 rows = pd.DataFrame({"id": [f"row-{n}" for n in range(1200)], "text": texts, "label": ["a", "b"] * 600, "split": "train"})
                 if poison:
                     rows = rows[:40].copy()
                     rows.loc[30, "text"] = f"{poison} " + texts[30]
-                options = FinetuneOptions(epochs=1, batch_size=batch, max_length=64)
-                classify.finetune(base, rows, ["a", "b"], options, name=kind, text_column="text", seed=17, out=home / "out")
+                options = finetune_options({}, {"epochs": 1, "batch_size": batch, "max_length": 64})
+                finetuning.finetune(base, rows, ["a", "b"], options, name=kind, text_column="text", seed=17, out=home / "out")
         except RegraftError as error:
             print(error.exit_code, error, "| next:", error.fix)
 """

@@ -66,11 +66,10 @@ def test_changed_code_of_a_step_has_a_new_version():
 def test_a_step_reaches_its_library_code_and_no_other_steps():
     (finetune,) = (step for step in composition.steps(HERE) if step.name == "finetune")
     reached = {path.relative_to(ROOT).as_posix() for path in step_code.closure(finetune, ROOT)}
-    assert {"tasks/finetune.py", "src/regraft/training/loop.py", "src/regraft/core/files.py"} <= reached
-    assert (
-        not {"tasks/pretrain.py", "src/regraft/execution/step.py", "src/regraft/training/objectives/mlm.py", "src/regraft/cli/run.py"}
-        & reached
-    )
+    assert {"tasks/finetune.py", "src/regraft/training/finetuning.py", "src/regraft/core/files.py"} <= reached
+    others = {"tasks/pretrain.py", "src/regraft/execution/step.py", "src/regraft/cli/run.py"}
+    plugins = {"src/regraft/training/methods/full.py", "src/regraft/training/objectives/mlm.py"}
+    assert not (others | plugins) & reached
 
 
 CODE = "def f(x):\n    return x + 1\n"

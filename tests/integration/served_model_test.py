@@ -152,7 +152,7 @@ def test_a_kind_of_another_package_is_served_without_that_package_and_without_to
     (site / "their_kind-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: their-kind\nVersion: 1.0\n")
     (site / "their_kind-1.0.dist-info" / "entry_points.txt").write_text("[regraft.kinds]\ncounter = their_kind\n")
     monkeypatch.syspath_prepend(site)
-    monkeypatch.setattr(kinds, "KINDS", Registry("regraft.kinds", "kind of model", kinds.KINDS._ours))
+    monkeypatch.setattr(kinds, "KINDS", Registry("regraft.kinds", "kind of model", kinds.KINDS.ours))
     kinds.describe(folder, "text", kind="counter")
     files.write_json(folder / "labels.json", ["cat", "dog"])
     files.write_json(folder / "words.json", ["meow", "woof"])

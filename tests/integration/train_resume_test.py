@@ -25,10 +25,10 @@ CHILD = """
 import json, sys
 import pandas as pd
 from regraft.core import progress as running
-from regraft.training.options import FinetuneOptions, PretrainOptions
+from regraft.training.options import finetune_options, pretrain_options
 from regraft.core.errors import Interrupted
-from regraft.training import classify
-from regraft.training.objectives import mlm
+from regraft.training import finetuning, pretraining
+from regraft.training.rows import Rows
 
 sys.stdout = open(log, "w", buffering=1)
 seen = 0
@@ -42,19 +42,19 @@ def counted(batch):
         return batch(self, step)
     return wrapped
 
-mlm.Corpus.batch = counted(mlm.Corpus.batch)
-classify.Rows.batch = counted(classify.Rows.batch)
+pretraining.Corpus.batch = counted(pretraining.Corpus.batch)
+Rows.batch = counted(Rows.batch)
 context = running.Running(pipeline="p", step=kind, checkpoints=out.with_name("checkpoints"), report=True)
 with running.running(context):
     try:
         if kind == "pretrain":
-            options = PretrainOptions(budget_tokens=1000, head_warmup_tokens=400, sequence_length=16, batch_size=8, learning_rate=1e-3,
-                                      dropout=True, checkpoint_seconds=seconds)
-            metrics = mlm.pretrain(home / "base", home / "tokens", options, 17, out)
+            options = pretrain_options({"budget_tokens": 1000, "head_warmup_tokens": 400, "sequence_length": 16, "batch_size": 8,
+                                        "learning_rate": 1e-3, "dropout": True, "checkpoint_seconds": seconds})
+            metrics = pretraining.pretrain(home / "base", home / "tokens", options, 17, out)
         else:
             rows = pd.read_json(home / "rows.json")
-            options = FinetuneOptions(epochs=3, batch_size=4, max_length=8, checkpoint_seconds=seconds)
-            metrics = classify.finetune(home / "base", rows, ["a", "b"], options, name=kind, text_column="text", seed=17, out=out)
+            options = finetune_options({}, {"epochs": 3, "batch_size": 4, "max_length": 8, "checkpoint_seconds": seconds})
+            metrics = finetuning.finetune(home / "base", rows, ["a", "b"], options, name=kind, text_column="text", seed=17, out=out)
         print(json.dumps(metrics))
     except Interrupted as stop:
         print(stop)
@@ -98,8 +98,9 @@ PRELOADED = [
     "pandas",
     "sklearn.metrics",
     "transformers.models.bert.modeling_bert",
+    "regraft.training.pretraining",
     "regraft.training.objectives.mlm",
-    "regraft.training.classify",
+    "regraft.training.finetuning",
 ]
 
 

@@ -29,7 +29,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-kind\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[regraft.kinds]\ncounter = their_kind\n")
     monkeypatch.syspath_prepend(site)
-    monkeypatch.setattr(kinds, "KINDS", Registry("regraft.kinds", "kind of model", kinds.KINDS._ours))
+    monkeypatch.setattr(kinds, "KINDS", Registry("regraft.kinds", "kind of model", kinds.KINDS.ours))
     yield info
     sys.modules.pop("their_kind", None)
 

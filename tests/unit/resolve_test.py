@@ -53,7 +53,7 @@ def test_five_lines_are_a_whole_pipeline(workspace):
         ("finetune:\n  epochs: many\n", 7, "finetune.epochs", "valid integer"),
         ("seed: -1\n", 6, "seed", "greater than or equal to 0, not -1"),
         ("split: {test: 0.7, dev: 0.3}\n", 6, "split", "split.test (0.7) + split.dev (0.3) leave no training rows"),
-        ("task: {type: summarization}\n", 6, "task.type", "'text-classification', not 'summarization'"),
+        ("task: {type: summarization}\n", 6, "task.type", "no task type 'summarization'. Known: text-classification"),
         ("gates:\n- {metric: accuracy}\n", 7, "gates.0", "exactly one of `beats`, `at_least`, `non_inferior_by`"),
         ("gates:\n- {at_least: 0.5, beats: tfidf}\n", 7, "gates.0", "exactly one of"),
         ("gates:\n- {at_least: 1.5}\n", 7, "gates.0.at_least", "less than or equal to 1"),

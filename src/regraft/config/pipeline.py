@@ -15,7 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from regraft.core.strict import Strict
 from regraft.data.options import DataOptions, EarlierRows, GeneralText, SplitOptions, TaskOptions
 from regraft.gates.options import DEFAULT_GATES, PROBED, EarlierTasks, Forgetting, GateOptions
-from regraft.training.options import AbstainOptions, FinetuneOptions, PretrainOptions
+from regraft.training.options import AbstainOptions, FinetuneOptions, PretrainOptions, finetune_options, pretrain_options
 
 
 class CardOptions(Strict):
@@ -65,8 +65,10 @@ class PipelineOptions(Strict):
     data: DataOptions
     task: TaskOptions = TaskOptions()
     split: SplitOptions = SplitOptions()
-    pretrain: PretrainOptions = PretrainOptions()
-    finetune: FinetuneOptions = FinetuneOptions()
+    pretrain: PretrainOptions = Field(default_factory=lambda: pretrain_options({}))
+    """How the base model is adapted to the corpus; `objective` says what it learns from it, and which keys there are."""
+    finetune: FinetuneOptions = Field(default_factory=lambda: finetune_options({}, {}))
+    """How a model is made from labelled rows; `method` says by which way, and which keys there are."""
     abstain: AbstainOptions | None = None
     """Below which probability the model abstains; needs a gate with `min_coverage`. A change fine-tunes again."""
     gates: tuple[GateOptions, ...] = Field(DEFAULT_GATES, validate_default=True)
@@ -146,6 +148,8 @@ class PipelineContext:
     """Digest of the base model's files."""
     contract: dict[str, Any]
     """The parsed data contract."""
+    family: str = "encoder"
+    """The base model's family (:mod:`regraft.models.families`)."""
     probes: Mapping[str, Any] = field(default_factory=dict)
     """Question -> the content of the file that its gate names."""
     general_digest: str | None = None

@@ -9,8 +9,9 @@ itself), so that naming them imports none. Those of other packages come in throu
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
@@ -30,7 +31,7 @@ class Registry(Generic[T]):
         :param member: what one member is called in messages: "kind of model".
         :param ours: name -> ``package.module:ATTRIBUTE``.
         """
-        self.group, self.member, self._ours = group, member, dict(ours)
+        self.group, self.member, self.ours = group, member, dict(ours)
 
     @cached_property
     def places(self) -> Mapping[str, str]:
@@ -38,8 +39,8 @@ class Registry(Generic[T]):
 
         :raises ConfigError: an installed package takes a name that is another's.
         """
-        places, owners = dict(self._ours), dict.fromkeys(self._ours, "regraft")
-        for point in sorted(entry_points(group=self.group), key=lambda point: point.name):
+        places, owners = dict(self.ours), dict.fromkeys(self.ours, "regraft")
+        for point in sorted(_installed(tuple(sys.path)).select(group=self.group), key=lambda point: point.name):
             if point.name in places:
                 raise ConfigError(
                     f"{_owner(point)} brings a {self.member} {point.name!r}, which is a name of {owners[point.name]}",
@@ -47,6 +48,11 @@ class Registry(Generic[T]):
                 )
             places[point.name], owners[point.name] = point.value, _owner(point)
         return places
+
+    @property
+    def first(self) -> str:
+        """The member of a file that names none."""
+        return next(iter(self.ours))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)
@@ -70,6 +76,11 @@ class Registry(Generic[T]):
         except (ImportError, AttributeError) as error:
             raise EnvironmentFault(f"the {self.member} {name!r} ({self.places[name]}) cannot be imported: {error}") from error
         return cast(T, loaded)
+
+
+@cache  # of all registries at once: 20 ms with 250 packages
+def _installed(_path: tuple[str, ...]) -> Any:
+    return entry_points()
 
 
 def _owner(point: EntryPoint) -> str:

@@ -72,6 +72,10 @@ def problem_of(item: Any, shown: str, node: yaml.Node, model: type[BaseModel]) -
     key = ".".join(map(str, where))
     if item["type"] == "extra_forbidden":
         message, rule = unknown_key(key, _fields(model, where[:-1])), "known keys only"
+    elif item["type"] == "unknown_key":
+        message, rule = unknown_key(key, item["ctx"]["known"]), "known keys only"
+    elif item["type"] == "unknown_plugin":
+        message, rule = f"{key}: {item['msg']}", "known names only"
     elif item["type"] == "missing":
         message, rule = f"{key}: missing", "required"
     else:

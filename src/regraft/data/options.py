@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from regraft.core.plugin_options import Named
 from regraft.core.strict import Strict
+from regraft.data.task_types import TASK_TYPES
 
 HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<inside>.+))?")
 """A data set on the Hugging Face hub, pinned to a commit, or one file or folder of it."""
@@ -58,7 +60,7 @@ class DataOptions(Strict):
 class TaskOptions(Strict):
     """What the model is for."""
 
-    type: Literal["text-classification"] = "text-classification"
+    type: Annotated[str, Named(TASK_TYPES)] = "text-classification"
     """The kind of task."""
     text: str = "text"
     """Column that holds the text."""

@@ -21,6 +21,9 @@ from regraft.core.yaml_file import faulty, line_of
 from regraft.execution import composition
 from regraft.gates.options import PROBED
 from regraft.models import base_model
+from regraft.models.families import family_of
+from regraft.models.task_types import task_type
+from regraft.training.plugins import METHODS, OBJECTIVES, require_installed
 
 
 def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[str, Any]:
@@ -40,7 +43,8 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         contract = default_contract(options.task)
     probes, general = _probe_files(workspace, name, options, contract), _general_digest(workspace, name, options)
     earlier = _earlier_digests(workspace, name, options)
-    context = PipelineContext(name, options, base_model.digest(folder), contract, probes, general, earlier)
+    family = _require_plugins(workspace, name, options, folder)
+    context = PipelineContext(name, options, base_model.digest(folder), contract, family, probes, general, earlier)
     sections = {step.name: step.config.of(context).model_dump(mode="json") for step in composition.steps(workspace) if step.asked(options)}
     _require_positions(workspace, name, options, folder, sections, sets)
     return {
@@ -79,6 +83,27 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
         raise faulty(problems)
 
 
+def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, folder: Path) -> str:
+    """The family of the base model in ``folder``, for which objective and task type have to be made; the method's libraries are here."""
+    require_installed(METHODS[options.finetune.method])
+    family = family_of(base_model.kind(folder))
+    assert family is not None  # or the base model would have been refused
+    problems = []
+    objective, task = OBJECTIVES[options.pretrain.objective], task_type(options.task.type)
+    chosen = {("pretrain", "objective"): (objective.name, objective.families), ("task", "type"): (task.name, task.families)}
+    for place, (plugin, families) in chosen.items():
+        if family.name not in families:
+            key, made_for = ".".join(place), ", ".join(sorted(families))
+            message = f"{key}: {plugin} is made for {made_for}, but the base model {options.base_model} is of the family {family.name}"
+            row = line_of(pipeline_document(workspace, name)[1], place)
+            shown = workspace.relative(workspace.pipeline_file(name))
+            fix = f"edit {shown}" + (f", line {row}" if row else f": {key}")
+            problems.append(Problem(message=message, file=shown, row=row, column=key, value=plugin, rule="family", fix=fix))
+    if problems:
+        raise faulty(problems)
+    return family.name
+
+
 def _require_positions(
     workspace: Workspace, name: str, options: PipelineOptions, folder: Path, sections: Mapping[str, Any], sets: Sequence[str]
 ) -> None:
@@ -91,7 +116,7 @@ def _require_positions(
     problems = []
     for part, key in (("pretrain", "sequence_length"), ("finetune", "max_length")):
         part_options = getattr(options, part)
-        length = getattr(part_options, key)
+        length = getattr(part_options, key, 0)  # a method may read no tokens
         if length <= most or not any(_reads(section, key) for section in sections.values()):
             continue
         default = "" if key in part_options.model_fields_set else ", the default"

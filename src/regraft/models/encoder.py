@@ -95,14 +95,6 @@ def save(model: PreTrainedModel, source: Path, out: Path) -> None:
         shutil.copyfile(path, out / path.name)
 
 
-def outside_encoder(model: PreTrainedModel) -> list[nn.Module]:
-    """The modules of a task model's head: what is beside its encoder, and the encoder's pooler."""
-    encoder = model.base_model
-    beside = [module for module in model.children() if module is not encoder]
-    pooler = getattr(encoder, "pooler", None)
-    return beside if pooler is None else [pooler, *beside]
-
-
 def quiet() -> None:
     """Load reports and progress bars of transformers go nowhere; what is missing is asked for instead."""
     from transformers.utils import logging

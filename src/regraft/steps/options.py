@@ -16,3 +16,4 @@ from regraft.gates.options import seeds_of as seeds_of
 from regraft.training.options import AbstainOptions as AbstainOptions
 from regraft.training.options import FinetuneOptions as FinetuneOptions
 from regraft.training.options import PretrainOptions as PretrainOptions
+from regraft.training.plugins import versions_of as versions_of

@@ -5,12 +5,13 @@ from __future__ import annotations
 from regraft.models.base_model import locate as locate
 from regraft.models.encoder import backend as backend
 from regraft.models.encoder import check_length as check_length
-from regraft.training.classify import finetune as finetune
 from regraft.training.earlier_tasks import answers as answer_earlier_tasks
+from regraft.training.finetuning import finetune as finetune
 from regraft.training.forgetting import measure as measure_forgetting
-from regraft.training.forgetting import pack_general as pack_general
-from regraft.training.objectives.mlm import Budget as Budget
-from regraft.training.objectives.mlm import pretrain as pretrain
+from regraft.training.general_text import pack_general as pack_general
+from regraft.training.plugins import require_versions as require_versions
+from regraft.training.pretraining import Budget as Budget
+from regraft.training.pretraining import pretrain as pretrain
 from regraft.training.seeds import repeat as repeat_under_seeds
 
 __all__ = ["answer_earlier_tasks", "measure_forgetting", "repeat_under_seeds"]

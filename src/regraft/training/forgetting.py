@@ -24,16 +24,17 @@ from numpy.typing import NDArray
 from regraft.core.errors import DataRejected
 from regraft.core.progress import current, running
 from regraft.core.randomness import seed_of
-from regraft.data.general import general_documents
 from regraft.data.options import GeneralText
-from regraft.data.packing import Packed, pack, read
+from regraft.data.packing import Packed
 from regraft.models import encoder
 from regraft.models.machine import Machine
+from regraft.training.general_text import UNKNOWN_TEXT, pack_general
 from regraft.training.loop import train
 from regraft.training.objectives.masking import IGNORED
-from regraft.training.objectives.mlm import UNKNOWN_TEXT, Corpus, MaskedLoss, masking, start_from_frequencies
-from regraft.training.options import PretrainOptions
+from regraft.training.objectives.mlm import MaskedLoss, MlmOptions, masking, start_from_frequencies
+from regraft.training.options import ObjectiveOptions
 from regraft.training.phase import Group, Phase
+from regraft.training.pretraining import Corpus
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,32 +45,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def pack_general(text: GeneralText, base: Path, length: int, folder: Path) -> dict[str, Packed]:
-    """The general text as token sequences below ``folder``, memory-mapped: ``train`` to warm up on, ``heldout`` to measure on.
-
-    :raises DataRejected: a file cannot be read, or a shard has no whole sequence, or no word that the tokenizer knows.
-    """
-    try:
-        pack(general_documents(text.text, text.digest, text.column), encoder.backend(base), length, folder)
-        shards = read(folder)
-    except DataRejected as error:
-        if error.problems:  # a file that cannot be read
-            raise
-        shards = {}
-    if not all(len(shard) for shard in shards.values()) or not shards:
-        raise DataRejected(
-            f"gates.forgetting: the general text ({text.text or 'docstrings of the standard library'}) does not fill a sequence of "
-            f"{length} tokens to warm up on and one to measure on",
-            fix="add text to it",
-        )
-    special = encoder.tokenizer(base).all_special_ids
-    if any(np.isin(shard.ids, special).all() for shard in shards.values()):  # its loss would be one over no token
-        raise DataRejected(UNKNOWN_TEXT, fix="name text in the base model's language")
-    return shards
-
-
 def measure(
-    stages: Mapping[str, Path], base: Path, text: GeneralText, options: PretrainOptions, sequences: int, seed: int, scratch: Path
+    stages: Mapping[str, Path], base: Path, text: GeneralText, options: ObjectiveOptions, sequences: int, seed: int, scratch: Path
 ) -> tuple[Ints, dict[str, Floats]]:
     """The masked tokens of each held-out sequence, and what they cost every encoder in ``stages``: nats, summed, both ``[sequences]``.
 
@@ -90,7 +67,7 @@ def measure(
 
 
 def _measured(
-    name: str, source: Path, base: Path, shards: dict[str, Packed], options: PretrainOptions, sequences: int, seed: int
+    name: str, source: Path, base: Path, shards: dict[str, Packed], options: ObjectiveOptions, sequences: int, seed: int
 ) -> tuple[Ints, Floats]:
     """One encoder under a head of its own."""
     from transformers import AutoModelForMaskedLM
@@ -98,7 +75,7 @@ def _measured(
     model, _ = encoder.load(AutoModelForMaskedLM, source)
     fresh_head(model, seed)
     start_from_frequencies(model, shards["train"])
-    corpus = Corpus(shards, masking(base, options, model.config.vocab_size), options.batch_size, seed)
+    corpus = Corpus(shards, masking(base, _probability(options), model.config.vocab_size), options.batch_size, seed)
     losses: list[tuple[Ints, Floats]] = []
 
     def phases(_: object, machine: Machine) -> list[Phase]:
@@ -111,10 +88,16 @@ def _measured(
             return {"loss": float(losses[0][1].sum() / max(1, losses[0][0].sum()))}
 
         head = Group(head_parameters(model), options.head_learning_rate, "pretrain.head_learning_rate")
-        return [Phase("head", steps, lambda step: loss(*corpus.batch(step)), [head], dropout=False, after=after, tokens=per_step)]
+        return [Phase("head", steps, lambda step: loss.batch(corpus.batch(step)), [head], dropout=False, after=after, tokens=per_step)]
 
     train(name, model, phases, seed=seed, checkpoint_seconds=options.checkpoint_seconds)
     return losses[0]
+
+
+def _probability(options: ObjectiveOptions) -> float:
+    """The share of tokens that is masked: adaptation's own where it masks too."""
+    share: float = getattr(options, "mask_probability", MlmOptions.model_fields["mask_probability"].default)
+    return share
 
 
 def head_parameters(model: PreTrainedModel) -> list[torch.nn.Parameter]:

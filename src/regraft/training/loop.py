@@ -139,7 +139,8 @@ class Training:
     def _step(self, phase: Phase, optimizer: torch.optim.AdamW, parameters: Sequence[nn.Parameter], step: int) -> tuple[float, float]:
         """One step and its loss and gradient norm; the weights stay as they were if one of the two is not finite."""
         with self.machine.autocast():
-            loss = phase.loss(step)
+            loss, _ = phase.loss(step)
+            loss = loss if phase.penalty is None else loss + phase.penalty()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(parameters, CLIP).item()
         value = loss.item()

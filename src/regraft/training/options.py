@@ -1,19 +1,25 @@
-"""What a pipeline file may say of pretraining and fine-tuning; importable without torch."""
+"""What a pipeline file may say of pretraining and fine-tuning; importable without torch.
+
+Options of a method or an objective stand in its own file; here is what all of them share.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from regraft.core.plugin_options import Section
 from regraft.core.strict import Strict
+from regraft.training.plugins import METHODS, OBJECTIVES
 
 
-class PretrainOptions(Strict):
-    """Domain-adaptive pretraining (Gururangan et al. 2020, "Don't Stop Pretraining", section 3)."""
+class ObjectiveOptions(Strict):
+    """Domain-adaptive pretraining (Gururangan et al. 2020, "Don't Stop Pretraining", section 3), whatever its objective."""
 
-    objective: Literal["mlm"] = "mlm"
-    """Masked-language modelling: for encoders."""
+    objective: str
+    """What is learned from the text."""
     budget_tokens: int = Field(300_000, ge=1_000)
     """Real (non-padding) tokens trained on, after the head's warm-up."""
     head_warmup_tokens: int = Field(100_000, ge=0)
@@ -28,14 +34,29 @@ class PretrainOptions(Strict):
     """Peak rate of a new prediction head while the encoder is frozen, same schedule."""
     dropout: bool = False
     """The model's own dropout while pretraining. Below one epoch there is nothing to overfit, and it costs a third of the speed."""
-    mask_probability: float = Field(0.15, gt=0, lt=1)
-    """Share of tokens predicted (Devlin et al. 2019, section 3.1)."""
     checkpoint_seconds: float = Field(30.0, gt=0)
     """Most seconds of work a crash may cost."""
 
 
-class FinetuneOptions(Strict):
-    """Task fine-tuning: a new pooler and linear head on the first token, everything trained."""
+class MethodOptions(Strict):
+    """Task fine-tuning, whatever its method."""
+
+    method: str = Field("full", exclude_if=lambda method: method == "full")
+    """How the model is made."""
+
+    @property
+    def passes(self) -> int:
+        """How often the training rows are read; the time grows with it."""
+        return 1
+
+    @property
+    def most_tokens(self) -> int | None:
+        """How many tokens of a text are read; None: all of its words."""
+        return None
+
+
+class GradientOptions(MethodOptions):
+    """What methods share that train by gradient descent: a new pooler and linear head on the first token."""
 
     epochs: int = Field(8, ge=1, le=100)
     """Passes over the training rows."""
@@ -52,9 +73,45 @@ class FinetuneOptions(Strict):
     checkpoint_seconds: float = Field(30.0, gt=0)
     """Most seconds of work a crash may cost."""
 
+    @property
+    def passes(self) -> int:
+        return self.epochs
+
+    @property
+    def most_tokens(self) -> int:
+        return self.max_length
+
 
 class AbstainOptions(Strict):
     """When the model says that it does not know: the answer stays, and is marked."""
 
     precision: float = Field(gt=0, lt=1)
     """Share of the given answers that should be right. The threshold that the dev rows show it for travels with the model."""
+
+
+_PRETRAIN = Section(OBJECTIVES, "objective")
+_FINETUNE = Section(METHODS, "method")
+PretrainOptions = Annotated[ObjectiveOptions, _PRETRAIN]
+"""The section ``pretrain``, read by the options of its objective."""
+FinetuneOptions = Annotated[MethodOptions, _FINETUNE]
+"""The section ``finetune``, read by the options of its method."""
+
+
+def pretrain_options(written: Mapping[str, Any]) -> ObjectiveOptions:
+    """The options of the objective that ``written`` names. ValidationError with keys of it as places."""
+    options = _PRETRAIN.read(dict(written))
+    assert isinstance(options, ObjectiveOptions)
+    return options
+
+
+def finetune_options(shared: Mapping[str, Any], own: Mapping[str, Any]) -> MethodOptions:
+    """A candidate's options: what the pipeline's ``finetune`` has, as far as the candidate's method reads it, and ``own`` over it.
+
+    Both as they are written, without defaults. A key of ``own`` that the method does not read is a fault, one of ``shared`` is not
+    for it: ValidationError with keys as places.
+    """
+    name = own.get("method", shared.get("method", METHODS.first))
+    known = METHODS[name].options.model_fields if isinstance(name, str) and name in METHODS else {}
+    options = _FINETUNE.read({key: value for key, value in shared.items() if key in known} | dict(own) | {"method": name})
+    assert isinstance(options, MethodOptions)
+    return options

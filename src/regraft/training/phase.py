@@ -33,8 +33,8 @@ class Phase:
 
     name: str
     steps: int
-    loss: Callable[[int], Tensor]
-    """Mean loss of one step of this phase, counted from 0."""
+    loss: Callable[[int], tuple[Tensor, int]]
+    """(mean loss of one step of this phase, counted from 0; how many losses it is the mean of)."""
     groups: Sequence[Group]
     dropout: bool = True
     """The model's own dropout, seeded anew for every step."""
@@ -43,6 +43,8 @@ class Phase:
     batches: Batches | None = None
     """What a person is told of a batch that cannot be trained on."""
     watch: Watch | None = None
+    penalty: Callable[[], Tensor] | None = None
+    """What the weights themselves cost, added to the loss once a step; None: nothing."""
     tokens: float | None = None
     """Tokens read in one step, on average; None: they are not counted."""
 
@@ -57,5 +59,5 @@ class Batches:
     """Ids of the rows of one step."""
     length: Callable[[int], int]
     """Tokens of the longest row of one step."""
-    largest: Callable[[int], Tensor]
-    """Loss of a batch of so many rows, the longest there are."""
+    largest: Callable[[int], tuple[Tensor, int]]
+    """Loss, as of a step, of a batch of so many rows, the longest there are."""

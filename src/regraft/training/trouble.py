@@ -123,7 +123,7 @@ def _fits(training: Training, phase: Phase, rows: int) -> bool:
         optimizer = training.optimizer(phase)
         training.model.train(phase.dropout)
         with training.machine.autocast():
-            loss = phase.batches.largest(rows)
+            loss, _ = phase.batches.largest(rows)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     except (RuntimeError, MemoryError) as error:

@@ -1,43 +1,70 @@
-"""Domain-adaptive pretraining of an encoder by masked-language modelling.
-
-Gururangan et al. 2020, "Don't Stop Pretraining", section 3. A prediction head the base model does not bring is
-trained first, with the encoder frozen: its random gradients would otherwise damage the encoder. Before and after
-are compared on held-out documents with that same warmed-up head.
-"""
+"""``mlm``: masked-language modelling, for encoders (Devlin et al. 2019, "BERT", section 3.1)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from pydantic import Field
 
-from regraft.core.errors import ConfigError, DataRejected
-from regraft.core.progress import emit, progress
-from regraft.core.randomness import visits
-from regraft.data.packing import Packed, read
-from regraft.models import encoder
-from regraft.models.machine import Machine
-from regraft.training.loop import train
-from regraft.training.objectives.masking import IGNORED, Masking
-from regraft.training.options import PretrainOptions
-from regraft.training.phase import Batches, Group, Phase, Watch
+from regraft.core.errors import ConfigError
+from regraft.training.options import ObjectiveOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
     from transformers import PreTrainedModel
 
-HELDOUT_SEQUENCES = 128  # 16k tokens: 2 s on 2 cores
-LOOKS = 8
-LOOK_SEQUENCES = 32  # each with its fixed mask, so that looks differ by the weights alone
-UNKNOWN_TEXT = "gates.forgetting: the base model's tokenizer knows no word of the general text held out, so no loss can be measured on it"
+    from regraft.data.packing import Packed
+    from regraft.training.objectives.masking import Masking
+
+    Ints = NDArray[np.int64]
+
 FREQUENCY_SEQUENCES = 8_192  # 1M tokens: 0.1 s
+
+
+class MlmOptions(ObjectiveOptions):
+    """Domain-adaptive pretraining (Gururangan et al. 2020, "Don't Stop Pretraining", section 3)."""
+
+    objective: Literal["mlm"] = "mlm"
+    """Masked-language modelling: for encoders."""
+    mask_probability: float = Field(0.15, gt=0, lt=1)
+    """Share of tokens predicted (Devlin et al. 2019, section 3.1)."""
+
+
+class Mlm:
+    """Some tokens are hidden, and guessed from those around them."""
+
+    name = "mlm"
+    version = 1
+    options = MlmOptions
+    families = frozenset({"encoder"})
+
+    def load(self, source: Path) -> tuple[PreTrainedModel, bool]:
+        """``AutoModelForMaskedLM``."""
+        from transformers import AutoModelForMaskedLM
+
+        from regraft.models import encoder
+
+        model, missing = encoder.load(AutoModelForMaskedLM, source)
+        return model, bool(missing)
+
+    def begin(self, model: PreTrainedModel, shard: Packed) -> None:
+        """:func:`start_from_frequencies`."""
+        start_from_frequencies(model, shard)
+
+    def corruption(self, source: Path, options: MlmOptions, vocabulary: int) -> Masking:
+        """:func:`masking` with the share of the options."""
+        return masking(source, options.mask_probability, vocabulary)
+
+    def loss(self, model: PreTrainedModel) -> Callable[[tuple[Ints, Ints]], tuple[Tensor, int]]:
+        """Cross-entropy of the hidden tokens."""
+        return MaskedLoss(model).batch
+
+
+MLM = Mlm()
 
 
 class MaskedLoss:
@@ -52,13 +79,18 @@ class MaskedLoss:
         self._where: Tensor | None = None
         model.base_model.register_forward_hook(self._gather)
 
-    def _gather(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
+    def _gather(self, _module: Any, _inputs: Any, output: Any) -> Any:
         if self._where is not None:
             output["last_hidden_state"] = output["last_hidden_state"][self._where][None]
         return output
 
-    def __call__(self, ids: NDArray[np.int64], labels: NDArray[np.int64], reduction: str = "mean") -> Tensor:
+    def __call__(self, ids: Ints, labels: Ints, reduction: str = "mean") -> Tensor:
         """Cross-entropy in nats over the predicted positions of ``[rows, length]``."""
+        import torch
+        from torch import nn
+
+        from regraft.training.objectives.masking import IGNORED
+
         device = self.model.device
         truth = torch.from_numpy(labels).to(device)
         self._where = truth != IGNORED
@@ -68,106 +100,12 @@ class MaskedLoss:
         finally:
             self._where = None
 
+    def batch(self, batch: tuple[Ints, Ints]) -> tuple[Tensor, int]:
+        """(mean loss in nats, number of predicted positions) of ids and labels."""
+        from regraft.training.objectives.masking import IGNORED
 
-@dataclass(frozen=True)
-class Corpus:
-    """The packed tokens, and which of them a step sees with which masks."""
-
-    shards: dict[str, Packed]
-    masking: Masking
-    batch_size: int
-    seed: int
-
-    def batch(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Ids and labels of one training step, ``[batch_size, length]``: a function of (seed, epoch, index)."""
-        return self._masked(self.places(step))
-
-    def places(self, step: int) -> list[tuple[int, int]]:
-        """``(epoch, index)`` of the sequences of one training step."""
-        return visits(step, self.batch_size, len(self.shards["train"]), self.seed)
-
-    def any(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """A batch of ``count`` sequences; all are of one length."""
-        return self._masked([(0, index % len(self.shards["train"])) for index in range(count)])
-
-    def _masked(self, places: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        return self.masking.batch(self.shards["train"].rows(index for _, index in places), self.seed, places)
-
-    def heldout(self, most: int = HELDOUT_SEQUENCES) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Batches of at most so many held-out sequences, spread over the shard, each with its one fixed mask."""
-        shard = self.shards["heldout"]
-        chosen = np.unique(np.linspace(0, len(shard) - 1, min(most, len(shard)), dtype=np.int64))
-        for start in range(0, len(chosen), self.batch_size):
-            indices = [int(i) for i in chosen[start : start + self.batch_size]]
-            yield self.masking.batch(shard.rows(indices), self.seed, [(-1, index) for index in indices])
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How much general language adaptation may cost."""
-
-    general: dict[str, Packed]
-    """General text, packed like the corpus."""
-    max_loss_increase: float
-    """How many nats a masked token may cost more than before."""
-
-    def watch(self, loss: MaskedLoss, corpus: Corpus, machine: Machine, warmup: int, steps: int) -> Watch:
-        """Look at the loss on general text :data:`LOOKS` times in ``steps``, with the head as it stands."""
-        text = replace(corpus, shards=self.general)
-
-        def allows(step: int, notes: dict[str, float]) -> bool:
-            value = heldout_loss(loss, text, machine, LOOK_SEQUENCES)
-            if value is None:
-                raise DataRejected(UNKNOWN_TEXT, fix="name text in the base model's language")
-            progress(warmup + step, warmup + steps, "steps", {"pretrain/general_loss": value})
-            rise = value - notes.setdefault("general_loss_before", value)
-            if rise <= self.max_loss_increase:
-                notes.update(general_loss=value, general_steps=step)
-                return True
-            notes["general_loss_refused"] = value
-            spent = f"general text costs {rise:.3f} nats a masked token more than before, and the budget is {self.max_loss_increase:g}"
-            emit("warning", message=f"adaptation ends at step {notes['general_steps']:g} of {steps}: at step {step} {spent}")
-            return False
-
-        return Watch(math.ceil(steps / LOOKS), allows)
-
-
-def pretrain(base: Path, tokens: Path, options: PretrainOptions, seed: int, out: Path, budget: Budget | None = None) -> dict[str, float]:
-    """Adapt the encoder in ``base`` to the packed ``tokens`` and write encoder, head and tokenizer to ``out``.
-
-    Returns ``steps``, ``tokens`` and, where documents were held out, their loss in nats a masked token before and after.
-    With a ``budget`` that would be exceeded the weights are those of the last look at which it was not, ``steps`` and
-    ``tokens`` count up to there, ``stopped_early`` is 1, and ``general_loss_before``, ``general_loss`` and
-    ``general_loss_refused`` say why.
-    """
-    from transformers import AutoModelForMaskedLM
-
-    torch.manual_seed(seed)  # a missing head is initialised from it
-    model, missing = encoder.load(AutoModelForMaskedLM, base)
-    shards = read(tokens)
-    if missing:
-        start_from_frequencies(model, shards["train"])
-    corpus = Corpus(shards, masking(base, options, model.config.vocab_size), options.batch_size, seed)
-    per_step = options.batch_size * options.sequence_length
-    warmup = math.ceil(options.head_warmup_tokens / per_step) if missing else 0
-    steps = math.ceil(options.budget_tokens / per_step)
-    notes = train(
-        "pretrain",
-        model,
-        partial(phases, corpus=corpus, options=options, warmup=warmup, steps=steps, budget=budget),
-        seed=seed,
-        checkpoint_seconds=options.checkpoint_seconds,
-    )
-    encoder.save(model, base, out)
-    return {"steps": steps, "head_steps": warmup, "tokens": steps * per_step, **_spent(notes, per_step)}
-
-
-def _spent(notes: dict[str, float], per_step: int) -> dict[str, float]:
-    """The notes, with the steps and tokens that the weights have seen where a budget ended the training."""
-    steps = notes.pop("general_steps", None)
-    if steps is None or "general_loss_refused" not in notes:
-        return notes
-    return {**notes, "steps": steps, "tokens": steps * per_step, "stopped_early": 1}
+        ids, labels = batch
+        return self(ids, labels), int((labels != IGNORED).sum())
 
 
 def start_from_frequencies(model: PreTrainedModel, shard: Packed) -> None:
@@ -176,6 +114,9 @@ def start_from_frequencies(model: PreTrainedModel, shard: Packed) -> None:
     Measured on the demo: the loss begins at 7.0 instead of 10.4, and 100k tokens then give a better head (held-out loss
     6.01) than 200k without (6.15).
     """
+    import numpy as np
+    import torch
+
     bias = model.get_output_embeddings().bias  # type: ignore[no-untyped-call]
     if bias is None:
         return
@@ -185,77 +126,14 @@ def start_from_frequencies(model: PreTrainedModel, shard: Packed) -> None:
         bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
 
-def phases(
-    model: PreTrainedModel,
-    machine: Machine,
-    *,
-    corpus: Corpus,
-    options: PretrainOptions,
-    warmup: int,
-    steps: int,
-    budget: Budget | None = None,
-) -> list[Phase]:
-    """Head with the encoder frozen, then everything, as far as the budget goes."""
-    loss = MaskedLoss(model)
-    body = {id(p) for p in model.base_model.parameters()}  # tied: the output embedding belongs to it
-    everything = list(model.parameters())
-    head = [p for p in everything if id(p) not in body]
-
-    per_step = options.batch_size * options.sequence_length
-
-    def measure(name: str) -> dict[str, float]:
-        value = heldout_loss(loss, corpus, machine)
-        return {} if value is None else {name: value}
-
-    def batches(offset: int) -> Batches:
-        return Batches(
-            "pretrain.batch_size",
-            rows=lambda step: [f"sequence {index} of train.bin" for _, index in corpus.places(offset + step)],
-            length=lambda _: options.sequence_length,
-            largest=lambda count: loss(*corpus.any(count)),
-        )
-
-    return [
-        Phase(
-            "head",
-            warmup,
-            lambda step: loss(*corpus.batch(step)),
-            [Group(head, options.head_learning_rate, "pretrain.head_learning_rate")],
-            dropout=False,
-            after=partial(measure, "heldout_loss_before"),
-            batches=batches(0),
-            tokens=per_step,
-        ),
-        Phase(
-            "all",
-            steps,
-            lambda step: loss(*corpus.batch(warmup + step)),
-            [Group(everything, options.learning_rate, "pretrain.learning_rate")],
-            dropout=options.dropout,
-            after=partial(measure, "heldout_loss"),
-            batches=batches(warmup),
-            tokens=per_step,
-            watch=budget.watch(loss, corpus, machine, warmup, steps) if budget else None,
-        ),
-    ]
-
-
-def heldout_loss(loss: MaskedLoss, corpus: Corpus, machine: Machine, most: int = HELDOUT_SEQUENCES) -> float | None:
-    """Mean loss over the masked tokens held out, dropout off; None where nothing was."""
-    loss.model.train(False)
-    total, count = 0.0, 0
-    with torch.no_grad(), machine.autocast():
-        for ids, labels in corpus.heldout(most):
-            total += loss(ids, labels, reduction="sum").item()
-            count += int((labels != IGNORED).sum())
-    return total / count if count else None
-
-
-def masking(base: Path, options: PretrainOptions, vocabulary: int) -> Masking:
+def masking(base: Path, probability: float, vocabulary: int) -> Masking:
     """The masks for the tokenizer in ``base``.
 
     :raises ConfigError: it has no mask token.
     """
+    from regraft.models import encoder
+    from regraft.training.objectives.masking import Masking
+
     tokenizer = encoder.tokenizer(base)
     if tokenizer.mask_token_id is None:
         raise ConfigError(
@@ -263,4 +141,4 @@ def masking(base: Path, options: PretrainOptions, vocabulary: int) -> Masking:
             fix="name another base_model in the pipeline file",
         )
     size = min(vocabulary, len(tokenizer))
-    return Masking(options.mask_probability, tokenizer.mask_token_id, frozenset(tokenizer.all_special_ids), size)
+    return Masking(probability, tokenizer.mask_token_id, frozenset(tokenizer.all_special_ids), size)

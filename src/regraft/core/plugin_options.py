@@ -1,0 +1,107 @@
+"""Sections of a pipeline file that a plug-in reads: one key names it, and its own options say what else may stand there.
+
+``finetune: {method: lora, rank: 8}`` is read by the options of ``lora`` alone. A pydantic union would import every plug-in to read
+one section and put the name of a class into the place of every fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+from pydantic.annotated_handlers import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, PydanticKnownError, core_schema
+
+from regraft.core.registry import Registry
+from regraft.core.strict import Strict
+from regraft.core.suggest import unknown
+
+UNKNOWN_KEY = "unknown_key"
+"""Type of the error about a key that a plug-in does not read; its context has ``known``, the keys that it does."""
+
+
+class HasOptions(Protocol):
+    """What a section needs of a plug-in."""
+
+    options: type[Strict]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Annotation of a field that is read by the options of the plug-in that its ``key`` names."""
+
+    registry: Registry[Any]
+    key: str
+
+    def read(self, value: Any) -> Strict:
+        """The options in ``value``, a mapping. A fault is a ValidationError whose places are keys of the mapping."""
+        if isinstance(value, Strict):
+            return value
+        if not isinstance(value, dict):
+            raise PydanticKnownError("dict_type")
+        name = value.get(self.key, self.registry.first)
+        if not isinstance(name, str) or name not in self.registry:
+            raise _wrong_name(self.registry, name, (self.key,))
+        options: type[Strict] = self.registry[name].options
+        try:
+            return options.model_validate(value)
+        except ValidationError as error:
+            raise _with_known_keys(error, options) from None
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        written = core_schema.plain_serializer_function_ser_schema(_written, info_arg=True)
+        return core_schema.no_info_plain_validator_function(self.read, serialization=written)
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """One schema a plug-in, told apart by the key."""
+        choices = {}
+        for name in self.registry:
+            choices[name] = handler(self.registry[name].options.__pydantic_core_schema__)
+            choices[name]["title"] = name
+        return {"oneOf": list(choices.values()), "x-named-by": self.key, "default": {}}
+
+
+@dataclass(frozen=True)
+class Named:
+    """Annotation of a string that names a plug-in."""
+
+    registry: Registry[Any]
+
+    def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._known, core_schema.str_schema())
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        names = list(self.registry)
+        return {"type": "string", **({"enum": names} if len(names) > 1 else {"const": names[0]})}
+
+    def _known(self, name: str) -> str:
+        if name not in self.registry:
+            raise _wrong_name(self.registry, name, ())
+        return name
+
+
+def _written(options: Strict, info: core_schema.SerializationInfo) -> dict[str, Any]:
+    return options.model_dump(mode=info.mode, exclude_none=info.exclude_none, exclude_defaults=info.exclude_defaults)
+
+
+def _wrong_name(registry: Registry[Any], name: Any, place: tuple[str, ...]) -> Exception:
+    sentence = unknown(registry.member, str(name), registry)
+    fault = PydanticCustomError("unknown_plugin", "{sentence}", {"sentence": sentence})
+    if not place:
+        return fault
+    return ValidationError.from_exception_data(registry.member, [InitErrorDetails(type=fault, loc=place, input=name)])
+
+
+def _with_known_keys(error: ValidationError, options: type[Strict]) -> ValidationError:
+    """The same faults; one about a key that is not read says which keys are."""
+    details = []
+    for item in error.errors(include_url=False):
+        kind: Any = item["type"]
+        if kind == "extra_forbidden" and len(item["loc"]) == 1:
+            kind = PydanticCustomError(UNKNOWN_KEY, "unknown key", {"known": list(options.model_fields)})
+        detail = InitErrorDetails(type=kind, loc=item["loc"], input=item["input"])
+        if isinstance(kind, str) and "ctx" in item:
+            detail["ctx"] = item["ctx"]
+        details.append(detail)
+    return ValidationError.from_exception_data(error.title, details)

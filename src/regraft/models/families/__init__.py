@@ -1,0 +1,46 @@
+"""Families of models: architectures that can be taken apart alike. One file each; a registry names them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from regraft.core.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+
+class ModelFamily(Protocol):
+    """What training has to know of an architecture. Importing a family loads no torch: `regraft plan` asks for its types."""
+
+    name: str
+    version: int
+    """Raised when models of the family may be taken apart otherwise."""
+    model_types: frozenset[str]
+    """The ``model_type`` of config.json of its models."""
+
+    def body(self, model: PreTrainedModel) -> nn.Module:
+        """The model without any head: what a probe reads, and what stays frozen while a new head warms up."""
+
+    def head(self, model: PreTrainedModel) -> list[nn.Module]:
+        """The modules of a task model's head, those included that the base model has but that were trained for something else."""
+
+    def layers(self, model: PreTrainedModel) -> nn.Module:
+        """The stack of layers between embeddings and head: what adapters are put into."""
+
+
+FAMILIES: Registry[ModelFamily] = Registry("regraft.families", "model family", {"encoder": "regraft.models.families.encoder:ENCODER"})
+
+
+def family_of(model_type: str) -> ModelFamily | None:
+    """The family of a ``model_type``; None: none knows it."""
+    return next((FAMILIES[name] for name in FAMILIES if model_type in FAMILIES[name].model_types), None)
+
+
+def family(model: PreTrainedModel) -> ModelFamily:
+    """The family of a model. KeyError where none knows it, which :func:`regraft.models.base_model.check` refuses before."""
+    known = family_of(model.config.model_type)
+    if known is None:
+        raise KeyError(model.config.model_type)
+    return known

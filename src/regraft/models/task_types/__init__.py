@@ -1,0 +1,49 @@
+"""Task types: what a row is to a model, how it is encoded, and what a wrong answer costs. One file each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from regraft.data.task_types import TASK_TYPES
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+    Ints = NDArray[np.int64]
+
+
+class TaskType(Protocol):
+    """What training has to know of a task. Importing one loads no torch."""
+
+    name: str
+    version: int
+    """Raised when the models trained for the task may differ."""
+    families: frozenset[str]
+    """The families of models that can be trained for it."""
+
+    def model(self, source: Path, labels: Sequence[str]) -> PreTrainedModel:
+        """The encoder in ``source`` with a head for these classes, whose weights are whatever transformers leaves in them."""
+
+    def encode(self, source: Path, rows: pd.DataFrame, max_length: int) -> list[Ints]:
+        """Token ids of each row for the model in ``source``, cut at ``max_length``."""
+
+    def truth(self, rows: pd.DataFrame, labels: Sequence[str]) -> Ints:
+        """What the model should answer to each row: ``[rows]``, numbers of classes."""
+
+    def loss(self, model: nn.Module, ids: Tensor, mask: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, int]:
+        """(mean loss of a batch, how many losses it is the mean of).
+
+        :param ids: and ``mask``, int64 ``[rows, longest]``, on the model's device as ``truth`` is.
+        :param smoothing: share of the target that is spread over all classes.
+        """
+
+
+def task_type(name: str) -> TaskType:
+    """The task type called ``name``. ConfigError where there is none."""
+    return cast(TaskType, cast(Any, TASK_TYPES)[name])

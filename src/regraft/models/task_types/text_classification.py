@@ -1,0 +1,65 @@
+"""A text and one of several classes.
+
+The stock architecture: first token, pooler, linear layer (Devlin et al. 2019, "BERT", section 4.1), so that plain transformers can
+serve the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+    Ints = NDArray[np.int64]
+
+
+class TextClassification:
+    """Each row has a text and the name of a class."""
+
+    name = "text-classification"
+    version = 1
+    families = frozenset({"encoder"})
+
+    def model(self, source: Path, labels: Sequence[str]) -> PreTrainedModel:
+        """``AutoModelForSequenceClassification``, its outputs named by ``labels``."""
+        from transformers import AutoModelForSequenceClassification
+
+        from regraft.models import encoder
+
+        names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+        return encoder.load(AutoModelForSequenceClassification, source, num_labels=len(labels), **names)[0]
+
+    def encode(self, source: Path, rows: pd.DataFrame, max_length: int) -> list[Ints]:
+        """The column ``text`` through the tokenizer in ``source``, special tokens included."""
+        import numpy as np
+
+        from regraft.models import encoder
+
+        fast = encoder.backend(source)
+        fast.no_padding()
+        fast.enable_truncation(max_length)
+        return [np.asarray(e.ids, dtype=np.int64) for e in fast.encode_batch_fast(rows["text"].tolist())]
+
+    def truth(self, rows: pd.DataFrame, labels: Sequence[str]) -> Ints:
+        """The column ``label`` as places in ``labels``."""
+        import numpy as np
+
+        number = {label: i for i, label in enumerate(labels)}
+        return np.asarray([number[label] for label in rows["label"]], dtype=np.int64)
+
+    def loss(self, model: nn.Module, ids: Tensor, mask: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, int]:
+        """Cross-entropy in nats a row."""
+        from torch import nn
+
+        logits = model(input_ids=ids, attention_mask=mask).logits
+        return nn.functional.cross_entropy(logits.float(), truth, label_smoothing=smoothing), len(truth)
+
+
+TEXT_CLASSIFICATION = TextClassification()

@@ -1,0 +1,79 @@
+"""Making a model for the task from labelled rows: the method trains, and what it leaves is calibrated as it will be served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from regraft.core import files
+from regraft.core.errors import DataRejected
+from regraft.evaluation import temperature
+from regraft.models import kinds
+from regraft.training.options import MethodOptions
+from regraft.training.plugins import METHODS, Learning
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def finetune(
+    source: Path | None,
+    rows: pd.DataFrame,
+    labels: Sequence[str],
+    options: MethodOptions,
+    *,
+    name: str,
+    text_column: str,
+    seed: int,
+    out: Path,
+    precision: float | None = None,
+    task: str = "text-classification",
+) -> dict[str, float]:
+    """Train a model by the method of ``options``, on the encoder in ``source``, and write its folder to ``out``.
+
+    :param source: None for a method that reads no encoder.
+    :param rows: columns id, text, label, split; ``train`` is trained on, ``dev`` calibrated and measured on, ``test`` not looked at.
+    :param precision: the share of right answers below which the model abstains (:mod:`regraft.evaluation.temperature`);
+        None: it never does.
+    :returns: rows, tokens and steps trained, the temperature, and ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` of dev rows.
+    :raises DataRejected: there is no training row, or no dev row for a model that is to abstain.
+    :raises ConfigError: the encoder has fewer positions than ``options.max_length``.
+    """
+    training = rows[rows["split"] == "train"]
+    if training.empty:
+        raise DataRejected("no labelled row is left for training", fix="add rows to data.labelled, or lower split.test and split.dev")
+    dev = rows[rows["split"] == "dev"]
+    if precision is not None and dev.empty:
+        raise DataRejected("no dev row is left to choose the threshold of `abstain` on", fix="add dev rows, or take `abstain` out")
+    measured = METHODS[options.method].train(Learning(name, source, training, dev, labels, task, seed, out), options)
+    files.write_json(out / "labels.json", list(labels))
+    length = {"max_length": most} if (most := options.most_tokens) else {}
+    kinds.describe(out, text_column, kind=METHODS[options.method].kind, **length)
+    return {"rows": len(training), **measured, **calibrated(out, dev, labels, precision)}
+
+
+def calibrated(folder: Path, rows: pd.DataFrame, labels: Sequence[str], precision: float | None) -> dict[str, float]:
+    """Calibrate the saved classifier on ``rows``, through the code that will serve it, and measure it there.
+
+    :returns: temperature, and macro-F1, accuracy and mean loss as it is served, where there are rows.
+    """
+    from sklearn.metrics import f1_score
+
+    number = {label: i for i, label in enumerate(labels)}
+    truth = np.asarray([number[label] for label in rows["label"]], dtype=np.int64)
+    logits = kinds.load(folder).logits(rows["text"].tolist())
+    calibration = temperature.calibrate(logits.astype(np.float64), truth, precision)
+    calibration.write(folder)
+    if calibration.dev_loss is None:
+        return calibration.metrics()
+    chosen = logits.argmax(axis=1)
+    return {
+        **calibration.metrics(),
+        "dev_rows": len(rows),
+        "dev_macro_f1": float(f1_score(truth, chosen, average="macro")),
+        "dev_accuracy": float((chosen == truth).mean()),
+        "dev_loss": calibration.dev_loss,
+    }

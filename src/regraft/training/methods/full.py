@@ -1,0 +1,46 @@
+"""``full``: every weight is trained, the new head at a rate of its own (Devlin et al. 2019, "BERT", section 4.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from regraft.training.gradient import Gradient
+from regraft.training.options import GradientOptions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from regraft.models.families import ModelFamily
+    from regraft.training.phase import Group
+
+
+class FullOptions(GradientOptions):
+    """Task fine-tuning: a new pooler and linear head on the first token, everything trained."""
+
+    method: Literal["full"] = Field("full", exclude_if=lambda _: True)
+    """Every weight is trained."""
+
+
+class Full(Gradient):
+    """The encoder at ``learning_rate``, the head at ``head_learning_rate``."""
+
+    name = "full"
+    version = 1
+    rank = 40
+    options = FullOptions
+
+    def groups(self, model: PreTrainedModel, family: ModelFamily, options: FullOptions) -> list[Group]:
+        from regraft.training.phase import Group
+
+        head = [p for module in family.head(model) for p in module.parameters()]
+        new = {id(p) for p in head}
+        old = [p for p in model.parameters() if id(p) not in new]
+        return [
+            Group(old, options.learning_rate, "finetune.learning_rate"),
+            Group(head, options.head_learning_rate, "finetune.head_learning_rate"),
+        ]
+
+
+FULL = Full()
