@@ -21,6 +21,7 @@ from regraft.evaluation import predictions
 from regraft.evaluation.prediction_store import PredictionStore
 from regraft.evaluation.predictions import Table, rows_digest
 from regraft.gates.decide import decide, question, rebuild
+from regraft.gates.telling import sentence
 from regraft.gates.verdict import Champion
 from regraft.registry.ledger import FileLedger
 from regraft.reports import explain
@@ -82,7 +83,7 @@ def test_deciding_twice_leaves_the_same_bytes_and_no_stale_champion(scores, cham
 @pytest.mark.parametrize(
     ("problem", "classes", "says"),
     [
-        ("it does not load: no model.safetensors", None, "it does not load"),
+        ({"code": "failed", "message": "it does not load: no model.safetensors"}, None, "it does not load"),
         (None, ["cat", "dog", "emu", "gnu"], "the label set changed (it knows gnu)"),
         (None, None, "it was not scored on these rows"),
     ],
@@ -92,7 +93,7 @@ def test_a_champion_that_cannot_be_compared_with_still_gets_a_verdict(problem, c
         predictions.write(tmp_path / "champion.parquet", table(80, classes))
     verdict = decide("demo", GATES, 17, scores, OLD, tmp_path / "champion.parquet" if classes else None, problem, tmp_path / "evidence")
     assert verdict.outcome == "inconclusive"
-    assert says in verdict.findings[-1].sentence
+    assert says in sentence(verdict.findings[-1])
     assert rebuild(tmp_path / "evidence") == (tmp_path / "evidence" / "verdict.json").read_text()
 
 

@@ -21,6 +21,7 @@ from regraft.gates.comparison import Comparison
 from regraft.gates.measurements import measurements
 from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, evaluate
+from regraft.gates.telling import sentence
 from regraft.gates.verdict import Rows
 
 LABELS = ("cat", "dog", "emu")
@@ -149,7 +150,7 @@ def test_rows_that_are_all_equally_sure_are_one_bin():
     made = case(n, 1.0, asked(max_ece=0.5))
     same = {model: replace(said, p=p, preds=["cat"] * n) for model, said in made.predictions.items()}
     verdict, comparison = evaluate(replace(made, predictions=same))
-    assert "(ECE over 1 bin of all rows, 95 % interval" in verdict.findings[-1].sentence
+    assert "(ECE over 1 bin of all rows, 95 % interval" in sentence(verdict.findings[-1])
     assert len(measurements(comparison.case, comparison)["calibration"]["bins"]) == 1
 
 
@@ -178,10 +179,10 @@ def test_a_calibrated_model_is_not_said_to_be_wrong_and_a_sharpened_one_is():
 def test_a_budget_is_kept_broken_or_left_open(sharpness, gate, outcome, metric):
     verdict, comparison = evaluate(case(800, sharpness, gate))
     found = verdict.findings[-1]
-    assert (found.gate, found.outcome, found.metric) == ("calibration", outcome, metric), found.sentence
+    assert (found.gate, found.outcome, found.metric) == ("calibration", outcome, metric), sentence(found)
     assert found.low <= found.value <= found.high
-    assert found.sentence.startswith("the un-adapted base on 800 test rows: ")
-    assert ("does not decide" in found.sentence) is (outcome == "inconclusive")
+    assert sentence(found).startswith("the un-adapted base on 800 test rows: ")
+    assert ("does not decide" in sentence(found)) is (outcome == "inconclusive")
     table = measurements(comparison.case, comparison)["calibration"]
     assert (sum(row["rows"] for row in table["bins"]), len(table["bins"])) == (800, 15)
 

@@ -19,6 +19,7 @@ from regraft.gates.decide import candidate, decide
 from regraft.gates.measurements import measurements
 from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, evaluate
+from regraft.gates.telling import sentence
 from regraft.gates.verdict import Rows
 from regraft.reports import explain
 
@@ -77,9 +78,9 @@ def test_too_few_timings_bound_no_quantile_and_those_we_take_are_enough():
 def test_a_budget_is_kept_broken_or_left_open(gate, outcome, metric):
     verdict, comparison = evaluate(case(measurement(), gate))
     found = verdict.findings[-1]
-    assert (found.gate, found.outcome, found.metric) == ("cost", outcome, metric), found.sentence
+    assert (found.gate, found.outcome, found.metric) == ("cost", outcome, metric), sentence(found)
     assert found.low <= found.value <= found.high
-    assert found.sentence.startswith("serving the un-adapted base on cpu (a processor, 1 thread): ")
+    assert sentence(found).startswith("serving the un-adapted base on cpu (a processor, 1 thread): ")
     first = measurements(comparison.case, comparison)["cost"]["latency_ms"][0]
     assert (first["p50"]["value"], first["p95"]["value"], first["timings"]) == (100, 190, 200)
 
@@ -94,7 +95,7 @@ def test_a_budget_is_kept_broken_or_left_open(gate, outcome, metric):
 )
 def test_what_was_not_measured_leaves_the_gate_open(found, says):
     verdict, _ = evaluate(case(found, asked(size_mb=1)))
-    assert (verdict.outcome, says in verdict.findings[-1].sentence) == ("inconclusive", True), verdict.findings[-1].sentence
+    assert (verdict.outcome, says in sentence(verdict.findings[-1])) == ("inconclusive", True), sentence(verdict.findings[-1])
 
 
 # --- evidence ----------------------------------------------------------------------------------------------------

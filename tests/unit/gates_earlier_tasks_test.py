@@ -25,6 +25,7 @@ from regraft.gates.evidence import earlier_tasks as kept
 from regraft.gates.options import EarlierTasks, GateOptions
 from regraft.gates.policy import judge
 from regraft.gates.stages import STAGES
+from regraft.gates.telling import sentence
 from regraft.gates.verdict import Finding, Rows
 from regraft.reports import explain
 from regraft.reports.document import document
@@ -88,8 +89,8 @@ def last(found: Case) -> Finding:
 )
 def test_the_table_of_outcomes(tasks, budget, outcome, says):
     found = last(case(tasks, budget))
-    assert (found.gate, found.against, found.outcome) == ("earlier_tasks", None, outcome), found.sentence
-    assert says in found.sentence
+    assert (found.gate, found.against, found.outcome) == ("earlier_tasks", None, outcome), sentence(found)
+    assert says in sentence(found)
 
 
 def test_the_base_as_candidate_is_judged_by_its_own_fine_tuning():
@@ -97,11 +98,11 @@ def test_the_base_as_candidate_is_judged_by_its_own_fine_tuning():
     assert last(case(tasks)).outcome == "pass"
     found = last(case(tasks, adapted=30))
     assert (found.outcome, found.value, found.n) == ("fail", 0.25, 400)
-    assert "0.500 after fine-tuning without adaptation" in found.sentence
+    assert "0.500 after fine-tuning without adaptation" in sentence(found)
 
 
 def test_the_stages_between_are_told():
-    said = last(case({"a": task(adapted=(0, 40), finetune=(4, 8))})).sentence
+    said = sentence(last(case({"a": task(adapted=(0, 40), finetune=(4, 8))})))
     assert "a 0.750 as the base model came, 0.650 after adaptation, 0.740 after adaptation and fine-tuning" in said
 
 
@@ -146,7 +147,7 @@ def test_features_that_are_not_finite_fail_and_name_their_rows():
     broken.answers["finetune"][:] = [None if i in (3, 5, 8, 40) else said for i, said in enumerate(broken.answers["finetune"])]
     found = last(case({"fine": task(), "a": broken}))
     assert found.outcome == "fail"
-    assert "of a after adaptation and fine-tuning are not finite (held-out rows 3, 5, 8 and 1 more); its training" in found.sentence
+    assert "of a after adaptation and fine-tuning are not finite (held-out rows 3, 5, 8 and 1 more); its training" in sentence(found)
     fine, a = measured(case({"fine": task(), "a": broken}))["earlier_tasks"]["tasks"]
     assert a["stages"][2] == {"stage": "finetune", "accuracy": None, "lost": None, "detectable": None}
     assert fine["stages"][2]["lost"]["value"] == 0.0

@@ -24,6 +24,7 @@ from regraft.gates.forgetting import LossTable, measured
 from regraft.gates.options import Forgetting, GateOptions
 from regraft.gates.policy import judge
 from regraft.gates.stages import STAGES
+from regraft.gates.telling import sentence
 from regraft.gates.verdict import Finding, Rows
 from regraft.reports import explain
 from regraft.reports.document import document
@@ -80,14 +81,14 @@ def last(found: Case) -> Finding:
 )
 def test_the_table_of_outcomes(general, budget, outcome, says):
     found = last(case(general, budget=budget))
-    assert (found.gate, found.against, found.metric, found.outcome) == ("forgetting", None, None, outcome), found.sentence
-    assert says in found.sentence
+    assert (found.gate, found.against, found.metric, found.outcome) == ("forgetting", None, None, outcome), sentence(found)
+    assert says in sentence(found)
     assert found.n == (60 if general else 0)
 
 
 def test_one_sequence_is_called_one():
     alone = GeneralLosses(np.array([1]), {stage: np.array([3.0]) for stage in ("came", "adapted", "finetune", "finetune_base")})
-    assert "1 masked token in 1 held-out sequence)" in last(case(alone)).sentence
+    assert "1 masked token in 1 held-out sequence)" in sentence(last(case(alone)))
 
 
 def test_the_base_as_candidate_is_judged_by_its_own_fine_tuning():
@@ -95,7 +96,7 @@ def test_the_base_as_candidate_is_judged_by_its_own_fine_tuning():
     assert last(case(general)).outcome == "pass"
     found = last(case(general, adapted=80))
     assert (found.outcome, found.value) == ("fail", pytest.approx(0.3))
-    assert "after fine-tuning without adaptation" in found.sentence
+    assert "after fine-tuning without adaptation" in sentence(found)
 
 
 def test_the_interval_is_scipys_paired_bootstrap_of_the_same_ratio():
@@ -125,15 +126,15 @@ def test_losses_that_are_not_finite_fail_and_name_their_sequences():
     general.nats["finetune"][[3, 5, 8, 40]] = [np.nan, np.inf, np.nan, np.nan]
     found = last(case(general))
     assert found.outcome == "fail"
-    assert "after adaptation and fine-tuning is not finite (sequences 3, 5, 8 and 1 more); its training went wrong." in found.sentence
+    assert "after adaptation and fine-tuning is not finite (sequences 3, 5, 8 and 1 more); its training went wrong." in sentence(found)
     stages = {row["stage"]: row["loss"] for row in measured(case(general))["forgetting"]["stages"]}
     assert stages["finetune"] is None
     assert stages["adapted"] is not None
 
 
 def test_the_text_is_called_what_it_is():
-    assert "general technical English (the docstrings of Python's standard library)" in last(case(losses())).sentence
-    assert "the general text in data/wiki.txt" in last(case(losses(), text="data/wiki.txt")).sentence
+    assert "general technical English (the docstrings of Python's standard library)" in sentence(last(case(losses())))
+    assert "the general text in data/wiki.txt" in sentence(last(case(losses(), text="data/wiki.txt")))
 
 
 def test_everything_is_measured_and_nothing_without_the_gate():

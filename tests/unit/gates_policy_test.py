@@ -10,8 +10,10 @@ import pytest
 from regraft.evaluation.stats.measured import Measured
 from regraft.evaluation.stats.paired import Predictions
 from regraft.gates import words
+from regraft.gates.finding import facts_of, more_rows, needed
 from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, judge
+from regraft.gates.telling import sentence
 from regraft.gates.verdict import Champion, Finding, Rows, render
 
 N, LABELS = 240, ("cat", "dog", "emu")
@@ -71,7 +73,7 @@ def test_the_table_of_outcomes(adapted, base, tfidf, champion, candidate, outcom
 def test_adaptation_that_does_not_pay_is_said_and_decides_nothing(adapted):
     found = finding(case(adapted, 170), "adaptation", "base")
     assert found.outcome == "info"
-    assert "adaptation did not pay here, so base is the candidate" in found.sentence
+    assert "adaptation did not pay here, so base is the candidate" in sentence(found)
 
 
 def test_a_failed_gate_outweighs_an_open_one():
@@ -80,7 +82,7 @@ def test_a_failed_gate_outweighs_an_open_one():
 
 def test_the_first_model_has_nothing_to_beat_and_a_verdict_says_so():
     found = finding(case(), "beats", "champion")
-    assert (found.outcome, found.value, found.sentence) == ("info", None, "no champion yet: nothing to compare with.")
+    assert (found.outcome, found.value, sentence(found)) == ("info", None, "no champion yet: nothing to compare with.")
 
 
 def test_the_champion_again_is_a_pass_with_nothing_to_register():
@@ -88,7 +90,7 @@ def test_the_champion_again_is_a_pass_with_nothing_to_register():
     assert verdict.outcome == "pass"
     assert verdict.already_champion
     assert [f.gate for f in verdict.findings] == ["adaptation", "identity", "at_least", "beats"]
-    assert "already champion (version 3)" in verdict.findings[1].sentence
+    assert "already champion (version 3)" in sentence(verdict.findings[1])
 
 
 def test_the_champion_again_still_has_to_hold_a_raised_floor():
@@ -98,9 +100,9 @@ def test_the_champion_again_still_has_to_hold_a_raised_floor():
 @pytest.mark.parametrize("scored", [True, False])
 def test_a_champion_that_cannot_be_compared_with_leaves_the_question_open(scored):
     found = replace(case(200, 170, 120, 10 if scored else None), champion=OLD)
-    verdict = judge(replace(found, champion_problem="the label set changed (it knows gnu)"))
+    verdict = judge(replace(found, champion_problem={"code": "labels", "lost": ["gnu"], "new": []}))
     assert verdict.outcome == "inconclusive"
-    assert verdict.findings[-1].sentence == "champion version 3 cannot be compared with: the label set changed (it knows gnu)."
+    assert sentence(verdict.findings[-1]) == "champion version 3 cannot be compared with: the label set changed (it knows gnu)."
 
 
 def test_a_champion_with_broken_probabilities_leaves_the_question_open():
@@ -108,7 +110,7 @@ def test_a_champion_with_broken_probabilities_leaves_the_question_open():
     broken = answers(100, unusable=("r007",))
     verdict = judge(replace(found, predictions={**found.predictions, "champion": broken}))
     assert verdict.outcome == "inconclusive"
-    assert "its probabilities are not finite for row r007" in verdict.findings[-1].sentence
+    assert "its probabilities are not finite for row r007" in sentence(verdict.findings[-1])
 
 
 @pytest.mark.parametrize("model", ["adapted", "base", "tfidf"])
@@ -117,7 +119,7 @@ def test_probabilities_that_are_not_numbers_fail_and_the_rows_are_named(model):
     broken = replace(found.predictions[model], unusable=("r001", "r002", "r003", "r009"))
     verdict = judge(replace(found, predictions={**found.predictions, model: broken}))
     assert verdict.outcome == "fail"
-    assert "not finite for rows r001, r002, r003 and 1 more" in verdict.findings[0].sentence
+    assert "not finite for rows r001, r002, r003 and 1 more" in sentence(verdict.findings[0])
 
 
 def test_a_floor_that_the_interval_touches_holds_and_a_difference_that_touches_zero_is_open():
@@ -130,17 +132,21 @@ def test_sentences_are_for_people():
     found = finding(case(), "beats", "tfidf")
     low, high = words.number(found.low or 0), words.number(found.high or 0)
     interval = f"95 % interval {low} to {high}; detectable with 80 % power: 0.086"
-    assert found.sentence == f"adapted scores 0.833 macro-F1 on 240 test rows, 0.333 above TF-IDF ({interval})."
+    assert sentence(found) == f"adapted scores 0.833 macro-F1 on 240 test rows, 0.333 above TF-IDF ({interval})."
     accuracy = case(200, 170, 120, None, GateOptions(metric="accuracy", beats="tfidf"))
-    assert "exact McNemar p = " in finding(accuracy, "beats", "tfidf").sentence
+    assert "exact McNemar p = " in sentence(finding(accuracy, "beats", "tfidf"))
+
+
+def asked_for(n: int, measured: Measured) -> str:
+    return words.asked_for({**facts_of(measured), **needed(n, measured)})
 
 
 def test_an_open_question_says_how_many_more_rows_would_answer_it():
-    assert words.more_rows(800, Measured(0.02, -0.02, 0.06, 0.0, 0.95)) == 2_400  # half-width 0.04 is twice 0.02: four times the rows
-    assert "about 2,400 more test rows" in words.undecided(800, Measured(0.02, -0.02, 0.06, 0.0, 0.95))
-    assert "about 10 more test rows" in words.undecided(800, Measured(0.033, 0.0, 0.067, 0.0, 0.95))  # a hair's breadth
+    assert more_rows(800, Measured(0.02, -0.02, 0.06, 0.0, 0.95)) == 2_400  # half-width 0.04 is twice 0.02: four times the rows
+    assert "about 2,400 more test rows" in asked_for(800, Measured(0.02, -0.02, 0.06, 0.0, 0.95))
+    assert "about 10 more test rows" in asked_for(800, Measured(0.033, 0.0, 0.067, 0.0, 0.95))  # a hair's breadth
     for hopeless in (Measured(0.0, -0.04, 0.04, 0.0, 0.95), Measured(0.001, -0.04, 0.04, 0.0, 0.95)):
-        assert "too small for any sensible number of rows" in words.undecided(800, hopeless)
+        assert "too small for any sensible number of rows" in asked_for(800, hopeless)
 
 
 def test_a_small_number_is_not_shown_as_zero():
@@ -152,7 +158,7 @@ def test_the_text_has_sorted_keys_six_decimals_and_every_key():
     document = json.loads(text)
     assert text == json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     assert set(document) == {"schema", "pipeline", "outcome", "candidate", "champion", "rows", "policy_digest", "findings"}
-    keys = {"gate", "against", "metric", "value", "low", "high", "threshold", "n", "outcome", "sentence"}
+    keys = {"gate", "against", "metric", "value", "low", "high", "threshold", "n", "outcome", "code", "facts"}
     assert all(set(f) == keys for f in document["findings"])
     numbers = [f[key] for f in document["findings"] for key in ("value", "low", "high", "threshold") if f[key] is not None]
     assert numbers == [round(number, 6) for number in numbers]

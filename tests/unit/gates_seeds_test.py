@@ -17,13 +17,15 @@ from regraft.evaluation.stats.paired import Floats, Paired, Predictions
 from regraft.evaluation.stats.seed_noise import degrees, measured_by_seeds, shares, student_quantile
 from regraft.evaluation.stats.seeded import SeededMeasured, more_rows
 from regraft.gates import repeats
+from regraft.gates.finding import facts_of, needed
 from regraft.gates.measurements import measurements
 from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, evaluate, judge
 from regraft.gates.repeats import Repeats
 from regraft.gates.row_quality import RowQuality
+from regraft.gates.telling import sentence
 from regraft.gates.verdict import Champion, Finding, Rows
-from regraft.gates.words import undecided
+from regraft.gates.words import asked_for
 
 N, LABELS = 240, ("cat", "dog", "emu")
 IDS = [f"r{i:03d}" for i in range(N)]
@@ -148,12 +150,12 @@ def test_the_mean_is_judged_and_the_first_model_stays_visible():
     found = case(FLOOR, THREE, base=(24, 36, 48))
     floor, noise = finding(found, "at_least"), finding(found, "seeds")
     assert floor.value == round(1 - 36 / 240, 6)
-    assert "the mean of 3 seeds (0.900, 0.850, 0.800; the first is the model that would be registered)" in floor.sentence
+    assert "the mean of 3 seeds (0.900, 0.850, 0.800; the first is the model that would be registered)" in sentence(floor)
     assert (noise.outcome, noise.value, noise.threshold) == ("info", 0.85, 0.9)
     assert (noise.low, noise.high) == (floor.low, floor.high)
-    assert "from 0.800 to 0.900; the model that would be registered, the first, 0.900" in noise.sentence
-    assert "Standard deviation by seed 0.050, by test rows 0.0" in noise.sentence
-    assert "TF-IDF has one seed" in noise.sentence
+    assert "from 0.800 to 0.900; the model that would be registered, the first, 0.900" in sentence(noise)
+    assert "Standard deviation by seed 0.050, by test rows 0.0" in sentence(noise)
+    assert "TF-IDF has one seed" in sentence(noise)
     assert judge(found).candidate.digest == "b"
 
 
@@ -162,7 +164,7 @@ def test_a_lucky_first_seed_passes_alone_and_is_open_with_the_others():
     assert judge(replace(lucky, policy=Policy((FLOOR,), 17, 999))).outcome == "pass"
     found = judge(lucky)
     assert found.outcome == "inconclusive"
-    assert "the seeds differ too much; ask for more `seeds`" in found.findings[1].sentence
+    assert "the seeds differ too much; ask for more `seeds`" in sentence(found.findings[1])
 
 
 def test_adaptation_that_pays_only_under_the_first_seed_does_not_pay():
@@ -183,8 +185,8 @@ def test_a_champion_has_one_seed_and_is_compared_with_the_mean():
     found = case(GateOptions(metric="accuracy", beats="champion"), THREE, base=(24, 36, 48))
     found = replace(found, champion=champion, predictions={**found.predictions, "champion": answers(120)})
     assert (finding(found, "beats").value, finding(found, "beats").outcome) == (0.35, "pass")
-    assert "exact McNemar p of the first seed = " in finding(found, "beats").sentence
-    assert "the champion and TF-IDF have one seed" in finding(found, "seeds").sentence
+    assert "exact McNemar p of the first seed = " in sentence(finding(found, "beats"))
+    assert "the champion and TF-IDF have one seed" in sentence(finding(found, "seeds"))
 
 
 def test_a_score_ends_where_its_metric_does():
@@ -222,7 +224,7 @@ def test_a_seed_whose_training_went_wrong_fails_with_its_rows_named():
     broken = replace(found, seeds={"adapted": (answers(1), answers(1)), "base": (answers(1), answers(1, ("r001", "r002")))})
     verdict, comparison = evaluate(broken)
     assert (verdict.outcome, comparison) == ("fail", None)
-    assert verdict.findings[0].sentence == (
+    assert sentence(verdict.findings[0]) == (
         "the un-adapted base gives probabilities that are not finite under seed 3 for rows r001, r002; its training went wrong, "
         "and nothing was compared."
     )
@@ -231,7 +233,7 @@ def test_a_seed_whose_training_went_wrong_fails_with_its_rows_named():
 def test_seeds_that_were_not_trained_leave_the_question_open_and_those_of_other_rows_are_an_error():
     missing = finding(replace(case(FLOOR, THREE), seeds=None), "seeds")
     assert (missing.outcome, missing.value) == ("inconclusive", None)
-    assert "were not trained" in missing.sentence
+    assert "were not trained" in sentence(missing)
     short = Predictions(IDS[1:], TRUTH[1:], TRUTH[1:], (), np.full((N - 1, 3), 1 / 3, dtype=np.float32), LABELS)
     with pytest.raises(EnvironmentFault, match=r"the predictions of base seed 2 lack 1 of .* rows, the first is 'r000'"):
         judge(replace(case(FLOOR, THREE), seeds={"adapted": (answers(1), answers(1)), "base": (short, answers(1))}))
@@ -258,13 +260,17 @@ def wide(error: float, seed_error: float, detectable: float, value: float = 0.02
     return SeededMeasured(value, -0.02, 0.06, 0.0, 0.95, 0.8, detectable, each=(value,) * 3, error=error, seed_error=seed_error)
 
 
+def undecided(measured: SeededMeasured) -> str:
+    return asked_for({**facts_of(measured), **needed(100, measured)})
+
+
 def test_more_rows_shrink_the_noise_of_the_rows_and_not_that_of_the_seeds():
     # Half of the variance 2 is the seeds'. To see 1.0 with 2.0 * error, error^2 has to fall to 1.5^2 / 4 ...
     assert more_rows(100, wide(2**0.5, 0.0, 2 * 2**0.5, value=2.0)) == pytest.approx(100 * 2 / 1)
     assert more_rows(100, wide(2**0.5, 0.5**0.5, 2 * 2**0.5, value=2.0)) == pytest.approx(100 * 1.5 / 0.5)
     assert more_rows(100, wide(2**0.5, 1.0, 2 * 2**0.5, value=2.0)) is None
-    assert undecided(100, wide(2**0.5, 0.0, 2 * 2**0.5, value=2.0)) == "that does not decide; label about 100 more test rows for 80 % power"
-    assert "ask for more `seeds`" in undecided(100, wide(2**0.5, 1.0, 2 * 2**0.5, value=2.0))
+    assert undecided(wide(2**0.5, 0.0, 2 * 2**0.5, value=2.0)) == "; that does not decide; label about 100 more test rows for 80 % power"
+    assert "ask for more `seeds`" in undecided(wide(2**0.5, 1.0, 2 * 2**0.5, value=2.0))
 
 
 def test_resamples_are_means_of_the_drawn_seeds():
@@ -279,4 +285,4 @@ def test_a_gate_on_clean_rows_judges_the_mean_of_the_seeds_on_them():
     found = replace(case(clean, THREE, base=(24, 36, 48)), row_quality=RowQuality(overlaps=read))
     floor = finding(found, "at_least")
     assert (floor.n, floor.value) == (216, round(1 - 12 / 216, 6)), "0, 12 and 24 of 216 rows wrong"
-    assert "the mean of 3 seeds" in floor.sentence
+    assert "the mean of 3 seeds" in sentence(floor)

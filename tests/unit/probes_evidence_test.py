@@ -21,6 +21,7 @@ from regraft.gates.decide import decide, rebuild
 from regraft.gates.evidence import probes as store
 from regraft.gates.options import Counterfactual, Fairness, GateOptions
 from regraft.gates.policy import judge
+from regraft.gates.telling import sentence
 from regraft.reports import explain
 from regraft.reports.document import as_json, document
 from regraft.reports.page import render
@@ -107,7 +108,7 @@ def test_a_gate_without_probes_is_an_error_and_a_label_that_no_row_has_leaves_th
     asked = {"fairness": {"groups": ["half"], "max_gap": 0.5, "rate": "recall", "label": "cta"}}
     verdict = decide("demo", [asked], 17, scores, None, None, None, tmp_path / "evidence")
     assert verdict.outcome == "inconclusive"
-    assert verdict.findings[-1].sentence == "no test row is labelled 'cta', so there is no recall of cta."
+    assert sentence(verdict.findings[-1]) == "no test row is labelled 'cta', so there is no recall of cta."
 
 
 def test_the_page_shows_tests_groups_and_changed_rows_and_only_where_they_were_asked_for():

@@ -17,6 +17,7 @@ from regraft.gates.measurements import measurements
 from regraft.gates.options import Counterfactual, Fairness, GateOptions, Robustness, Templates
 from regraft.gates.policy import Case, Policy, evaluate, judge
 from regraft.gates.probes import rates, settling
+from regraft.gates.telling import sentence
 from regraft.gates.verdict import Finding, Rows
 
 N, LABELS = 200, ("cat", "dog")
@@ -99,15 +100,15 @@ ALL = range(N)
 )  # fmt: skip
 def test_the_table_of_outcomes(gate, spec, outcome, says):
     found = last(case(gate, spec))
-    assert (found.gate, found.outcome) == (gate.question, outcome), found.sentence
-    assert says in found.sentence
+    assert (found.gate, found.outcome) == (gate.question, outcome), sentence(found)
+    assert says in sentence(found)
 
 
 def test_what_the_adaptation_added_is_told_from_what_was_there_before():
     spec: Spec = [("counterfactual", "gender", range(100), set(range(20)), set(range(5, 30)))]
     found = last(case(SWAPPED, spec, adapted=True))
     assert (found.outcome, found.value, found.n) == ("fail", 0.2, 100)
-    assert "15 of these rows change with the un-adapted base too, 5 only since the adaptation, and 10 no longer do" in found.sentence
+    assert "15 of these rows change with the un-adapted base too, 5 only since the adaptation, and 10 no longer do" in sentence(found)
     (row,) = measured(case(SWAPPED, spec, adapted=True))["probes"]
     assert (row["in_both"], row["only_adapted"], row["only_base"], row["adapted"]["failed"], row["base"]["failed"]) == (15, 5, 10, 20, 25)
     # Tango 1998 for 5 gained and 10 lost of 100; the score test of "no difference" is McNemar's, not significant here.
@@ -143,7 +144,7 @@ def test_several_tests_share_the_error_and_are_decided_where_their_interval_says
 def test_variants_without_a_finite_probability_fail_and_are_named():
     found = last(case(ROBUST, [("robustness", "case", ALL, some(0), some(0))], bad=(3, 5)))
     assert (found.outcome, found.value) == ("fail", None)
-    assert found.sentence == "the un-adapted base gives probabilities that are not finite for case r003, case r005."
+    assert sentence(found) == "the un-adapted base gives probabilities that are not finite for case r003, case r005."
 
 
 def test_probes_of_other_answers_are_an_error():
@@ -177,7 +178,7 @@ def test_cases_of_templates_are_counted_exactly(budget, preds, outcome, says):
     made = templated(["label", "label", "same", "different"], preds, [None, None, "cat", "cat"], ["cat", "cat", None, None])
     found = last(replace(case(gate), probes=made))
     assert (found.outcome, found.low, found.value, found.n) == (outcome, found.value, found.high, 4)
-    assert says in found.sentence
+    assert says in sentence(found)
 
 
 def test_one_of_a_thing_is_called_one():
@@ -185,16 +186,16 @@ def test_one_of_a_thing_is_called_one():
     gate = GateOptions(templates=Templates(file="t.yaml"))
     one = templated(["label"], [second], [None], [first])
     found = last(replace(case(gate), probes=replace(one, kinds=["plain"])))
-    assert "gets 1 of 1 case of the templates wrong" in found.sentence
+    assert "gets 1 of 1 case of the templates wrong" in sentence(found)
     four = templated(["label"] * 4, [second] * 4, [None] * 4, [first] * 4)
     found = last(replace(case(gate), probes=replace(four, kinds=["a", "b", "c", "d"])))
-    assert found.sentence.endswith("a (1 of 1), b (1 of 1), c (1 of 1) and 1 more test.")
+    assert sentence(found).endswith("a (1 of 1), b (1 of 1), c (1 of 1) and 1 more test.")
     spec = [("robustness", "case", ALL, {0}, set()), ("robustness", "typos", range(1), set(), set())]
     found = last(case(ROBUST, spec))
-    assert "with adapted it is 1 row;" in found.sentence
-    assert found.sentence.endswith("too few rows for typos (1 row).")
+    assert "with adapted it is 1 row;" in sentence(found)
+    assert sentence(found).endswith("too few rows for typos (1 row).")
     found = last(case(GateOptions(fairness=Fairness(groups=("group",), max_gap=0.2)), group=["a"] * (N - 1) + ["b"]))
-    assert "group = b (1 row)." in found.sentence
+    assert "group = b (1 row)." in sentence(found)
 
 
 # --- fairness ----------------------------------------------------------------------------------------------------
@@ -244,8 +245,8 @@ def by(*sizes: int) -> list[str | None]:
 )  # fmt: skip
 def test_the_table_of_gaps(asked, group, outcome, value, says):
     found = last(case(GateOptions(fairness=Fairness(groups=("group",), **asked)), group=group))
-    assert (found.gate, found.outcome, found.value) == ("fairness", outcome, value), found.sentence
-    assert says in found.sentence
+    assert (found.gate, found.outcome, found.value) == ("fairness", outcome, value), sentence(found)
+    assert says in sentence(found)
 
 
 @pytest.mark.parametrize(

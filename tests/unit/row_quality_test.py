@@ -28,6 +28,7 @@ from regraft.gates.measurements import measurements
 from regraft.gates.options import GateOptions, NegativeFlips
 from regraft.gates.policy import Case, Policy, evaluate, judge
 from regraft.gates.row_quality import RowQuality
+from regraft.gates.telling import sentence
 from regraft.gates.verdict import Champion, Rows
 from regraft.reports import explain
 from regraft.reports.document import document
@@ -192,11 +193,11 @@ READ = range(120)
 )  # fmt: skip
 def test_clean_rows_decide_and_all_rows_are_told(gate, candidate, champion, outcome, value, says):
     found = judge(case(candidate, champion, gate, doubted=overlapping(READ))).findings[-1]
-    assert (found.outcome, found.n) == (outcome, 120), found.sentence
+    assert (found.outcome, found.n) == (outcome, 120), sentence(found)
     assert value is None or found.value == value
-    assert "on 120 test rows" in found.sentence
-    assert "of all 240 test rows 120 overlap with training texts (120 word for word in the corpus)" in found.sentence
-    assert says in found.sentence
+    assert "on 120 test rows" in sentence(found)
+    assert "of all 240 test rows 120 overlap with training texts (120 word for word in the corpus)" in sentence(found)
+    assert says in sentence(found)
 
 
 def test_the_clean_rows_are_judged_as_if_there_were_no_others():
@@ -225,8 +226,8 @@ def test_a_metric_that_the_clean_rows_leave_undefined_is_said_of_those_alone():
     verdict = judge(case(set(), {1, 2}, area, doubted=overlapping(ONE_LABEL)))
     found = verdict.findings[-1]
     assert (found.outcome, found.value, found.n) == ("inconclusive", None, 80)
-    assert found.sentence.startswith("ROC AUC is not defined: all clean test rows have one label; of all 240 test rows 160 overlap")
-    assert found.sentence.endswith("and on all of them it is 1.000 (95 % interval 1.000 to 1.000), which would have passed.")
+    assert sentence(found).startswith("ROC AUC is not defined: all clean test rows have one label; of all 240 test rows 160 overlap")
+    assert sentence(found).endswith("and on all of them it is 1.000 (95 % interval 1.000 to 1.000), which would have passed.")
     plain = judge(case(set(), {1, 2}, GateOptions(metric="mcc", at_least=0.1, rows="clean"), doubted=overlapping(ONE_LABEL))).findings[-1]
     assert plain.value == 0.0, "the other metrics are defined on rows of one label"
     assert headline(verdict.document(), []).startswith("No decision: what was asked is not defined on the test rows that are free of")
@@ -242,7 +243,7 @@ def test_too_few_clean_rows_to_tell_are_counted_as_such():
 
 def test_one_clean_row_is_one():
     found = judge(case(set(), set(), FLOOR, doubted=overlapping(range(N - 1)))).findings[-1]
-    assert found.sentence.startswith("only 1 of 240 test rows is clean, and fewer than 30 decide nothing")
+    assert sentence(found).startswith("only 1 of 240 test rows is clean, and fewer than 30 decide nothing")
 
 
 @pytest.mark.parametrize(
@@ -256,14 +257,15 @@ def test_one_clean_row_is_one():
 def test_too_few_clean_rows_decide_nothing(doubted, n, says):
     found = judge(case(set(), set(), FLOOR, doubted=doubted)).findings[-1]
     assert (found.outcome, found.value, found.n) == ("inconclusive", None, n)
-    assert says in found.sentence
+    assert says in sentence(found)
 
 
 def test_without_any_overlap_the_numbers_are_those_of_all_rows():
     both = (FLOOR, GateOptions(metric="accuracy", at_least=0.8))
     clean, plain = (judge(case({1, 2}, set(), gate, doubted=overlapping(set()))).findings[-1] for gate in both)
-    assert clean.sentence == plain.sentence[:-1] + "; these are all test rows, none of them overlaps with a training text."
-    assert replace(clean, sentence="") == replace(plain, sentence="")
+    assert sentence(clean) == sentence(plain)[:-1] + "; these are all test rows, none of them overlaps with a training text."
+    assert replace(clean, facts={}) == replace(plain, facts={})
+    assert {key: value for key, value in clean.facts.items() if key != "all_rows"} == plain.facts
 
 
 def test_overlaps_of_other_rows_are_an_error():
@@ -289,7 +291,7 @@ SUSPECT = RowQuality(label_issues={IDS[i]: Suspect("emu", 0.1, 0.8) for i in (3,
 )  # fmt: skip
 def test_flips_on_suspect_labels_are_told_apart_and_change_no_number(candidate, doubted, end):
     found = judge(case(candidate, set(), FLIPS, doubted=doubted)).findings[-1]
-    assert found.sentence.endswith(end)
+    assert sentence(found).endswith(end)
     assert found.value == rounded(len(candidate) / N)
 
 

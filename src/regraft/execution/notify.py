@@ -24,17 +24,18 @@ from regraft.core import files
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc, supervise
+from regraft.gates.telling import sentences
 
-SCHEMA = 1
+SCHEMA = 2
 NOT_FOR_HOOKS = ("REGRAFT_INVOCATION", "MLFLOW_RUN_ID", "PYTHONUNBUFFERED")
 """What ties a process to the run: a regraft that a hook calls would take the pipe on its stdin for a lifeline."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 def document(result: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """What a hook gets: how the run ended, and the content of verdict.json as ``verdict``."""
+    """What a hook gets: how the run ended, the content of verdict.json as ``verdict``, and its findings in words."""
     summary = {key: result.get(key) for key in ("pipeline", "run", "mlflow_run_id", "outcome", "exit", "sentence", "champion")}
-    return {"schema": SCHEMA, "event": "verdict", **summary, "verdict": dict(verdict)}
+    return {"schema": SCHEMA, "event": "verdict", **summary, "verdict": dict(verdict), "sentences": sentences(verdict["findings"])}
 
 
 def notify(workspace: Workspace, run: str, options: Mapping[str, Any] | None, verdict_document: Mapping[str, Any]) -> list[str]:

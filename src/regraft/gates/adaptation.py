@@ -13,14 +13,20 @@ def judge(comparison: Comparison) -> Finding:
     metric, confidence = comparison.case.policy.adaptation
     n = comparison.n
     if problem := undefined(comparison, metric, ("adapted", "base")):
-        return Finding.in_words("adaptation", n, "info", f"{problem}, so base is the candidate.", against="base", metric=metric)
+        return Finding.without_number("adaptation", n, "info", "undefined", against="base", metric=metric, **problem)
     difference = comparison.difference("adapted", "base", metric, confidence)
-    sentence = words.comparison("adapted", "base", metric, comparison.scores["adapted"][metric], n, difference)
-    paid = difference.outcome() == "pass"
-    end = "adaptation paid, so adapted is the candidate" if paid else "adaptation did not pay here, so base is the candidate"
-    return measured_finding("adaptation", "base", metric, difference, n, "info", f"{sentence}: {end}.")
+    facts = {"model": "adapted", "score": comparison.scores["adapted"][metric], "paid": difference.outcome() == "pass"}
+    return measured_finding("adaptation", "base", metric, difference, n, "info", **facts)
 
 
 def elected(finding: Finding) -> str:
     """The candidate after the finding of :func:`judge`: adapted only where all of its interval lies above 0."""
     return "adapted" if (finding.low or 0.0) > 0 else "base"
+
+
+def sentence(f: words.Document) -> str:
+    """The finding in words."""
+    if f["code"] == "undefined":
+        return f"{words.undefined(f)}, so base is the candidate."
+    paid = "adaptation paid, so adapted is the candidate" if f["facts"]["paid"] else "adaptation did not pay here, so base is the candidate"
+    return words.ended(f"{words.comparison(f)}: {paid}", f)

@@ -5,6 +5,7 @@ A first model has no champion to beat; a champion that cannot be scored leaves t
 
 from __future__ import annotations
 
+from regraft.gates import words
 from regraft.gates.comparison import Comparison
 from regraft.gates.finding import compared, measured_finding
 from regraft.gates.options import GateOptions
@@ -15,5 +16,10 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     """The candidate's lead over the model to beat."""
     against = gate.beats or "champion"
     lead = comparison.difference(comparison.candidate, against, gate.metric, gate.confidence)
-    sentence = compared(comparison, against, gate.metric, lead)
-    return measured_finding("beats", against, gate.metric, lead, comparison.n, lead.outcome(), sentence)
+    facts = compared(comparison, against, gate.metric)
+    return measured_finding("beats", against, gate.metric, lead, comparison.n, lead.outcome(), **facts)
+
+
+def sentence(f: words.Document) -> str:
+    """The finding in words."""
+    return words.ended(words.comparison(f), f)

@@ -1,15 +1,18 @@
 """Gates that hold several numbers against a budget each: one finding, about the number that settles it.
 
-As with slices, the gate fails if any of its numbers fails and passes if all of them pass; the sentence names them all.
+As with slices, the gate fails if any of its numbers fails and passes if all of them pass; its facts hold them all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from regraft.evaluation.stats.measured import FindingOutcome, Measured, at_most
-from regraft.gates.verdict import Finding
+from regraft.gates import words
+from regraft.gates.finding import facts_of
+from regraft.gates.verdict import Facts, Finding
 from regraft.gates.words import number
 
 Show = Callable[[float], str]
@@ -25,34 +28,37 @@ class Held:
     measured: Measured
     n: int
     """Rows, timings or files that it rests on."""
-    said: str
-    """The number and its interval in words."""
     floor: bool = False
     """The number has to reach its threshold; otherwise it must not exceed it."""
-    open_end: str = ""
-    """What an open question asks for."""
+    facts: Facts = field(default_factory=dict)
+    """What else is said of it."""
 
     @property
     def outcome(self) -> FindingOutcome:
         return self.measured.outcome(or_equal=True) if self.floor else at_most(self.measured)
 
-    def sentence(self, threshold: str) -> str:
-        """``said``, and on which side of its threshold it lies."""
-        good, bad = ("not below", "below") if self.floor else ("within", "above")
-        side = {"pass": good, "fail": bad, "inconclusive": "on both sides of"}[self.outcome]
-        end = f"; {self.open_end}" if self.outcome == "inconclusive" and self.open_end else ""
-        limit = "least asked" if self.floor else "budget"
-        return f"{self.said}, {side} the {limit} of {threshold}{end}"
+    def document(self) -> dict[str, Any]:
+        """The part of a finding that is about this number."""
+        measured = self.measured
+        numbers = {"value": measured.value, "low": measured.low, "high": measured.high, "threshold": measured.threshold, "n": self.n}
+        facts = {**facts_of(measured), **self.facts}
+        return {"metric": self.metric, **numbers, "outcome": self.outcome, "floor": self.floor, "facts": facts}
 
 
-def finding(gate: str, opening: str, parts: Sequence[tuple[Held, str]]) -> Finding:
-    """The finding of a gate; ``parts`` are (number, its threshold in words), at least one, the first of equals settles it."""
-    worst = min((held for held, _ in parts), key=lambda held: WORST_FIRST.index(held.outcome))
+def finding(gate: str, parts: Sequence[Held], **facts: Any) -> Finding:
+    """The finding of a gate on ``parts``, at least one; the first of equals settles it."""
+    worst = min(parts, key=lambda held: WORST_FIRST.index(held.outcome))
     measured = worst.measured
-    sentence = f"{opening}{'; '.join(held.sentence(threshold) for held, threshold in parts)}."
-    return Finding(
-        gate, None, worst.metric, measured.value, measured.low, measured.high, measured.threshold, worst.n, worst.outcome, sentence
-    )
+    numbers = (measured.value, measured.low, measured.high, measured.threshold)
+    facts |= {"parts": [held.document() for held in parts]}
+    return Finding(gate, None, worst.metric, *numbers, worst.n, worst.outcome, facts=facts)
+
+
+def side(part: words.Document, show: Show = number) -> str:
+    """On which side of its threshold a number lies, to stand after it."""
+    good, bad = ("not below", "below") if part["floor"] else ("within", "above")
+    where = {"pass": good, "fail": bad, "inconclusive": "on both sides of"}[part["outcome"]]
+    return f", {where} the {'least asked' if part['floor'] else 'budget'} of {show(part['threshold'])}"
 
 
 def change(

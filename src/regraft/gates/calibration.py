@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -10,9 +11,10 @@ from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.power import POWER, detectable
 from regraft.evaluation.stats.proportions import wilson
 from regraft.gates import words
-from regraft.gates.budgets import Held, finding
+from regraft.gates.budgets import Held, finding, side
 from regraft.gates.calibration_error import Calibrated, Sure, measure, sure
 from regraft.gates.comparison import Comparison
+from regraft.gates.finding import needed
 from regraft.gates.options import GateOptions
 from regraft.gates.verdict import Finding
 
@@ -22,25 +24,23 @@ CONFIDENCE = 0.95
 
 def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     """ECE, Brier score and coverage, as far as the gate holds a budget for them."""
-    options, name = gate.calibration, words.MODELS[comparison.candidate]
+    options = gate.calibration
     answers = sure(comparison, comparison.candidate)
     if options is None or answers is None:
-        return _open(comparison, f"{name} gave no probabilities, so nothing is known of their calibration.")
-    parts: list[tuple[Held, str]] = []
+        return _open(comparison, "no_probabilities")
+    parts: list[Held] = []
     if options.max_ece or options.max_brier:
         calibrated = measure(comparison, answers, gate.confidence, options.max_ece or 0.0, options.max_brier or 0.0)
         parts += _budgets(calibrated, options.max_ece, options.max_brier)
     if options.min_coverage:
         if (abstain := _served(comparison).get("abstain")) is None:
-            sentence = f"{name} has no threshold below which it abstains: it was trained before `abstain` was asked for."
-            return _open(comparison, sentence)
-        coverage = _coverage(comparison, answers, abstain, options.min_coverage, gate.confidence)
-        parts.append((coverage, words.percent(options.min_coverage)))
-    return finding("calibration", f"{name} on {comparison.n:,} test rows: ", parts)
+            return _open(comparison, "never_abstains")
+        parts.append(_coverage(comparison, answers, abstain, options.min_coverage, gate.confidence))
+    return finding("calibration", parts, model=comparison.candidate, rows=comparison.n)
 
 
-def _open(comparison: Comparison, sentence: str) -> Finding:
-    return Finding.in_words("calibration", comparison.n, "inconclusive", sentence)
+def _open(comparison: Comparison, code: str) -> Finding:
+    return Finding.without_number("calibration", comparison.n, "inconclusive", code, model=comparison.candidate)
 
 
 def _served(comparison: Comparison) -> dict[str, Any]:
@@ -48,16 +48,18 @@ def _served(comparison: Comparison) -> dict[str, Any]:
     return (comparison.case.calibration or {}).get(comparison.candidate) or {}
 
 
-def _budgets(calibrated: Calibrated, max_ece: float | None, max_brier: float | None) -> Iterator[tuple[Held, str]]:
-    n, bins = calibrated.sure.n, calibrated.sure.count
-    ece, brier = calibrated.ece, calibrated.brier
-    over = f"{bins} bins of equally many rows" if bins > 1 else "1 bin of all rows"
+def _budgets(calibrated: Calibrated, max_ece: float | None, max_brier: float | None) -> Iterator[Held]:
+    n = calibrated.sure.n
     if max_ece:
-        sentence = f"probabilities are off by {words.number(ece.value)} (ECE over {over}, {words.spread(ece)})"
-        yield Held("ece", ece, n, sentence, open_end=words.undecided(n, ece)), words.number(max_ece)
+        yield _held("ece", calibrated.ece, n, bins=calibrated.sure.count)
     if max_brier:
-        sentence = f"the Brier score is {words.number(brier.value)} ({words.spread(brier)})"
-        yield Held("brier", brier, n, sentence, open_end=words.undecided(n, brier)), words.number(max_brier)
+        yield _held("brier", calibrated.brier, n)
+
+
+def _held(metric: str, measured: Measured, n: int, *, floor: bool = False, **facts: Any) -> Held:
+    """One number, and what an open question asks for."""
+    held = Held(metric, measured, n, floor)
+    return replace(held, facts={**facts, **(needed(n, measured) if held.outcome == "inconclusive" else {})})
 
 
 def _coverage(comparison: Comparison, answers: Sure, abstain: dict[str, Any], least: float, confidence: float) -> Held:
@@ -68,13 +70,35 @@ def _coverage(comparison: Comparison, answers: Sure, abstain: dict[str, Any], le
     power = comparison.case.policy.power or POWER
     effect = rounded(detectable(error, confidence, power))
     coverage = Measured(rounded(share), rounded(low), rounded(high), rounded(least), confidence, power, effect)
-    interval = f"{confidence * 100:.4g} % interval {words.percent(low)} to {words.percent(high)}"
-    sentence = f"{words.percent(share)} are answered ({interval})"
-    if count:
-        low, high = wilson(hits, count, confidence)
-        sentence += f", and {words.percent(hits / count)} of those right ({words.percent(low)} to {words.percent(high)}; "
-        sentence += f"{words.percent(abstain['precision'])} wanted)"
-    return Held("coverage", coverage, n, sentence, floor=True, open_end=words.undecided(n, coverage))
+    right_low, right_high = wilson(hits, count, confidence) if count else (0.0, 1.0)
+    right = {"value": hits / count, "low": right_low, "high": right_high} if count else None
+    answered_share = {"value": share, "low": low, "high": high}
+    return _held("coverage", coverage, n, floor=True, answered=answered_share, right=right, precision=abstain["precision"])
+
+
+def sentence(f: words.Document) -> str:
+    """The finding in words: every number of the gate."""
+    name = words.model(f["facts"]["model"])
+    if f["code"] == "no_probabilities":
+        return f"{name} gave no probabilities, so nothing is known of their calibration."
+    if f["code"] == "never_abstains":
+        return f"{name} has no threshold below which it abstains: it was trained before `abstain` was asked for."
+    return f"{name} on {f['facts']['rows']:,} test rows: {'; '.join(map(_part, f['facts']['parts']))}."
+
+
+def _part(part: words.Document) -> str:
+    facts, show = part["facts"], words.percent if part["floor"] else words.number
+    spread, end = words.spread(part, show), f"{side(part, show)}{words.asked_for(facts)}"
+    if part["metric"] == "ece":
+        over = f"{facts['bins']} bins of equally many rows" if facts["bins"] > 1 else "1 bin of all rows"
+        return f"probabilities are off by {words.number(part['value'])} (ECE over {over}, {spread}){end}"
+    if part["metric"] == "brier":
+        return f"the Brier score is {words.number(part['value'])} ({spread}){end}"
+    text = f"{words.percent(part['value'])} are answered ({spread})"
+    if right := facts["right"]:
+        shares = {key: words.percent(value) for key, value in right.items()}
+        text += f", and {shares['value']} of those right ({shares['low']} to {shares['high']}; {words.percent(facts['precision'])} wanted)"
+    return f"{text}{end}"
 
 
 def measured(comparison: Comparison) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from regraft.evaluation.stats.power import POWER
 from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates.options import GateOptions
 from regraft.gates.row_quality import UNKNOWN, RowQuality
-from regraft.gates.verdict import Champion, Rows
+from regraft.gates.verdict import Champion, Facts, Rows
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Case:
     predictions: Mapping[str, Predictions]
     """What was predicted by adapted, base, tfidf, and by the champion where it could be scored."""
     champion: Champion | None = None
-    champion_problem: str | None = None
-    """Why the champion cannot be compared with: it does not load, its labels are others."""
+    champion_problem: Facts | None = None
+    """Why the champion cannot be compared with, a ``code`` and what belongs to it: it does not load, its labels are others."""
     slices: SliceTable | None = None
     """What the test rows are sliced by; None: by nothing."""
     decisions: int | None = None

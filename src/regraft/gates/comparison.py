@@ -22,6 +22,7 @@ from regraft.evaluation.stats.power import detectable
 from regraft.evaluation.stats.seed_noise import measured_by_seeds, within_range
 from regraft.gates.case import Case
 from regraft.gates.repeats import Repeats
+from regraft.gates.verdict import Facts
 from regraft.gates.words import LOWER_IS_BETTER
 
 REPORTED = 1_999
@@ -36,11 +37,11 @@ class Comparison:
 
     case: Case
     paired: Paired
-    problem: str | None = None
+    problem: Facts | None = None
     """Why the champion is not among the models, where there is one."""
     candidate: str = "base"
-    rows_name: str = "test rows"
-    """What its rows are called where a sentence says something of all of them."""
+    clean_only: bool = False
+    """Whether its rows are the clean ones alone."""
     _resampled: dict[str, dict[str, Floats]] = field(default_factory=dict)
 
     @property
@@ -136,7 +137,7 @@ class Comparison:
         predictions = {model: _only(self.case.predictions[model], rows) for model in self.paired.preds}
         seeds = self.case.seeds and {model: [_only(table, rows) for table in tables] for model, tables in self.case.seeds.items()}
         case = replace(self.case, predictions={**self.case.predictions, **predictions}, seeds=seeds)
-        return replace(self, case=case, paired=align(predictions), rows_name="clean test rows", _resampled={})
+        return replace(self, case=case, paired=align(predictions), clean_only=True, _resampled={})
 
 
 def _only(predictions: Predictions, rows: frozenset[str]) -> Predictions:

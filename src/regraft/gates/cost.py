@@ -17,7 +17,7 @@ import numpy as np
 
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.gates import words
-from regraft.gates.budgets import Held, finding
+from regraft.gates.budgets import Held, finding, side
 from regraft.gates.comparison import Comparison
 from regraft.gates.options import GateOptions
 from regraft.gates.verdict import Finding
@@ -54,40 +54,54 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     """Every budget of the gate; open where serving this candidate was not measured."""
     serving, digest = comparison.case.cost, comparison.case.digests[comparison.candidate]
     if serving is None or gate.cost is None:
-        return _open("what serving takes was not measured.")
+        return _open("not_measured")
     if problem := serving.get("problem"):
-        return _open(f"what serving takes could not be measured: {problem}.")
+        return _open("failed", problem=problem)
     if serving["model"] != digest:
-        return _open(f"what was measured is another model ({serving['model'][:12]}) than the candidate ({digest[:12]}).")
-    machine = serving["machine"]
-    place = f"{machine['device']} ({machine['capability']}, {_threads(machine)})"
-    opening = f"serving {words.MODELS[comparison.candidate]} on {place}: "
-    budgets = {name: value for name, value in gate.cost if value is not None}
-    return finding("cost", opening, [_held(name, value, serving, gate.confidence) for name, value in budgets.items()])
+        return _open("other_model", measured=serving["model"], candidate=digest)
+    machine = {key: serving["machine"][key] for key in ("device", "capability", "threads")}
+    held = [_held(name, budget, serving, gate.confidence) for name, budget in gate.cost if budget is not None]
+    return finding("cost", held, model=comparison.candidate, machine=machine)
 
 
-def _open(sentence: str) -> Finding:
-    return Finding.in_words("cost", 0, "inconclusive", sentence)
+def _open(code: str, **facts: Any) -> Finding:
+    return Finding.without_number("cost", 0, "inconclusive", code, **facts)
 
 
-def _threads(machine: Mapping[str, Any]) -> str:
-    return f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}"
-
-
-def _held(name: str, budget: float, serving: Mapping[str, Any], confidence: float) -> tuple[Held, str]:
-    """One number of the gate, and its budget in words."""
+def _held(name: str, budget: float, serving: Mapping[str, Any], confidence: float) -> Held:
+    """One number of the gate."""
     if name in ("peak_mb", "size_mb"):
-        counted = rounded(serving[name.replace("_mb", "_bytes")] / MB)
-        subject = "the process takes" if name == "peak_mb" else "the files take"
-        megabytes = Measured(counted, counted, counted, rounded(budget), confidence)
-        return Held(name, megabytes, 1, f"{subject} {counted:,.1f} MB"), f"{budget:,g} MB"
+        size = rounded(serving[name.replace("_mb", "_bytes")] / MB)
+        return Held(name, Measured(size, size, size, rounded(budget), confidence), 1)
     label, _, batch = name.partition("_ms_batch_")
     timings = serving["milliseconds"][batch]
-    latency = quantile(timings, QUANTILES[label], confidence, budget)
+    return Held(name, quantile(timings, QUANTILES[label], confidence, budget), len(timings))
+
+
+def sentence(f: words.Document) -> str:
+    """The finding in words: every number of the gate, and where it was measured."""
+    facts = f["facts"]
+    match f["code"]:
+        case "not_measured":
+            return "what serving takes was not measured."
+        case "failed":
+            return f"what serving takes could not be measured: {facts['problem']}."
+        case "other_model":
+            return f"what was measured is another model ({facts['measured'][:12]}) than the candidate ({facts['candidate'][:12]})."
+    machine = facts["machine"]
+    place = f"{machine['device']} ({machine['capability']}, {words.counted(machine['threads'], 'thread')})"
+    return f"serving {words.model(facts['model'])} on {place}: {'; '.join(map(_part, facts['parts']))}."
+
+
+def _part(part: words.Document) -> str:
+    name = part["metric"]
+    if name in ("peak_mb", "size_mb"):
+        subject = "the process takes" if name == "peak_mb" else "the files take"
+        return f"{subject} {part['value']:,.1f} MB{side(part, lambda budget: f'{budget:,g} MB')}"
+    label, _, batch = name.partition("_ms_batch_")
     texts = "one text" if batch == "1" else f"{batch} texts"
-    sentence = f"{label} of {texts} is {milliseconds(latency.value)} ms "
-    interval = f"{confidence * 100:.4g} % interval {milliseconds(latency.low)} to {milliseconds(latency.high)}"
-    return Held(name, latency, len(timings), f"{sentence}({interval}, {len(timings):,} timings)"), f"{budget:g} ms"
+    text = f"{label} of {texts} is {milliseconds(part['value'])} ms ({words.spread(part, milliseconds)}, {part['n']:,} timings)"
+    return f"{text}{side(part, lambda budget: f'{budget:g} ms')}"
 
 
 def milliseconds(value: float) -> str:

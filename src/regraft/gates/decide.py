@@ -9,14 +9,13 @@ An evidence folder holds all that :func:`regraft.gates.policy.evaluate` reads, a
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. Nothing in it depends on when or where it was written. Decisions of 0.2 may vouch for an
 ``adaptation.json``, what adaptation was expected to change: it decides nothing. Decisions of schema 1 know no
-slices, no measurements and no power; they are judged as they were then.
+slices, no measurements and no power; up to schema 2 a verdict held sentences. They are judged and told as they were then.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +28,15 @@ from regraft.evaluation import predictions
 from regraft.evaluation.label_issues import Suspect
 from regraft.evaluation.predictions import Table
 from regraft.evaluation.stats.slices import SliceTable
+from regraft.gates import schema_1
 from regraft.gates.comparison import Comparison
 from regraft.gates.evidence import decision_in, earlier_tasks, general, probes, row_quality, seeds, served, unchanged
 from regraft.gates.measurements import measurements
 from regraft.gates.options import DISCOVERED_SLICES, GateOptions
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, evaluate
-from regraft.gates.verdict import Champion, Rows, Verdict, render
+from regraft.gates.verdict import Champion, Facts, Rows, Verdict, render, text_of
 
-SCHEMA = 2
+SCHEMA = 3
 DERIVED = (
     *("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet"),
     *(probes.FILE, general.FILE, earlier_tasks.FILE, *row_quality.FILES, *served.FILES),
@@ -51,13 +51,22 @@ class Evaluation:
     verdict: Verdict
     comparison: Comparison | None
     """All that was compared; None where the predictions could not be used."""
-    measured: bool
-    """Whether the decision left measurements: those of schema 1 did not."""
+    schema: int
+    """Of the decision."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether the decision left measurements: those of schema 1 did not."""
+        return self.schema > 1
 
     def texts(self) -> dict[str, str]:
         """``{file: its text}`` of everything that follows from the evidence."""
-        texts = {"verdict.json": render(self.verdict)}
+        texts = {"verdict.json": self.verdict_text()}
         return {**texts, "measurements.json": _measured(self.case, self.comparison)} if self.measured else texts
+
+    def verdict_text(self) -> str:
+        """The bytes of ``verdict.json``; up to decisions of schema 2 it held sentences."""
+        return render(self.verdict) if self.schema > 2 else schema_1.render(self.verdict)
 
 
 def decide(
@@ -67,7 +76,7 @@ def decide(
     scores_out: Path,
     champion: Champion | None,
     champion_predictions: Path | None,
-    champion_problem: str | None,
+    champion_problem: Facts | None,
     evidence: Path,
     decisions: int | None = None,
     cost: Path | None = None,
@@ -76,7 +85,7 @@ def decide(
 
     :param scores_out: the ``out`` folder of the step ``scores``; what single gates need of other steps lies beside that step.
     :param champion_predictions: the champion's answers on the same rows; None without a champion or with a problem.
-    :param champion_problem: why the champion could not be scored, in words for the verdict.
+    :param champion_problem: why the champion could not be scored: a ``code``, and what belongs to it.
     :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
     :param cost: what serving the candidate takes (:mod:`regraft.evaluation.serving_cost`); None where no gate asks.
     """
@@ -175,19 +184,12 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
 def reevaluate(evidence: Path) -> Evaluation:
     """Decide again on the case of :func:`read_case`."""
     case, _ = read_case(evidence)
-    measured = decision_in(evidence)["schema"] > 1
-    return Evaluation(case, *evaluate(case), measured=measured)
-
-
-def rejudge(evidence: Path) -> tuple[Case, Verdict]:
-    """The case and the verdict of :func:`reevaluate`."""
-    evaluation = reevaluate(evidence)
-    return evaluation.case, evaluation.verdict
+    return Evaluation(case, *evaluate(case), schema=decision_in(evidence)["schema"])
 
 
 def _measured(case: Case, comparison: Comparison | None) -> str:
     """The text of ``measurements.json``."""
-    return json.dumps(measurements(case, comparison), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return text_of(measurements(case, comparison))
 
 
 def _keep_slices(source: Path, target: Path, gates: Sequence[GateOptions]) -> SliceTable | None:
@@ -233,8 +235,8 @@ def _flips(lost: frozenset[str], before: Table, now: Table, issues: Mapping[str,
 
 
 def rebuild(evidence: Path) -> str:
-    """The text of ``verdict.json``, made anew by :func:`rejudge`."""
-    return render(rejudge(evidence)[1])
+    """The text of ``verdict.json``, made anew by :func:`reevaluate`."""
+    return reevaluate(evidence).verdict_text()
 
 
 def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, of_steps: Mapping[str, Any]) -> Case:
@@ -246,7 +248,7 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         rows=Rows(**decision["rows"]),
         predictions={model: table.for_gates() for model, table in tables.items()},
         champion=Champion(**decision["champion"]) if decision["champion"] else None,
-        champion_problem=decision["champion_problem"],
+        champion_problem=_problem_of(decision["champion_problem"]),
         slices=slices,
         decisions=decision.get("decisions"),
         **of_steps,
@@ -256,18 +258,22 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
     return case
 
 
+def _problem_of(stored: Facts | str | None) -> Facts | None:
+    """Up to decisions of schema 2 a problem of the champion was a sentence."""
+    return {"code": "stated", "message": stored} if isinstance(stored, str) else stored
+
+
 def _file(evidence: Path, model: str) -> Path:
     return evidence / "predictions" / f"{model}.parquet"
 
 
-def _problem(champion: Champion | None, stated: str | None, table: Table | None, labels: Sequence[str]) -> str | None:
+def _problem(champion: Champion | None, stated: Facts | None, table: Table | None, labels: Sequence[str]) -> Facts | None:
     """Why the champion cannot be compared with, or None."""
     if champion is None or stated:
         return stated if champion else None
     if table is None:
-        return "it was not scored on these rows"
+        return {"code": "not_scored"}
     if table.model not in (None, champion.digest):
-        return f"the predictions at hand are those of another model ({table.model[:12]})"
+        return {"code": "other_model", "digest": table.model}
     lost, new = sorted(set(table.classes) - set(labels)), sorted(set(labels) - set(table.classes))
-    changes = [f"{word} {', '.join(names)}" for word, names in (("it knows", lost), ("it does not know", new)) if names]
-    return f"the label set changed ({'; '.join(changes)})" if changes else None
+    return {"code": "labels", "lost": lost, "new": new} if lost or new else None

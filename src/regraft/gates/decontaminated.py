@@ -8,7 +8,7 @@ rows is told beside it (Brown et al. 2020, "Language Models are Few-Shot Learner
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,21 +21,36 @@ KINDS = {"exact": "word for word", "near": "nearly"}
 SOURCES = {"train": "in the training rows", "corpus": "in the corpus"}
 PASSED = {"pass": "would have passed", "fail": "would have failed", "inconclusive": "would have decided nothing"}
 Judge = Callable[[GateOptions, Comparison], Finding]
+Words = Callable[[words.Document], str]
 
 
 def judge(gate: GateOptions, comparison: Comparison, of_all_rows: Judge) -> Finding:
-    """``gate`` decided by the clean rows; the sentence names the number of all rows too. ``of_all_rows`` judges a gate without `rows`."""
-    against = None if gate.question == "at_least" else gate.beats or gate.against
+    """``gate`` decided by the clean rows; the number of all rows stands beside it. ``of_all_rows`` judges a gate without `rows`."""
+    about: dict[str, Any] = {"against": None if gate.question == "at_least" else gate.beats or gate.against, "metric": gate.metric}
     if comparison.case.row_quality.overlaps is None:
-        sentence = "nobody looked which test rows overlap with training texts, so none is known to be clean."
-        return Finding.in_words(gate.question, comparison.n, "inconclusive", sentence, against=against, metric=gate.metric)
+        return Finding.without_number(gate.question, comparison.n, "inconclusive", "nobody_looked", **about)
+    overlaps = _overlaps(comparison)
     if comparison.clean is None:
-        n = len(comparison.clean_rows)
-        sentence = f"only {n:,} of {comparison.n:,} test rows {'is' if n == 1 else 'are'} clean"
-        sentence += f", and fewer than {MIN_CLEAN_ROWS} decide nothing: {_overlapping(comparison)}."
-        return Finding.in_words(gate.question, n, "inconclusive", sentence, against=against, metric=gate.metric)
+        facts: dict[str, Any] = {"rows": comparison.n, "least": MIN_CLEAN_ROWS, "overlaps": overlaps}
+        return Finding.without_number(gate.question, len(comparison.clean_rows), "inconclusive", "few_clean", **about, **facts)
     clean, whole = _both(gate, comparison.clean, comparison, of_all_rows)
-    return replace(clean, sentence=f"{clean.sentence.removesuffix('.')}; {_beside(comparison, gate, clean, whole)}.")
+    beside = {"overlaps": overlaps, "confidence": gate.confidence, "finding": whole.document()}
+    return replace(clean, facts={**clean.facts, "all_rows": beside})
+
+
+def sentence(f: words.Document, of_all_rows: Words) -> str | None:
+    """What is said of clean rows and all rows; ``of_all_rows`` puts a finding without them into words. None: it is not about clean rows."""
+    facts = f["facts"]
+    if f["code"] == "nobody_looked":
+        return "nobody looked which test rows overlap with training texts, so none is known to be clean."
+    if f["code"] == "few_clean":
+        n = f["n"]
+        text = f"only {n:,} of {facts['rows']:,} test rows {'is' if n == 1 else 'are'} clean"
+        return f"{text}, and fewer than {facts['least']} decide nothing: {_overlapping(facts['overlaps'])}."
+    if "all_rows" not in facts:
+        return None
+    plain = {**f, "facts": {key: value for key, value in facts.items() if key != "all_rows"}}
+    return f"{of_all_rows(plain).removesuffix('.')}; {_beside(f, facts['all_rows'], of_all_rows)}."
 
 
 def _both(gate: GateOptions, clean: Comparison, whole: Comparison, of_all_rows: Judge) -> tuple[Finding, Finding]:
@@ -44,30 +59,37 @@ def _both(gate: GateOptions, clean: Comparison, whole: Comparison, of_all_rows: 
     return of_all_rows(plain, clean), of_all_rows(plain, whole)
 
 
-def _overlapping(comparison: Comparison) -> str:
-    """ "16 overlap with training texts (7 word for word in the corpus, 9 nearly in the corpus)"."""
+def _overlaps(comparison: Comparison) -> list[dict[str, Any]]:
+    """How many rows overlap with training texts, by where and how."""
     overlaps = (comparison.case.row_quality.overlaps or {}).values()
     kinds = Counter((overlap.kind, overlap.source) for overlap in overlaps if overlap.kind)
-    if not kinds:
+    return [{"kind": kind, "source": source, "rows": kinds[kind, source]} for source in SOURCES for kind in KINDS if kinds[kind, source]]
+
+
+def _overlapping(overlaps: Sequence[words.Document]) -> str:
+    """ "16 overlap with training texts (7 word for word in the corpus, 9 nearly in the corpus)"."""
+    if not overlaps:
         return "none of them overlaps with a training text"
-    parts = [f"{kinds[kind, source]:,} {KINDS[kind]} {SOURCES[source]}" for source in SOURCES for kind in KINDS if kinds[kind, source]]
-    return f"{kinds.total():,} overlap{'s' * (kinds.total() == 1)} with training texts ({', '.join(parts)})"
+    total = sum(part["rows"] for part in overlaps)
+    parts = [f"{part['rows']:,} {KINDS[part['kind']]} {SOURCES[part['source']]}" for part in overlaps]
+    return f"{total:,} overlap{'s' * (total == 1)} with training texts ({', '.join(parts)})"
 
 
-def _beside(comparison: Comparison, gate: GateOptions, clean: Finding, whole: Finding) -> str:
+def _beside(clean: words.Document, beside: words.Document, of_all_rows: Words) -> str:
     """The number of all rows, and whether it would have decided otherwise."""
-    if clean.n == whole.n:
-        return f"these are all test rows, {_overlapping(comparison)}"
-    opening = f"of all {whole.n:,} test rows {_overlapping(comparison)}, and on all of them "
-    if whole.value is None or whole.low is None or whole.high is None:
-        return f"{opening}there is no number: {whole.sentence.removesuffix('.')}"
-    value = words.number(whole.value)
-    if whole.against:
-        sides = ("better than", "worse than") if gate.metric in words.LOWER_IS_BETTER else ("above", "below")
-        gap = f"{words.number(abs(whole.value))} {sides[whole.value < 0]}"
-        value = f"{gap if whole.value else 'exactly as much as'} {words.MODELS[whole.against]}"
-    interval = f"{gate.confidence * 100:.4g} % interval {words.number(whole.low)} to {words.number(whole.high)}"
-    otherwise = f", which {PASSED[whole.outcome]}" if whole.outcome != clean.outcome else ""
+    whole, overlapping = beside["finding"], _overlapping(beside["overlaps"])
+    if clean["n"] == whole["n"]:
+        return f"these are all test rows, {overlapping}"
+    opening = f"of all {whole['n']:,} test rows {overlapping}, and on all of them "
+    if whole["value"] is None:
+        return f"{opening}there is no number: {of_all_rows(whole).removesuffix('.')}"
+    value = words.number(whole["value"])
+    if whole["against"]:
+        sides = ("better than", "worse than") if whole["metric"] in words.LOWER_IS_BETTER else ("above", "below")
+        gap = f"{words.number(abs(whole['value']))} {sides[whole['value'] < 0]}"
+        value = f"{gap if whole['value'] else 'exactly as much as'} {words.model(whole['against'])}"
+    interval = words.interval(beside["confidence"], words.number(whole["low"]), words.number(whole["high"]))
+    otherwise = f", which {PASSED[whole['outcome']]}" if whole["outcome"] != clean["outcome"] else ""
     return f"{opening}it is {value} ({interval}){otherwise}"
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.core.quantities import first_of
 from regraft.data.earlier_tasks import HELD_OUT
 from regraft.data.options import EarlierTask
 from regraft.evaluation.retention import EarlierAnswers
@@ -38,17 +37,15 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     assert options is not None
     answers = case.earlier_tasks or {}
     if missing := [name for name in options.tasks if name not in answers]:
-        sentence = f"nothing was measured on {', '.join(missing)}, so nothing is known of what was forgotten there."
-        return Finding.in_words("earlier_tasks", 0, "inconclusive", sentence)
+        return Finding.without_number("earlier_tasks", 0, "inconclusive", "not_measured", tasks=missing)
     tasks = {name: answers[name] for name in options.tasks}
     if problem := _not_finite(tasks, path):
-        return Finding.in_words("earlier_tasks", sum(len(task.labels) for task in tasks.values()), "fail", problem)
+        rows = sum(len(task.labels) for task in tasks.values())
+        return Finding.without_number("earlier_tasks", rows, "fail", "not_finite", **problem)
     results = compared(tasks, path[-1], options.max_accuracy_loss, gate.confidence, case.policy.power or POWER)
     worst_first = sorted(results, key=lambda result: result.measured.value)
     held = [_held(result, tasks[result.value], options.tasks[result.value], path) for result in worst_first]
-    threshold = words.number(options.max_accuracy_loss)
-    opening = "a linear probe on the frozen encoder is right about this share of the held-out rows: "
-    return budgets.finding("earlier_tasks", opening, [(part, threshold) for part in held])
+    return budgets.finding("earlier_tasks", held)
 
 
 def compared(tasks: Tasks, stage: str, budget: float, confidence: float, power: float = POWER) -> list[SliceResult]:
@@ -72,28 +69,46 @@ def lost(result: SliceResult) -> Measured:
 
 
 def _held(result: SliceResult, task: EarlierAnswers, options: EarlierTask, path: tuple[str, ...]) -> budgets.Held:
-    """One task in words: every stage of the way, what the last one has lost, and what would settle it."""
-    loss = lost(result)
-    stages = ", ".join(f"{words.number(right(task, stage).mean())} {STAGE_WORDS[stage]}" for stage in path)
-    side = "less" if loss.value > 0 else "more"
-    gap = f"{words.number(abs(loss.value))} {side} than at first" if loss.value else "the same as at first"
-    sentence = f"{result.value} {stages}: {gap} ({words.spread(loss)}{words.shown(loss)}; {result.n:,} rows)"
-    end = "no sensible number of rows decides that"
-    if result.more_rows is not None:
-        more = max(1, round(result.more_rows / HELD_OUT / 10)) * 10
-        end = f"label about {more:,} more rows of {options.data} for 80 % power, of which every other one is held out"
-    return budgets.Held("accuracy", loss, result.n, sentence, open_end=end)
+    """One task: every stage of the way, what the last one has lost, and what would settle it."""
+    stages = [{"stage": stage, "accuracy": float(right(task, stage).mean())} for stage in path]
+    more = None if result.more_rows is None else max(1, round(result.more_rows / HELD_OUT / 10)) * 10
+    facts = {"task": result.value, "stages": stages, "data": options.data, "more_rows": more}
+    return budgets.Held("accuracy", lost(result), result.n, facts=facts)
 
 
-def _not_finite(tasks: Tasks, path: tuple[str, ...]) -> str | None:
+def _not_finite(tasks: Tasks, path: tuple[str, ...]) -> dict[str, Any] | None:
     """Which rows an encoder gives no usable features of, or None."""
     for name, task in tasks.items():
         for stage in path:
-            rows = [number for number, answer in enumerate(task.answers[stage]) if answer is None]
+            rows = [str(number) for number, answer in enumerate(task.answers[stage]) if answer is None]
             if rows:
-                listing = f"row{'s' * (len(rows) > 1)} {first_of(list(map(str, rows)))}"
-                return f"the features of {name} {STAGE_WORDS[stage]} are not finite (held-out {listing}); its training went wrong."
+                return {"task": name, "stage": stage, "rows": words.listed(rows)}
     return None
+
+
+def sentence(f: words.Document) -> str:
+    """The finding in words: every task, what was lost most of first."""
+    facts = f["facts"]
+    if f["code"] == "not_measured":
+        return f"nothing was measured on {', '.join(facts['tasks'])}, so nothing is known of what was forgotten there."
+    if f["code"] == "not_finite":
+        listing = f"held-out row{'s' * (facts['rows']['count'] > 1)} {words.some(facts['rows'])}"
+        return f"the features of {facts['task']} {STAGE_WORDS[facts['stage']]} are not finite ({listing}); its training went wrong."
+    opening = "a linear probe on the frozen encoder is right about this share of the held-out rows"
+    return f"{opening}: {'; '.join(map(_part, facts['parts']))}."
+
+
+def _part(part: words.Document) -> str:
+    facts, value = part["facts"], part["value"]
+    stages = ", ".join(f"{words.number(each['accuracy'])} {STAGE_WORDS[each['stage']]}" for each in facts["stages"])
+    gap = f"{words.number(abs(value))} {'less' if value > 0 else 'more'} than at first" if value else "the same as at first"
+    text = f"{facts['task']} {stages}: {gap} ({words.spread(part)}{words.shown(facts)}; {part['n']:,} rows){budgets.side(part)}"
+    if part["outcome"] != "inconclusive":
+        return text
+    if facts["more_rows"] is None:
+        return f"{text}; no sensible number of rows decides that"
+    rows = f"label about {facts['more_rows']:,} more rows of {facts['data']} for 80 % power"
+    return f"{text}; {rows}, of which every other one is held out"
 
 
 def measured(case: Case) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from regraft.evaluation.stats.proportions import wilson
 from regraft.evaluation.stats.slices import MISSING, members
 from regraft.gates import words
 from regraft.gates.comparison import Comparison
+from regraft.gates.finding import measured_finding
 from regraft.gates.options import Fairness, GateOptions
 from regraft.gates.verdict import Finding
 
@@ -103,52 +104,69 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     options = gate.fairness
     assert options is not None
     if _absent(comparison, options):
-        return _open(comparison, f"no test row is labelled {options.label!r}, so there is no {_called(options)}")
+        return _open(comparison, "label_absent", options)
     every = groups(comparison, comparison.candidate, options)
     large = [group for group in every if group.n >= options.min_rows]
     gap = largest_gap(large, options.max_gap, gate.confidence)
     if gap is None:
-        listing = ", ".join(group.name for group in every[: words.NAMED]) + (" and more" if len(every) > words.NAMED else "")
-        columns = " or ".join(options.groups)
-        why = f"fewer than 2 groups of {columns} have {options.min_rows} rows that count for {_called(options)}"
-        return _open(comparison, f"{why}: {listing or 'there is none'}")
-    n, measured = gap.above.n + gap.below.n, gap.measured
-    sentence = f"{_gap(comparison.candidate, options, gap)}; the largest gap of {len(large)} groups"
-    if small := [group for group in every if group.n < options.min_rows]:
-        few = sum(group.n for group in small)
-        sentence += f", {len(small)} with too few rows ({few:,} in all) not judged"
-    sentence += f"; {_other(comparison, options, gap)}"
-    sentence += f"; {words.such_rows(n, measured)}" if gap.outcome == "inconclusive" else ""
-    numbers = (measured.value, measured.low, measured.high, measured.threshold)
-    return Finding("fairness", None, None, *numbers, n, gap.outcome, f"{sentence}.")
+        few = {"columns": list(options.groups), "min_rows": options.min_rows, "groups": words.listed([group.name for group in every])}
+        return _open(comparison, "few_groups", options, **few)
+    small = [group for group in every if group.n < options.min_rows]
+    facts = {
+        "model": comparison.candidate,
+        "rate": options.rate,
+        "label": options.label,
+        "groups": [{"column": group.column, "value": group.value, "rows": group.n, "rate": group.rate} for group in (gap.above, gap.below)],
+        "judged": len(large),
+        "small": {"groups": len(small), "rows": sum(group.n for group in small)},
+        "other": _other(comparison, options, gap),
+    }
+    return measured_finding("fairness", None, None, gap.measured, gap.above.n + gap.below.n, gap.outcome, **facts)
 
 
 def _absent(comparison: Comparison, options: Fairness) -> bool:
     return options.label is not None and options.label not in comparison.paired.classes
 
 
-def _open(comparison: Comparison, why: str) -> Finding:
-    return Finding.in_words("fairness", comparison.n, "inconclusive", f"{why}.")
+def _open(comparison: Comparison, code: str, options: Fairness, **facts: Any) -> Finding:
+    facts |= {"rate": options.rate, "label": options.label}
+    return Finding.without_number("fairness", comparison.n, "inconclusive", code, **facts)
 
 
-def _called(options: Fairness) -> str:
-    return options.rate.replace("_", " ") + (f" of {options.label}" if options.label is not None else "")
+def _called(rate: str, label: str | None) -> str:
+    return rate.replace("_", " ") + (f" of {label}" if label is not None else "")
 
 
-def _gap(model: str, options: Fairness, gap: Gap) -> str:
-    """The two groups and the gap, without what follows for the gate."""
-    measured, rates = gap.measured, " and ".join(f"{words.number(group.rate)} on {group.name}" for group in (gap.above, gap.below))
-    end = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}[gap.outcome]
-    sentence = f"{words.MODELS[model]} has {_called(options)} {rates}, a gap of {words.number(measured.value)}"
-    return f"{sentence} ({words.spread(measured)}{words.shown(measured)}), {end} the {words.number(measured.threshold)} allowed"
-
-
-def _other(comparison: Comparison, options: Fairness, gap: Gap) -> str:
+def _other(comparison: Comparison, options: Fairness, gap: Gap) -> dict[str, Any]:
     """The same two groups under the other of adapted and base: what the adaptation changed."""
     other = "base" if comparison.candidate == "adapted" else "adapted"
     rates = {(group.column, group.value): group.rate for group in groups(comparison, other, options)}
-    above, below = (rates[group.column, group.value] for group in (gap.above, gap.below))
-    return f"with {words.MODELS[other]} these two are {words.number(above)} and {words.number(below)}"
+    return {"model": other, "rates": [rates[group.column, group.value] for group in (gap.above, gap.below)]}
+
+
+def sentence(f: words.Document) -> str:
+    """The finding in words."""
+    facts = f["facts"]
+    rate = _called(facts["rate"], facts["label"])
+    if f["code"] == "label_absent":
+        return f"no test row is labelled {facts['label']!r}, so there is no {rate}."
+    if f["code"] == "few_groups":
+        names = facts["groups"]
+        listing = ", ".join(names["first"]) + (" and more" if names["count"] > words.NAMED else "")
+        why = f"fewer than 2 groups of {' or '.join(facts['columns'])} have {facts['min_rows']} rows that count for {rate}"
+        return f"{why}: {listing or 'there is none'}."
+    rates = " and ".join(f"{words.number(group['rate'])} on {_group(group)}" for group in facts["groups"])
+    text = f"{words.model(facts['model'])} has {rate} {rates}, a gap of {words.number(f['value'])} ({words.spread(f)}{words.shown(facts)})"
+    text += f", {words.SIDES[f['outcome']]} the {words.number(f['threshold'])} allowed; the largest gap of {facts['judged']} groups"
+    if small := facts["small"]["groups"]:
+        text += f", {small} with too few rows ({facts['small']['rows']:,} in all) not judged"
+    other = facts["other"]
+    text += f"; with {words.model(other['model'])} these two are {' and '.join(map(words.number, other['rates']))}"
+    return f"{text}{words.asked_for(facts, 'such rows')}."
+
+
+def _group(group: words.Document) -> str:
+    return f"{group['column']} = {group['value']} ({words.counted(group['rows'], 'row')})"
 
 
 def measured(comparison: Comparison, confidence: float) -> dict[str, list[dict[str, Any]]]:
@@ -159,7 +177,12 @@ def measured(comparison: Comparison, confidence: float) -> dict[str, list[dict[s
             continue
         by_model = {model: groups(comparison, model, gate.fairness) for model in ("adapted", "base")}
         for parts in zip(*by_model.values(), strict=True):
-            row: dict[str, Any] = {"gate": number, "rate": _called(gate.fairness), "column": parts[0].column, "value": parts[0].value}
+            row: dict[str, Any] = {
+                "gate": number,
+                "rate": _called(gate.fairness.rate, gate.fairness.label),
+                "column": parts[0].column,
+                "value": parts[0].value,
+            }
             row |= {"rows": parts[0].n, "judged": parts[0].n >= gate.fairness.min_rows}
             for model, group in zip(by_model, parts, strict=True):
                 low, high = wilson(group.hits, group.n, confidence)

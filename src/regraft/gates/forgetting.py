@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from regraft.core.quantities import first_of
 from regraft.evaluation.retention import GeneralLosses
 from regraft.evaluation.stats.bootstrap import interval
-from regraft.evaluation.stats.measured import FindingOutcome, Measured, at_most, rounded
+from regraft.evaluation.stats.measured import Measured, at_most, rounded
 from regraft.evaluation.stats.paired import Floats, Strata
 from regraft.evaluation.stats.power import POWER, detectable, more_rows
 from regraft.evaluation.stats.resampling import Additive, resampled
 from regraft.gates import words
 from regraft.gates.case import Case
 from regraft.gates.comparison import Comparison
-from regraft.gates.options import Forgetting, GateOptions
+from regraft.gates.finding import facts_of
+from regraft.gates.options import GateOptions
 from regraft.gates.stages import PATHS, PRETRAINED, STAGE_WORDS, STAGES
 from regraft.gates.verdict import Finding
 
@@ -67,55 +67,58 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     assert options is not None
     losses = case.general
     if losses is None or not len(losses.masked):
-        sentence = "nothing was measured on general text, so nothing is known of what was forgotten."
-        return Finding.in_words("forgetting", 0, "inconclusive", sentence)
+        return Finding.without_number("forgetting", 0, "inconclusive", "not_measured")
     n = len(losses.masked)
     if problem := _not_finite(losses, path):
-        return Finding.in_words("forgetting", n, "fail", problem)
+        return Finding.without_number("forgetting", n, "fail", "not_finite", **problem)
     table = LossTable.of(losses, case.policy.seed, case.policy.resamples)
     increase = table.increase(path[-1], options.max_loss_increase, gate.confidence, case.policy.power)
     outcome = at_most(increase)
-    sentence = _sentence(options, table, path, increase, outcome)
+    facts = {
+        "text": options.text,
+        "stages": [{"stage": stage, "loss": table.loss(stage)} for stage in path],
+        "masked_tokens": int(losses.masked.sum()),
+    }
+    if outcome == "inconclusive":
+        more = more_rows(n, increase.value - increase.threshold, increase.detectable)
+        facts |= {"sequences": None if more is None else n + max(10, round(more, -1))}
     numbers = (increase.value, increase.low, increase.high, increase.threshold)
-    return Finding("forgetting", None, None, *numbers, n, outcome, sentence)
+    return Finding("forgetting", None, None, *numbers, n, outcome, facts={**facts_of(increase), **facts})
 
 
-def _not_finite(losses: GeneralLosses, stages: tuple[str, ...]) -> str | None:
+def _not_finite(losses: GeneralLosses, stages: tuple[str, ...]) -> dict[str, Any] | None:
     """Which sequences a stage gives no usable loss for, or None."""
     for stage in stages:
         rows = np.flatnonzero(~np.isfinite(losses.nats[stage])).tolist()
         if rows:
-            listing = f"sequence{'s' * (len(rows) > 1)} {first_of(list(map(str, rows)))}"
-            return f"the loss on general text {STAGE_WORDS[stage]} is not finite ({listing}); its training went wrong."
+            return {"stage": stage, "sequences": words.listed(list(map(str, rows)))}
     return None
 
 
-def _sentence(options: Forgetting, table: LossTable, path: tuple[str, ...], increase: Measured, outcome: FindingOutcome) -> str:
-    costs = ", ".join(f"{words.number(table.loss(stage))} {STAGE_WORDS[stage]}" for stage in path)
-    tokens, sequences = int(table.losses.masked.sum()), len(table.losses.masked)
-    size = f"{words.counted(tokens, 'masked token')} in {words.counted(sequences, 'held-out sequence')}"
-    side = "the same as at first"
-    if increase.value:
-        direction = "more" if increase.value > 0 else "less"
-        side = f"{words.number(abs(increase.value))} {direction} than at first"
-    end = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}[outcome]
-    sentence = f"guessing a masked token of {named(options)} costs, in nats, {costs}: {side}"
-    spread, budget = f"{words.spread(increase)}{words.shown(increase)}", words.number(increase.threshold)
-    sentence += f" ({spread}; {size}), {end} the budget of {budget}"
-    if outcome != "inconclusive":
-        return f"{sentence}."
-    more = more_rows(sequences, increase.value - increase.threshold, increase.detectable)
-    if more is None:
-        return f"{sentence}; that does not decide, and the distance is too small for any sensible amount of text to."
-    total = sequences + max(10, round(more, -1))
-    return f"{sentence}; that does not decide; `sequences: {total}` would with {100 * (increase.power or POWER):g} % power."
+def sentence(f: words.Document) -> str:
+    """The finding in words."""
+    facts, number = f["facts"], words.number
+    if f["code"] == "not_measured":
+        return "nothing was measured on general text, so nothing is known of what was forgotten."
+    if f["code"] == "not_finite":
+        sequences = facts["sequences"]
+        listing = f"sequence{'s' * (sequences['count'] > 1)} {words.some(sequences)}"
+        return f"the loss on general text {STAGE_WORDS[facts['stage']]} is not finite ({listing}); its training went wrong."
+    costs = ", ".join(f"{number(each['loss'])} {STAGE_WORDS[each['stage']]}" for each in facts["stages"])
+    size = f"{words.counted(facts['masked_tokens'], 'masked token')} in {words.counted(f['n'], 'held-out sequence')}"
+    change = f"{number(abs(f['value']))} {'more' if f['value'] > 0 else 'less'} than" if f["value"] else "the same as"
+    text = f"guessing a masked token of {text_called(facts['text'])} costs, in nats, {costs}: {change} at first"
+    text += f" ({words.spread(f)}{words.shown(facts)}; {size}), {words.SIDES[f['outcome']]} the budget of {number(f['threshold'])}"
+    if f["outcome"] != "inconclusive":
+        return f"{text}."
+    if facts["sequences"] is None:
+        return f"{text}; that does not decide, and the distance is too small for any sensible amount of text to."
+    return f"{text}; that does not decide; `sequences: {facts['sequences']}` would with {100 * (facts['power'] or POWER):g} % power."
 
 
-def named(options: Forgetting) -> str:
-    """The general text, called what it is."""
-    return (
-        f"the general text in {options.text}" if options.text else "general technical English (the docstrings of Python's standard library)"
-    )
+def text_called(path: str | None) -> str:
+    """The general text, called what it is; None: nobody named one."""
+    return f"the general text in {path}" if path else "general technical English (the docstrings of Python's standard library)"
 
 
 def measured(case: Case) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def measured(case: Case) -> dict[str, Any]:
     stages = [_stage(table, stage, gate.forgetting.max_loss_increase, gate.confidence) for stage in STAGES]
     sizes = {"sequences": len(case.general.masked), "masked_tokens": int(case.general.masked.sum())}
     budget = {"max_loss_increase": gate.forgetting.max_loss_increase, "confidence": gate.confidence}
-    return {"forgetting": {"text": named(gate.forgetting), **sizes, **budget, "stages": stages}}
+    return {"forgetting": {"text": text_called(gate.forgetting.text), **sizes, **budget, "stages": stages}}
 
 
 def _stage(table: LossTable, stage: str, budget: float, confidence: float) -> dict[str, Any]:

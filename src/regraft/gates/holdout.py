@@ -13,8 +13,21 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     """Decisions taken on these test rows against their budget."""
     decisions, budget = comparison.case.decisions, gate.holdout.budget if gate.holdout else 0
     if decisions is None:
-        return Finding.in_words("holdout", comparison.n, "inconclusive", "decisions on these test rows were not counted.")
+        return Finding.without_number("holdout", comparison.n, "inconclusive", "not_counted")
     outcome: FindingOutcome = "pass" if decisions <= budget else "inconclusive"
     counted = float(decisions)  # exact, so its interval is itself
-    sentence = f"{words.holdout(decisions, budget)}."
-    return Finding("holdout", None, None, counted, counted, counted, float(budget), comparison.n, outcome, sentence)
+    return Finding("holdout", None, None, counted, counted, counted, float(budget), comparison.n, outcome)
+
+
+def sentence(f: words.Document) -> str:
+    """The finding in words: how worn the test rows are."""
+    if f["code"] == "not_counted":
+        return "decisions on these test rows were not counted."
+    decisions, budget = f["value"], f["threshold"]
+    taken = f"{decisions:,.0f} different decisions have been taken on these test rows, this one included"
+    if decisions == 1:
+        taken = "this is the first decision on these test rows"
+    if decisions <= budget:
+        return f"{taken}; the budget is {budget:,.0f}."
+    worn = "what they say is no longer independent of the models they chose; label fresh test rows"
+    return f"{taken}, and the budget is {budget:,.0f}: {worn}."

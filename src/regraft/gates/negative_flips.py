@@ -7,7 +7,6 @@ is suspect stands beside it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -25,7 +24,7 @@ from regraft.gates.verdict import Finding
 
 
 def judge(gate: GateOptions, comparison: Comparison) -> Finding:
-    """The share of lost rows against its budget; the lost rows with a suspect label are told apart where anybody looked for such."""
+    """The share of lost rows against its budget."""
     n, budget = comparison.n, gate.negative_flips.max if gate.negative_flips else 0.0
     lost = comparison.flipped("champion")[1]
     share, (low, high) = lost / n, wilson(lost, n, gate.confidence)
@@ -33,19 +32,21 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     effect = detectable(sqrt(max(share, 1 / n) * (1 - share) / n), gate.confidence, power or POWER)
     numbers = (rounded(share), rounded(low), rounded(high), rounded(budget))
     flips = Measured(*numbers, gate.confidence, power, rounded(effect))
-    outcome = at_most(flips)
-    sentence = words.flips(comparison.candidate, n, lost, flips, outcome)
-    return _apart(comparison, measured_finding("negative_flips", "champion", None, flips, n, outcome, sentence))
+    lost_rows = comparison.paired.lost(comparison.candidate, "champion")
+    looked = comparison.case.row_quality.label_issues is not None
+    facts = {"model": comparison.candidate, "lost": lost, "suspect": int((lost_rows & _suspect(comparison)).sum()) if looked else None}
+    return measured_finding("negative_flips", "champion", None, flips, n, at_most(flips), **facts)
 
 
-def _apart(comparison: Comparison, finding: Finding) -> Finding:
-    """``finding``, with the flips on suspect labels told apart."""
-    lost = comparison.paired.lost(comparison.candidate, "champion")
-    if comparison.case.row_quality.label_issues is None or not lost.any():
-        return finding
-    count, suspect = int(lost.sum()), int((lost & _suspect(comparison)).sum())
-    sentence = f"{finding.sentence.removesuffix('.')}; {_on_suspect_labels(count, suspect, comparison.n)}."
-    return replace(finding, sentence=sentence)
+def sentence(f: words.Document) -> str:
+    """The finding in words; the lost rows with a suspect label are told apart where anybody looked for such."""
+    facts, n = f["facts"], f["n"]
+    rows = f"{words.model(facts['model'])} gets {facts['lost']:,} of {n:,} test rows wrong that the champion gets right"
+    share = f"{words.percent(f['value'])} ({words.spread(f, words.percent)})"
+    text = words.ended(f"{rows}: {share}, {words.SIDES[f['outcome']]} the budget of {words.percent(f['threshold'])}", f)
+    if facts["suspect"] is None or not facts["lost"]:
+        return text
+    return f"{text.removesuffix('.')}; {_on_suspect_labels(facts['lost'], facts['suspect'], n)}."
 
 
 def _on_suspect_labels(lost: int, suspect: int, n: int) -> str:

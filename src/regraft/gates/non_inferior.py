@@ -13,6 +13,10 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     """The candidate's lead, which may be negative by the margin; of slices :mod:`regraft.gates.slice_gate` asks the same."""
     margin = gate.non_inferior_by or 0.0
     lead = comparison.difference(comparison.candidate, gate.against, gate.metric, gate.confidence, -margin)
-    outcome = lead.outcome()
-    sentence = f"{compared(comparison, gate.against, gate.metric, lead)}, {words.margin(lead, outcome)}"
-    return measured_finding("non_inferior_by", gate.against, gate.metric, lead, comparison.n, outcome, sentence)
+    facts = compared(comparison, gate.against, gate.metric)
+    return measured_finding("non_inferior_by", gate.against, gate.metric, lead, comparison.n, lead.outcome(), **facts)
+
+
+def sentence(f: words.Document) -> str:
+    """The finding in words."""
+    return words.ended(f"{words.comparison(f)}, {words.margin(f)}", f)

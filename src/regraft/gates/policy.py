@@ -8,12 +8,12 @@ it passes, fails or stays open, says the module that judges it.
 
 from __future__ import annotations
 
-from regraft.core.quantities import first_of
 from regraft.evaluation.stats.paired import align
-from regraft.gates import adaptation, registry, seeds, words
+from regraft.gates import adaptation, registry, seeds
 from regraft.gates.case import Case, Policy
 from regraft.gates.comparison import Comparison
 from regraft.gates.verdict import Finding, Model, Verdict, conclude
+from regraft.gates.words import listed
 
 __all__ = ["MUST_BE_FINITE", "Case", "Policy", "choose", "evaluate", "judge"]
 MUST_BE_FINITE = ("adapted", "base", "tfidf")
@@ -31,7 +31,7 @@ def evaluate(case: Case) -> tuple[Verdict, Comparison | None]:
         return _verdict(case, "adapted" if any(finding.against == "adapted" for finding in broken) else "base", broken), None
     problem, usable = case.champion_problem, dict(case.predictions)
     if "champion" in usable and usable["champion"].unusable:
-        problem = _of_rows("its probabilities are not finite", usable["champion"].unusable)
+        problem = {"code": "not_finite", "rows": listed(usable["champion"].unusable)}
     if case.champion is None or problem:
         usable.pop("champion", None)
     comparison = Comparison(case, align(usable), problem)
@@ -61,9 +61,5 @@ def _verdict(case: Case, candidate: str, findings: list[Finding]) -> Verdict:
 
 
 def _not_finite(model: str, case: Case) -> Finding:
-    reason = _of_rows(f"{words.MODELS[model]} gives probabilities that are not finite", case.predictions[model].unusable)
-    return Finding.in_words("finite", case.rows.n, "fail", f"{reason}; its training went wrong, and nothing was compared.", against=model)
-
-
-def _of_rows(reason: str, rows: tuple[str, ...]) -> str:
-    return f"{reason} for {'row' if len(rows) == 1 else 'rows'} {first_of(rows)}"
+    rows = listed(case.predictions[model].unusable)
+    return Finding.without_number("finite", case.rows.n, "fail", "not_finite", against=model, seed=None, rows=rows)

@@ -19,18 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from regraft.core.quantities import first_of
 from regraft.evaluation.probing import Probes
 from regraft.evaluation.stats.measured import Measured, Outcome, at_most, rounded
 from regraft.evaluation.stats.power import POWER, detectable, quantile
 from regraft.evaluation.stats.proportions import holm, tango_interval, two_sided, wilson
 from regraft.gates import words
 from regraft.gates.comparison import Comparison
+from regraft.gates.finding import measured_finding
 from regraft.gates.options import PROBED, GateOptions
 from regraft.gates.verdict import Finding
 
 MODELS = ("adapted", "base")
-END = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}
 
 
 @dataclass(frozen=True)
@@ -90,49 +89,86 @@ def judge_family(gate: GateOptions, comparison: Comparison, budget: float, min_r
         return probes
     failed = probes.failed(question, candidate)
     large = {kind: rows for kind, rows in failed.items() if len(rows) >= min_rows}
-    small = {kind: len(rows) for kind, rows in failed.items() if kind not in large}
+    small = [{"test": kind, "rows": len(rows)} for kind, rows in failed.items() if kind not in large]
     family = rates(large, budget, gate.confidence)
     if not family:
-        return Finding.in_words(question, comparison.n, "inconclusive", f"{_too_few(failed, min_rows, wording)}.")
+        few: dict[str, Any] = {"min_rows": min_rows, "sizes": [{"test": kind, "rows": len(rows)} for kind, rows in failed.items()]}
+        return Finding.without_number(question, comparison.n, "inconclusive", "too_few", **few)
     worst = settling(family)
-    sentence = f"{_worst(candidate, worst, wording)}; {_origin(probes, question, worst.kind, candidate)}"
-    sentence += f"; {_family(family, small, wording)}" if len(family) + len(small) > 1 else ""
-    sentence += f"; {words.such_rows(worst.n, worst.measured)}" if worst.outcome == "inconclusive" else ""
-    return finding(question, worst.measured, worst.n, worst.outcome, f"{sentence}.")
+    both, only_adapted, only_base = _together(probes, question, worst.kind)
+    facts = {
+        "model": candidate,
+        "test": worst.kind,
+        "failed": worst.failed,
+        "in_both": both,
+        "only_adapted": only_adapted,
+        "only_base": only_base,
+        "tests": {outcome: [rate.kind for rate in family if rate.outcome == outcome] for outcome in ("fail", "inconclusive", "pass")},
+        "small": small,
+    }
+    return finding(question, worst.measured, worst.n, worst.outcome, **facts)
 
 
 def answered(question: str, comparison: Comparison) -> Probes | Finding:
     """The variants and the answers to them; the finding where nobody asked, or the candidate's answers cannot be used."""
     probes, candidate = comparison.case.probes, comparison.candidate
     if probes is None:
-        return Finding.in_words(question, comparison.n, "inconclusive", "the step `probes` has not answered this question.")
+        return Finding.without_number(question, comparison.n, "inconclusive", "not_answered")
     rows = probes.unusable(question, candidate)
     if not rows:
         return probes
-    sentence = f"{words.MODELS[candidate]} gives probabilities that are not finite for {first_of(rows)}."
-    return Finding.in_words(question, comparison.n, "fail", sentence)
+    return Finding.without_number(question, comparison.n, "fail", "not_finite", model=candidate, rows=words.listed(rows))
 
 
-def finding(question: str, rate: Measured, n: int, outcome: Outcome, sentence: str) -> Finding:
+def finding(question: str, rate: Measured, n: int, outcome: Outcome, **facts: Any) -> Finding:
     """The finding about one failure rate."""
-    return Finding(question, None, None, rate.value, rate.low, rate.high, rate.threshold, n, outcome, sentence)
+    return measured_finding(question, None, None, rate, n, outcome, **facts)
 
 
-def _worst(model: str, rate: Rate, wording: Wording) -> str:
-    """One test, without what follows for the gate."""
-    share, rows = rate.measured, f"{rate.failed:,} of {rate.n:,} test rows"
-    changes = f"{words.MODELS[model]} changes its answer to {rows} {wording.when(rate.kind)}: {words.percent(share.value)}"
-    interval = f"{share.confidence * 100:.4g} % interval {words.percent(share.low)} to {words.percent(share.high)}"
-    return f"{changes} ({interval}), {END[rate.outcome]} the {words.percent(share.threshold)} allowed"
+def unanswered(f: words.Document) -> str | None:
+    """What is said where there are no usable answers; None where there are."""
+    match f["code"]:
+        case "not_answered":
+            return "the step `probes` has not answered this question."
+        case "not_finite":
+            return f"{words.model(f['facts']['model'])} gives probabilities that are not finite for {words.some(f['facts']['rows'])}."
+    return None
 
 
-def _origin(probes: Probes, question: str, kind: str, candidate: str) -> str:
+def sentence_of(f: words.Document, wording: Wording) -> str:
+    """The finding of :func:`judge_family` in words."""
+    if (problem := unanswered(f)) is not None:
+        return problem
+    facts = f["facts"]
+    if f["code"] == "too_few":
+        sizes = ", ".join(f"{part['test']} {part['rows']:,}" for part in facts["sizes"])
+        few = f"fewer than {facts['min_rows']} test rows {wording.too_few} ({sizes}), so nothing is judged"
+        return f"{few if facts['sizes'] else wording.no_row}."
+    rows = f"{facts['failed']:,} of {f['n']:,} test rows {wording.when(facts['test'])}"
+    text = f"{words.model(facts['model'])} changes its answer to {rows}: {words.percent(f['value'])} ({words.spread(f, words.percent)})"
+    text += f", {words.SIDES[f['outcome']]} the {words.percent(f['threshold'])} allowed; {_origin(facts)}"
+    judged = sum(map(len, facts["tests"].values()))
+    text += f"; {_family(facts, judged, wording)}" if judged + len(facts["small"]) > 1 else ""
+    return f"{text}{words.asked_for(facts, 'such rows')}."
+
+
+def _origin(facts: words.Document) -> str:
     """What was there before the adaptation, and what it added."""
-    both, only_adapted, only_base = _together(probes, question, kind)
-    if candidate == "adapted":
-        added = f"{only_adapted:,} only since the adaptation"
-        return f"{both:,} of these rows change with the un-adapted base too, {added}, and {only_base:,} no longer do"
-    return f"with adapted it is {words.counted(both + only_adapted, 'row')}" + (f", {both:,} of them the same" if both else "")
+    both = facts["in_both"]
+    if facts["model"] == "adapted":
+        added = f"{facts['only_adapted']:,} only since the adaptation"
+        return f"{both:,} of these rows change with the un-adapted base too, {added}, and {facts['only_base']:,} no longer do"
+    return f"with adapted it is {words.counted(both + facts['only_adapted'], 'row')}" + (f", {both:,} of them the same" if both else "")
+
+
+def _family(facts: words.Document, judged: int, wording: Wording) -> str:
+    parts = []
+    for outcome, word in (("fail", "above"), ("inconclusive", "open"), ("pass", "within")):
+        if names := facts["tests"][outcome]:
+            parts.append(f"{len(names)} {word}" + (f" ({', '.join(names)})" if outcome != "pass" else ""))
+    family = f"of {judged} {wording.test}{'s' * (judged != 1)} {', '.join(parts)}"
+    few = ", ".join(f"{part['test']} ({words.counted(part['rows'], 'row')})" for part in facts["small"])
+    return f"{family}; too few rows for {few}" if facts["small"] else family
 
 
 def _together(probes: Probes, question: str, kind: str) -> tuple[int, int, int]:
@@ -143,23 +179,6 @@ def _together(probes: Probes, question: str, kind: str) -> tuple[int, int, int]:
         sum(adapted[row] and not base[row] for row in adapted),
         sum(base[row] and not adapted[row] for row in adapted),
     )
-
-
-def _family(family: Sequence[Rate], small: Mapping[str, int], wording: Wording) -> str:
-    parts = []
-    for outcome, word in (("fail", "above"), ("inconclusive", "open"), ("pass", "within")):
-        if names := [rate.kind for rate in family if rate.outcome == outcome]:
-            parts.append(f"{len(names)} {word}" + (f" ({', '.join(names)})" if outcome != "pass" else ""))
-    sentence = f"of {len(family)} {wording.test}{'s' * (len(family) != 1)} {', '.join(parts)}"
-    few = ", ".join(f"{kind} ({words.counted(rows, 'row')})" for kind, rows in small.items())
-    return f"{sentence}; too few rows for {few}" if small else sentence
-
-
-def _too_few(failed: Mapping[str, Mapping[str, bool]], min_rows: int, wording: Wording) -> str:
-    if not failed:
-        return wording.no_row
-    sizes = ", ".join(f"{kind} {len(rows):,}" for kind, rows in failed.items())
-    return f"fewer than {min_rows} test rows {wording.too_few} ({sizes}), so nothing is judged"
 
 
 def measured(comparison: Comparison, confidence: float) -> dict[str, list[dict[str, Any]]]:

@@ -51,8 +51,8 @@ def findings(comparison: Comparison) -> Iterator[Finding]:
     """The policy's gates, asked of the candidate."""
     champion = comparison.case.champion
     if champion is not None and _is_champion(comparison):
-        sentence = f"{comparison.candidate} is already champion (version {champion.version}), byte for byte: there is nothing to register."
-        yield Finding.in_words("identity", comparison.n, "pass", sentence, against="champion")
+        facts = {"model": comparison.candidate, "version": champion.version}
+        yield Finding.without_number("identity", comparison.n, "pass", "already_champion", against="champion", **facts)
     for gate in comparison.case.policy.gates:
         if not _skipped(gate, comparison):
             yield judge(gate, comparison)
@@ -93,19 +93,18 @@ def _without_an_answer(gate: GateOptions, comparison: Comparison) -> Finding | N
         return _no_champion(gate, comparison)
     models = (comparison.candidate, *([against] if against else []))
     if problem := undefined(comparison, gate.metric, models):
-        return Finding.in_words(_name(gate), comparison.n, "inconclusive", f"{problem}.", against=against, metric=gate.metric)
+        about = {"against": against, "metric": gate.metric}
+        return Finding.without_number(_name(gate), comparison.n, "inconclusive", "undefined", **about, **problem)
     return None
 
 
 def _no_champion(gate: GateOptions, comparison: Comparison) -> Finding:
     champion, name, n = comparison.case.champion, _name(gate), comparison.n
-    metric = gate.metric if name in ("beats", "non_inferior_by") else None
+    about = {"against": "champion", "metric": gate.metric if name in ("beats", "non_inferior_by") else None}
     if champion is None:
-        sentence = "no champion yet: nothing to compare with."
-        return Finding.in_words(name, n, "info", sentence, against="champion", metric=metric)
-    reason = comparison.problem or "it was not scored on these rows"
-    sentence = f"champion version {champion.version} cannot be compared with: {reason}."
-    return Finding.in_words(name, n, "inconclusive", sentence, against="champion", metric=metric)
+        return Finding.without_number(name, n, "info", "no_champion", **about)
+    problem = comparison.problem or {"code": "not_scored"}
+    return Finding.without_number(name, n, "inconclusive", "incomparable", **about, version=champion.version, problem=problem)
 
 
 def _opponent(gate: GateOptions) -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from regraft.gates import words
 from regraft.gates.comparison import Comparison
 from regraft.gates.options import GateOptions
-from regraft.gates.probes import Wording, judge_family
+from regraft.gates.probes import Wording, judge_family, sentence_of
 from regraft.gates.verdict import Finding
 
 CHANGES = {
@@ -22,3 +23,8 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     options = gate.robustness
     assert options is not None
     return judge_family(gate, comparison, options.max_failure_rate, options.min_rows, WORDING)
+
+
+def sentence(f: words.Document) -> str:
+    """The finding in words."""
+    return sentence_of(f, WORDING)

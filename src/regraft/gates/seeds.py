@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from regraft.core.quantities import first_of
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.seeded import SeededMeasured
 from regraft.gates import words
 from regraft.gates.case import Case
 from regraft.gates.comparison import Comparison
-from regraft.gates.finding import undefined
+from regraft.gates.finding import measured_finding, undefined
 from regraft.gates.options import GateOptions
 from regraft.gates.repeats import SEEDED, one, unusable
 from regraft.gates.verdict import Finding
@@ -24,7 +23,7 @@ def judge(_: GateOptions, comparison: Comparison) -> Finding:
     metric, confidence = comparison.case.policy.adaptation
     candidate = comparison.candidate
     if problem := undefined(comparison, metric, (candidate,)):
-        return Finding.in_words("seeds", comparison.n, "info", f"{problem}.", metric=metric)
+        return Finding.without_number("seeds", comparison.n, "info", "undefined", metric=metric, **problem)
     first = one(candidate, 1) if comparison.repeats else candidate
     score = comparison.score(candidate, metric, confidence, comparison.single[first][metric])
     others = [model for model in ("champion", "tfidf") if model in comparison.paired.preds]
@@ -37,31 +36,35 @@ def finding(model: str, metric: str, n: int, score: Measured, row_error: float, 
     ``row_error``: standard error of the registered model's score by rows alone; ``others``: models compared with that have one seed.
     """
     if not isinstance(score, SeededMeasured):
-        sentence = "the further seeds that the gate asks for were not trained, so the noise of the seeds is in no interval."
-        return Finding.in_words("seeds", n, "inconclusive", sentence, metric=metric)
-    each = score.each
-    deviation = float(np.std(each, ddof=1))
-    sentence = f"{words.MODELS[model]} scores {words.number(score.value)} {words.METRICS[metric]}"
-    least, most = words.number(min(each)), words.number(max(each))
-    sentence += f" in the mean of {len(each)} seeds ({words.spread(score)}), from {least} to {most}"
-    sentence += f"; the model that would be registered, the first, {words.number(each[0])}"
-    sentence += f". Standard deviation by seed {words.number(deviation)}, by test rows {words.number(row_error)}"
-    if others:
-        names, verb = " and ".join(words.MODELS[other] for other in others), "have" if len(others) > 1 else "has"
-        sentence += f"; {names} {verb} one seed"
-    sentence += ". What is no metric of all or of clean rows is about the registered model alone."
-    return Finding("seeds", None, metric, score.value, score.low, score.high, score.threshold, n, "info", sentence)
+        return Finding.without_number("seeds", n, "inconclusive", "not_trained", metric=metric)
+    facts = {"model": model, "deviation": float(np.std(score.each, ddof=1)), "row_error": row_error, "others": list(others)}
+    return measured_finding("seeds", None, metric, score, n, "info", **facts)
+
+
+def sentence(f: words.Document) -> str:
+    """The finding in words."""
+    if f["code"] == "undefined":
+        return f"{words.undefined(f)}."
+    if f["code"] == "not_trained":
+        return "the further seeds that the gate asks for were not trained, so the noise of the seeds is in no interval."
+    facts, number = f["facts"], words.number
+    each = facts["each"]
+    text = f"{words.model(facts['model'])} scores {number(f['value'])} {words.metric(f['metric'])} in the mean of {len(each)} seeds"
+    text += f" ({words.spread(f)}), from {number(min(each))} to {number(max(each))}"
+    text += f"; the model that would be registered, the first, {number(each[0])}"
+    text += f". Standard deviation by seed {number(facts['deviation'])}, by test rows {number(facts['row_error'])}"
+    if others := facts["others"]:
+        names, verb = " and ".join(map(words.model, others)), "have" if len(others) > 1 else "has"
+        text += f"; {names} {verb} one seed"
+    return f"{text}. What is no metric of all or of clean rows is about the registered model alone."
 
 
 def not_finite(case: Case) -> list[Finding]:
     """A finding for every model of a further seed whose answers cannot be used."""
-    findings = []
-    for model, number, rows in unusable(case):
-        listing = f"row{'s' * (len(rows) > 1)} {first_of(rows)}"
-        reason = f"{words.MODELS[model]} gives probabilities that are not finite under seed {number} for {listing}"
-        sentence = f"{reason}; its training went wrong, and nothing was compared."
-        findings.append(Finding.in_words("finite", case.rows.n, "fail", sentence, against=model))
-    return findings
+    return [
+        Finding.without_number("finite", case.rows.n, "fail", "not_finite", against=model, seed=number, rows=words.listed(rows))
+        for model, number, rows in unusable(case)
+    ]
 
 
 def measured(comparison: Comparison, metrics: Collection[str] = ()) -> dict[str, Any] | None:

@@ -1,6 +1,8 @@
-"""A verdict: every question a policy asked, its number, its interval, its threshold and its words.
+"""A verdict: every question a policy asked, its number, its interval, its threshold, and the facts that words are made of.
 
-The rendered text is the contract: sorted keys, floats to six decimals, no clock and no run id, so that the same
+It holds numbers, codes and names, and no sentence: a better word changes no stored decision. Sentences are made of a
+finding by the gate that made it (:func:`regraft.gates.telling.sentence`); verdicts of schema 1, which held theirs, are
+:mod:`regraft.gates.schema_1`'s. The rendered text is the contract: sorted keys, no clock and no run id, so that the same
 predictions under the same policy give the same bytes years later. Decisions are taken on the rounded numbers, so the
 text never says one thing and the outcome another.
 """
@@ -8,13 +10,15 @@ text never says one thing and the outcome another.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from regraft.evaluation.stats.measured import FindingOutcome, Outcome
 
-SCHEMA = 1
+SCHEMA = 2
+Facts = Mapping[str, Any]
+"""What a finding holds besides its number, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Finding:
     """One question. ``value``, ``low``, ``high`` and ``threshold`` are on the same scale: a score, or a difference of two."""
 
     gate: str
-    """A question of :data:`regraft.gates.options.QUESTIONS`, or slices, adaptation, identity or finite."""
+    """A gate of the policy, or adaptation, identity or finite."""
     against: str | None
     """The model compared with: champion, tfidf or base."""
     metric: str | None
@@ -56,14 +60,20 @@ class Finding:
     threshold: float | None
     n: int
     outcome: FindingOutcome
-    sentence: str
+    code: str = "measured"
+    """What is said: ``measured``, or why there is no number."""
+    facts: Facts = field(default_factory=dict)
 
     @classmethod
-    def in_words(
-        cls, gate: str, n: int, outcome: FindingOutcome, sentence: str, *, against: str | None = None, metric: str | None = None
+    def without_number(
+        cls, gate: str, n: int, outcome: FindingOutcome, code: str, *, against: str | None = None, metric: str | None = None, **facts: Any
     ) -> Finding:
-        """A finding without a number."""
-        return cls(gate, against, metric, None, None, None, None, n, outcome, sentence)
+        """A finding that has none, and why."""
+        return cls(gate, against, metric, None, None, None, None, n, outcome, code, facts)
+
+    def document(self) -> dict[str, Any]:
+        """What a verdict stores of it."""
+        return {**asdict(self), "facts": short(self.facts)}
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ class Verdict:
 
     def document(self) -> dict[str, Any]:
         """The content of ``verdict.json``."""
-        return {"schema": SCHEMA, **asdict(self)}
+        return {"schema": SCHEMA, **asdict(self), "findings": [finding.document() for finding in self.findings]}
 
 
 def conclude(findings: Iterable[Finding]) -> Outcome:
@@ -94,6 +104,20 @@ def conclude(findings: Iterable[Finding]) -> Outcome:
     return "fail" if "fail" in outcomes else "inconclusive" if "inconclusive" in outcomes else "pass"
 
 
+def short(value: Any) -> Any:
+    """``value`` with floats to six decimals, or to four digits where six decimals would leave less; no negative zero."""
+    if isinstance(value, float):
+        return (float(f"{value:.4g}") if abs(value) < 1e-3 else round(value, 6)) + 0.0
+    if isinstance(value, Mapping):
+        return {key: short(item) for key, item in value.items()}
+    return [short(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def render(verdict: Verdict) -> str:
     """The bytes of ``verdict.json``."""
-    return json.dumps(verdict.document(), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return text_of(verdict.document())
+
+
+def text_of(document: Mapping[str, Any]) -> str:
+    """The text of a document that has to be the same bytes again."""
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,26 +1,25 @@
-"""Sentences of a verdict, for the person who answers for production and has never heard of a bootstrap."""
+"""How numbers and findings are put into words, for the person who answers for production and has never heard of a bootstrap.
+
+A finding comes as verdict.json has it: a mapping. Every gate makes its own sentence of these parts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from math import sqrt
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from regraft.evaluation.stats import metric, power, seeded
-from regraft.evaluation.stats.measured import FindingOutcome, Measured
-from regraft.evaluation.stats.power import MOST_GROWTH
-from regraft.evaluation.stats.seeded import SeededMeasured
+from regraft.core.quantities import NAMED as NAMED
+from regraft.core.quantities import first_of
+from regraft.evaluation.stats.metric import METRICS as KNOWN
 
-if TYPE_CHECKING:  # `plan` and `status` put numbers into words, and import no numpy for it
-    from regraft.evaluation.stats.slices import Slice, SliceResult
-
-METRICS = {name: known.words for name, known in metric.METRICS.items()}
-LOWER_IS_BETTER = frozenset(name for name, known in metric.METRICS.items() if known.lower_is_better)
+Document = Mapping[str, Any]
+"""A finding, or a part of one: value, low, high, threshold, outcome, and what else it holds."""
+METRICS = {name: known.words for name, known in KNOWN.items()}
+LOWER_IS_BETTER = frozenset(name for name, known in KNOWN.items() if known.lower_is_better)
 """Differences of these are turned round: above 0 is better for every metric."""
 MODELS = {"tfidf": "TF-IDF", "champion": "the champion", "base": "the un-adapted base", "adapted": "adapted"}
-NAMED = 3
-"""Slices that a sentence names; the rest is counted."""
+SIDES = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}
+"""Outcome -> where a number lies that must not exceed a budget."""
 
 
 def number(value: float) -> str:
@@ -38,139 +37,105 @@ def percent(value: float) -> str:
     return f"{value * 100:.3g} %"
 
 
-def spread(found: Measured) -> str:
-    return f"{found.confidence * 100:.4g} % interval {number(found.low)} to {number(found.high)}"
+def model(name: str) -> str:
+    """A model in the middle of a sentence."""
+    return MODELS.get(name, name)
 
 
-def shown(found: Measured) -> str:
+def metric(name: str) -> str:
+    """A metric in the middle of a sentence."""
+    return METRICS.get(name, name)
+
+
+def interval(confidence: float, low: str, high: str) -> str:
+    """ "95 % interval 0.010 to 0.020"."""
+    return f"{confidence * 100:.4g} % interval {low} to {high}"
+
+
+def spread(f: Document, show: Callable[[float], str] = number) -> str:
+    """The interval of a finding, whose facts hold the confidence."""
+    return interval(f["facts"]["confidence"], show(f["low"]), show(f["high"]))
+
+
+def shown(facts: Document) -> str:
     """What these rows can show, to stand after an interval; nothing where nothing is known of it."""
-    if found.power is None or not found.detectable:
+    if facts["power"] is None or not facts["detectable"]:
         return ""
-    return f"; detectable with {found.power:.0%} power: {number(found.detectable)}".replace("%", " %")
+    return f"; detectable with {facts['power'] * 100:.0f} % power: {number(facts['detectable'])}"
 
 
-def score(model: str, metric: str, value: float, n: int) -> str:
-    return f"{MODELS[model]} scores {number(value)} {METRICS[metric]} on {n:,} test rows"
+def score(f: Document, value: float) -> str:
+    """ "adapted scores 0.912 macro-F1 on 240 test rows"."""
+    return f"{model(f['facts']['model'])} scores {number(value)} {metric(f['metric'])} on {f['n']:,} test rows"
 
 
-def comparison(model: str, against: str, metric: str, value: float, n: int, difference: Measured) -> str:
-    """One model against another, without the conclusion."""
-    if difference.value == 0:
-        gap = f"exactly as much as {MODELS[against]}"
-    else:
-        better = difference.value > 0
-        side = ("better than" if better else "worse than") if metric in LOWER_IS_BETTER else ("above" if better else "below")
-        gap = f"{number(abs(difference.value))} {side} {MODELS[against]}"
-    return f"{score(model, metric, value, n)}, {gap} ({spread(difference)}{shown(difference)})"
+def comparison(f: Document) -> str:
+    """One model against another, without the conclusion; of accuracy with McNemar's test."""
+    value, facts = f["value"], f["facts"]
+    gap = f"exactly as much as {model(f['against'])}"
+    if value:
+        side = ("better than" if value > 0 else "worse than") if f["metric"] in LOWER_IS_BETTER else ("above" if value > 0 else "below")
+        gap = f"{number(abs(value))} {side} {model(f['against'])}"
+    sentence = f"{score(f, facts['score'])}, {gap} ({spread(f)}{shown(facts)})"
+    if flips := facts.get("flips"):
+        sentence += f", exact McNemar p{' of the first seed' if flips['of_first_seed'] else ''} = {flips['p']:.2g}"
+    return sentence
 
 
-def margin(found: Measured, outcome: FindingOutcome) -> str:
+def margin(f: Document) -> str:
     """What a difference means for the margin of non-inferiority."""
-    allowed = f"the {number(-found.threshold)} allowed"
-    return {"pass": f"not worse by {allowed}", "fail": f"worse by more than {allowed}", "inconclusive": f"on both sides of {allowed}"}[
-        outcome
-    ]
+    side = {"pass": "not worse by", "fail": "worse by more than", "inconclusive": "on both sides of"}[f["outcome"]]
+    return f"{side} the {number(-f['threshold'])} allowed"
 
 
-def floor(model: str, metric: str, n: int, held: Measured, outcome: FindingOutcome) -> str:
-    """A model against a floor, without what an open question asks for."""
-    end = {"pass": "not below the floor of", "fail": "below the floor of", "inconclusive": "on both sides of the floor of"}[outcome]
-    return f"{score(model, metric, held.value, n)} ({spread(held)}), {end} {number(held.threshold)}"
+def ended(sentence: str, f: Document) -> str:
+    """``sentence`` with what is behind a mean of seeds, what an open question asks for, and a full stop."""
+    if each := f["facts"].get("each"):
+        listed = ", ".join(number(value) for value in each)
+        sentence += f"; the mean of {len(each)} seeds ({listed}; the first is the model that would be registered)"
+    return f"{sentence}{asked_for(f['facts'])}."
 
 
-def flips(model: str, n: int, lost: int, found: Measured, outcome: FindingOutcome) -> str:
-    """Rows that only the champion gets right, against their budget."""
-    said = f"{MODELS[model]} gets {lost:,} of {n:,} test rows wrong that the champion gets right"
-    interval = f"{found.confidence * 100:.4g} % interval {percent(found.low)} to {percent(found.high)}"
-    end = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}[outcome]
-    return f"{said}: {percent(found.value)} ({interval}), {end} the budget of {percent(found.threshold)}"
+def asked_for(facts: Document, rows: str = "test rows") -> str:
+    """What an open question asks for, to stand after a sentence; nothing where it is not open. ``rows``: which ones are meant."""
+    match facts.get("needs"):
+        case "seeds":
+            return f"; that does not decide, and more {rows} alone would not: the seeds differ too much; ask for more `seeds`"
+        case "nothing":
+            return "; that does not decide, and the distance is too small for any sensible number of rows to"
+        case "rows" if facts["power"] is None:
+            return f"; that does not decide; about {roundly(facts['more_rows']):,} more {rows} like these would"
+        case "rows":
+            return f"; that does not decide; label about {roundly(facts['more_rows']):,} more {rows} for {facts['power'] * 100:.0f} % power"
+    return ""
 
 
-def holdout(decisions: int, budget: int) -> str:
-    """How worn the test rows are."""
-    taken = f"{decisions:,} different decisions have been taken on these test rows, this one included"
-    if decisions == 1:
-        taken = "this is the first decision on these test rows"
-    if decisions <= budget:
-        return f"{taken}; the budget is {budget:,}"
-    return f"{taken}, and the budget is {budget:,}: what they say is no longer independent of the models they chose; label fresh test rows"
-
-
-def more_rows(n: int, found: Measured) -> int | None:
-    """Roughly how many more rows of the same kind would decide an open question, if the true value is the measured one.
-
-    With :attr:`Measured.power`, as many as decide it with that power. Without, intervals shrink with the square root
-    of n, so in all n * (reach / distance)^2 rows are needed, reach being the part of the interval on the threshold's
-    side. None when that is more than :data:`MOST_GROWTH` times n.
-    """
-    distance = abs(found.value - found.threshold)
-    if found.power is not None:
-        return power.more_rows(n, distance, found.detectable)
-    reach = found.value - found.low if found.value > found.threshold else found.high - found.value
-    if distance == 0 or (reach / distance) ** 2 > MOST_GROWTH:
-        return None
-    return round(n * max(0.0, (reach / distance) ** 2 - 1))
-
-
-def undecided(n: int, found: Measured) -> str:
-    """What an inconclusive finding asks for: rows shrink one part of the error, seeds the other."""
-    if isinstance(found, SeededMeasured):
-        wanted = seeded.more_rows(n, found)
-        if wanted is None:
-            return "that does not decide, and more test rows alone would not: the seeds differ too much; ask for more `seeds`"
-        distance = abs(found.value - found.threshold)
-        found = replace(found, detectable=distance * sqrt(wanted / n))  # the effect that says `wanted`
-    more = more_rows(n, found)
-    if more is None:
-        return "that does not decide, and the distance is too small for any sensible number of rows to"
-    if found.power is None:
-        return f"that does not decide; about {_round(more):,} more test rows like these would"
-    return f"that does not decide; label about {_round(more):,} more test rows for {found.power:.0%} power".replace("%", " %")
-
-
-def one_by_one(found: Measured) -> str:
-    """What is behind a mean, to stand at the end of a sentence; nothing where there is one seed."""
-    if not isinstance(found, SeededMeasured):
-        return ""
-    listed = ", ".join(number(value) for value in found.each)
-    return f"; the mean of {len(found.each)} seeds ({listed}; the first is the model that would be registered)"
-
-
-def _round(rows: int) -> int:
+def roundly(rows: int) -> int:
+    """A number of rows that nobody takes for exact."""
     return max(10, round(rows, -1 if rows < 1_000 else -2))
 
 
-def named(result: SliceResult | Slice) -> str:
-    return f"{result.column} = {result.value}"
+def undefined(f: Document) -> str:
+    """Why a metric says nothing, without a full stop."""
+    one_label = f"all {'clean ' * f['facts']['clean']}test rows have one label"
+    reason = one_label if f["facts"]["reason"] == "one_label" else "a model gave no probabilities"
+    return f"{metric(f['metric'])} is not defined: {reason}"
 
 
-def slice_result(model: str, against: str, worst: SliceResult) -> str:
-    """One slice, without what follows for the gate."""
-    found = worst.measured
-    gap = f"{number(abs(found.value))} {'above' if found.value > 0 else 'below'}" if found.value else "exactly as good as"
-    said = f"on {named(worst)} ({worst.n:,} rows) {MODELS[model]} is {gap} {MODELS[against]} in accuracy ({spread(found)}{shown(found)})"
-    said += f", {margin(found, worst.outcome)}"
-    if worst.outcome != "inconclusive":
-        return said
-    if worst.more_rows is None:
-        return f"{said}; no sensible number of rows decides that"
-    return f"{said}; label about {_round(worst.more_rows):,} more of this slice for 80 % power"
+def not_finite(facts: Document) -> str:
+    """The rows of which probabilities cannot be used."""
+    rows = facts["rows"]
+    return f"{'row' if rows['count'] == 1 else 'rows'} {some(rows)}"
 
 
-def slice_gate(results: Sequence[SliceResult], small: Sequence[Slice]) -> str:
-    """How all slices of a gate came out."""
-    parts = []
-    for outcome, word in (("fail", "worse"), ("inconclusive", "open"), ("pass", "good enough")):
-        if found := [r for r in results if r.outcome == outcome]:
-            names = ", ".join(named(r) for r in found[:NAMED]) + (f" and {len(found) - NAMED} more" if len(found) > NAMED else "")
-            parts.append(f"{len(found)} {word} ({names})" if outcome != "pass" else f"{len(found)} {word}")
-    said = f"of {len(results)} slice{'s' * (len(results) != 1)} {', '.join(parts)}"
-    return f"{said}; {too_small(small)}" if small else said
+def some(names: Document) -> str:
+    """``{first, count}``: the first names, and how many more there are."""
+    return first_of(names["first"], total=names["count"])
 
 
-def too_small(small: Sequence[Slice]) -> str:
-    rows = sum(s.n for s in small)
-    return f"{len(small):,} with too few rows ({rows:,} in all) not judged"
+def listed(names: Sequence[str]) -> dict[str, Any]:
+    """The fact that :func:`some` tells: the first of many names, and how many there are."""
+    return {"first": list(names[:NAMED]), "count": len(names)}
 
 
 def power_lines(summary: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -186,8 +151,3 @@ def power_lines(summary: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             span = " to ".join(dict.fromkeys((number(row["detectable"]), number(row["detectable_at_worst"]))))
             slices = f"{row['count']} slice{'s' * (row['count'] != 1)} by {row['slices']}"
             yield f"{slices} against {MODELS[row['against']]}: {span} {METRICS[row['metric']]}"
-
-
-def such_rows(n: int, found: Measured) -> str:
-    """What an open question asks for: more rows of those that it is about, not of any."""
-    return undecided(n, found).replace("more test rows", "more such rows")

@@ -27,7 +27,8 @@ from regraft.execution.records import data_hashes
 from regraft.execution.repro import Outcome, Run
 from regraft.gates.decide import candidate, decide, question
 from regraft.gates.measurements import power_summary
-from regraft.gates.verdict import Champion, Verdict
+from regraft.gates.telling import sentence, sentences
+from regraft.gates.verdict import Champion, Facts, Verdict
 from regraft.registry.journal import FileJournal, rolled_back
 from regraft.registry.ledger import FileLedger
 from regraft.registry.projection import project
@@ -55,14 +56,14 @@ class Decision:
         """The findings that settled it, in their own words."""
         verdict = self.verdict
         if verdict.outcome != "pass":
-            return " ".join(f.sentence for f in verdict.findings if f.outcome == verdict.outcome)
+            return " ".join(sentences(f for f in verdict.findings if f.outcome == verdict.outcome))
         settling = [f for f in verdict.findings if f.gate == "identity"] or [f for f in verdict.findings if f.outcome == "pass"]
-        return " ".join(f.sentence for f in settling)
+        return " ".join(sentences(settling))
 
     @property
     def event(self) -> Event:
         """The ``verdict`` event."""
-        findings = [{"gate": f.gate, "outcome": f.outcome, "sentence": f.sentence} for f in self.verdict.findings]
+        findings = [{"gate": f.gate, "outcome": f.outcome, "sentence": sentence(f)} for f in self.verdict.findings]
         return {"event": "verdict", "outcome": self.verdict.outcome, "sentence": self.sentence, "findings": findings}
 
 
@@ -95,8 +96,8 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], cost:
 
     :param cost: the file that :func:`measure_serving` returned.
     """
-    for sentence in project(tracker, run.pipeline):
-        run.emit({"event": "warning", "message": sentence})
+    for change in project(tracker, run.pipeline):
+        run.emit({"event": "warning", "message": change})
     scores = run.workspace.artifacts(run.pipeline, "scores") / "out"
     current = champion(tracker, run.pipeline)
     incumbent = Champion(current["version"], current["digest"]) if current else None
@@ -111,7 +112,7 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], cost:
     return decision
 
 
-def _champion_answers(run: Run, tracker: Tracker, scores: Path, incumbent: Champion) -> tuple[Path | None, str | None]:
+def _champion_answers(run: Run, tracker: Tracker, scores: Path, incumbent: Champion) -> tuple[Path | None, Facts | None]:
     """The champion's predictions on these test rows, scored only if nobody ever did; or why there are none."""
     store = PredictionStore(run.workspace.state / "predictions")
     store.keep(scores)
@@ -123,7 +124,7 @@ def _champion_answers(run: Run, tracker: Tracker, scores: Path, incumbent: Champ
         predictions = _score(run, folder, scores / "rows.parquet")
         return store.put(incumbent.digest, rows, predictions), None
     except EnvironmentFault as fault:
-        return None, str(fault).replace(f"{run.workspace.root}/", "")
+        return None, {"code": "failed", "message": str(fault).replace(f"{run.workspace.root}/", "")}
 
 
 def _score(run: Run, folder: Path, rows: Path) -> Path:
@@ -187,7 +188,7 @@ def _a_report_costs_no_run(run: Run) -> Iterator[None]:
 def _summary(run: Run, tracker: Tracker, decision: Decision, report: str | None) -> str:
     verdict = decision.verdict
     against = f"champion version {verdict.champion.version} ({verdict.champion.digest[:12]})" if verdict.champion else "no champion"
-    rows = [f"| {f.gate} | {f.against or ''} | {f.outcome} | {f.sentence} |".replace("\n", " ") for f in verdict.findings]
+    rows = [f"| {f.gate} | {f.against or ''} | {f.outcome} | {sentence(f)} |".replace("\n", " ") for f in verdict.findings]
     return "\n".join(
         [
             f"# {run.pipeline}: {verdict.outcome.upper()}",

@@ -16,6 +16,7 @@ from typing import Any
 from regraft.core.errors import ConfigError, GateFailed, GateInconclusive
 from regraft.core.suggest import unknown
 from regraft.gates.options import OF_CLEAN_ROWS
+from regraft.gates.telling import sentence
 from regraft.registry.journal import Entry, champion_of, previous_of
 from regraft.registry.waiver import Waiver
 
@@ -84,7 +85,7 @@ def cover(verdict: Mapping[str, Any], names: Sequence[str], until: str, run: str
         kind = GateFailed if any(finding["outcome"] == "fail" for finding in rest) else GateInconclusive
         never = [finding for finding in rest if finding["gate"] in NEVER]
         fix = f"regraft explain {run}" if never else command(run, open_)
-        sentences = " ".join(finding["sentence"] for finding in rest)
+        sentences = " ".join(sentence(finding) for finding in rest)
         raise kind(f"{run} is held back by more than what is waived: {sentences}", fix=fix)
     return tuple(_waiver(finding, until) for finding in open_)
 
@@ -110,13 +111,13 @@ def _meant(findings: Sequence[Finding], name: str, run: str) -> list[Finding]:
         raise ConfigError(f"{run}: {unknown('gate', name, known)}", fix=command(run, open_))
     if not (meant := [finding for finding in matching if finding in open_]):
         raise ConfigError(
-            f"the gate '{name}' held in {run}, so there is nothing to waive: {matching[0]['sentence']}", fix=command(run, open_)
+            f"the gate '{name}' held in {run}, so there is nothing to waive: {sentence(matching[0])}", fix=command(run, open_)
         )
     return meant
 
 
 def _waiver(finding: Finding, until: str) -> Waiver:
-    return Waiver(_gate(finding), finding["against"], finding["metric"], finding["outcome"], finding["sentence"], until)
+    return Waiver(_gate(finding), finding["against"], finding["metric"], finding["outcome"], sentence(finding), until)
 
 
 def _gate(finding: Finding) -> str:

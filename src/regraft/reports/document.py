@@ -11,6 +11,7 @@ from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import calibration, cost, seeds
 from regraft.gates import words as gate_words
 from regraft.gates.comparison import Comparison
+from regraft.gates.telling import sentences
 from regraft.registry.journal import Entry
 from regraft.registry.waivers import told
 from regraft.reports import earlier_tasks, forgetting, measure, words
@@ -21,7 +22,7 @@ from regraft.reports.measure import Confusion, Estimate, Slice
 from regraft.reports.probes import Probed, probed
 from regraft.reports.row_quality import RowEvidence, row_evidence
 
-SCHEMA = 2
+SCHEMA = 3
 DATA_COUNTS = {"contract": ("read", "accepted", "quarantined"), "corpus": ("train", "dev", "test", "documents", "heldout")}
 
 
@@ -38,6 +39,8 @@ class Report:
     cautions: tuple[str, ...]
     verdict: dict[str, Any]
     """The content of verdict.json."""
+    sentences: tuple[str, ...]
+    """Its findings in words, in their order."""
     metrics: tuple[str, ...]
     """Those that gates asked about; the first one chose between adapted and base."""
     confidence: float
@@ -111,6 +114,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         support=words.support(verdict, estimates),
         cautions=(*_waived(evidence, verdict["candidate"]["digest"]), *words.cautions(verdict, estimates)),
         verdict=verdict,
+        sentences=tuple(sentences(verdict["findings"])),
         metrics=metrics,
         confidence=confidence,
         resamples=policy.resamples,

@@ -21,9 +21,10 @@ from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import budgets, words
 from regraft.gates.decide import Evaluation, reevaluate
 from regraft.gates.measurements import power_summary
+from regraft.gates.telling import sentence, sentences
 from regraft.gates.verdict import Finding, Verdict
 
-SCHEMA = 1
+SCHEMA = 2
 BUDGETS: dict[str, tuple[str, budgets.Show]] = {
     "negative_flips": ("negative flips", words.percent),
     "robustness": ("robustness, on the test that decides", words.percent),
@@ -57,6 +58,8 @@ class Explanation:
     outcome: str
     verdict: dict[str, Any]
     """The content of verdict.json, rebuilt byte for byte."""
+    sentences: tuple[str, ...]
+    """Its findings in words, in their order."""
     scores: dict[str, dict[str, float]]
     """model -> metric -> value on all test rows."""
     flips: tuple[LostRows, ...]
@@ -79,7 +82,8 @@ def explanation(evidence: Path) -> Explanation:
         schema=SCHEMA,
         pipeline=case.pipeline,
         outcome=verdict.outcome,
-        verdict=json.loads(texts["verdict.json"]),
+        verdict=(document := json.loads(texts["verdict.json"])),
+        sentences=tuple(sentences(document["findings"])),
         scores={model: {m: rounded(v) for m, v in scores(paired, model).items()} for model in paired.preds} if paired else {},
         flips=tuple(_flips(paired, verdict.candidate.name)) if paired else (),
         changes=tuple(_changes(verdict)),
@@ -112,8 +116,8 @@ def lines(explanation: Explanation) -> Iterator[str]:
     on = f"{rows['n']:,} test rows ({rows['digest'][:12]})"
     yield f"Compared with {against}, on {on}, {explanation.resamples:,} paired resamples, seed {explanation.seed}."
     yield ""
-    for finding in verdict["findings"]:
-        yield f"{finding['outcome']:<13}{finding['sentence']}"
+    for finding, told in zip(verdict["findings"], explanation.sentences, strict=True):
+        yield f"{finding['outcome']:<13}{told}"
     clean = (explanation.measurements or {}).get("overlap", {}).get("clean", rows["n"])
     if clean < rows["n"]:
         yield ""
@@ -189,11 +193,11 @@ def _changes(verdict: Verdict) -> Iterator[str]:
         if finding.gate == "seeds":  # it decides nothing
             continue
         if finding.gate == "holdout":
-            unanswered |= {f"fresh test rows: {finding.sentence}"} if finding.outcome == "inconclusive" else set()
+            unanswered |= {f"fresh test rows: {sentence(finding)}"} if finding.outcome == "inconclusive" else set()
         elif finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
             yield _change(finding, finding.value, finding.low, finding.high, finding.threshold, verdict.rows.n)
         elif finding.outcome == "inconclusive":
-            unanswered.add(f"{_remedy(finding, verdict.rows.n)}: {finding.sentence}")
+            unanswered.add(f"{_remedy(finding, verdict.rows.n)}: {sentence(finding)}")
     yield from sorted(unanswered)
     if verdict.already_champion:
         yield "a new candidate: other data, base model or training options."

@@ -18,9 +18,8 @@ from regraft.evaluation.stats.metrics import scores
 from regraft.evaluation.stats.paired import Predictions, align
 from regraft.evaluation.stats.proportions import wilson
 from regraft.execution.records import Record, model_digest
-from regraft.gates.decide import rejudge
+from regraft.gates.decide import reevaluate
 from regraft.gates.policy import Case
-from regraft.gates.verdict import render
 from regraft.registry.journal import Entry
 
 CONFIDENCE = 0.95
@@ -94,7 +93,8 @@ def gather(entry: Entry, mlflow_run_id: str, evidence: Path, records: Path) -> F
 
     Raises ``EnvironmentFault`` when the predictions are not those that were decided on, or the run decided about another model.
     """
-    case, verdict = rejudge(evidence)
+    evaluation = reevaluate(evidence)
+    case, verdict = evaluation.case, evaluation.verdict
     if verdict.candidate.digest != entry.digest or entry.to is None:
         raise EnvironmentFault(f"{evidence} is about the model {verdict.candidate.digest[:12]}, the journal about {entry.digest[:12]}")
     labels = tuple(files.read_json(evidence / "labels.json"))
@@ -102,7 +102,7 @@ def gather(entry: Entry, mlflow_run_id: str, evidence: Path, records: Path) -> F
         entry=entry,
         version=entry.to["version"],
         mlflow_run_id=mlflow_run_id,
-        verdict=json.loads(render(verdict)),
+        verdict=json.loads(evaluation.verdict_text()),
         seed=case.policy.seed,
         resamples=case.policy.resamples,
         labels=labels,

@@ -9,6 +9,7 @@ from typing import Any
 from regraft.evaluation.stats.measured import Measured
 from regraft.execution.records import external_inputs
 from regraft.gates import words
+from regraft.gates.telling import sentence
 from regraft.registry.waivers import told
 from regraft.reports.card import SAID, SCHEMA
 from regraft.reports.card.facts import CONFIDENCE, Facts, flat
@@ -143,7 +144,7 @@ def _evaluation(facts: Facts, _: Said) -> Iterator[Line]:
         yield Line(_row([finding["gate"], finding["against"] or "", metric, measured, threshold, finding["outcome"]]), VERDICT)
     yield Line("", VERDICT)
     for finding in verdict["findings"]:
-        yield Line(f"- {finding['sentence']}", VERDICT)
+        yield Line(f"- {sentence(finding)}", VERDICT)
     yield Line("", VERDICT)
 
 
@@ -213,7 +214,7 @@ def _limitations(facts: Facts, statements: Said) -> Iterator[Line]:
         yield Line(f"- Of a longer text it reads the first {length:,} tokens.", _record(step))
     for finding in facts.verdict["findings"]:
         if finding["outcome"] != "pass" and finding["gate"] != "seeds":  # it asks nothing; adaptation stands on the cards of 0.1.0
-            yield Line(f"- Not proven by a gate: {finding['sentence']}", VERDICT)
+            yield Line(f"- Not proven by a gate: {sentence(finding)}", VERDICT)
     yield Line("", SAID)
 
 

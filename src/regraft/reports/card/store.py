@@ -10,6 +10,7 @@ from typing import Any
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem, RegraftError
 from regraft.core.workspace import Workspace
+from regraft.gates.telling import sentence
 from regraft.models import base_model
 from regraft.registry.beside import put_beside, read_beside
 from regraft.registry.journal import Entry, FileJournal, champion_of
@@ -136,7 +137,7 @@ def _base_license(workspace: Workspace, facts: Facts) -> str | None:
 def _description(facts: Facts) -> str:
     """What MLflow shows with the version: at most 5,000 characters fit its database."""
     pipeline, verdict = facts.verdict["pipeline"], facts.verdict
-    proofs = "\n".join(f"- {finding['outcome']}: {finding['sentence']}" for finding in verdict["findings"])
+    proofs = "\n".join(f"- {finding['outcome']}: {sentence(finding)}" for finding in verdict["findings"])
     end = f"\n\nModel card: {CARD} beside the model, or `regraft card {pipeline} {facts.version}`."
     waived = "".join(f"\n\nThis version was {told(entry)}." for entry in facts.waived)
     return f"{verdict['outcome'].upper()} on {verdict['rows']['n']:,} test rows.{waived}\n\n{proofs}"[: 5000 - len(end)] + end

@@ -1,0 +1,68 @@
+"""Every finding in words: its gate's own, and those that any gate may come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+from regraft.gates import words
+from regraft.gates.verdict import Finding
+
+OWN_FILES = {"non_inferior_by": "non_inferior", "slices": "slice_gate"}
+"""Gates whose file has another name than they."""
+
+
+def sentence(finding: Mapping[str, Any] | Finding) -> str:
+    """A finding in words, as verdict.json has it or will have it; those of schema 1 hold their own."""
+    document = finding.document() if isinstance(finding, Finding) else finding
+    if "sentence" in document:
+        return str(document["sentence"])
+    clean = import_module("regraft.gates.decontaminated")  # here, as a gate below: `status` names waivers without loading numpy
+    return clean.sentence(document, _of_all_rows) or _of_all_rows(document)
+
+
+def sentences(findings: Iterable[Mapping[str, Any] | Finding]) -> list[str]:
+    """:func:`sentence` of each."""
+    return [sentence(finding) for finding in findings]
+
+
+def _of_all_rows(f: words.Document) -> str:
+    if f["gate"] in ("finite", "identity"):
+        return (_finite if f["gate"] == "finite" else _identity)(f)
+    match f["code"]:
+        case "no_champion":
+            return "no champion yet: nothing to compare with."
+        case "incomparable":
+            return f"champion version {f['facts']['version']} cannot be compared with: {champion_problem(f['facts']['problem'])}."
+        case "undefined" if f["gate"] not in ("adaptation", "seeds"):
+            return f"{words.undefined(f)}."
+    return str(import_module(f"regraft.gates.{OWN_FILES.get(f['gate'], f['gate'])}").sentence(f))
+
+
+def _identity(f: words.Document) -> str:
+    facts = f["facts"]
+    return f"{facts['model']} is already champion (version {facts['version']}), byte for byte: there is nothing to register."
+
+
+def _finite(f: words.Document) -> str:
+    under = f" under seed {f['facts']['seed']}" if f["facts"]["seed"] else ""
+    rows = words.not_finite(f["facts"])
+    reason = f"{words.model(f['against'])} gives probabilities that are not finite{under} for {rows}"
+    return f"{reason}; its training went wrong, and nothing was compared."
+
+
+def champion_problem(problem: words.Document) -> str:
+    """Why a champion cannot be compared with, to stand after a colon."""
+    match problem["code"]:
+        case "not_scored":
+            return "it was not scored on these rows"
+        case "other_model":
+            return f"the predictions at hand are those of another model ({problem['digest'][:12]})"
+        case "labels":
+            changes = (("it knows", problem["lost"]), ("it does not know", problem["new"]))
+            listed = [f"{word} {', '.join(names)}" for word, names in changes if names]
+            return f"the label set changed ({'; '.join(listed)})"
+        case "not_finite":
+            return f"its probabilities are not finite for {words.not_finite(problem)}"
+    return str(problem["message"])
