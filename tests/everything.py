@@ -17,6 +17,7 @@ from tinyspace import TOPICS, sentence
 
 from regraft.core import files
 from regraft.data.split import split_of
+from regraft.gates import telling
 
 STEPS = ("contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores")
 """Steps of every pipeline."""
@@ -90,7 +91,8 @@ class Ran:
 
     def findings(self, gate: str) -> list[dict[str, Any]]:
         """What the verdict says of a gate."""
-        return [finding for finding in files.read_json(self.evidence / "verdict.json")["findings"] if finding["gate"] == gate]
+        every = files.read_json(self.evidence / "verdict.json")["findings"]
+        return [{**finding, "sentence": telling.sentence(finding)} for finding in every if finding["gate"] == gate]
 
     def finding(self, gate: str) -> dict[str, Any]:
         """What the verdict says of a gate that stands there once."""

@@ -25,7 +25,7 @@ def evidence(
     rows: int = 300,
     skill: dict[str, float] | None = None,
     gates: tuple[GateOptions, ...] = DEFAULT_GATES,
-    champion_problem: str | None = None,
+    champion_problem: dict[str, str] | None = None,
     decisions: int | None = None,
     text: str = "a text",
 ) -> Evidence:

@@ -41,6 +41,9 @@ FLOOR = (GateOptions(at_least=0.3),)
 WORSE = {"adapted": 0.5, "base": 0.5, "tfidf": 0.4, "champion": 0.9}
 
 
+NO_LOAD = {"code": "failed", "message": "it does not load"}
+
+
 @pytest.mark.parametrize(
     ("given", "outcome", "said"),
     [
@@ -53,7 +56,11 @@ WORSE = {"adapted": 0.5, "base": 0.5, "tfidf": 0.4, "champion": 0.9}
             "meets every requirement, but it is worse than the one in production, and no requirement",
         ),
         ({"gates": (GateOptions(at_least=0.99),)}, "fail", "it misses a requirement"),
-        ({"champion_problem": "it does not load"}, "inconclusive", "could not be compared with the one in production. The one in"),
+        (
+            {"champion_problem": {"code": "failed", "message": "it does not load"}},
+            "inconclusive",
+            "could not be compared with the one in production. The one in",
+        ),
         ({"gates": (GateOptions(non_inferior_by=0.05),)}, "pass", "is not worse than the one in production, within the margin allowed"),
         ({"skill": WORSE, "gates": (GateOptions(non_inferior_by=0.05),)}, "fail", "worse than the one in production by more than is"),
         ({"skill": WORSE, "gates": (GateOptions(negative_flips={"max": 0.01}),)}, "fail", "too many rows wrong that the one in production"),
@@ -214,7 +221,7 @@ def test_a_finding_begins_with_a_capital_unless_with_a_name(sentence, shown):
 
 
 def test_findings_are_capitalised_on_the_page_and_nowhere_else(plain, page):
-    first = plain.verdict["findings"][0]["sentence"]
+    first = plain.sentences[0]
     assert first[0].islower()
     assert f'<td class="wide">{first[0].upper()}' in page
     assert '<td class="wide">' + first[0] not in page
