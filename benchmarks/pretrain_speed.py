@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from regraft.data.packing import Packed, documents, pack, read
-from regraft.models import encoder
+from regraft.models import encoder, tokenizer
 from regraft.models.base_model import locate
 from regraft.models.machine import Machine, cores
 from regraft.training.loop import train
@@ -61,7 +61,7 @@ def stock(base: Path, shards: dict[str, Packed], options: MlmOptions, steps: int
     """Tokens a second of ``transformers.Trainer`` on the same sequences."""
     from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
 
-    encoder.quiet()
+    tokenizer.quiet()
     model = AutoModelForMaskedLM.from_pretrained(base, local_files_only=True)
     rows = shards["train"].rows(range((UNCOUNTED + steps) * options.batch_size))
     data = [{"input_ids": row.tolist()} for row in rows]
@@ -85,7 +85,7 @@ def stock(base: Path, shards: dict[str, Packed], options: MlmOptions, steps: int
             logging_strategy="no",
             disable_tqdm=True,
         )
-        collator = DataCollatorForLanguageModeling(encoder.tokenizer(base), mlm_probability=options.mask_probability)
+        collator = DataCollatorForLanguageModeling(tokenizer.load(base), mlm_probability=options.mask_probability)
         Trainer(model, arguments, collator, data, callbacks=[Clock()]).train()
     return steps * options.batch_size * options.sequence_length / (clock[-1] - clock[UNCOUNTED])
 
@@ -102,7 +102,7 @@ def main() -> None:
     torch.set_num_threads(cores())
     with tempfile.TemporaryDirectory() as folder:
         if asked.documents:
-            pack(documents(asked.documents), encoder.backend(base), options.sequence_length, Path(folder))
+            pack(documents(asked.documents), tokenizer.backend(base), options.sequence_length, Path(folder))
         shards = read(Path(folder) if asked.documents else asked.tokens)
         sides: dict[str, Callable[[], float]] = {
             "stock Trainer, fp32, dense head": partial(stock, base, shards, options, asked.steps),

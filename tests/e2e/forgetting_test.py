@@ -117,7 +117,7 @@ def test_adaptation_that_would_spend_more_ends_early_wherever_it_was_cut(
     tiny: Workspace, general: GeneralText, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from regraft.data.packing import pack
-    from regraft.models.encoder import backend
+    from regraft.models.tokenizer import backend
 
     base, tokens = tiny.root / "models/tiny", tiny.root / "tokens"
     for folder in ("tokens", "general"):

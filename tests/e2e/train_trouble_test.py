@@ -23,7 +23,7 @@ from regraft.training.options import finetune_options, pretrain_options
 from regraft.core.errors import RegraftError
 from regraft.core.progress import Running, running
 from regraft.data.packing import pack
-from regraft.models import encoder
+from regraft.models import encoder, tokenizer
 from regraft.training import finetuning, loop, pretraining
 from regraft.models.machine import Machine
 
@@ -35,7 +35,7 @@ def train(kind, base, home, batch, room=None, poison=None):
     if poison:
         model, _ = encoder.load(__import__("transformers").AutoModel, base)
         with torch.no_grad():  # finite, until LayerNorm adds 32 of them up
-            model.embeddings.word_embeddings.weight[encoder.tokenizer(base).convert_tokens_to_ids(poison)] = 3e38
+            model.embeddings.word_embeddings.weight[tokenizer.load(base).convert_tokens_to_ids(poison)] = 3e38
         encoder.save(model, base, home / "base")
         base = home / "base"
     words = ["seed", "rose", "tide", "keel", "the", "a", "of", "and"]
@@ -56,7 +56,7 @@ def train(kind, base, home, batch, room=None, poison=None):
             if kind == "pretrain":
                 (home / "tokens").mkdir()
                 spoilt = ["rose tide"] * 40 + [poison] * 300 if poison else texts
-                pack([(spoilt, [False] * len(spoilt))], encoder.backend(base), 64, home / "tokens")
+                pack([(spoilt, [False] * len(spoilt))], tokenizer.backend(base), 64, home / "tokens")
                 size = {"sequence_length": 64, "batch_size": batch, "head_warmup_tokens": batch * 64}
                 options = pretrain_options({"budget_tokens": max(1000, batch * 128), **size})
                 pretraining.pretrain(base, home / "tokens", options, 17, home / "out")

@@ -18,6 +18,7 @@ from typing import Any
 from regraft.core import files, hub
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem
 from regraft.core.suggest import nearest
+from regraft.models import tokenizer_files
 from regraft.models.families import FAMILIES, family_of
 
 OFFSET = frozenset({
@@ -70,8 +71,17 @@ def check(spec: str, folder: Path) -> None:
     if spec.startswith("package:") and not problems:
         problems = list(_altered(spec.removeprefix("package:"), folder))
     if problems:
+        problems = [_copied_first(problem, spec, folder) for problem in problems]
         lines = "\n".join(f"  {problem['message']}" for problem in problems)
         raise ConfigError(f"base model {spec} is refused:\n{lines}", fix=problems[0].get("fix"), problems=problems)
+
+
+def _copied_first(problem: Problem, spec: str, folder: Path) -> Problem:
+    """The same problem; files of a package or of the hub's cache are edited in a copy."""
+    if problem.get("rule") != tokenizer_files.RULE or not spec.startswith(("package:", "hub:")):
+        return problem
+    fix = f"cp -rL {folder} models/base, write base_model: models/base, and {problem['fix'].replace(str(folder), 'models/base')}"
+    return Problem(**{**problem, "fix": fix})
 
 
 def digest(folder: Path) -> str:
@@ -112,7 +122,9 @@ def inspect(folder: Path) -> Iterator[Problem]:
     yield from _foreign_code(folder)
     yield from _configs(folder)
     yield from _weights(folder)
-    if not any(path for pattern in TOKENIZERS for path in folder.glob(pattern)):
+    if any(path for pattern in TOKENIZERS for path in folder.glob(pattern)):
+        yield from tokenizer_files.conflicts(folder)
+    else:
         yield _problem(folder, "no tokenizer", "tokenizer", f"put one of {', '.join(TOKENIZERS)} beside config.json")
 
 

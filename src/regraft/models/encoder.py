@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,37 +10,13 @@ from torch import nn
 
 from regraft.core import files
 from regraft.core.errors import ConfigError
-from regraft.models import base_model
+from regraft.models import base_model, tokenizer
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.txt", "vocab.json", "merges.txt", "*.model",
-)  # fmt: skip
 VOLATILE = ("_name_or_path", "transformers_version", "name_or_path")
 """Keys of a configuration that tell where or by what a model was made, and would make equal models differ."""
-
-
-def backend(folder: Path) -> Tokenizer:
-    """The fast tokenizer of a model folder; one without ``tokenizer.json`` is converted."""
-    from tokenizers import Tokenizer
-
-    if (folder / "tokenizer.json").is_file():
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
-    converted: Tokenizer = tokenizer(folder).backend_tokenizer
-    return converted
-
-
-def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder."""
-    from transformers import AutoTokenizer
-
-    quiet()
-    loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return loaded
 
 
 def check_length(folder: Path, length: int, key: str) -> None:
@@ -63,7 +38,7 @@ def load(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, set[
 
     :raises ConfigError: weights of the encoder itself are missing.
     """
-    quiet()
+    tokenizer.quiet()
     model, info = kind.from_pretrained(
         folder,
         local_files_only=True,
@@ -82,7 +57,7 @@ def load(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, set[
 
 
 def save(model: PreTrainedModel, source: Path, out: Path) -> None:
-    """Write ``model`` to ``out`` with the tokenizer files of ``source``, byte for byte."""
+    """Write ``model`` to ``out`` with the tokenizer of ``source``."""
     out.mkdir(parents=True, exist_ok=True)
     nn.Module.to(model, "cpu")
     model.save_pretrained(out)
@@ -91,13 +66,4 @@ def save(model: PreTrainedModel, source: Path, out: Path) -> None:
     (out / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((out / "config.json").read_text())
     files.write_json(out / "config.json", {key: value for key, value in config.items() if key not in VOLATILE})
-    for path in sorted(path for pattern in TOKENIZER_FILES for path in source.glob(pattern)):
-        shutil.copyfile(path, out / path.name)
-
-
-def quiet() -> None:
-    """Load reports and progress bars of transformers go nowhere; what is missing is asked for instead."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    tokenizer.save(source, out)

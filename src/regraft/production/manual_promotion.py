@@ -22,6 +22,7 @@ from regraft.core.errors import ConfigError, EnvironmentFault, GateFailed, GateI
 from regraft.execution import weights
 from regraft.execution.records import MODEL, data_hashes
 from regraft.gates.decide import rebuild
+from regraft.production.token_check import require_same_ids
 from regraft.registry import waivers
 from regraft.registry.journal import Entry, champion_of
 from regraft.registry.promotion import Change, promote, promote_by_hand, require
@@ -135,28 +136,30 @@ def _registered(tracker: Tracker, run: TrackedRun, entries: Sequence[Entry], ver
         if entry.action == "register" and entry.to and (entry.run, entry.digest) == (run.name, digest):
             return entry.to["version"]
     records = {path.stem: files.read_json(path) for path in sorted(tracker.download(run, "records").glob("*.json"))}
-    examples = _examples(evidence, run)
+    texts = _texts(evidence, run)
     room = tracker.workspace.scratch / "downloads"  # which `gc` empties, should this be killed
     room.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="candidate-", dir=room) as folder:
+        model = weights.bring_back(tracker.workspace, run.pipeline, records, digest, Path(folder) / MODEL)
+        require_same_ids(tracker.workspace, run.pipeline, model, digest, lambda: texts)
         return register(
             tracker,
             run.pipeline,
             run_id=run.run_id,
             run_name=run.name,
-            model_dir=weights.bring_back(tracker.workspace, run.pipeline, records, digest, Path(folder) / MODEL),
+            model_dir=model,
             digest=digest,
             verdict=verdict,
-            input_example=examples,
+            input_example=texts[:EXAMPLES],
             data_hashes=data_hashes(records.values()),
             git_sha=records["scores"]["git"]["sha"],
         )
 
 
-def _examples(evidence: Path, run: TrackedRun) -> list[str]:
+def _texts(evidence: Path, run: TrackedRun) -> list[str]:
     import pyarrow.parquet as pq
 
     rows = evidence / "report" / "test.parquet"
     if not rows.is_file():
         raise EnvironmentFault(f"{run.name} kept no test rows, and a model is registered with two", fix=f"regraft run {run.pipeline}")
-    return [str(text) for text in pq.read_table(rows, columns=["text"])["text"][:EXAMPLES].to_pylist()]
+    return [str(text) for text in pq.read_table(rows, columns=["text"])["text"].to_pylist()]

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from regraft.gates.decide import candidate, decide, question
 from regraft.gates.measurements import power_summary
 from regraft.gates.telling import sentence, sentences
 from regraft.gates.verdict import Champion, Facts, Verdict
+from regraft.production.token_check import require_same_ids
 from regraft.registry.journal import FileJournal, rolled_back
 from regraft.registry.ledger import FileLedger
 from regraft.registry.projection import project
@@ -228,6 +230,7 @@ def register_candidate(run: Run, tracker: Tracker, decision: Decision, outcomes:
     """Register the candidate as challenger; its version. The same run registers it once."""
     verdict = decision.verdict
     model = run.workspace.artifacts(run.pipeline, MODEL_STEP[verdict.candidate.name]) / "out" / "model"
+    require_same_ids(run.workspace, run.pipeline, model, verdict.candidate.digest, partial(_texts, run))
     return register(
         tracker,
         run.pipeline,

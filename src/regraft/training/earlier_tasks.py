@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from regraft.core.progress import current, running, watched
 from regraft.data.earlier_tasks import Half
 from regraft.evaluation.retention import EarlierAnswers
-from regraft.models import encoder
+from regraft.models import encoder, tokenizer
+from regraft.models.kinds.sequence_classification import encode, padded
 from regraft.models.machine import Machine
 
 BATCH_SIZE = 64
@@ -62,20 +63,20 @@ class Frozen:
         from transformers import AutoModelForMaskedLM
 
         body: Any = encoder.load(AutoModelForMaskedLM, folder)[0].base_model
-        return cls(body.eval().to(device), encoder.tokenizer(folder))
+        return cls(body.eval().to(device), tokenizer.load(folder))
 
     def features(self, texts: Sequence[str], max_length: int) -> Floats:
         """``[texts, width]`` mean of the last layer over the tokens of each text.
 
         Batches are made by length, and equal lengths by content, so that the order of ``texts`` changes nothing.
         """
-        rows = self.tokenizer(list(texts), truncation=True, max_length=max_length, return_token_type_ids=False)["input_ids"]
+        rows = encode(self.tokenizer, texts, max_length)
         by_length = sorted(range(len(rows)), key=lambda i: (len(rows[i]), rows[i]))
         batches = [by_length[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]
         means = np.empty((len(rows), self.body.config.hidden_size), dtype=np.float32)
         with torch.inference_mode():
             for chosen in watched(batches, "texts", len(rows), len):
-                batch = self.tokenizer.pad({"input_ids": [rows[i] for i in chosen]}, return_tensors="pt").to(self.body.device)
+                batch = padded(self.tokenizer, [rows[i] for i in chosen]).to(self.body.device)
                 mask = batch["attention_mask"].unsqueeze(-1)
                 hidden = self.body(**batch).last_hidden_state * mask
                 means[chosen] = (hidden.sum(dim=1) / mask.sum(dim=1).clamp(min=1)).cpu().numpy()

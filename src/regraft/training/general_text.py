@@ -10,7 +10,7 @@ from regraft.core.errors import DataRejected
 from regraft.data.general import general_documents
 from regraft.data.options import GeneralText
 from regraft.data.packing import Packed, pack, read
-from regraft.models import encoder
+from regraft.models import tokenizer
 
 UNKNOWN_TEXT = "gates.forgetting: the base model's tokenizer knows no word of the general text held out, so no loss can be measured on it"
 
@@ -21,7 +21,7 @@ def pack_general(text: GeneralText, base: Path, length: int, folder: Path) -> di
     :raises DataRejected: a file cannot be read, or a shard has no whole sequence, or no word that the tokenizer knows.
     """
     try:
-        pack(general_documents(text.text, text.digest, text.column), encoder.backend(base), length, folder)
+        pack(general_documents(text.text, text.digest, text.column), tokenizer.backend(base), length, folder)
         shards = read(folder)
     except DataRejected as error:
         if error.problems:  # a file that cannot be read
@@ -33,7 +33,7 @@ def pack_general(text: GeneralText, base: Path, length: int, folder: Path) -> di
             f"{length} tokens to warm up on and one to measure on",
             fix="add text to it",
         )
-    special = encoder.tokenizer(base).all_special_ids
+    special = tokenizer.load(base).all_special_ids
     if any(np.isin(shard.ids, special).all() for shard in shards.values()):  # its loss would be one over no token
         raise DataRejected(UNKNOWN_TEXT, fix="name text in the base model's language")
     return shards

@@ -51,7 +51,7 @@ class Gradient:
 
         :raises ConfigError: the encoder has fewer positions than ``options.max_length``.
         """
-        from regraft.models import encoder
+        from regraft.models import encoder, tokenizer
         from regraft.models.families import family
         from regraft.models.task_types import task_type
         from regraft.training.loop import train
@@ -64,7 +64,7 @@ class Gradient:
         fresh_head(model, learning.seed)
         self.prepare(model, family(model), learning.seed, options)
         ids, truth = task.encode(source, learning.training, options.max_length), task.truth(learning.training, learning.labels)
-        pad = encoder.tokenizer(source).pad_token_id or 0
+        pad = tokenizer.load(source).pad_token_id or 0
         rows = Rows(ids, truth, options.batch_size, pad, learning.seed, learning.training["id"].tolist())
 
         def phases(_: nn.Module, machine: Machine) -> list[Phase]:  # on the machine already, and with the weights it begins with

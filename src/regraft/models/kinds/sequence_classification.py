@@ -36,7 +36,7 @@ class SequenceClassifier:
         with torch.inference_mode():
             for start in range(0, len(ids), batch_size):
                 chosen = by_length[start : start + batch_size]
-                batch = self.tokenizer.pad({"input_ids": [ids[i] for i in chosen]}, return_tensors="pt").to(self.model.device)
+                batch = padded(self.tokenizer, [ids[i] for i in chosen]).to(self.model.device)
                 result[chosen] = self.model(**batch).logits.float().cpu().numpy()
         return result
 
@@ -51,6 +51,11 @@ def encode(tokenizer: Any, rows: Sequence[str], max_length: int) -> list[list[in
     """Token ids of each row, cut at ``max_length``: what a model of this kind is trained on, and what it is asked with."""
     ids: list[list[int]] = tokenizer(list(rows), truncation=True, max_length=max_length, return_token_type_ids=False)["input_ids"]
     return ids
+
+
+def padded(tokenizer: Any, ids: Sequence[Sequence[int]]) -> Any:
+    """A batch of :func:`encode`'s rows as training has them, whatever a tokenizer's files say: padded on the right, with a mask."""
+    return tokenizer.pad({"input_ids": list(ids)}, padding_side="right", return_attention_mask=True, return_tensors="pt")
 
 
 def load(folder: Path, device: str | None) -> SequenceClassifier:

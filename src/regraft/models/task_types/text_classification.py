@@ -40,12 +40,11 @@ class TextClassification:
         """The column ``text`` through the tokenizer in ``source``, special tokens included."""
         import numpy as np
 
-        from regraft.models import encoder
+        from regraft.models import tokenizer
+        from regraft.models.kinds.sequence_classification import encode
 
-        fast = encoder.backend(source)
-        fast.no_padding()
-        fast.enable_truncation(max_length)
-        return [np.asarray(e.ids, dtype=np.int64) for e in fast.encode_batch_fast(rows["text"].tolist())]
+        ids = encode(tokenizer.load(source), rows["text"].tolist(), max_length)
+        return [np.asarray(row, dtype=np.int64) for row in ids]
 
     def truth(self, rows: pd.DataFrame, labels: Sequence[str]) -> Ints:
         """The column ``label`` as places in ``labels``."""

@@ -131,14 +131,14 @@ def masking(base: Path, probability: float, vocabulary: int) -> Masking:
 
     :raises ConfigError: it has no mask token.
     """
-    from regraft.models import encoder
+    from regraft.models import tokenizer
     from regraft.training.objectives.masking import Masking
 
-    tokenizer = encoder.tokenizer(base)
-    if tokenizer.mask_token_id is None:
+    fast = tokenizer.load(base)
+    if fast.mask_token_id is None:
         raise ConfigError(
             f"the tokenizer of the base model ({base}) has no mask token; masked-language modelling needs one",
             fix="name another base_model in the pipeline file",
         )
-    size = min(vocabulary, len(tokenizer))
-    return Masking(probability, tokenizer.mask_token_id, frozenset(tokenizer.all_special_ids), size)
+    size = min(vocabulary, len(fast))
+    return Masking(probability, fast.mask_token_id, frozenset(fast.all_special_ids), size)

@@ -1,8 +1,8 @@
 """What would stop a run, or spoil it, said before it starts.
 
 A probe is a generator of :class:`Check`; all of them run at once in threads of their own, and what has not answered
-by :data:`DEADLINE` is reported as such. So the slowest store, not the sum of all, decides how long ``regraft doctor``
-takes, and without a network it is done in seconds. Nothing is downloaded, and nothing
+by :data:`DEADLINE` (:data:`SLOW` for a few) is reported as such. So the slowest store, not the sum of all, decides how long
+``regraft doctor`` takes, and without a network it is done in seconds. Nothing is downloaded, and nothing
 changed but an alias that does not follow the journal (:mod:`regraft.upkeep.doctor.journal`).
 """
 
@@ -24,6 +24,9 @@ __all__ = ["Check", "examine"]
 
 DEADLINE = 8.0
 """Seconds for all probes together; a name server that does not answer can hold ``getaddrinfo`` for longer than that."""
+
+SLOW = {"tokens": 60.0}
+"""Seconds for probes that start a process; it is started once a model and version of the libraries (8 s on a busy machine)."""
 
 Probe = Callable[[], Iterator[Check]]
 
@@ -51,6 +54,7 @@ def examine(workspace: Workspace | None) -> list[Check]:
             "digests": lambda: folder.digests(present),
             "registry": lambda: journal.registry(present),
             "models": lambda: journal.models(present),
+            "tokens": lambda: journal.tokens(present),
             "template": lambda: folder.template(present),
             "imports": lambda: folder.imports(present),
             "leftovers": lambda: folder.leftovers(present),
@@ -72,13 +76,13 @@ def at_once(probes: Mapping[str, Probe], deadline: float) -> list[Check]:
             checks[name] = [Check(name, "bad", f"could not be examined: {type(error).__name__}: {error}")]
 
     threads = [threading.Thread(target=work, args=item, name=f"doctor {item[0]}", daemon=True) for item in probes.items()]
-    end = time.monotonic() + deadline
+    began = time.monotonic()
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    late = f"no answer within {deadline:g} s"
-    return [check for name in probes for check in checks.get(name, [Check(name, "bad", late)])]
+    seconds = {name: SLOW.get(name, deadline) for name in probes}
+    for name, thread in zip(probes, threads, strict=True):
+        thread.join(max(0.0, began + seconds[name] - time.monotonic()))
+    return [check for name in probes for check in checks.get(name, [Check(name, "bad", f"no answer within {seconds[name]:g} s")])]
 
 
 def _no_workspace() -> Iterator[Check]:

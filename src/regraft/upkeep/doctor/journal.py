@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from regraft.core import files
-from regraft.core.errors import RegraftError
+from regraft.core.errors import EnvironmentFault, RegraftError
 from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
+from regraft.production.token_check import compare, mending
 from regraft.registry.journal import FileJournal, champion_of, previous_of
 from regraft.registry.projection import project
 from regraft.registry.registration import model_folder, model_location
@@ -42,6 +43,16 @@ def models(workspace: Workspace) -> Iterator[Check]:
                 yield Check(f"models {pipeline}", "ok", sentence)
         except RegraftError as error:
             yield Check(f"models {pipeline}", "bad", str(error), error.fix)
+
+
+def tokens(workspace: Workspace) -> Iterator[Check]:
+    """The champions' tokenizers, read as consumers read them and as they were trained: the same ids on the rows of the last verdict."""
+    for pipeline in _pipelines(workspace):
+        try:
+            if sentence := _same_ids(workspace, pipeline):
+                yield Check(f"tokens {pipeline}", "ok", sentence)
+        except RegraftError as error:
+            yield Check(f"tokens {pipeline}", "bad", str(error), error.fix)
 
 
 def _pipelines(workspace: Workspace) -> list[str]:
@@ -88,3 +99,25 @@ def _whole(workspace: Workspace, pipeline: str) -> str | None:
     for version in places:
         model_folder(tracker, pipeline, version)
     return f"every byte of {named} is what was registered"
+
+
+def _same_ids(workspace: Workspace, pipeline: str) -> str | None:
+    """A sentence on the rows that both readings of the champion's tokenizer cut alike; None where it is not on this machine."""
+    tracker, journal = Tracker(workspace), FileJournal(workspace.state, pipeline)
+    if tracker.uri.startswith("http") or journal.verify() or (champion := champion_of(journal.entries())) is None:
+        return None
+    if model_location(tracker, pipeline, champion["version"]) is None:
+        return None
+    folder, name = model_folder(tracker, pipeline, champion["version"]), f"version {champion['version']}"
+    comparison = compare(workspace, folder, champion["digest"], lambda: _rows(tracker, pipeline))
+    if comparison["problem"]:
+        raise EnvironmentFault(f"{name} is read otherwise than it was trained: {comparison['problem']}", fix=mending(pipeline))
+    return f"{comparison['rows']:,} rows have the same ids for {name} and for whoever opens its folder" if comparison["rows"] else None
+
+
+def _rows(tracker: Tracker, pipeline: str) -> list[str]:
+    """Texts of the test rows of the pipeline's last verdict; none where it kept none."""
+    import pyarrow.parquet as pq
+
+    path = tracker.download_evidence(pipeline) / "report" / "test.parquet"
+    return [str(text) for text in pq.read_table(path, columns=["text"])["text"].to_pylist()] if path.is_file() else []

@@ -1,0 +1,88 @@
+"""Does everybody get the same tokens of a saved model? ``python -m regraft.evaluation.token_ids MODEL_DIR TEXTS_JSON OUT_JSON`` says.
+
+Asked on real rows before a model is registered, and by ``doctor`` of the champion, where another version of transformers may read
+the same files otherwise. Two readings are compared, at the length that the model serves: plain ``AutoTokenizer``, as any consumer
+of the folder opens it, and ``tokenizer.json`` by the library that wrote it. :mod:`regraft.models.tokenizer` saves folders so that
+they agree.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from regraft.core import files
+from regraft.core.errors import RegraftError
+
+SCHEMA = 1
+MOST_ROWS = 5_000
+"""Rows that are compared, from the first on: 0.5 s of two short readings."""
+Json = dict[str, Any]
+
+
+def compared(folder: Path, texts: Sequence[str]) -> Json:
+    """``{schema, rows, problem}``: rows compared, and the first that is cut otherwise; 0 rows of a model without ``tokenizer.json``."""
+    if not (folder / "tokenizer.json").is_file() or "max_length" not in (serving := files.read_json(folder / "serving.json")):
+        return {"schema": SCHEMA, "rows": 0, "problem": None}
+    chosen = list(texts[:MOST_ROWS])
+    return {"schema": SCHEMA, "rows": len(chosen), "problem": _difference(folder, chosen, serving["max_length"])}
+
+
+def _difference(folder: Path, texts: list[str], max_length: int) -> str | None:
+    """The first text that two readings of ``folder`` cut otherwise, in words; None: they agree on all."""
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer
+
+    from regraft.models.tokenizer import quiet
+
+    quiet()
+    consumer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    alone = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    alone.encode_special_tokens = consumer.split_special_tokens
+    alone.no_padding()
+    alone.enable_truncation(max_length, direction=consumer.truncation_side)
+    theirs = consumer(texts, truncation=True, max_length=max_length)["input_ids"]
+    for number, (read, encoding) in enumerate(zip(theirs, alone.encode_batch_fast(texts), strict=True), start=1):
+        if read != encoding.ids:
+            place = next(i for i, (one, other) in enumerate(zip_longest(read, encoding.ids)) if one != other)
+            words = (consumer.convert_ids_to_tokens(ids[place : place + 4]) for ids in (read, encoding.ids))
+            reads, has = (" ".join(tokens) or "nothing" for tokens in words)
+            return f"row {number}: from token {place + 1} on, transformers {version('transformers')} reads {reads}, tokenizer.json {has}"
+    return None
+
+
+def stored_at(scratch: Path, model: str) -> Path:
+    """Where the comparison of ``model`` under the versions installed here belongs; deletable."""
+    libraries = {name: version(name) for name in ("transformers", "tokenizers")}
+    return scratch / "token_ids" / model / f"{files.sha256_text(files.canonical(libraries))}.json"
+
+
+def stored(scratch: Path, model: str) -> Json | None:
+    """The comparison of ``model`` under the versions installed here; None where there is none that can be believed."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        comparison: Json = files.read_json(stored_at(scratch, model))
+        return comparison if comparison["schema"] == SCHEMA else None
+    return None
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) != 3:
+        print("usage: python -m regraft.evaluation.token_ids MODEL_DIR TEXTS_JSON OUT_JSON", file=sys.stderr)  # noqa: T201
+        return 2
+    folder, texts, out = map(Path, argv)
+    try:
+        files.write_json(out, compared(folder, json.loads(texts.read_text(encoding="utf8"))))
+    except RegraftError as error:
+        print(error)  # noqa: T201  # whoever started this reads it
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
