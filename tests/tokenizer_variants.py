@@ -159,6 +159,11 @@ def _vocabulary_beside(folder: Path, model: Json, config: Json) -> None:
     (folder / "vocab.txt").write_text("\n".join([*words[:5], *reversed(words[5:])]) + "\n", encoding="utf8")
 
 
+def _as_words(folder: Path, model: Json, config: Json) -> None:
+    """Special tokens are in the vocabulary and nowhere else, as who builds a tokenizer by hand may leave it."""
+    model["added_tokens"] = []
+
+
 def _special_map(**names: str) -> Edit:
     def edit(folder: Path, model: Json, config: Json) -> None:
         (folder / "special_tokens_map.json").write_text(json.dumps(names))
@@ -202,6 +207,7 @@ VARIANTS: dict[str, tuple[str, Edit, str]] = {
     "bert: model_max_length too small": ("bert", _config(model_max_length=4), SAME),
     "bert: a word added to tokenizer.json": ("bert", _added("naïve"), SAME),
     "bert: [MASK] strips in config": ("bert", _decoder("[MASK]", lstrip=True), SAME),
+    "bert: special tokens that are mere words": ("bert", _as_words, SAME),
     "bert: mask_token that no file has": ("bert", _config(mask_token="<mask>"), "mask_token"),
     "bert: special_tokens_map names another": ("bert", _special_map(mask_token="<mask>"), "mask_token"),
     "bert: cls_token is another token": ("bert", _config(cls_token="[MASK]"), SAME),

@@ -36,15 +36,13 @@ def compared(folder: Path, texts: Sequence[str]) -> Json:
 
 def _difference(folder: Path, texts: list[str], max_length: int) -> str | None:
     """The first text that two readings of ``folder`` cut otherwise, in words; None: they agree on all."""
-    from tokenizers import Tokenizer
     from transformers import AutoTokenizer
 
-    from regraft.models.tokenizer import quiet
+    from regraft.models import tokenizer
 
-    quiet()
+    tokenizer.quiet()
     consumer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    alone = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    alone.encode_special_tokens = consumer.split_special_tokens
+    alone = tokenizer.alone(folder, consumer)
     alone.no_padding()
     alone.enable_truncation(max_length, direction=consumer.truncation_side)
     theirs = consumer(texts, truncation=True, max_length=max_length)["input_ids"]

@@ -1,7 +1,7 @@
 """One tokenizer a model: packing, training, scoring, serving and whoever opens the saved folder get the same ids of it.
 
 ``tokenizer.json`` is the tokenizer, where there is one. transformers 5 reads of it the vocabulary and the frame, and rebuilds the
-normaliser and pre-tokenizer from the class and ``tokenizer_config.json``: 31 of the 51 folders in tests/tokenizer_variants.py so got
+normaliser and pre-tokenizer from the class and ``tokenizer_config.json``: 32 of the 52 folders in tests/tokenizer_variants.py so got
 other ids in serving than in training. Here both are compared, part by part. Where they agree, files stay as they are, byte for byte;
 where they do not, the saved configuration names the generic class, which takes ``tokenizer.json`` as it is, and says what else the
 old class said. What even that does not bring in line is refused (:mod:`regraft.models.tokenizer_files` refuses most of it before
@@ -72,6 +72,23 @@ def save(source: Path, out: Path) -> None:
     files.write_json(out / CONFIG, config)
 
 
+def alone(folder: Path, loaded: PreTrainedTokenizerBase) -> Tokenizer:
+    """``tokenizer.json`` as the library reads it that wrote it, without the rest of the folder.
+
+    But for one thing, which no configuration prevents: transformers takes the special tokens out of a text before anything else looks
+    at it, also those that ``tokenizer.json`` has as mere words.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    roles = {str(token) for role in ROLES if (token := getattr(loaded, role, None))}
+    own = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    special = [token for token in loaded.added_tokens_decoder.values() if token.content in roles - own]
+    tokenizer.add_special_tokens([token for token in special if tokenizer.token_to_id(token.content) is not None])
+    tokenizer.encode_special_tokens = loaded.split_special_tokens
+    return tokenizer
+
+
 def differences(one: Tokenizer, other: Tokenizer) -> list[str]:
     """The parts by which two tokenizers could give a text different ids; a frame is compared by what it does."""
     a, b = _parts(one), _parts(other)
@@ -86,7 +103,7 @@ def _reconciled(folder: Path) -> tuple[PreTrainedTokenizerBase, Json | None]:
         # Only the older files: both sides convert them. Production has no sentencepiece, so that conversion is done once, here.
         converted = any(folder.glob("*.model")) and not (folder / "vocab.txt").is_file()
         return loaded, _generic(loaded) if converted else None
-    truth = _truth(folder)
+    truth = alone(folder, loaded)
     if differences(truth, loaded.backend_tokenizer):
         return loaded, _generic(loaded, truth)
     spoken = files.read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
@@ -98,7 +115,7 @@ def _read_back(folder: Path, config: Json, scratch: Path) -> PreTrainedTokenizer
     shutil.copyfile(folder / "config.json", scratch / "config.json")
     save(folder, scratch)
     loaded = _read(scratch)
-    if parts := differences(_truth(scratch), loaded.backend_tokenizer):
+    if parts := differences(alone(scratch, loaded), loaded.backend_tokenizer):
         raise ConfigError(
             f"the tokenizer in {folder} cannot be saved so that transformers reads it as it is: {', '.join(parts)} of {TOKENIZER} would "
             f"be others (class {config.get('tokenizer_class')})",
@@ -113,12 +130,6 @@ def _read(folder: Path) -> PreTrainedTokenizerBase:
     quiet()
     loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return loaded
-
-
-def _truth(folder: Path) -> Tokenizer:
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_file(str(folder / TOKENIZER))
 
 
 def _generic(loaded: PreTrainedTokenizerBase, truth: Tokenizer | None = None) -> Json:
