@@ -20,7 +20,9 @@ CONFIG = {"model_type": "bert", "vocab_size": 8}
 
 
 def safetensors(path: Path, floats: int = 4) -> None:
-    header = json.dumps({"w": {"dtype": "F32", "shape": [floats], "data_offsets": [0, 4 * floats]}}).encode()
+    words = {"dtype": "F32", "shape": [8, 0], "data_offsets": [0, 0]}
+    tensors = {"embeddings.word_embeddings.weight": words, "w": {"dtype": "F32", "shape": [floats], "data_offsets": [0, 4 * floats]}}
+    header = json.dumps(tensors).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4 * floats))
 
 

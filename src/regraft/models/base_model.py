@@ -18,7 +18,7 @@ from typing import Any
 from regraft.core import files, hub
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem
 from regraft.core.suggest import nearest
-from regraft.models import tokenizer_files
+from regraft.models import body, tokenizer_files
 from regraft.models.families import FAMILIES, family_of
 
 OFFSET = frozenset({
@@ -120,8 +120,8 @@ def positions(folder: Path) -> int | None:
 def inspect(folder: Path) -> Iterator[Problem]:
     """What is wrong with ``folder`` as a base model, without reading its weights."""
     yield from _foreign_code(folder)
-    yield from _configs(folder)
-    yield from _weights(folder)
+    faults = [*_configs(folder), *_weights(folder)]
+    yield from faults or body.problems(folder, files.read_json(folder / "config.json"))
     if any(path for pattern in TOKENIZERS for path in folder.glob(pattern)):
         yield from tokenizer_files.conflicts(folder)
     else:
