@@ -33,22 +33,20 @@ def problems(folder: Path, config: Json) -> Iterator[Problem]:
     model_type = str(config.get("model_type"))
     if not shapes:
         return
-    prefix, name = (
-        f"{PREFIXES.get(model_type, model_type.replace('-', '_'))}.",
-        EMBEDDINGS.get(model_type, "embeddings.word_embeddings.weight"),
-    )
-    found = next((start for start in ("", prefix) if start + name in shapes), None)
-    if found is None:
+    prefix = f"{PREFIXES.get(model_type, model_type.replace('-', '_'))}."
+    name = EMBEDDINGS.get(model_type, "embeddings.word_embeddings.weight")
+    start = next((start for start in ("", prefix) if start + name in shapes), None)
+    if start is None:
         begins = sorted({tensor.rpartition(".embeddings.")[0] or tensor.partition(".")[0] for tensor in shapes})
         named = ", ".join(begins[:3]) + (" ..." if len(begins) > 3 else "")
         why = f"no body of a {model_type}: its weights lack {prefix}{name}, and are called {named}"
         yield _problem(folder, "model_type", model_type, why)
         return
-    rows = shapes[found + name][0]
+    rows = shapes[start + name][0]
     if isinstance(vocabulary := config.get("vocab_size"), int) and vocabulary != rows:
         yield _problem(folder, "vocab_size", vocabulary, f"vocab_size is {vocabulary}, and its weights embed {rows} tokens")
     promised = config.get("num_hidden_layers", config.get("n_layers"))
-    there = {int(match[1]) for tensor in shapes if tensor.startswith(found) and (match := _LAYER.search(tensor))}
+    there = {int(match[1]) for tensor in shapes if tensor.startswith(start) and (match := _LAYER.search(tensor))}
     if isinstance(promised, int) and there and (most := max(there) + 1) < promised:
         yield _problem(folder, "num_hidden_layers", promised, f"{promised} layers are promised, and its weights hold {most}")
 
