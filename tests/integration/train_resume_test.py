@@ -53,7 +53,8 @@ with running.running(context):
             metrics = pretraining.pretrain(home / "base", home / "tokens", options, 17, out)
         else:
             rows = pd.read_json(home / "rows.json")
-            options = finetune_options({}, {"epochs": 3, "batch_size": 4, "max_length": 8, "checkpoint_seconds": seconds})
+            own = {"method": "lora", "rank": 4, "adapter_dropout": 0.2} if kind == "lora" else {}
+            options = finetune_options(own, {"epochs": 3, "batch_size": 4, "max_length": 8, "checkpoint_seconds": seconds})
             metrics = finetuning.finetune(home / "base", rows, ["a", "b"], options, name=kind, text_column="text", seed=17, out=out)
         print(json.dumps(metrics))
     except Interrupted as stop:
@@ -101,6 +102,7 @@ PRELOADED = [
     "regraft.training.pretraining",
     "regraft.training.objectives.mlm",
     "regraft.training.finetuning",
+    "peft",
 ]
 
 
@@ -141,7 +143,7 @@ def child(kind, home, out, cut=0, seconds=1e9):
     return Child(process, Path(log))
 
 
-@pytest.fixture(scope="module", params=["pretrain", "finetune"])
+@pytest.fixture(scope="module", params=["pretrain", "finetune", "lora"])
 def whole(request, home, tmp_path_factory):
     """(kind, files, metrics) of a run that nothing disturbed."""
     out = tmp_path_factory.mktemp(request.param) / "model"

@@ -28,9 +28,16 @@ def validator(kind: Any) -> jsonschema.Draft202012Validator:
 
 def keys(kind: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every key of every level, with what the schema says of it."""
-    document = schema(kind)
-    for name, level in {"": document, **document["$defs"]}.items():
+    for name, level in levels(kind).items():
         yield from ((f"{name}.{key}", said) for key, said in level["properties"].items())
+
+
+def levels(kind: Any) -> dict[str, dict[str, Any]]:
+    """Every mapping that the schema describes, those of plug-ins included."""
+    document = schema(kind)
+    named = {"": document, **document["$defs"]}
+    chosen = {f"{key}: {choice['title']}": choice for key, said in document["properties"].items() for choice in said.get("oneOf", ())}
+    return named | chosen
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -46,16 +53,30 @@ def test_every_shipped_file_is_valid(path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_has_a_description_and_a_default_unless_it_is_required(kind):
     assert [key for key, said in keys(kind) if not said.get("description") and "$ref" not in said] == []
-    document = schema(kind)
-    for level in (document, *document["$defs"].values()):
+    for level in levels(kind).values():
         optional = set(level["properties"]) - set(level.get("required", ()))
         assert [key for key in optional if "default" not in level["properties"][key]] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_level_takes_an_unknown_key(kind):
-    document = schema(kind)
-    assert all(level["additionalProperties"] is False for level in (document, *document["$defs"].values()))
+    assert all(level["additionalProperties"] is False for level in levels(kind).values())
+
+
+@pytest.mark.parametrize(
+    ("section", "valid"),
+    [
+        ({}, True),
+        ({"epochs": 3}, True),
+        ({"method": "linear_probe", "pooling": "cls"}, True),
+        ({"method": "linear_probe", "epochs": 3}, False),
+        ({"method": "linear_prob"}, False),
+    ],
+    ids=str,
+)
+def test_an_editor_knows_the_keys_of_the_method_that_is_named(section, valid):
+    file = {"version": 1, "base_model": "models/tiny", "data": {"corpus": "a", "labelled": "b"}, "finetune": section}
+    assert validator("pipeline").is_valid(file) is valid
 
 
 @pytest.mark.parametrize(

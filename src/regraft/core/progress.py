@@ -33,6 +33,8 @@ class Running:
     step: str = ""
     checkpoints: Path | None = None
     """Folder of this fingerprint's checkpoints; None: keep none."""
+    embeddings: Path | None = None
+    """Folder of vectors that were computed before (:mod:`regraft.evaluation.embeddings`); None: keep none."""
     allow_inexact: bool = False
     """Resume although the bits may differ (other threads, device or CPU capability)."""
     report: bool = False

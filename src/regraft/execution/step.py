@@ -159,6 +159,7 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     hashes = {name: item.hash() for name, item in located.items() if item.there}
     identity = fingerprint(config, step.version, hashes)
     context.checkpoints = workspace.checkpoints(pipeline, step.name, identity)
+    context.embeddings = workspace.scratch / "embeddings"
 
     home = workspace.artifacts(pipeline, step.name)
     partial = home / ".partial"

@@ -48,10 +48,10 @@ def finetune(
     dev = rows[rows["split"] == "dev"]
     if precision is not None and dev.empty:
         raise DataRejected("no dev row is left to choose the threshold of `abstain` on", fix="add dev rows, or take `abstain` out")
-    measured = METHODS[options.method].train(Learning(name, source, training, dev, labels, task, seed, out), options)
+    method = METHODS[options.method]
+    measured = method.train(Learning(name, source, training, dev, labels, task, seed, out), options)
     files.write_json(out / "labels.json", list(labels))
-    length = {"max_length": most} if (most := options.most_tokens) else {}
-    kinds.describe(out, text_column, kind=METHODS[options.method].kind, **length)
+    kinds.describe(out, text_column, kind=method.kind, **method.describe(options))
     return {"rows": len(training), **measured, **calibrated(out, dev, labels, precision)}
 
 

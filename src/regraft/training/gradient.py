@@ -46,6 +46,10 @@ class Gradient:
     def finish(self, model: PreTrainedModel) -> None:
         """Change the trained ``model`` into what is saved: plain transformers, without what :meth:`prepare` put in."""
 
+    def describe(self, options: Any) -> dict[str, Any]:
+        """What the kind reads in ``serving.json``."""
+        return {"max_length": options.max_length}
+
     def train(self, learning: Learning, options: Any) -> dict[str, float]:
         """Train, and write a folder that plain transformers can load; returns tokens and steps.
 

@@ -75,6 +75,9 @@ class Method(Protocol):
     modules: tuple[str, ...]
     """Modules of that extra."""
 
+    def describe(self, options: Any) -> dict[str, Any]:
+        """What the kind of model reads in ``serving.json``."""
+
     def train(self, learning: Learning, options: Any) -> dict[str, float]:
         """Write a model of :attr:`kind` to ``learning.out``; returns ``tokens``, and what else is worth a number in the record."""
 
@@ -110,7 +113,15 @@ class Objective(Protocol):
         """batch -> (mean loss in nats, number of guesses it is the mean of)."""
 
 
-METHODS: Registry[Method] = Registry("regraft.methods", "method", {"full": "regraft.training.methods.full:FULL"})
+METHODS: Registry[Method] = Registry(
+    "regraft.methods",
+    "method",
+    {
+        "full": "regraft.training.methods.full:FULL",
+        "lora": "regraft.training.methods.lora:LORA",
+        "linear_probe": "regraft.training.methods.linear_probe:LINEAR_PROBE",
+    },
+)
 OBJECTIVES: Registry[Objective] = Registry("regraft.objectives", "objective", {"mlm": "regraft.training.objectives.mlm:MLM"})
 
 

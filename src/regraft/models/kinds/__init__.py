@@ -63,7 +63,7 @@ class Kind(Protocol):
 KINDS: Registry[Kind] = Registry(
     "regraft.kinds",
     "kind of model",
-    {DEFAULT: "regraft.models.kinds.sequence_classification"},
+    {DEFAULT: "regraft.models.kinds.sequence_classification", "embedding_head": "regraft.models.kinds.embedding_head"},
 )
 
 

@@ -3,6 +3,7 @@
 ===============  ================================================================================================
 checkpoints      of fingerprints that no pipeline file has: no run would come back for them
 runs             logs, errors, invocations and working copies of runs before a pipeline's last one
+embeddings       vectors of texts that nothing has read for a month
 downloads        copies of what MLflow holds; fetched again when needed
 models           weights of registered versions that no one can come back to (:mod:`regraft.upkeep.gc.models`)
 predictions      stored answers of models that are gone

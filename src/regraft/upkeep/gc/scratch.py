@@ -8,6 +8,7 @@ today's fingerprint cannot be known, because the file has a fault or an input is
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from regraft.upkeep.gc.room import Item, Room
 
 RUN = re.compile(r"(?P<run>(?P<pipeline>[a-z][a-z0-9_]*)-(?P<at>\d{8}T\d{6})-[0-9a-f]{6})(?![0-9a-f])")
 OF_RUNS = ("logs", "errors", "invocations", "evidence")
+UNREAD_DAYS = 30
 COPIES = ("downloads", "models", "broken")
 
 
@@ -34,8 +36,16 @@ def rooms(workspace: Workspace) -> list[Room]:
     return [
         Room("checkpoints", tuple(_checkpoints(workspace))),
         Room("runs", tuple(_of_runs(workspace))),
+        Room("embeddings", tuple(_embeddings(workspace))),
         Room("downloads", tuple(Item.of(path, "a copy") for path in copies)),
     ]
+
+
+def _embeddings(workspace: Workspace) -> Iterator[Item]:
+    """Vectors of encoders; any of them may go, and is computed again when it is asked for."""
+    for folder in sorted((workspace.scratch / "embeddings").glob("*")):
+        if time.time() - folder.stat().st_mtime > UNREAD_DAYS * 86_400:
+            yield Item.of(folder, f"nothing has read these vectors for {UNREAD_DAYS} days")
 
 
 def _checkpoints(workspace: Workspace) -> Iterator[Item]:

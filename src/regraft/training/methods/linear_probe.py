@@ -1,0 +1,146 @@
+"""``linear_probe``: the encoder stays as it is, and a multinomial logistic regression reads its vectors.
+
+Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes". It changes nothing of what the encoder knows,
+so it often does better than fine-tuning on rows unlike those it was trained on (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained
+Features and Underperform Out-of-Distribution"). Vectors are kept (:mod:`regraft.evaluation.embeddings`): once a text was embedded,
+learning from it again takes no encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from regraft.training.options import MethodOptions
+from regraft.training.plugins import Learning, Start
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+GRID = (0.001, 0.01, 0.1, 1.0, 10.0)
+"""What is tried where the pipeline file names no strength; on standardised vectors the best is seldom at either end."""
+MOST_STEPS = 1_000
+ABSENT = 20.0
+"""Nats by which a class that no training row has lies below the rarest: 2e-9 of its probability."""
+
+
+class LinearProbeOptions(MethodOptions):
+    """A frozen encoder and a logistic regression on its vectors (Alain & Bengio 2016)."""
+
+    method: Literal["linear_probe"]
+    """Only a linear layer is trained."""
+    pooling: Literal["mean", "cls"] = "mean"
+    """What stands for a text: the mean of its tokens' vectors (Reimers & Gurevych 2019, "Sentence-BERT", section 3), or the first's."""
+    inverse_regularization: float | None = Field(None, gt=0, le=1e4)
+    """scikit-learn's C: larger fits the training rows closer. By default that of 0.001, 0.01 ... 10 whose loss on dev rows is least."""
+    max_length: int = Field(64, ge=8, le=512)
+    """Tokens of a text that the model reads; the rest is cut."""
+
+    @property
+    def most_tokens(self) -> int:
+        return self.max_length
+
+
+class LinearProbe:
+    """Embed, standardise, regress; the standardisation is folded into the layer that is saved."""
+
+    name = "linear_probe"
+    version = 1
+    rank = 20
+    kind = "embedding_head"
+    options = LinearProbeOptions
+    starts: tuple[Start, ...] = ("base", "adapted")
+    extra: str | None = None
+    modules: tuple[str, ...] = ()
+
+    def train(self, learning: Learning, options: LinearProbeOptions) -> dict[str, float]:
+        """Write encoder and head; returns tokens, how many texts had to be embedded, and the C that was chosen."""
+        import numpy as np
+        from safetensors.numpy import save
+
+        from regraft.core import files
+        from regraft.core.progress import current
+        from regraft.evaluation.embeddings import EmbeddingStore, Encoder
+        from regraft.models import encoder
+        from regraft.models.machine import Machine
+        from regraft.models.task_types import task_type
+
+        source, task, machine = learning.source, task_type(learning.task), Machine.here()
+        assert source is not None
+        encoder.check_length(source, options.max_length, "finetune.max_length")
+        current().facts.update(device=machine.device, threads=machine.threads, precision="fp32")
+        frozen, store = Encoder(source, options.pooling), EmbeddingStore(current().embeddings)
+        ids = [task.encode(source, rows, options.max_length) if len(rows) else [] for rows in (learning.training, learning.dev)]
+        read, embedded = store.vectors(frozen, [*ids[0], *ids[1]])
+        features = read.astype(np.float64)
+        truth, dev_truth = (task.truth(rows, learning.labels) for rows in (learning.training, learning.dev))
+        weight, bias, chosen = fitted(
+            *(features[: len(truth)], truth, features[len(truth) :], dev_truth), len(learning.labels), options.inverse_regularization
+        )
+        encoder.save(frozen.body, source, learning.out)
+        files.write_bytes(learning.out / "head.safetensors", save({"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}))
+        return {"tokens": sum(map(len, ids[0])), "embedded": embedded, "inverse_regularization": chosen}
+
+    def describe(self, options: LinearProbeOptions) -> dict[str, Any]:
+        """What the kind reads in ``serving.json``."""
+        return {"max_length": options.max_length, "pooling": options.pooling}
+
+
+def fitted(x: Floats, truth: Ints, dev: Floats, dev_truth: Ints, classes: int, strength: float | None) -> tuple[Floats, Floats, float]:
+    """Weight ``[classes, width]`` and bias ``[classes]`` for vectors as they come, and the C they were fitted with.
+
+    The solver starts at 0 and runs in one thread: the same vectors give the same weights.
+
+    :param strength: C; None: of :data:`GRID` the one with the least mean loss on ``dev``, the smaller of two equal; 1 without dev rows.
+    :raises DataRejected: ``truth`` holds one class only.
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    from regraft.core.errors import DataRejected
+
+    if len(np.unique(truth)) < 2:
+        raise DataRejected("the training rows hold 1 label; a classifier needs at least 2", fix="label rows of another class")
+    mean, spread = x.mean(axis=0), x.std(axis=0)
+    spread[spread == 0] = 1.0
+    grid: Sequence[float] = (strength,) if strength is not None else GRID if len(dev_truth) else (1.0,)
+    best: tuple[float, Floats, Floats, float] | None = None
+    with threadpool_limits(1):
+        for c in grid:
+            weight, bias = _regression((x - mean) / spread, truth, classes, c)
+            loss = _loss((dev - mean) / spread @ weight.T + bias, dev_truth) if len(dev_truth) else 0.0
+            if best is None or loss < best[0]:
+                best = loss, weight, bias, c
+    assert best is not None
+    _, weight, bias, c = best
+    return weight / spread, bias - weight @ (mean / spread), c
+
+
+def _regression(x: Floats, truth: Ints, classes: int, c: float) -> tuple[Floats, Floats]:
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=c, max_iter=MOST_STEPS).fit(x, truth)
+    coefficients, intercepts = model.coef_, model.intercept_
+    if len(coefficients) == 1:  # two classes are one logistic function: the softmax of (0, z)
+        coefficients, intercepts = np.vstack([0 * coefficients, coefficients]), np.append(0.0, intercepts)
+    weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, intercepts.min() - ABSENT)
+    weight[model.classes_], bias[model.classes_] = coefficients, intercepts
+    return weight, bias
+
+
+def _loss(logits: Floats, truth: Ints) -> float:
+    """Mean cross-entropy in nats."""
+    import numpy as np
+    from scipy.special import logsumexp
+
+    return float((logsumexp(logits, axis=1) - logits[np.arange(len(truth)), truth]).mean())
+
+
+LINEAR_PROBE = LinearProbe()
