@@ -2,8 +2,8 @@
 
 ::
 
-    contract -> corpus -> tokens -> pretrain -> finetune -> scores -> decide -> publish -> register -> promote
-                     \\-> finetune_base, tfidf ----------/    \\-> what only some gates ask for -> decide
+    contract -> corpus -> tokens -> pretrain -> finetune, score of every candidate -> decide -> publish -> register -> promote
+                     \\-> tfidf -> held_out -----------/     \\-> what only some gates ask for -> decide
 
 One flow run is one MLflow run, under one name. Steps run one after the other, because two of them would share the
 same cores; what waits for what is declared all the same, and shows in Prefect.
@@ -171,11 +171,11 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
 
     def record(outcome: Outcome) -> None:
         curves.flush()
-        tracker.log_record(run.mlflow_run_id, outcome.record)
+        tracker.log_record(run.mlflow_run_id, {**outcome.record, "step": outcome.step})  # 0.2 may have called it otherwise
         tracker.log_metrics(run.mlflow_run_id, outcome.step, {**outcome.record["metrics"], **spent(outcome.record)})
 
     for number, step in enumerate(steps_in(run.workspace, read_resolved(run.workspace, run.pipeline)), start=1):
-        before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
+        before = {source.step for source in step.sources.values() if isinstance(source, Output)}
         waits = [states[name] for name in states if name in before]
         reproduce = partial(run_step_with_dvc, run, step.name, number) if number > 1 else current.early_step.outcome
         states[step.name] = step_task(step.name, reproduce)(wait_for=waits, return_state=True)
@@ -206,7 +206,7 @@ def decide_and_release(run: Run, tracker: Tracker, outcomes: dict[str, Outcome])
     elif exit_code == 0 and decision.verdict.champion and release.stands_on_waiver(run):
         sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, decision.verdict.champion.version)}."
     result = release.write_result(
-        run, tracker, resolved, decision, outcomes["scores"], exit_code=exit_code, sentence=sentence, report=published.report
+        run, tracker, resolved, decision, outcomes, exit_code=exit_code, sentence=sentence, report=published.report
     )
     if resolved.get("notify"):
         task(name="notify", cache_policy=NO_CACHE, persist_result=False)(release.notify_hooks)(run, resolved, decision, result)

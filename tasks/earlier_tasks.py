@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.steps import Metrics, PipelineContext, Step, StepConfig
+from regraft.steps import NEVER, Metrics, PipelineContext, Step, StepConfig, each_candidate
 from regraft.steps.options import EarlierRows
-from tasks.forgetting import STAGES
+from tasks.forgetting import stages
 
 MAX_LENGTH = 64
 """Tokens of a text that a probe reads where the pipeline's method reads words."""
@@ -31,17 +31,20 @@ class EarlierTasksConfig(StepConfig):
     def of(cls, context: PipelineContext) -> Self:
         options = context.options
         base = {"base_model": options.base_model, "base_digest": context.base_digest}
-        return cls(**base, tasks=context.earlier_rows, max_length=options.finetune.most_tokens or MAX_LENGTH, seed=options.seed)
+        return cls(**base, tasks=context.earlier_rows, max_length=context.finetune.most_tokens or MAX_LENGTH, seed=options.seed)
 
 
 def _run(config: EarlierTasksConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.steps.data import read_task
-    from regraft.steps.evaluation import earlier_tasks_evidence, right
+    from regraft.steps.data import read_task, write_table
+    from regraft.steps.evaluation import right
     from regraft.steps.training import answer_earlier_tasks, locate
 
     tasks = {name: read_task(name, task, config.seed) for name, task in config.tasks.items()}
     answers = answer_earlier_tasks({"came": locate(config.base_model, Path.cwd()), **inputs}, tasks, config.max_length)
-    earlier_tasks_evidence.write(out / earlier_tasks_evidence.FILE, answers)
+    named = {"task": [name for name, task in answers.items() for _ in task.labels]}
+    labels = {"label": [label for task in answers.values() for label in task.labels]}
+    said = {stage: [answer for task in answers.values() for answer in task.answers[stage]] for stage in ("came", *inputs)}
+    write_table(out / "earlier_tasks.parquet", {**named, **labels, **said})
     rows = {half: sum(len(halves[number].texts) for halves in tasks.values()) for number, half in enumerate(("learned", "answered"))}
     hits = {stage: sum(int(right(task, stage).sum()) for task in answers.values()) for stage in ("came", *inputs)}
     return {"tasks": len(tasks), **rows, **{f"{stage}_accuracy": count / rows["answered"] for stage, count in hits.items()}}
@@ -51,8 +54,8 @@ EARLIER_TASKS = Step(
     name="earlier_tasks",
     config=EarlierTasksConfig,
     run=_run,
-    inputs=STAGES,
-    version=1,
+    inputs=stages,
+    version=2,
     gpu=True,
-    asked=lambda options: options.earlier_tasks is not None,
+    instances=lambda options: each_candidate(options) if options.earlier_tasks is not None else NEVER,
 )

@@ -1,4 +1,4 @@
-"""``finetune`` and ``finetune_base``: one classifier on the adapted encoder, and the same on the base as it came."""
+"""``finetune``: every candidate's classifier, on the encoder that it starts from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.steps import Cost, Metrics, PipelineContext, Step, StepConfig
+from regraft.steps import Candidate, Cost, Metrics, Output, PipelineContext, Step, StepConfig, each_candidate
 from regraft.steps.options import AbstainOptions, FinetuneOptions, versions_of
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
@@ -16,7 +16,7 @@ from tasks.pretrain import PRETRAIN
 
 
 class FinetuneConfig(StepConfig):
-    """What a classifier depends on besides its encoder and rows."""
+    """What a classifier depends on besides its encoder and rows; what starts from the base model names that."""
 
     finetune: FinetuneOptions
     text_column: str
@@ -27,45 +27,30 @@ class FinetuneConfig(StepConfig):
     """Of the plug-ins that train. Left out where all are the first of their kind, in version 1."""
     task: str = Field("text-classification", exclude_if=lambda task: task == "text-classification")
     """The type of the task."""
+    base_model: str | None = Field(None, exclude_if=lambda model: model is None)
+    """What a candidate with `start: base` starts from; left out for the others, as the digest of its files."""
+    base_digest: str | None = Field(None, exclude_if=lambda digest: digest is None)
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
-        options = context.options
-        versions = versions_of(method=options.finetune.method, task=options.task.type, family=context.family)
-        fields = {"finetune": options.finetune, "text_column": options.task.text, "abstain": options.abstain, "versions": versions}
-        return cls(**fields, seed=options.seed, task=options.task.type)
-
-
-class FinetuneBaseConfig(FinetuneConfig):
-    """The same on the base model, which is then part of the identity."""
-
-    base_model: str
-    base_digest: str
-    """Digest of the base model's files."""
-
-    @classmethod
-    def of(cls, context: PipelineContext) -> Self:
-        shared = FinetuneConfig.of(context).model_dump()
-        return cls.model_validate({**shared, "base_model": context.options.base_model, "base_digest": context.base_digest})
+        options, finetune = context.options, context.finetune
+        versions = versions_of(method=finetune.method, task=options.task.type, family=context.family)
+        fields = {"finetune": finetune, "text_column": options.task.text, "abstain": options.abstain, "versions": versions}
+        return cls(**fields, **context.starts_from_base, seed=options.seed, task=options.task.type)
 
 
 def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.steps import files
+    from regraft.steps import files, progress
     from regraft.steps.data import labelled_splits
     from regraft.steps.training import finetune, locate, require_versions
 
     require_versions(config.versions, method=config.finetune.method, task=config.task)
-    base = isinstance(config, FinetuneBaseConfig)
-    source = locate(config.base_model, Path.cwd()) if isinstance(config, FinetuneBaseConfig) else inputs["encoder"]
-    rows = labelled_splits(inputs["rows"], inputs["splits"])
-    name = "finetune_base" if base else "finetune"
-    labels = files.read_json(inputs["labels"])
     return finetune(
-        source,
-        rows,
-        labels,
+        locate(config.base_model, Path.cwd()) if config.base_model else inputs["encoder"],
+        labelled_splits(inputs["rows"], inputs["splits"]),
+        files.read_json(inputs["labels"]),
         config.finetune,
-        name=name,
+        name=progress.current().step or "finetune",
         text_column=config.text_column,
         seed=config.seed,
         out=out / "model",
@@ -74,13 +59,24 @@ def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     )
 
 
+def encoder_of(candidate: Candidate) -> dict[str, Output | str]:
+    """The adapted encoder, for a candidate that starts from it; the base model is no step's output."""
+    return {"encoder": PRETRAIN / "model"} if candidate.start == "adapted" else {}
+
+
 def _tokens(config: FinetuneConfig, before: FinetuneConfig | None, metrics: Metrics) -> float | None:
     """The tokens of an earlier run, by the epochs of this one; None without an earlier run."""
     return metrics["tokens"] / before.finetune.passes * config.finetune.passes if before else None
 
 
-COST = Cost(follows=("rows",), tokens=_tokens, trains=True)
 ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}
-ENCODER = {"encoder": PRETRAIN / "model"}
-FINETUNE = Step(name="finetune", config=FinetuneConfig, run=_run, inputs={**ENCODER, **ROWS}, version=2, gpu=True, cost=COST)
-FINETUNE_BASE = Step(name="finetune_base", config=FinetuneBaseConfig, run=_run, inputs=ROWS, version=2, gpu=True, cost=COST)
+FINETUNE = Step(
+    name="finetune",
+    config=FinetuneConfig,
+    run=_run,
+    inputs=lambda candidate: {**encoder_of(candidate), **ROWS},
+    version=2,
+    gpu=True,
+    cost=Cost(follows=("rows",), tokens=_tokens, trains=True),
+    instances=each_candidate,
+)

@@ -1,4 +1,4 @@
-"""``forgetting``: what general text costs the base model as it came, after adaptation, and after fine-tuning of both."""
+"""``forgetting``: what general text costs the base model as it came, and what it costs a candidate on every stage of its way."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.steps import Metrics, PipelineContext, Step, StepConfig
+from regraft.steps import NEVER, Candidate, Metrics, Output, PipelineContext, Step, StepConfig, each_candidate
 from regraft.steps.options import GeneralText, PretrainOptions
-from tasks.finetune import FINETUNE, FINETUNE_BASE
+from tasks.finetune import FINETUNE
 from tasks.pretrain import PRETRAIN
 
 
@@ -50,13 +50,18 @@ def _run(config: ForgettingConfig, inputs: Mapping[str, Path], out: Path) -> Met
     return {"sequences": len(masked), "masked_tokens": int(masked.sum()), **means}
 
 
-STAGES = {"adapted": PRETRAIN / "model", "finetune": FINETUNE / "model", "finetune_base": FINETUNE_BASE / "model"}
+def stages(candidate: Candidate) -> dict[str, Output | str]:
+    """The models on a candidate's way, the base model left out."""
+    adapted = {"adapted": PRETRAIN / "model"} if candidate.start == "adapted" else {}
+    return {**adapted, "finetuned": FINETUNE / "model"}
+
+
 FORGETTING = Step(
     name="forgetting",
     config=ForgettingConfig,
     run=_run,
-    inputs=STAGES,
-    version=1,
+    inputs=stages,
+    version=2,
     gpu=True,
-    asked=lambda options: options.forgetting is not None,
+    instances=lambda options: each_candidate(options) if options.forgetting is not None else NEVER,
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.steps import Metrics, PipelineContext, Step, StepConfig
+from regraft.steps import NEVER, ONCE, Metrics, PipelineContext, Step, StepConfig
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 
@@ -40,5 +40,5 @@ OVERLAP = Step(
     run=_run,
     inputs=ROWS,
     version=1,
-    asked=lambda options: any(gate.needs == "overlap" for gate in options.gates),
+    instances=lambda options: ONCE if any(gate.needs == "overlap" for gate in options.gates) else NEVER,
 )

@@ -1,4 +1,4 @@
-"""``probes``: what adapted and base say of changed test rows and of a user's templates. Only where a gate asks."""
+"""``probes``: what a candidate says of changed test rows and of a user's templates. Only where a gate asks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.steps import Cost, Metrics, PipelineContext, PipelineOptions, Step, StepConfig
+from regraft.steps import NEVER, Cost, Instances, Metrics, PipelineContext, PipelineOptions, Step, StepConfig, each_candidate
 from regraft.steps.options import PROBED, Invariance, TemplateTest
-from tasks.finetune import FINETUNE, FINETUNE_BASE
-from tasks.scores import SCORES
+from tasks.finetune import FINETUNE
+from tasks.held_out import HELD_OUT
+from tasks.score import SCORE
 
 
 class ProbesConfig(StepConfig):
@@ -35,8 +36,8 @@ class ProbesConfig(StepConfig):
 
 
 def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.steps import files, progress
-    from regraft.steps.evaluation import HeldOut, ask_variants, predictions, probes_evidence, require_labels, variants
+    from regraft.steps import files
+    from regraft.steps.evaluation import HeldOut, ask_variants, predictions, require_labels, variants, write_probes
 
     require_labels((test.label for test in config.templates if test.label), files.read_json(inputs["labels"]))
     rows = HeldOut.read(inputs["rows"])
@@ -45,20 +46,23 @@ def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
         *variants.counterfactuals(rows.ids, rows.texts, config.terms),
         *variants.cases(config.templates),
     ]
-    answers = {}
-    for done, model in enumerate(("adapted", "base"), start=1):
-        answers[model] = ask_variants(inputs[model], variants_made, predictions.read(inputs[f"{model}_answers"]))
-        progress.progress(done, 2, "models")
-    probes_evidence.write(out / probes_evidence.FILE, variants_made, answers)
+    answers = ask_variants(inputs["model"], variants_made, predictions.read(inputs["answers"]))
+    write_probes(out / "probes.parquet", variants_made, answers)
     return {"variants": len(variants_made)}
 
 
-def _asked(options: PipelineOptions) -> bool:
-    return any(gate.question in PROBED for gate in options.gates)
+def _instances(options: PipelineOptions) -> Instances:
+    return each_candidate(options) if any(gate.question in PROBED for gate in options.gates) else NEVER
 
 
-MODELS = {"adapted": FINETUNE / "model", "base": FINETUNE_BASE / "model"}
-ROWS = {"rows": SCORES / "rows.parquet", "labels": SCORES / "labels.json"}
-ANSWERS = {"adapted_answers": SCORES / "adapted.parquet", "base_answers": SCORES / "base.parquet"}
-INPUTS = {**MODELS, **ROWS, **ANSWERS}
-PROBES = Step(name="probes", config=ProbesConfig, run=_run, inputs=INPUTS, version=1, gpu=True, cost=Cost(follows=("rows",)), asked=_asked)
+ROWS = {"rows": HELD_OUT / "test.parquet", "labels": HELD_OUT / "labels.json"}
+PROBES = Step(
+    name="probes",
+    config=ProbesConfig,
+    run=_run,
+    inputs={"model": FINETUNE / "model", "answers": SCORE / "test.parquet", **ROWS},
+    version=2,
+    gpu=True,
+    cost=Cost(follows=("rows",)),
+    instances=_instances,
+)

@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.steps import Metrics, PipelineContext, Step, StepConfig
+from regraft.steps import NEVER, ONCE, Metrics, PipelineContext, Step, StepConfig
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 
@@ -46,5 +46,5 @@ SUSPECTS = Step(
     run=_run,
     inputs={"rows": CONTRACT / "rows.parquet", "splits": CORPUS / "splits.parquet"},
     version=1,
-    asked=lambda options: any(gate.negative_flips for gate in options.gates),
+    instances=lambda options: ONCE if any(gate.negative_flips for gate in options.gates) else NEVER,
 )

@@ -19,9 +19,17 @@ from regraft.core import files
 from regraft.data.split import split_of
 from regraft.gates import telling
 
-STEPS = ("contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores")
+CANDIDATES = ("base", "adapted")
+
+
+def of_each(*steps: str) -> tuple[str, ...]:
+    """The instances of steps that run for every candidate."""
+    return tuple(f"{step}-{candidate}" for step in steps for candidate in CANDIDATES)
+
+
+STEPS = ("contract", "corpus", "tokens", "pretrain", *of_each("finetune"), "tfidf", "held_out", *of_each("score"))
 """Steps of every pipeline."""
-ASKED_FOR = ("probes", "overlap", "suspects", "forgetting", "earlier_tasks", "seeds")
+ASKED_FOR = (*of_each("probes"), "overlap", "suspects", *of_each("forgetting", "earlier_tasks", "seeds"))
 """Steps that a pipeline has because its gates ask for them."""
 
 FLOOR = {"metric": "macro_f1", "at_least": 0.01}

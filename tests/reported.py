@@ -16,6 +16,8 @@ from regraft.reports.evidence import Evidence
 
 SKILL = {"adapted": 0.8, "base": 0.7, "tfidf": 0.5, "champion": 0.6}
 BASE = f"hub:somebody/a-small_encoder@{'7' * 40}"
+CANDIDATES = ("adapted", "base")
+STEPS = ("contract", "corpus", "pretrain", *(f"finetune-{name}" for name in CANDIDATES), "tfidf", "score-adapted")
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -54,8 +56,14 @@ def evidence(
         case=case,
         verdict=judge(case).document(),
         tables=tables,
-        records={step: record(step) for step in ("contract", "corpus", "pretrain", "finetune", "finetune_base", "tfidf", "scores")},
-        curves={"pretrain": {"loss": loss, "heldout_loss": [(99, 1.1)]}, "finetune": {"loss": loss}, "finetune_base": {"loss": loss}},
+        records={
+            step: record(step) for step in ("contract", "corpus", "pretrain", "finetune-adapted", "finetune-base", "tfidf", "score-adapted")
+        },
+        curves={
+            "pretrain": {"loss": loss, "heldout_loss": [(99, 1.1)]},
+            "finetune-adapted": {"loss": loss},
+            "finetune-base": {"loss": loss},
+        },
         history=(),
         test={"id": ids, "text": [f"{text} {row}" for row in ids], "label": labels, "region": region},
         train=None,
@@ -78,7 +86,7 @@ def record(step: str) -> dict[str, object]:
         "pretrain": {"head_steps": 20, "tokens": 2000},
         "tfidf": {"rows": 80},
     }
-    base = {"base_model": BASE, "base_digest": "5" * 64} if step in ("pretrain", "finetune_base") else {}
+    base = {"base_model": BASE, "base_digest": "5" * 64} if step in ("pretrain", "finetune-base") else {}
     return {
         "step": step,
         "step_version": 1,

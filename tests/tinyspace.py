@@ -125,7 +125,7 @@ def make_tiny(root: Path) -> None:
 @contextlib.contextmanager
 def imported(root: Path) -> Iterator[None]:
     """``pipelines`` and ``tasks`` are those of ``root``."""
-    theirs = [name for name in sys.modules if name.partition(".")[0] in ("pipelines", "tasks")]
+    theirs = [name for name in tuple(sys.modules) if name.partition(".")[0] in ("pipelines", "tasks")]
     former = {name: sys.modules.pop(name) for name in theirs}
     sys.path.insert(0, str(root))
     importlib.invalidate_caches()
@@ -133,6 +133,6 @@ def imported(root: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(root))
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("pipelines", "tasks")]:
+        for name in [name for name in tuple(sys.modules) if name.partition(".")[0] in ("pipelines", "tasks")]:
             del sys.modules[name]
         sys.modules.update(former)

@@ -71,7 +71,7 @@ def test_an_edited_label_even_an_invalid_one_leaves_the_adaptation_alone(workspa
     upstream = ("contract", "corpus", "tokens", "pretrain")
     edit_rows(workspace, lambda rows: rows[0].update(label="kitchen"))
     assert bring(workspace, upstream) == {"contract"}
-    assert stale(workspace) >= {"finetune", "finetune_base", "tfidf", "scores"}
+    assert stale(workspace) >= {"finetune-base", "finetune-adapted", "tfidf", "held_out"}
 
     edit_rows(workspace, lambda rows: rows[1].update(label=""))
     assert bring(workspace, upstream) == {"contract"}
@@ -84,15 +84,15 @@ def test_an_edited_label_even_an_invalid_one_leaves_the_adaptation_alone(workspa
 def test_another_corpus_leaves_the_contract_and_the_unadapted_model_alone(workspace):
     with (workspace.root / "data" / "corpus.jsonl").open("a") as corpus:
         corpus.write(json.dumps({"text": "a new document about ropes and tides " * 9}) + "\n")
-    assert bring(workspace, ("contract", "corpus", "finetune_base", "tfidf")) == {"corpus"}
+    assert bring(workspace, ("contract", "corpus", "finetune-base", "tfidf")) == {"corpus"}
     assert "tokens" in stale(workspace)
 
 
 def test_a_reverted_parameter_and_a_lost_output_come_back_from_the_run_cache(workspace):
     first = {step: record(workspace, step) for step in ALL}
     change(workspace, finetune={"epochs": 1})
-    assert bring(workspace, ("pretrain", "finetune_base")) == {"finetune_base"}
-    assert record(workspace, "finetune_base")["outputs"] != first["finetune_base"]["outputs"]
+    assert bring(workspace, ("pretrain", "finetune-base")) == {"finetune-base"}
+    assert record(workspace, "finetune-base")["outputs"] != first["finetune-base"]["outputs"]
 
     change(workspace, finetune={"epochs": 2})
     shutil.rmtree(workspace.root / "artifacts")
@@ -112,7 +112,7 @@ def test_a_record_describes_what_lies_beside_it(workspace):
 
 def test_nothing_below_out_names_the_folder_the_machine_or_the_run(everything):
     workspace = Workspace(everything.root)
-    said = [str(everything.root), socket.gethostname(), record(workspace, "scores")["run"]]
+    said = [str(everything.root), socket.gethostname(), record(workspace, "score-base")["run"]]
     words = [word.encode() for word in said if word]  # a step run by hand has no run
     for step in ALL:
         for path in files.walk(workspace.artifacts("tiny", step) / "out"):

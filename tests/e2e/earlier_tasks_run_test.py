@@ -11,10 +11,11 @@ def test_what_was_measured_is_what_the_gate_judged_and_the_page_shows(everything
     found = everything.finding("earlier_tasks")
     assert (found["outcome"], found["threshold"], found["metric"]) == ("pass", 0.5, "accuracy")
     assert found["low"] <= found["value"] <= found["high"]
-    metrics = everything.record("earlier_tasks")["metrics"]
+    metrics = everything.record("earlier_tasks-adapted")["metrics"]
+    ends = [metrics["finetuned_accuracy"], everything.record("earlier_tasks-base")["metrics"]["finetuned_accuracy"]]
     (task,) = everything.measurements["earlier_tasks"]["tasks"]
     assert [round(stage["accuracy"]["value"], 5) for stage in task["stages"]] == [
-        round(metrics[f"{name}_accuracy"], 5) for name in ("came", "adapted", "finetune", "finetune_base")
+        round(accuracy, 5) for accuracy in (metrics["came_accuracy"], metrics["adapted_accuracy"], *ends)
     ]
     assert 'id="earlier-tasks"' in (everything.root / everything.result["report"]).read_text()
 
@@ -23,4 +24,4 @@ def test_rows_of_an_earlier_task_that_changed_run_its_step_alone(ran, cli):
     path = ran.root / "data" / "earlier.jsonl"
     files.write_text(path, path.read_text() + json.dumps({"said": "salt oven", "topic": "c"}) + "\n")
     steps = cli("plan", "tiny", "--json").json["steps"]
-    assert [step["name"] for step in steps if step["state"] != "fresh"] == ["earlier_tasks"]
+    assert [step["name"] for step in steps if step["state"] != "fresh"] == ["earlier_tasks-base", "earlier_tasks-adapted"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from everything import ASKED_FOR, FLOOR, KEPT, STEPS, Ran, configure
+from everything import ASKED_FOR, FLOOR, KEPT, STEPS, Ran, configure, of_each
 from workbench import told
 
 from regraft.core import files
@@ -96,7 +96,7 @@ def test_a_watcher_reads_how_the_run_went(everything: Ran, ask: Ask) -> None:
     assert (seen.run, seen.state, seen.outcome) == (result["run"], "done", "pass")
     assert {name: step.state for name, step in seen.steps.items()} == dict.fromkeys(ALL, "computed")
     said = ask(root, "status", "--watch")
-    assert (said.code, f"{result['run']} scores computed" in said.out) == (0, True)
+    assert (said.code, f"{result['run']} score-base computed" in said.out) == (0, True)
 
 
 def test_a_champion_is_challenged_replaced_put_back_and_at_last_broken(ran: Ran, ask: Ask) -> None:
@@ -107,7 +107,7 @@ def test_a_champion_is_challenged_replaced_put_back_and_at_last_broken(ran: Ran,
     assert same["champion"]["version"] == "1"
     assert "already champion" in same["sentence"]
     assert {ran.record(step)["run"] for step in STEPS} == {before["run"]}, "a gate is no reason to run a step"
-    assert set(ASKED_FOR) & set(yaml.safe_load((root / "dvc.yaml").read_text())["stages"]) == {"forgetting"}, (
+    assert set(ASKED_FOR) & set(yaml.safe_load((root / "dvc.yaml").read_text())["stages"]) == set(of_each("forgetting")), (
         "nobody asks for the others any more"
     )
     (evidence,) = (path.parent for path in (root / ".regraft" / "evidence").rglob("verdict.json") if same["run"] in str(path))
@@ -117,7 +117,7 @@ def test_a_champion_is_challenged_replaced_put_back_and_at_last_broken(ran: Ran,
     configure(root, finetune={"epochs": 1})
     other = run(root, 0)
     assert other["champion"]["version"] == "2"
-    rows = files.read_json(root / "artifacts/tiny/scores/out/digests.json")["rows"]
+    rows = files.read_json(root / "artifacts/tiny/held_out/out/digests.json")["test"]
     assert (root / "state/predictions" / before["champion"]["digest"] / f"{rows}.parquet").is_file(), "the champion was not scored"
 
     assert ask(root, "rollback", "tiny", "--reason", "users complain").code == 0

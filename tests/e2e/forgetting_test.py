@@ -36,9 +36,9 @@ def test_what_was_measured_is_what_the_gate_judged_and_the_page_shows(everything
     found = everything.finding("forgetting")
     assert (found["outcome"], found["threshold"]) == ("pass", 5.0)
     assert found["low"] <= found["value"] <= found["high"]
-    metrics = everything.record("forgetting")["metrics"]
+    metrics = everything.record("forgetting-base")["metrics"]
     (stage,) = (s for s in everything.measurements["forgetting"]["stages"] if s["stage"] == "finetune_base")
-    assert stage["loss"]["value"] == pytest.approx(metrics["finetune_base_loss"], abs=1e-6)
+    assert stage["loss"]["value"] == pytest.approx(metrics["finetuned_loss"], abs=1e-6)
     assert 'id="forgetting"' in (everything.root / everything.result["report"]).read_text()
 
 
@@ -59,7 +59,7 @@ def test_a_pipeline_without_the_gate_has_no_such_step_and_the_section_it_always_
     write_general(tiny.root / "data" / "general.txt", tiny.root / "models/tiny/tokenizer.json", 5)
     configure(tiny.root, gates=[gate(0.1)])
     assert cli("dvc").code == 0
-    assert "step forgetting" in (tiny.root / "dvc.yaml").read_text()
+    assert "step forgetting-base" in (tiny.root / "dvc.yaml").read_text()
     section = yaml.safe_load(tiny.resolved_file("tiny").read_text())["pretrain"]["forgetting"]
     assert section == {
         "max_loss_increase": 0.1,

@@ -22,7 +22,7 @@ def test_what_was_measured_is_in_the_evidence_and_tells_the_story(everything: Ra
     story = ask(root, "explain", "tiny", "--json").json
     assert [f["outcome"] for f in story["verdict"]["findings"] if f["gate"] in ("calibration", "cost")] == ["pass", "pass"]
     cost, calibration = story["measurements"]["cost"], story["measurements"]["calibration"]
-    folder = root / "artifacts/tiny" / {"base": "finetune_base", "adapted": "finetune"}[result["candidate"]["name"]] / "out/model"
+    folder = root / "artifacts/tiny" / f"finetune-{result['candidate']['name']}" / "out/model"
     assert cost["model"] == result["candidate"]["digest"] == files.digest(folder)
     assert cost["size_mb"] * 1e6 == sum(path.stat().st_size for path in files.walk(folder))
     assert [row["timings"] for row in cost["latency_ms"]] == [200, 120]
@@ -42,8 +42,8 @@ def test_the_report_shows_it_and_what_training_took(everything: Ran, ask: Ask, t
     assert "To serve it" in page
     assert "12 W x" in page
     with sqlite3.connect(root / "state" / "mlflow.db") as connection:
-        ((wh,),) = connection.execute("select value from latest_metrics where key = 'finetune/energy_wh'").fetchall()
-    assert wh == files.read_json(root / "artifacts/tiny/finetune/record.json")["energy"]["wh"] > 0
+        ((wh,),) = connection.execute("select value from latest_metrics where key = 'finetune-base/energy_wh'").fetchall()
+    assert wh == files.read_json(root / "artifacts/tiny/finetune-base/record.json")["energy"]["wh"] > 0
 
 
 def test_the_served_model_says_when_it_abstains(everything: Ran, ask: Ask) -> None:

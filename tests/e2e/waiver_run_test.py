@@ -81,7 +81,7 @@ def test_the_candidate_of_a_failed_run_is_registered_and_promoted_on_a_person_s_
 
 def test_weights_that_a_later_run_overwrote_come_back_from_dvc_s_cache_and_lost_ones_are_said(root, ask):
     model = next(path for path in (root / "artifacts/tiny").glob("finetune*/out/model") if path.is_dir()).parents[2]
-    for step in ("finetune", "finetune_base"):
+    for step in ("finetune-base", "finetune-adapted"):
         (weights := model / step / "out/model/model.safetensors").chmod(0o644)
         weights.unlink()
         weights.write_bytes(b"another run's")

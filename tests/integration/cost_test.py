@@ -35,7 +35,8 @@ def remember(workspace: Workspace, step: str, model: int, *, pipeline: str = "ti
     """Leave one earlier run of ``step``: an entry of dvc.lock or of the run cache, and its record in DVC's cache."""
     params = resolve(workspace, "tiny")[step]
     record = {"run": f"{pipeline}-1", "started": "2026-01-01", "seconds": 60.0, "device": device(), "threads": cores(), "params": params}
-    inputs = {name: {"path": f"artifacts/{pipeline}/{name}"} for name in composition.step_called(workspace, step).inputs}
+    definition = composition.step_in(workspace, resolve(workspace, "tiny"), step)
+    inputs = {name: {"path": f"artifacts/{pipeline}/{name}"} for name in definition.sources}
     record = {**record, "inputs": inputs, "metrics": {"tokens": 2000, "head_steps": 2}} | said
     path = workspace.root / "record.json"
     files.write_json(path, record)
@@ -47,7 +48,7 @@ def remember(workspace: Workspace, step: str, model: int, *, pipeline: str = "ti
     outs = [{"path": f"{home}/out", "md5": "0.dir", "size": model}, {"path": f"{home}/record.json", "md5": md5, "size": 1}]
     deps = [{"path": item["path"], "size": SIZES[name.partition(".")[0]]} for name, item in record["inputs"].items()]
     entry = {
-        "cmd": f"regraft step {step} --pipeline {pipeline} --step-version {composition.step_called(workspace, step).version}",
+        "cmd": f"regraft step {step} --pipeline {pipeline} --step-version {definition.version}",
         "deps": deps,
         "outs": outs,
     }
@@ -82,9 +83,9 @@ def test_without_records_times_are_unknown_and_said_to_be(tiny: Workspace, model
 @pytest.mark.parametrize(
     ("step", "assignment", "factor"),
     [
-        ("finetune", "finetune.epochs=6", 3),
-        ("finetune_base", "finetune.epochs=1", 0.5),
-        ("finetune", "finetune.learning_rate=0.1", 1),
+        ("finetune-adapted", "finetune.epochs=6", 3),
+        ("finetune-base", "finetune.epochs=1", 0.5),
+        ("finetune-adapted", "finetune.learning_rate=0.1", 1),
         ("pretrain", "pretrain.budget_tokens=9500", 4),
         ("pretrain", "pretrain.learning_rate=0.1", 1),
     ],
@@ -100,14 +101,14 @@ def test_time_grows_with_the_tokens_trained_on(tiny: Workspace, model: int, step
 def test_time_grows_with_the_data_and_so_does_that_of_the_steps_behind(tiny: Workspace, model: int) -> None:
     data = tiny.root / "data" / "rows.jsonl"
     remember(tiny, "contract", 100, inputs={"labelled": {"path": "artifacts/tiny/labelled"}})
-    remember(tiny, "finetune", model)
+    remember(tiny, "finetune-adapted", model)
     before = SIZES["labelled"]
     data.write_bytes((b"x" * 99 + b"\n") * (3 * before // 100))
-    found = costs(tiny, "contract", "finetune")
+    found = costs(tiny, "contract", "finetune-adapted")
     assert found["contract"].minutes == pytest.approx(3)
     assert found["contract"].disk_bytes == 2 * 300
-    assert found["finetune"].tokens == 6000
-    assert found["finetune"].minutes == pytest.approx(3)
+    assert found["finetune-adapted"].tokens == 6000
+    assert found["finetune-adapted"].minutes == pytest.approx(3)
 
 
 @pytest.mark.parametrize(("made_from", "factor"), [(("labelled",), 4), (("labelled.0", "labelled.1"), 2)])
@@ -189,11 +190,11 @@ def test_two_kept_checkpoints_and_one_being_written_is_what_the_trainer_does() -
 
 
 def test_further_seeds_cost_as_many_fine_tunings_and_keep_no_model(tiny: Workspace, model: int) -> None:
-    remember(tiny, "finetune", model)
+    remember(tiny, "finetune-adapted", model)
     path = tiny.root / "pipelines" / "tiny.yaml"
     files.write_text(path, path.read_text() + "gates: [{seeds: 4}]\n")
-    found = costs(tiny, "seeds", sets=("finetune.epochs=4",))["seeds"]
-    assert found.tokens == 2000 * 2 * 6, "twice the epochs; three further seeds of two models"
-    assert found.minutes == pytest.approx(2 * 6)
+    found = costs(tiny, "seeds-base", sets=("finetune.epochs=4",))["seeds-base"]
+    assert found.tokens == 2000 * 2 * 3, "twice the epochs; three further seeds"
+    assert found.minutes == pytest.approx(2 * 3)
     assert (found.disk_bytes, found.kept_bytes) == (pytest.approx(10 * model, rel=0.1), 0)
-    assert found.based_on == "6 times finetune: time by tokens, from tiny-1; disk for the checkpoints of one training at a time"
+    assert found.based_on == "3 times finetune-base: time by tokens, from tiny-1; disk for the checkpoints of one training at a time"

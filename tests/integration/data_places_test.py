@@ -91,7 +91,7 @@ def test_a_corpus_may_call_its_text_otherwise_than_the_labelled_rows(tiny, cli):
     ({"labelled": ["a", HUB], "corpus": "c"}, {"labelled.0": "a", "labelled.1": HUB}),
 ])  # fmt: skip
 def test_inputs_of_several_paths_are_numbered(tiny, data, names):
-    found = step.locate_inputs(composition.step_called(tiny, "contract"), tiny, "tiny", data)
+    found = step.locate_inputs(composition.step_in(tiny, resolve(tiny, "tiny"), "contract"), tiny, "tiny", data)
     assert {name: item.source for name, item in found.items()} == names
 
 

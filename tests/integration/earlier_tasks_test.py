@@ -61,9 +61,10 @@ def test_a_pipeline_without_the_gate_has_no_such_step_and_the_sections_it_always
     assert cli("dvc").code == 0
     assert "step earlier_tasks" in (earlier.root / "dvc.yaml").read_text()
     resolved = yaml.safe_load(earlier.resolved_file("tiny").read_text())
-    assert resolved.pop("earlier_tasks")["tasks"] == {
-        "topics": {"data": DATA, "text": "text", "label": "kind", "digest": files.digest(earlier.root / DATA)}
-    }
+    for candidate in ("base", "adapted"):
+        assert resolved.pop(f"earlier_tasks-{candidate}")["tasks"] == {
+            "topics": {"data": DATA, "text": "text", "label": "kind", "digest": files.digest(earlier.root / DATA)}
+        }
     assert {**resolved, "gates": resolved["gates"][:1]} == plain
     configure(earlier, None)
     assert cli("dvc").code == 0
@@ -79,7 +80,7 @@ def test_changed_rows_change_the_section_of_the_step_alone_and_a_changed_budget_
     with (earlier.root / DATA).open("a") as handle:
         handle.write("one more,a\n")
     third = write_resolved(earlier, "tiny")
-    assert [key for key in second if second[key] != third[key]] == ["earlier_tasks"]
+    assert [key for key in second if second[key] != third[key]] == ["earlier_tasks-base", "earlier_tasks-adapted"]
 
 
 @pytest.mark.parametrize(
@@ -119,14 +120,14 @@ def test_rows_that_carry_no_probe_leave_no_output(earlier: Workspace, cli: Calla
     write_earlier(earlier.root / DATA, 30)
     configure(earlier, [gate()])
     write_resolved(earlier, "tiny")
-    for step in ("pretrain", "finetune", "finetune_base"):
+    for step in ("pretrain", "finetune-adapted"):
         shutil.copytree(earlier.root / "models/tiny", earlier.artifacts("tiny", step) / "out" / "model")
-    said = cli("step", "earlier_tasks", "--pipeline", "tiny", "--step-version", "1")
+    said = cli("step", "earlier_tasks-adapted", "--pipeline", "tiny", "--step-version", "2")
     assert said.code == 3
     assert f"{DATA}: 30 different rows" in said.err
     assert "next: add rows" in said.err
-    assert not (earlier.artifacts("tiny", "earlier_tasks") / "out").exists()
-    assert not (earlier.artifacts("tiny", "earlier_tasks") / "record.json").exists()
+    assert not (earlier.artifacts("tiny", "earlier_tasks-adapted") / "out").exists()
+    assert not (earlier.artifacts("tiny", "earlier_tasks-adapted") / "record.json").exists()
 
 
 def test_equal_encoders_answer_alike_and_one_that_lost_its_words_does_not(earlier: Workspace) -> None:

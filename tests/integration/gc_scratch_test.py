@@ -10,7 +10,7 @@ import yaml
 from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.execution import composition
-from regraft.execution.resolve import write_resolved
+from regraft.execution.resolve import resolve, write_resolved
 from regraft.upkeep.gc import scratch
 
 
@@ -23,7 +23,7 @@ def room(workspace: Workspace, name: str) -> dict[str, str]:
 @pytest.fixture
 def stopped(tiny: Workspace) -> tuple[Workspace, str]:
     """A workspace in which ``contract`` was stopped: it has a checkpoint of today's fingerprint, and one of another."""
-    step = composition.step_called(tiny, "contract")
+    step = composition.step_in(tiny, resolve(tiny, "tiny"), "contract")
     resolved = write_resolved(tiny, "tiny")
     today = scratch._fingerprint(tiny, "tiny", step, resolved)
     for identity in (today, "0" * 64):
@@ -49,7 +49,7 @@ def test_changed_data_lets_the_checkpoint_go_and_data_put_back_keeps_it(stopped)
 def test_a_checkpoint_of_a_run_with_set_stays_while_its_resolved_file_does(stopped):
     tiny, _ = stopped
     resolved = write_resolved(tiny, "tiny", ["split.near_duplicate=0.9", "task.id=text"])
-    changed = scratch._fingerprint(tiny, "tiny", composition.step_called(tiny, "contract"), resolved)
+    changed = scratch._fingerprint(tiny, "tiny", composition.step_in(tiny, resolve(tiny, "tiny"), "contract"), resolved)
     files.write_text(tiny.checkpoints("tiny", "contract", changed) / "lock", "")
     assert not [path for path in room(tiny, "checkpoints") if changed in path]
     write_resolved(tiny, "tiny")

@@ -19,7 +19,8 @@ from regraft.execution.resolve import resolve
 from regraft.execution.step import Output, Step
 from regraft.upkeep.doctor import folder
 
-ALL = ["contract", "corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores"]
+SCORED = ["score-base", "score-adapted"]
+ALL = ["contract", "corpus", "tokens", "pretrain", "finetune-base", "finetune-adapted", "tfidf", "held_out", *SCORED]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,8 @@ def stamped(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             files.write_text(workspace.artifacts("tiny", name) / path, f"{name} {path}")
     for name, path in (("contract", "texts.parquet"), ("contract", "rows.parquet"), ("contract", "labels.json"),
                        ("corpus", "documents.parquet"), ("corpus", "splits.parquet"),
-                       *((name, "model/x") for name in ("pretrain", "finetune", "finetune_base", "tfidf"))):  # fmt: skip
+                       ("held_out", "dev.parquet"), ("held_out", "test.parquet"),
+                       *((name, "model/x") for name in ("pretrain", "finetune-base", "finetune-adapted", "tfidf"))):  # fmt: skip
         files.write_text(workspace.artifacts("tiny", name) / "out" / path, f"{name} {path}")
     for argv in (["add", "-q", "data"], ["commit", "-f", "-q"]):
         done = subprocess.run(dvc.command(*argv), cwd=root, env=dvc.environment(), capture_output=True, text=True, check=False)
@@ -80,7 +82,7 @@ def asked(workspace: Workspace) -> tuple[Step[Any], ...]:
 def test_the_steps_come_in_the_order_they_run(tiny):
     assert [step.name for step in asked(tiny)] == ALL
     for number, step in enumerate(asked(tiny)):
-        before = {source.step for source in step.inputs.values() if isinstance(source, Output)}
+        before = {source.step for source in step.sources.values() if isinstance(source, Output)}
         assert before <= set(ALL[:number]), step.name
 
 
@@ -101,26 +103,26 @@ def test_nothing_changed_nothing_runs_and_nothing_is_written_to_find_out(fresh):
         pytest.param(
             edit("data/rows.jsonl", lambda text: text.replace('"garden"}', '"kitchen"}', 1)),
             {"contract": "data.labelled changed (data/rows.jsonl)"},
-            ["corpus", "tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores"],
+            ["corpus", "tokens", "pretrain", "finetune-base", "finetune-adapted", "tfidf", "held_out", *SCORED],
             id="labels",
         ),
         pytest.param(
             edit("data/corpus.jsonl", lambda text: text + '{"text": "more"}\n'),
             {"corpus": "data.corpus changed (data/corpus.jsonl)"},
-            ["tokens", "pretrain", "finetune", "finetune_base", "tfidf", "scores"],
+            ["tokens", "pretrain", "finetune-base", "finetune-adapted", "tfidf", "held_out", *SCORED],
             id="corpus",
         ),
         pytest.param(
             lambda workspace: shutil.rmtree(workspace.artifacts("tiny", "tokens") / "out"),
             {"tokens": "its output is not here (out)"},
-            ["pretrain", "finetune", "scores"],
+            ["pretrain", "finetune-adapted", "score-adapted"],
             id="output gone",
         ),
         pytest.param(
-            edit("artifacts/tiny/finetune/out/model/x", lambda text: "mine"),
+            edit("artifacts/tiny/finetune-adapted/out/model/x", lambda text: "mine"),
             {
-                "finetune": "its output was changed by hand (artifacts/tiny/finetune/out)",
-                "scores": "its input artifacts/tiny/finetune/out/model changed",
+                "finetune-adapted": "its output was changed by hand (artifacts/tiny/finetune-adapted/out)",
+                "score-adapted": "its input artifacts/tiny/finetune-adapted/out/model changed",
             },
             [],
             id="output edited",
@@ -139,7 +141,7 @@ def test_a_change_on_disk_names_the_steps_it_reaches(fresh, change, certain, pos
 def test_a_changed_key_names_the_steps_that_read_it(fresh):
     locked, said = dvc_formats.stages(fresh), dvc.status(fresh, [f"{name}@tiny" for name in ALL])
     for assignment, certain in {
-        "finetune.epochs=3": {"finetune": "finetune.epochs: 2 -> 3", "finetune_base": "finetune.epochs: 2 -> 3"},
+        "finetune.epochs=3": dict.fromkeys(("finetune-base", "finetune-adapted"), "finetune.epochs: 2 -> 3"),
         "pretrain.batch_size=4": {"pretrain": "pretrain.batch_size: 8 -> 4"},
         "pretrain.sequence_length=16": {"tokens": "sequence_length: 32 -> 16", "pretrain": "pretrain.sequence_length: 32 -> 16"},
         "split.test=0.3": {"contract": "test: 0.25 -> 0.3", "corpus": "split.test: 0.25 -> 0.3"},
@@ -156,7 +158,7 @@ def test_a_changed_file_of_the_base_model_is_a_changed_input(fresh, name):
     locked, said = dvc_formats.stages(fresh), {}
     why = "the files of the base model models/tiny changed"
     found = judge(asked(fresh), "tiny", resolve(fresh, "tiny"), locked, said)
-    assert whys(found) == {"tokens": why, "pretrain": why, "finetune_base": why}
+    assert whys(found) == {"tokens": why, "pretrain": why, "finetune-base": why}
 
 
 def test_a_new_version_of_a_step_is_a_reason(fresh):
@@ -164,7 +166,7 @@ def test_a_new_version_of_a_step_is_a_reason(fresh):
     locked["tokens@tiny"] = {**locked["tokens@tiny"], "cmd": "regraft step tokens --pipeline tiny --step-version 0"}
     found = judge(asked(fresh), "tiny", resolve(fresh, "tiny"), locked, {})
     assert whys(found) == {"tokens": "the step's code has a new version"}
-    assert perhaps(found) == ["pretrain", "finetune", "scores"]
+    assert perhaps(found) == ["pretrain", "finetune-adapted", "score-adapted"]
 
 
 def test_a_step_that_never_ran_here_is_missing(tiny):

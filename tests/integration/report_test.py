@@ -153,7 +153,7 @@ def test_the_confusion_counts_every_row_once_and_names_the_worst_mixups(few):
 
 def test_the_base_model_is_an_input_of_the_steps_that_load_it_and_of_no_other(plain):
     assert plain.base_model == {"name": reported["BASE"], "digest": "5" * 64}
-    assert {s["step"] for s in plain.steps if s["base_model"]} == {"pretrain", "finetune_base"}
+    assert {s["step"] for s in plain.steps if s["base_model"]} == {"pretrain", "finetune-base"}
     assert all(s["base_model"] in (None, plain.base_model) for s in plain.steps)
     older = {step: {**record, "params": {}} for step, record in evidence().records.items()}
     assert document(dataclasses.replace(evidence(), records=older)).base_model is None

@@ -1,4 +1,4 @@
-"""The steps ``tfidf`` and ``scores`` on tiny models: the same bytes twice, and evidence that a decision can be taken on."""
+"""The steps ``tfidf``, ``held_out`` and ``score`` on tiny models: the same bytes twice, and evidence that a decision can be taken on."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ import pytest
 
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
+from regraft.core.workspace import Workspace
 from regraft.evaluation import predictions
 from regraft.evaluation.prediction_store import PredictionStore
 from regraft.evaluation.scoring import HeldOut, score_folder
 from regraft.gates.decide import decide, rebuild
 from regraft.gates.verdict import Champion
+from regraft.production.step_outputs import gather
 
 ROOT = Path(__file__).parents[2]
 TINY = runpy.run_path(str(ROOT / "tests" / "tiny_classifier.py"))
@@ -28,12 +30,12 @@ LABELS = list(TINY["LABELS"])
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What the steps before ``scores`` leave: 90 rows, a third of them for the test, two classifiers and a baseline."""
+    """What the steps before ``held_out`` and ``score`` leave: 90 rows, 30 test and 12 dev rows among them, two classifiers, a baseline."""
     sys.path.append(str(ROOT))
     from tasks.tfidf import TFIDF
 
     home = tmp_path_factory.mktemp("inputs")
-    ids, splits = [f"r{i:03d}" for i in range(90)], [("test", "train", "train")[(i // 3) % 3] for i in range(90)]
+    ids, splits = [f"r{i:03d}" for i in range(90)], [("test", "dev" if i < 36 else "train", "train")[(i // 3) % 3] for i in range(90)]
     source = [("even", "odd")[i % 2] for i in range(90)]
     texts = [f"the {('array', 'frame', 'tensor')[i % 3]} of number {i}" for i in range(90)]
     pq.write_table(
@@ -48,41 +50,62 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def scored(inputs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The out folder of ``scores``."""
-    out = tmp_path_factory.mktemp("scores") / "out"
-    run_scores(inputs, out)
-    return out
+    """The folder with what ``held_out`` and each ``score`` left."""
+    home = tmp_path_factory.mktemp("scores")
+    run_scores(inputs, home)
+    return home
 
 
-def run_scores(inputs: Mapping[str, Path], out: Path) -> Mapping[str, float]:
-    from tasks.scores import SCORES
+def run_scores(inputs: Mapping[str, Path], home: Path) -> dict[str, Mapping[str, float]]:
+    """Step -> metrics, of the steps that hold rows out and score both candidates on them; their outputs lie below ``home``."""
+    from tasks.held_out import HELD_OUT
+    from tasks.score import SCORE
 
-    out.mkdir(parents=True, exist_ok=True)
-    return SCORES.run(SCORES.config(task="text-classification"), inputs, out)
+    held_out = home / "held_out" / "out"
+    held_out.mkdir(parents=True)
+    rows = {name: inputs[name] for name in ("rows", "labels", "splits", "tfidf")}
+    metrics = {"held_out": HELD_OUT.run(HELD_OUT.config(), rows, held_out)}
+    for candidate in ("base", "adapted"):
+        out = home / f"score-{candidate}" / "out"
+        out.mkdir(parents=True)
+        splits = {split: held_out / f"{split}.parquet" for split in ("dev", "test")}
+        metrics[out.parent.name] = SCORE.run(SCORE.config(task="text-classification"), {"model": inputs[candidate], **splits}, out)
+    return metrics
 
 
-def test_scoring_twice_leaves_the_same_bytes(inputs, scored, tmp_path):
-    metrics = run_scores(inputs, tmp_path / "out")
-    assert files.tree(tmp_path / "out") == files.tree(scored)
-    models = {"adapted.parquet", "base.parquet", "tfidf.parquet"}
-    assert set(files.tree(scored)) == models | {"labels.json", "rows.parquet", "slices.parquet", "digests.json"}
-    assert metrics["rows"] == 30
-    assert metrics["tfidf_macro_f1"] == 1.0  # one word gives each label away
+def gathered(scored: Path, into: Path) -> Path:
+    """What a decision reads of it."""
+    root = into / "w"
+    shutil.copytree(scored, root / "artifacts" / "demo")
+    return gather(Workspace(root), "demo", {}, into / "steps")
 
 
-def test_scores_hold_the_test_rows_and_no_other(scored):
-    rows = HeldOut.read(scored / "rows.parquet")
-    assert list(rows.ids) == [f"r{i:03d}" for i in range(90) if (i // 3) % 3 == 0]
-    for model in ("adapted", "base", "tfidf"):
-        table = predictions.read(scored / f"{model}.parquet")
-        assert (list(table.ids), list(table.labels), list(table.classes)) == (list(rows.ids), list(rows.labels), LABELS)
-    assert files.read_json(scored / "digests.json")["rows"] == rows.digest
+def test_scoring_twice_leaves_the_same_bytes_and_no_metric_of_the_test_rows(inputs, scored, tmp_path):
+    metrics = run_scores(inputs, tmp_path)
+    assert files.tree(tmp_path) == files.tree(scored)
+    assert set(files.tree(scored / "score-base" / "out")) == {"dev.parquet", "test.parquet", "digests.json"}
+    assert metrics == {step: {"test": 30, "dev": 12} for step in ("held_out", "score-base", "score-adapted")}
+
+
+def test_answers_are_those_to_the_test_and_dev_rows_and_no_other(scored):
+    dealt = {"test": [i for i in range(90) if (i // 3) % 3 == 0], "dev": [i for i in range(90) if (i // 3) % 3 == 1 and i < 36]}
+    for split, numbers in dealt.items():
+        rows = HeldOut.read(scored / "held_out" / "out" / f"{split}.parquet")
+        assert list(rows.ids) == [f"r{i:03d}" for i in numbers]
+        for candidate in ("adapted", "base"):
+            out = scored / f"score-{candidate}" / "out"
+            table = predictions.read(out / f"{split}.parquet")
+            assert (list(table.ids), list(table.labels), list(table.classes)) == (list(rows.ids), list(rows.labels), LABELS)
+            assert files.read_json(out / "digests.json")[split] == rows.digest
+    baseline = predictions.read(scored / "held_out" / "out" / "tfidf.parquet")
+    assert baseline.preds == baseline.labels, "one word gives each label away"
 
 
 def test_test_rows_come_with_the_columns_of_the_data_and_the_slices_found_in_the_text(scored):
-    table = pq.read_table(scored / "slices.parquet").to_pydict()
+    held_out = scored / "held_out" / "out"
+    table = pq.read_table(held_out / "slices.parquet").to_pydict()
     assert list(table) == ["id", "label", "source", "text_length", "text_script", "text_oov", "text_cluster"]
-    assert table["id"] == list(HeldOut.read(scored / "rows.parquet").ids)
+    assert table["id"] == list(HeldOut.read(held_out / "test.parquet").ids)
     assert set(table["source"]) == {"odd", "even"}
     assert set(table["text_length"]) == {"any length"}
     assert set(table["text_script"]) == {"Latin"}
@@ -90,15 +113,17 @@ def test_test_rows_come_with_the_columns_of_the_data_and_the_slices_found_in_the
 
 
 def test_a_decision_is_taken_on_scores_and_rebuilt(inputs, scored, tmp_path):
+    scored = gathered(scored, tmp_path)
     digests = files.read_json(scored / "digests.json")
     assert digests["adapted"] == files.digest(inputs["adapted"])
     champion = Champion("1", digests["base"])
-    verdict = decide("demo", [{"beats": "tfidf"}], 17, scored, champion, scored / "base.parquet", None, tmp_path)
+    verdict = decide("demo", [{"beats": "tfidf"}], 17, scored, champion, scored / "base.parquet", None, tmp_path / "evidence")
     assert verdict.outcome == "fail", "random weights do not beat a baseline that is always right"
-    assert rebuild(tmp_path) == (tmp_path / "verdict.json").read_text()
+    assert rebuild(tmp_path / "evidence") == (tmp_path / "evidence" / "verdict.json").read_text()
 
 
 def test_a_champion_scored_in_a_process_of_its_own_answers_as_in_the_step(inputs, scored, tmp_path):
+    scored = gathered(scored, tmp_path)
     argv = [sys.executable, "-m", "regraft.evaluation", str(inputs["base"]), str(scored / "rows.parquet"), str(tmp_path / "out.parquet")]
     subprocess.run(argv, check=True, capture_output=True)
     there, here = predictions.read(tmp_path / "out.parquet"), predictions.read(scored / "base.parquet")
@@ -127,7 +152,7 @@ def test_a_model_that_does_not_load_is_said_to(damage, inputs, scored, tmp_path)
     broken = shutil.copytree(inputs["base"], tmp_path / "model")
     (broken / damage).write_bytes((broken / damage).read_bytes()[:20])
     with pytest.raises(EnvironmentFault, match="does not load or predict"):
-        score_folder(broken, HeldOut.read(scored / "rows.parquet"))
+        score_folder(broken, HeldOut.read(scored / "held_out" / "out" / "test.parquet"))
 
 
 def test_a_missing_model_leaves_no_file(scored, tmp_path):
@@ -136,7 +161,7 @@ def test_a_missing_model_leaves_no_file(scored, tmp_path):
         "-m",
         "regraft.evaluation",
         str(tmp_path / "nothing"),
-        str(scored / "rows.parquet"),
+        str(scored / "held_out" / "out" / "test.parquet"),
         str(tmp_path / "out.parquet"),
     ]
     done = subprocess.run(argv, check=False, capture_output=True, text=True)

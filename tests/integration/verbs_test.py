@@ -52,8 +52,8 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }  # fmt: skip
     for seed in (1, 2, 3):
         run_id = tracker.start_run("tiny", RUNS[seed])
-        for step in ("finetune", "finetune_base", "scores")[: 1 if seed == 3 else 3]:
-            tracker.log_record(run_id, record(step, seed, **(changed if seed == 2 and step != "scores" else {})))
+        for step in ("finetune-adapted", "finetune-base", "score-base")[: 1 if seed == 3 else 3]:
+            tracker.log_record(run_id, record(step, seed, **(changed if seed == 2 and step != "score-base" else {})))
         if seed == 3:
             tracker.finish(run_id, "KILLED")
             continue
@@ -214,7 +214,7 @@ def test_diff_tells_every_kind_of_difference_once_and_nothing_that_is_the_same(t
             "candidate.digest": tuple(digests), "champion.digest": (None, digests[0]), "champion.version": (None, "1"),
         },
     }  # fmt: skip
-    assert {tuple(d["steps"]) for d in document["differences"]} == {("finetune", "finetune_base"), ()}
+    assert {tuple(d["steps"]) for d in document["differences"]} == {("finetune-adapted", "finetune-base"), ()}
     assert (document["a"]["version"], document["b"]["run"]) == ("1", RUNS[2])
 
 
@@ -233,10 +233,10 @@ def test_the_terminal_shows_short_values_and_the_change(told, cli):
     said = cli("diff", "tiny/1", "tiny/2").out
     lines = [" ".join(line.split()) for line in said.splitlines()]
     assert lines[0] == f"a {RUNS[1]} version 1, PASS"
-    assert "finetune.epochs 2 8 +6 finetune, finetune_base" in lines
-    assert "macro_f1 0.5 0.625 +0.125 finetune, finetune_base" in lines
-    assert "labelled aaaaaaaaaaaa bbbbbbbbbbbb finetune, finetune_base" in lines
-    assert "uncommitted changes no yes finetune, finetune_base" in lines
+    assert "finetune.epochs 2 8 +6 finetune-adapted, finetune-base" in lines
+    assert "macro_f1 0.5 0.625 +0.125 finetune-adapted, finetune-base" in lines
+    assert "labelled aaaaaaaaaaaa bbbbbbbbbbbb finetune-adapted, finetune-base" in lines
+    assert "uncommitted changes no yes finetune-adapted, finetune-base" in lines
     assert "the same run" in cli("diff", "tiny/2", RUNS[2]).out
 
 

@@ -18,7 +18,7 @@ from regraft.cli.watch import _pipeline
 from regraft.execution.events import Recorder, RunSeen, events_file
 
 RUN = "tiny-20260101T000000-abcdef"
-ORDER = ["contract", "pretrain", "scores"]
+ORDER = ["contract", "pretrain", "score"]
 EVENTS = [
     {"at": 100.0, "event": "run_started", "run": RUN},
     {"at": 101.0, "event": "step_finished", "step": "contract", "state": "cached", "seconds": 0.4},
@@ -29,7 +29,7 @@ EVENTS = [
 DECIDED = [
     *(
         {"at": 120.0, "event": "step_finished", "step": step, "state": "computed", "seconds": 9.9}
-        for step in ("pretrain", "scores")
+        for step in ("pretrain", "score")
     ),
     {"at": 121.0, "event": "verdict", "outcome": "inconclusive", "findings": []},
     {"at": 122.0, "event": "result", "sentence": "that does not decide", "exit": 5},
@@ -52,23 +52,23 @@ def test_the_step_at_work_has_progress_speed_and_time_left():
     assert lines[2] == "contract cached"
     assert lines[3].startswith("pretrain 0:00:11")
     assert lines[3].endswith("30 % 2.0 steps/s 0:00:35")
-    assert lines[4:] == ["scores waits", "decide waits"]
+    assert lines[4:] == ["score waits", "decide waits"]
 
 
 BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}\N{BOX DRAWINGS HEAVY LEFT}"
 AT_LENGTH = [
     {"at": 100.0, "event": "run_started", "run": RUN},
-    {"at": 102.0, "event": "step_started", "step": "finetune_base"},
-    {"at": 36_100.0, "event": "progress", "step": "finetune_base", "done": 89_000, "total": 90_000, "unit": "steps", "tokens": 2048},
-    {"at": 36_104.0, "event": "progress", "step": "finetune_base", "done": 89_400, "total": 90_000, "unit": "steps", "tokens": 2048},
+    {"at": 102.0, "event": "step_started", "step": "finetune-base"},
+    {"at": 36_100.0, "event": "progress", "step": "finetune-base", "done": 89_000, "total": 90_000, "unit": "steps", "tokens": 2048},
+    {"at": 36_104.0, "event": "progress", "step": "finetune-base", "done": 89_400, "total": 90_000, "unit": "steps", "tokens": 2048},
 ]
 
 
 @pytest.mark.parametrize("width", [68, 80, 99, 100, 120])
 def test_a_narrow_terminal_loses_the_bar_and_no_number(width):
-    (line,) = (line for line in drawn(AT_LENGTH, now=36_104.0, width=width) if line.startswith("finetune_base"))
+    (line,) = (line for line in drawn(AT_LENGTH, now=36_104.0, width=width) if line.startswith("finetune-base"))
     assert line.translate(dict.fromkeys(map(ord, BAR))).split() == [
-        "finetune_base", "10:00:02", "99", "%", "204,800", "tokens/s", "0:00:06"
+        "finetune-base", "10:00:02", "99", "%", "204,800", "tokens/s", "0:00:06"
     ]  # fmt: skip
     assert (BAR[0] in line) == (width >= 100)
 
@@ -102,8 +102,8 @@ def test_without_a_terminal_every_step_is_a_line_and_the_watch_ends_with_the_run
     said = cli("status", "tiny", "--watch")
     assert said.code == 0
     assert [line.removeprefix(f"{RUN} ") for line in said.out.splitlines()] == [
-        "started", "contract started", "contract cached", "pretrain started", "pretrain computed in 9.9 s", "scores started",
-        "scores computed in 9.9 s", "verdict INCONCLUSIVE", "done: that does not decide",
+        "started", "contract started", "contract cached", "pretrain started", "pretrain computed in 9.9 s", "score started",
+        "score computed in 9.9 s", "verdict INCONCLUSIVE", "done: that does not decide",
     ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import yaml
 
 from regraft.config.pipeline_file import load_pipeline
 from regraft.config.resolved_file import render
+from regraft.config.step_names import kind_of
 from regraft.core.errors import ConfigError
 from regraft.core.workspace import Workspace
 from regraft.execution import composition
@@ -188,8 +189,9 @@ def test_a_later_set_wins(workspace):
 
 def test_the_resolved_file_holds_a_whole_section_for_every_step_that_is_asked_for(tiny):
     values, options = resolve(tiny, "tiny"), load_pipeline(tiny, "tiny")
-    asked = [step for step in composition.steps(tiny) if step.asked(options)]
-    assert set(values) & {step.name for step in composition.steps(tiny)} == {step.name for step in asked}
+    asked = composition.steps_of(composition.steps(tiny), options)
+    assert [step.name for step in asked] == [key for key in values if kind_of(key) in {step.name for step in composition.steps(tiny)}]
+    assert [step.name for step in composition.steps_in(tiny, values)] == [step.name for step in asked]
     for step in asked:
         # A field that came later is left out where it is not used, so that pipelines without it keep their fingerprints.
         later = {name for name, field in step.config.model_fields.items() if field.exclude_if is not None}
@@ -211,7 +213,7 @@ def test_only_the_sections_that_read_a_key_change_with_it(tiny):
         assignment: {name for name, section in resolve(tiny, "tiny", [assignment]).items() if section != before[name]}
         for assignment in ("finetune.epochs=3", "pretrain.batch_size=4", "gates=[{beats: tfidf}]", "split.test=0.3")
     }
-    assert changed["finetune.epochs=3"] == {"finetune", "finetune_base"}
+    assert changed["finetune.epochs=3"] == {"finetune-base", "finetune-adapted"}
     assert changed["pretrain.batch_size=4"] == {"pretrain"}
     assert changed["gates=[{beats: tfidf}]"] == {"gates"}
     assert changed["split.test=0.3"] == {"contract", "corpus"}
@@ -222,8 +224,8 @@ def test_another_base_model_under_the_same_name_shows(tiny):
     vocabulary = tiny.root / "models" / "tiny" / "tokenizer_config.json"
     vocabulary.write_text(vocabulary.read_text().replace("64", "48"))
     after = resolve(tiny, "tiny")
-    assert before["finetune_base"]["base_digest"] != after["finetune_base"]["base_digest"]
-    assert before["finetune"] == after["finetune"]
+    assert before["finetune-base"]["base_digest"] != after["finetune-base"]["base_digest"]
+    assert before["finetune-adapted"] == after["finetune-adapted"]
 
 
 def positions(tiny: Workspace, most: int) -> None:
@@ -260,7 +262,7 @@ def test_every_length_beyond_the_base_models_positions_is_told_with_its_line_and
     positions(tiny, 48)
     written(tiny, pretrain, finetune)
     if not expected:
-        assert resolve(tiny, "tiny")["finetune"]["finetune"]["max_length"] == 48
+        assert resolve(tiny, "tiny")["finetune-base"]["finetune"]["max_length"] == 48
         return
     with pytest.raises(ConfigError) as refused:
         resolve(tiny, "tiny")

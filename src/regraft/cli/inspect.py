@@ -161,9 +161,10 @@ def _show(name: str, entry: dict[str, Any]) -> None:
         message = entry["error"].replace("\n", "\n  ")
         say(f"  [red]{escape(message)}[/]")
         say(f"  next: {escape(entry['fix'])}")
+    width = max((14, *(len(step["name"]) + 1 for step in entry["steps"])))
     for step in entry["steps"]:
         mark = MARK[step["state"] if step["certain"] or step["state"] == "fresh" else "perhaps"]
-        say(f"  {step['name']:<14}{mark}  [dim]{escape('; '.join(step['why']))}[/]")
+        say(f"  {step['name']:<{width}}{mark}  [dim]{escape('; '.join(step['why']))}[/]")
 
 
 def explain(

@@ -37,8 +37,10 @@ class Live:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._order: list[str] = []
+        self._width = 14
+        """Columns for the name of a step, a blank behind it included."""
         self._progress = Progress(
-            TextColumn("  {task.description:<14}"),
+            TextColumn("  {task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[said]}"),
             _Clock(),
@@ -90,6 +92,7 @@ class Live:
 
     def _on_run_started(self, event: dict[str, Any]) -> None:
         self._order = event["steps"]
+        self._width = max(self._width, *(len(step) + 1 for step in self._order))
         self._say(f"[bold]{escape(event['run'])}[/]")
 
     def _on_waiting(self, event: dict[str, Any]) -> None:
@@ -131,7 +134,7 @@ class Live:
 
     def _on_step_finished(self, event: dict[str, Any]) -> None:
         self._drop_bar()
-        name = f"  {event['step']:<14}"
+        name = f"  {event['step']:<{self._width}}"
         if event["state"] == "cached":
             origin = event.get("from_run")
             self._say(f"{name}[dim]cached[/]  " + (f"[dim]from {escape(origin)}[/]" if origin else ""))
@@ -142,7 +145,7 @@ class Live:
 
     def _open_bar(self, step: str, *, total: float | None = None, completed: int = 0) -> TaskID:
         place = f"step {self._order.index(step) + 1} of {len(self._order)}" if step in self._order else ""
-        self._bar = self._progress.add_task(step, total=total, completed=completed, said="", tokens=None, place=place)
+        self._bar = self._progress.add_task(f"{step:<{self._width}}", total=total, completed=completed, said="", tokens=None, place=place)
         return self._bar
 
     def _drop_bar(self) -> None:

@@ -102,14 +102,14 @@ def step(
     supervise.watch()
     workspace = Workspace.find()
     try:
-        definition = composition.step_called(workspace, name)
+        resolved = read_resolved(workspace, pipeline)
+        definition = composition.step_in(workspace, resolved, name)
         if definition.version != step_version:
             raise ConfigError(
                 f"dvc.yaml runs version {step_version} of step '{name}', the code is version {definition.version}", fix="regraft dvc"
             )
         invocation = workspace.invocation()
         context = Running(pipeline=pipeline, step=name, allow_inexact=bool(invocation.get("allow_inexact")), report=bool(invocation))
-        resolved = read_resolved(workspace, pipeline)
         with limits.explained(
             f"step '{name}'", workspace.root, lambda: need(workspace, pipeline, resolved, definition), f"regraft plan {pipeline}"
         ):

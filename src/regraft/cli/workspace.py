@@ -52,6 +52,10 @@ def _upgrade(workspace: Workspace) -> None:
         outcome = upgrade(workspace.root)
     for path in (*outcome.written, *outcome.removed):
         console.out.print(f"  {'written' if path in outcome.written else 'removed'}  {escape(path)}")
+    for before, now in outcome.renamed:
+        console.out.print(
+            f"  moved    {escape(before)} to {escape(now.rpartition('/')[2])}: the step has another name, and is not run again"
+        )
     for item, command in zip(outcome.left, merges(outcome), strict=True):
         console.out.print(f"  [yellow]yours[/]    {escape(str(item))}\n           [dim]next:[/] {escape(command)}")
     for problem in moved_names.outdated_imports(workspace):

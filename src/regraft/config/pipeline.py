@@ -12,10 +12,18 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from regraft.config.candidates import DEFAULT, Candidate
 from regraft.core.strict import Strict
 from regraft.data.options import DataOptions, EarlierRows, GeneralText, SplitOptions, TaskOptions
 from regraft.gates.options import DEFAULT_GATES, PROBED, EarlierTasks, Forgetting, GateOptions
-from regraft.training.options import AbstainOptions, FinetuneOptions, PretrainOptions, finetune_options, pretrain_options
+from regraft.training.options import (
+    AbstainOptions,
+    FinetuneOptions,
+    MethodOptions,
+    PretrainOptions,
+    finetune_options,
+    pretrain_options,
+)
 
 
 class CardOptions(Strict):
@@ -111,6 +119,11 @@ class PipelineOptions(Strict):
         return gates
 
     @property
+    def every_candidate(self) -> tuple[Candidate, ...]:
+        """The models that are trained and compared, in their order."""
+        return DEFAULT
+
+    @property
     def corpus_column(self) -> str:
         """Column of the corpus that holds the text."""
         return self.data.corpus_text or self.task.text
@@ -156,6 +169,22 @@ class PipelineContext:
     """Digest of the general text that the gate `forgetting` names; None where it names none."""
     earlier_digests: Mapping[str, str] = field(default_factory=dict)
     """Earlier task that the gate `earlier_tasks` names -> digest of its rows."""
+    candidate: Candidate | None = None
+    """The candidate whose section is made; None in sections of steps that are no candidate's."""
+
+    @property
+    def starts_from_base(self) -> dict[str, str]:
+        """``base_model`` and ``base_digest`` for the section of a candidate that starts from the base model; empty for others."""
+        if self.candidate is None or self.candidate.start != "base":
+            return {}
+        return {"base_model": self.options.base_model, "base_digest": self.base_digest}
+
+    @property
+    def finetune(self) -> MethodOptions:
+        """How the candidate is fine-tuned; the pipeline's own options where there is none."""
+        if self.candidate is None or not self.candidate.finetune:
+            return self.options.finetune
+        return finetune_options(self.options.finetune.model_dump(exclude_unset=True), self.candidate.finetune)
 
     @property
     def general_text(self) -> GeneralText:

@@ -44,7 +44,8 @@ def look(root: Path, resolved: Mapping[str, Any]) -> None:
 
 def _earlier(root: Path, resolved: Mapping[str, Any]) -> Iterator[Problem]:
     """Faults of the files of earlier tasks."""
-    if not (tasks := resolved.get("earlier_tasks", {}).get("tasks")):
+    sections = [section for step, section in resolved.items() if step.partition("-")[0] == "earlier_tasks"]  # a candidate's each
+    if not (tasks := sections[0]["tasks"] if sections else None):
         return
     from regraft.data.earlier_tasks import key, named_here  # numpy and pyarrow: 0.2 s
     from regraft.data.formats import TABLES

@@ -42,7 +42,7 @@ class PredictionStore:
         return self.path(model, rows)
 
     def keep(self, scores_out: Path) -> None:
-        """Keep both candidates of a ``scores`` step: whichever becomes champion need not be scored on these rows again."""
+        """Keep every candidate of a decision: whichever becomes champion need not be scored on these rows again."""
         digests = files.read_json(scores_out / "digests.json")
-        for candidate in ("adapted", "base"):
+        for candidate in digests.keys() - {"tfidf", "rows"}:
             self.put(digests[candidate], digests["rows"], scores_out / f"{candidate}.parquet")

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from regraft.core.errors import EnvironmentFault
+from regraft.data.tables import write_table
 from regraft.evaluation.predictions import Table
 from regraft.evaluation.scoring import HeldOut, score_folder
 from regraft.evaluation.stats.paired import Predictions
@@ -41,6 +43,16 @@ class Answers:
     preds: Sequence[str]
     p: NDArray[np.float32]
     """[n] probability of ``preds``."""
+
+
+def write(path: Path, variants: Sequence[Variant], answers: Answers) -> None:
+    """Write ``variants`` and what one model answered, in their order; of test rows without their texts.
+
+    Columns: gate, kind, id, change, expect, label, before, pred (strings) and p (float32).
+    """
+    names = ("gate", "kind", "id", "change", "expect", "label")
+    columns = {name: [getattr(variant, name) for variant in variants] for name in names}
+    write_table(path, {**columns, "before": answers.before, "pred": answers.preds, "p": answers.p}, p=pa.float32())
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""Run a model folder on test rows: the two candidates in the step ``scores``, the champion in a process of its own."""
+"""Run a model folder on held-out rows: a candidate in the step ``score``, the champion in a process of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,6 +13,9 @@ import pyarrow.parquet as pq
 from regraft.core import progress
 from regraft.evaluation.loading import loaded
 from regraft.evaluation.predictions import Table, rows_digest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BATCH_SIZE = 64
 
@@ -29,8 +33,14 @@ class HeldOut:
         return rows_digest(self.ids, self.texts, self.labels)
 
     @classmethod
+    def of(cls, rows: pd.DataFrame) -> HeldOut:
+        """Those of ``rows``, whose columns id, text and label are text."""
+        ordered = rows.sort_values("id")
+        return cls(ordered["id"].tolist(), ordered["text"].tolist(), ordered["label"].tolist())
+
+    @classmethod
     def read(cls, path: Path) -> HeldOut:
-        """Read the ``rows.parquet`` that ``scores`` leaves."""
+        """Read a file that ``held_out`` left."""
         columns = pq.read_table(path, columns=["id", "text", "label"]).to_pydict()
         return cls(columns["id"], columns["text"], columns["label"])
 

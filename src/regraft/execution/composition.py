@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from regraft.config.candidates import Candidate, candidates_in
+from regraft.config.pipeline import PipelineOptions
 from regraft.core.errors import ConfigError
 from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
@@ -22,7 +24,7 @@ class Composition(Protocol):
 
 
 def steps(workspace: Workspace) -> tuple[Step[Any], ...]:
-    """Every step of the workspace, in the order they run.
+    """Every step that the workspace declares, in the order they run.
 
     :raises ConfigError: Python knows another package called ``pipelines``, or the workspace imports names that moved.
     """
@@ -31,22 +33,44 @@ def steps(workspace: Workspace) -> tuple[Step[Any], ...]:
         sys.path.append(str(workspace.root))
     try:
         pipelines = importlib.import_module("pipelines")
-    except ImportError as error:
+    except (ImportError, TypeError) as error:
         moved_names.refuse_outdated(workspace, error)
         raise
     if Path(pipelines.__file__ or "").resolve().parent != (workspace.root / "pipelines").resolve():
         raise ConfigError(f"the package 'pipelines' comes from {pipelines.__file__}, not from {workspace.root}")
-    return tuple(cast(Composition, pipelines).STEPS)
+    declared = tuple(cast(Composition, pipelines).STEPS)
+    modules = {sys.modules.get(step.run.__module__) for step in declared}
+    if any(isinstance(getattr(module, handle, None), Step) for module in modules for handle in moved_names.HANDLES):
+        moved_names.refuse_outdated(workspace)
+    return declared
 
 
 def steps_in(workspace: Workspace, resolved: Mapping[str, Any]) -> tuple[Step[Any], ...]:
-    """The steps that a pipeline has, from the content of its resolved file."""
-    return tuple(step for step in steps(workspace) if step.name in resolved)
+    """The steps that a pipeline has, one instance for each candidate where they are that, from the content of its resolved file."""
+    return instances(steps(workspace), candidates_in(resolved), resolved)
 
 
-def step_called(workspace: Workspace, name: str) -> Step[Any]:
-    """The step called ``name``; ConfigError where there is none."""
-    by_name = {step.name: step for step in steps(workspace)}
+def instances(declared: Iterable[Step[Any]], candidates: Sequence[Candidate], among: Collection[str]) -> tuple[Step[Any], ...]:
+    """The steps of ``declared`` and their instances for ``candidates`` whose names are ``among`` these, in the order they run."""
+    possible = (
+        (step, candidate)
+        for step in declared
+        for candidate in (None, *candidates)
+        if (candidate.instance(step.name) if candidate else step.name) in among
+    )
+    return tuple(step.of(candidate, among) for step, candidate in possible)
+
+
+def steps_of(declared: Sequence[Step[Any]], options: PipelineOptions) -> list[Step[Any]]:
+    """The same from a pipeline file."""
+    wanted = [(step, candidate) for step in declared for candidate in step.instances(options)]
+    names = {candidate.instance(step.name) if candidate else step.name for step, candidate in wanted}
+    return [step.of(candidate, names) for step, candidate in wanted]
+
+
+def step_in(workspace: Workspace, resolved: Mapping[str, Any], name: str) -> Step[Any]:
+    """The step or instance called ``name`` of a pipeline; ConfigError where there is none."""
+    by_name = {step.name: step for step in steps_in(workspace, resolved)}
     if name not in by_name:
         raise ConfigError(unknown("step", name, by_name), fix="regraft status")
     return by_name[name]

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regraft.config.step_names import current_name, kind_of
 from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc_formats
 
-COMMAND = re.compile(r"regraft step (?P<step>\w+) --pipeline (?P<pipeline>\w+) --step-version (?P<version>\d+)")
+COMMAND = re.compile(r"regraft step (?P<step>[\w-]+) --pipeline (?P<pipeline>\w+) --step-version (?P<version>\d+)")
 MOST = 100
 """Entries of the run cache that are read, newest first: 0.2 s."""
 
@@ -27,6 +28,7 @@ class PastRun:
     """One earlier run of a step."""
 
     step: str
+    """Its name today, ``<step>-<candidate>`` of an instance."""
     pipeline: str
     version: int
     record: Mapping[str, Any]
@@ -45,25 +47,27 @@ class PastRun:
         return str(self.record.get("run") or "a run")
 
 
-def past_runs(workspace: Workspace, steps: Collection[str]) -> dict[str, list[PastRun]]:
-    """Runs of ``steps`` in this workspace, whatever their pipeline; newest first."""
+def past_runs(workspace: Workspace, kinds: Collection[str]) -> dict[str, list[PastRun]]:
+    """Runs of these steps in this workspace, whatever their pipeline and candidate; newest first."""
     cache = dvc_formats.cache_folder(workspace)
-    by_step: dict[str, dict[tuple[str, str], PastRun]] = {step: {} for step in steps}
-    for entry, current in _entries(workspace, cache, steps):
+    by_kind: dict[str, dict[tuple[str, str, str], PastRun]] = {kind: {} for kind in kinds}
+    for entry, current in _entries(workspace, cache, kinds):
         past = _past(entry, current, cache)
         if past is not None:  # an entry of dvc.lock is in the run cache too; the first one stays
-            by_step[past.step].setdefault((past.run, past.pipeline), past)
-    return {step: sorted(pasts.values(), key=lambda past: str(past.record["started"]), reverse=True) for step, pasts in by_step.items()}
+            by_kind[kind_of(past.step)].setdefault((past.run, past.pipeline, past.step), past)
+    return {kind: sorted(pasts.values(), key=lambda past: str(past.record["started"]), reverse=True) for kind, pasts in by_kind.items()}
 
 
-def _entries(workspace: Workspace, cache: Path, steps: Collection[str]) -> Iterator[tuple[Mapping[str, Any], bool]]:
-    pattern = re.compile(rf"regraft step ({'|'.join(steps)}) " if steps else r"(?!)")
+def _entries(workspace: Workspace, cache: Path, kinds: Collection[str]) -> Iterator[tuple[Mapping[str, Any], bool]]:
+    def ours(text: str) -> bool:
+        return (command := COMMAND.search(text)) is not None and kind_of(command["step"]) in kinds
+
     for stage in dvc_formats.stages(workspace).values():
-        if pattern.match(stage.get("cmd", "")):
+        if ours(stage.get("cmd", "")):
             yield stage, True
     for path in sorted(dvc_formats.results(cache), key=lambda path: -path.stat().st_mtime_ns)[:MOST]:
         text = path.read_text(encoding="utf8", errors="replace")
-        if pattern.search(text) and (result := dvc_formats.read_result(text)) is not None:
+        if ours(text) and (result := dvc_formats.read_result(text)) is not None:
             yield result, False
 
 
@@ -80,7 +84,7 @@ def _past(entry: Mapping[str, Any], current: bool, cache: Path) -> PastRun | Non
         for name, item in record["inputs"].items():
             sizes[name.partition(".")[0]] += int(input_sizes[item["path"]])
         return PastRun(
-            command["step"],
+            current_name(command["step"]),
             command["pipeline"],
             int(command["version"]),
             record,

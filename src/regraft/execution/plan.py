@@ -73,7 +73,7 @@ def judge(
     states: dict[str, StepState] = {}
     for step in steps:
         address = f"{step.name}@{pipeline}"
-        sources = [source.step for source in step.inputs.values() if isinstance(source, Output)]
+        sources = [source.step for source in step.sources.values() if isinstance(source, Output)]
         waits = sorted({name for name in sources if states[name].state != "fresh"}, key=list(states).index)
         if address not in locked:
             states[step.name] = StepState(step.name, "missing", ("never run here",), certain=True)
@@ -90,7 +90,7 @@ def judge(
 
 def _own_reasons(step: Step[Any], entry: Mapping[str, Any], pipeline: str, resolved: Mapping[str, Any]) -> Iterator[str]:
     """The step's version, the paths of its data and its parameters, old -> new."""
-    if entry["cmd"] != dvc.stage(step)["cmd"].replace("${key}", pipeline):
+    if entry["cmd"] != dvc.command_of(step, pipeline):
         yield "the step's code has a new version"
     params: Mapping[str, Any] = next(iter(entry.get("params", {}).values()), {})
     before, now = _flat(params.get(step.name, {})), _flat(resolved[step.name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from regraft.config.step_names import kind_of
 from regraft.core import files
 
 Record = Mapping[str, Any]
@@ -21,6 +22,11 @@ def model_files(record: Record) -> dict[str, str]:
 def model_digest(record: Record) -> str | None:
     """Digest of the model folder that a step wrote; None where it wrote none."""
     return files.digest_of(written) if (written := model_files(record)) else None
+
+
+def scoring(records: Mapping[str, Record]) -> Record | None:
+    """Of the records of a run, by step, one that scored candidates: that of ``score``, or of ``scores`` in 0.2; None: it got not so far."""
+    return next((record for step, record in records.items() if kind_of(step) in ("score", "scores")), None)
 
 
 def external_inputs(records: Iterable[Record]) -> dict[str, dict[str, str]]:

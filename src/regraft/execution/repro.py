@@ -169,7 +169,7 @@ class _Heard:
 
 def _step_server(run: Run, step: str) -> dict[str, Any] | None:
     """Where ``step`` may be run without importing for itself; on a GPU nothing is forked."""
-    models = composition.step_called(run.workspace, step).gpu
+    models = composition.step_in(run.workspace, read_resolved(run.workspace, run.pipeline), step).gpu
     if run.step_server is None or (models and device() == "cuda"):
         return None
     return {"socket": run.step_server, "models": models}

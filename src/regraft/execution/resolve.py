@@ -7,6 +7,7 @@ that DVC params never miss a key and a default that changed with a new version o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from regraft.core.suggest import nearest
 from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty, line_of
 from regraft.execution import composition
+from regraft.execution.step import Step
 from regraft.gates.options import PROBED
 from regraft.models import base_model
 from regraft.models.families import family_of
@@ -45,7 +47,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     earlier = _earlier_digests(workspace, name, options)
     family = _require_plugins(workspace, name, options, folder)
     context = PipelineContext(name, options, base_model.digest(folder), contract, family, probes, general, earlier)
-    sections = {step.name: step.config.of(context).model_dump(mode="json") for step in composition.steps(workspace) if step.asked(options)}
+    sections = _sections(composition.steps(workspace), context)
     _require_positions(workspace, name, options, folder, sections, sets)
     return {
         "schema": RESOLVED_SCHEMA,
@@ -53,9 +55,20 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         "seed": options.seed,
         "data": options.data.model_dump(mode="json", include={"corpus", "labelled"}),
         "gates": [gate.model_dump(mode="json", exclude_none=True) for gate in options.gates],
+        "candidates": {candidate.name: candidate.document() for candidate in options.every_candidate},
         **options.model_dump(mode="json", include={"card", "notify"}, exclude_none=True),  # no step reads them
         **sections,
     }
+
+
+def _sections(steps: Sequence[Step[Any]], context: PipelineContext) -> dict[str, Any]:
+    """One section for every step that the pipeline has, and for every candidate of those that run for each."""
+    sections: dict[str, Any] = {}
+    for step in steps:
+        for candidate in step.instances(context.options):
+            name = candidate.instance(step.name) if candidate else step.name
+            sections[name] = step.config.of(replace(context, candidate=candidate)).model_dump(mode="json")
+    return sections
 
 
 def _probe_files(workspace: Workspace, name: str, options: PipelineOptions, contract: Mapping[str, Any]) -> dict[str, Any]:

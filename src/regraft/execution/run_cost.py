@@ -112,8 +112,9 @@ def estimate(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], a
     if not runs:
         return RunCost((), limits.free(workspace.root))
     estimator = _Estimator(workspace, pipeline, resolved)
-    costs = [estimator.cost(step) for step in composition.steps(workspace) if step.name in runs]
-    registers = any(step.cost.trains for step in composition.steps(workspace) if step.name in runs) and _one_disk(workspace)
+    due = [step for step in estimator.steps.values() if step.name in runs]
+    costs = [estimator.cost(step) for step in due]
+    registers = any(step.cost.trains for step in due) and _one_disk(workspace)
     return RunCost(tuple(costs), limits.free(workspace.root), estimator.model or 0 if registers else 0)
 
 
@@ -144,21 +145,26 @@ class _Estimator:
     def __init__(self, workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> None:
         self.workspace, self.resolved = workspace, resolved
         self.model = _model_bytes(workspace, resolved)
-        self.pasts = past_runs(workspace, [step.name for step in composition.steps(workspace)])
+        self.steps = {step.name: step for step in composition.steps_in(workspace, resolved)}
+        self.pasts = past_runs(workspace, {step.kind for step in self.steps.values()})
         pipelines = [past.pipeline for pasts in self.pasts.values() for past in pasts]
         self.basis = pipeline if pipeline in pipelines else pipelines[0] if pipelines else pipeline
         self.here = (device(), cores())
 
     def reference(self, step: Step[Any]) -> PastRun | None:
-        """The run of ``step`` whose sizes fit those of the other steps: what dvc.lock names, or else the newest; None: there is none."""
-        candidates = [past for past in self.pasts[step.name] if past.pipeline == self.basis and past.version == step.version]
-        return next((past for past in candidates if past.current), candidates[0] if candidates else None)
+        """The run of ``step`` whose sizes fit those of the other steps: what dvc.lock names, or else the newest; None: there is none.
+
+        For a candidate that never ran, the run of another one.
+        """
+        usable = [past for past in self.pasts[step.kind] if past.pipeline == self.basis and past.version == step.version]
+        ranked = sorted(usable, key=lambda past: (past.step != step.name, not past.current))  # stable: the newest first
+        return next(iter(ranked), None)
 
     def growth(self, step: Step[Any], name: str) -> float:
         """Bytes of an input as expected, over those of the reference."""
-        source = step.inputs[name]
+        source = step.sources[name]
         if isinstance(source, Output):
-            writer = next(other for other in composition.steps(self.workspace) if other.name == source.step)
+            writer = self.steps[source.step]
             return 1.0 if writer.cost.trains else self.grown(writer)
         past = self.reference(step)
         paths = listed(self.resolved["data"][source.removeprefix("data.")])
@@ -169,7 +175,7 @@ class _Estimator:
     def grown(self, step: Step[Any]) -> float:
         """How much more ``step`` has to read than its reference had, by the inputs that its work follows."""
         past = self.reference(step)
-        names = step.inputs.keys() if step.cost.follows is None else step.cost.follows
+        names = step.sources.keys() if step.cost.follows is None else step.cost.follows
         past_bytes = sum(past.sizes.get(name, 0) for name in names) if past else 0
         if not past or not past_bytes:
             return 1.0
@@ -182,7 +188,8 @@ class _Estimator:
         reference = self.reference(step)
         tokens = self.tokens(step, reference)
         work = tokens if step.cost.tokens else self.read(step, reference)
-        comparable = [past for past in self.pasts[step.name] if self.comparable(step, past)]
+        comparable = [past for past in self.pasts[step.kind] if self.comparable(step, past)]
+        comparable = [past for past in comparable if past.step == step.name] or comparable
         scaled = _scaled(work, [(self.work_of(step, past), float(past.record["seconds"]), past) for past in comparable])
         out = self.model if step.cost.trains else round(reference.out * self.grown(step)) if reference else None
         freed = _bytes(self.workspace.artifacts(self.resolved["pipeline"], step.name) / "out")  # DVC removes it first
@@ -194,7 +201,8 @@ class _Estimator:
     def repeated(self, step: Step[Any], other: str, times: Callable[[Any], int]) -> StepCost:
         """The estimate for a step that does ``other`` several times, one after the other."""
         count = times(step.config.model_validate(self.resolved[step.name]))
-        once, reference = self.cost(composition.step_called(self.workspace, other)), self.reference(step)
+        other = step.candidate.instance(other) if step.candidate else other
+        once, reference = self.cost(self.steps[other]), self.reference(step)
         kept = COPIES * reference.out if reference else 0  # predictions: kilobytes, beside checkpoints of megabytes
         room = None if self.model is None else kept + (CHECKPOINTS * STATES + 1) * self.model
         tokens = None if once.tokens is None else count * once.tokens

@@ -14,9 +14,9 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from regraft.config.candidates import Candidate
 from regraft.config.pipeline import PipelineOptions, StepConfig
 from regraft.core import energy, files
 from regraft.core.errors import ConfigError, DataRejected, EnvironmentFault, Interrupted, Problem
@@ -34,6 +35,7 @@ from regraft.models import base_model
 
 C = TypeVar("C", bound=StepConfig)
 Metrics = Mapping[str, int | float]
+Inputs = Mapping[str, "Output | str"]
 RECORD_SCHEMA = 1
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "pandas", "scikit-learn", "great-expectations", "rensa", "regraft")
 
@@ -65,25 +67,70 @@ class Cost:
     """(another step that trains, config -> how many times): it does the work of that step so often, and keeps none of the models."""
 
 
+Instances = tuple[Candidate | None, ...]
+ONCE: Instances = (None,)
+"""The instances of a step that is no candidate's: one."""
+NEVER: Instances = ()
+"""Those of a step that nothing in the pipeline file asks for."""
+
+
 @dataclass(frozen=True, eq=False)
 class Step(Generic[C]):
-    """One node of the DAG, independent of any pipeline."""
+    """One node of the DAG, independent of any pipeline; :meth:`of` makes of it the instance of one candidate."""
 
     name: str
+    """That of the step; of an instance ``<step>-<candidate>``."""
     config: type[C]
     run: Callable[[C, Mapping[str, Path], Path], Metrics]
     """(config, inputs, out) -> small numbers. Evidence goes to :func:`evidence`(out)."""
-    inputs: Mapping[str, Output | str]
-    """Name -> a part of another step's output, or ``data.corpus`` / ``data.labelled`` of the pipeline file."""
+    inputs: Inputs | Callable[[Candidate], Inputs]
+    """Name -> a part of another step's output, or ``data.corpus`` / ``data.labelled`` of the pipeline file; what differs from
+    candidate to candidate is a function of it. Another step that runs for each candidate is read in the instance of the same one."""
     version: int
     """The only way code enters a step's identity."""
     gpu: bool = False
     cost: Cost = Cost()
-    asked: Callable[[PipelineOptions], bool] = lambda _: True
-    """Whether a pipeline has the step at all: one that nothing in its file asks for has no section and no stage."""
+    instances: Callable[[PipelineOptions], Instances] = lambda _: ONCE
+    """The candidates that a pipeline runs the step for; :data:`ONCE`: it is no candidate's; empty: nothing in its file asks for the
+    step, which then has no section and no stage."""
+    candidate: Candidate | None = None
+    """Whose instance this is; None: the step as its file declares it."""
+    declared: str = ""
+    """The name in the step's own file, which an instance keeps; see :attr:`kind`."""
 
     def __truediv__(self, path: str) -> Output:
         return Output(self.name, path)
+
+    @property
+    def kind(self) -> str:
+        """The step that this is an instance of; its own name where it is none."""
+        return self.declared or self.name
+
+    @property
+    def sources(self) -> Inputs:
+        """The inputs; of a step whose inputs depend on the candidate, :meth:`of` has to have named one."""
+        if callable(self.inputs):
+            assert self.candidate is not None, f"the inputs of {self.name!r} are those of a candidate"
+            return self.inputs(self.candidate)
+        return self.inputs
+
+    def of(self, candidate: Candidate | None, among: Collection[str]) -> Step[C]:
+        """The instance for ``candidate``, which reads the instances for it of those steps that have one ``among`` these names."""
+        if candidate is None:
+            return self
+        instance = replace(self, name=candidate.instance(self.name), candidate=candidate, declared=self.name)
+        own = {
+            name: Output(other, source.path)
+            if isinstance(source, Output) and (other := candidate.instance(source.step)) in among
+            else source
+            for name, source in instance.sources.items()
+        }
+        return replace(instance, inputs=own)
+
+
+def each_candidate(options: PipelineOptions) -> Instances:
+    """The instances of a step that trains every candidate, or reads every candidate's model."""
+    return options.every_candidate
 
 
 def evidence(out: Path) -> Path:
@@ -131,7 +178,7 @@ class Input:
 def locate_inputs(step: Step[Any], workspace: Workspace, pipeline: str, data: Mapping[str, Any]) -> dict[str, Input]:
     """A step's inputs; ``data`` is the resolved file's ``data`` section. Several paths become ``corpus.0``, ``corpus.1`` ..."""
     inputs: dict[str, Input] = {}
-    for name, source in step.inputs.items():
+    for name, source in step.sources.items():
         if isinstance(source, Output):
             inputs[name] = Input(source, source.below(workspace, pipeline))
             continue

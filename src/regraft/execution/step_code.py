@@ -32,6 +32,7 @@ FRAME = frozenset(
     {
         "regraft",
         "regraft.config",
+        "regraft.config.candidates",
         "regraft.config.pipeline",
         "regraft.core.errors",
         "regraft.core.plugin_options",

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from regraft.config.step_names import current_name, kind_of
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
@@ -41,11 +42,12 @@ def bring_back(workspace: Workspace, pipeline: str, records: Mapping[str, Mappin
 
 def _places(workspace: Workspace, pipeline: str, step: str, digest: str) -> Iterator[dict[str, Path]]:
     """``{path: file}`` of every copy that may be whole."""
-    folder = workspace.artifacts(pipeline, step) / "out" / MODEL
+    folder = workspace.artifacts(pipeline, current_name(step)) / "out" / MODEL
     if folder.is_dir():
         yield {path.relative_to(folder).as_posix(): path for path in files.walk(folder)}
     cache = dvc_formats.cache_folder(workspace)
-    for past in past_runs(workspace, [step])[step]:
+    kind = kind_of(step)
+    for past in past_runs(workspace, [kind])[kind]:
         if model_digest(past.record) != digest:
             continue
         listing = dvc_formats.listing(cache, past.listing)

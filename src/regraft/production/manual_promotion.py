@@ -20,7 +20,7 @@ from regraft.config.pipeline_file import load_pipeline
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault, GateFailed, GateInconclusive
 from regraft.execution import weights
-from regraft.execution.records import MODEL, data_hashes
+from regraft.execution.records import MODEL, data_hashes, scoring
 from regraft.gates.decide import rebuild
 from regraft.production.token_check import require_same_ids
 from regraft.registry import waivers
@@ -152,7 +152,7 @@ def _registered(tracker: Tracker, run: TrackedRun, entries: Sequence[Entry], ver
             verdict=verdict,
             input_example=texts[:EXAMPLES],
             data_hashes=data_hashes(records.values()),
-            git_sha=records["scores"]["git"]["sha"],
+            git_sha=(scoring(records) or {"git": {"sha": None}})["git"]["sha"],
         )
 
 

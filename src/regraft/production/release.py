@@ -24,12 +24,13 @@ from regraft.evaluation.serving_cost import ServingStore
 from regraft.execution import dvc, supervise
 from regraft.execution.launch import Event, write_invocation
 from regraft.execution.notify import document, notify
-from regraft.execution.records import data_hashes
+from regraft.execution.records import MODEL, data_hashes
 from regraft.execution.repro import Outcome, Run
 from regraft.gates.decide import candidate, decide, question
 from regraft.gates.measurements import power_summary
 from regraft.gates.telling import sentence, sentences
 from regraft.gates.verdict import Champion, Facts, Verdict
+from regraft.production.step_outputs import gather
 from regraft.production.token_check import require_same_ids
 from regraft.registry.journal import FileJournal, rolled_back
 from regraft.registry.ledger import FileLedger
@@ -43,7 +44,6 @@ from regraft.reports.evidence import keep
 from regraft.reports.make import log_page
 
 EXITS = {"pass": 0, "fail": 4, "inconclusive": 5}
-MODEL_STEP = {"adapted": "finetune", "base": "finetune_base"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
 
     For pipelines with a `cost` gate alone. None where there is no candidate, because its predictions cannot be used.
     """
-    scores = run.workspace.artifacts(run.pipeline, "scores") / "out"
+    scores = _gathered(run, resolved)
     if (name := candidate(resolved["gates"], resolved["seed"], scores)) is None:
         return None
     store, digest = ServingStore(run.workspace.state / "serving"), files.read_json(scores / "digests.json")[name]
@@ -82,7 +82,7 @@ def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
         return stored
     texts = run.workspace.scratch / "evidence" / f"{run.name}.texts.json"
     files.write_json(texts, _texts(run))
-    folder = run.workspace.artifacts(run.pipeline, MODEL_STEP[name]) / "out" / "model"
+    folder = _model(run, name)
     measured = texts.with_name(f"{run.name}.serving.json")
     try:
         _spawned(run, "serving", "regraft.evaluation.serving_cost", folder, texts, measured)
@@ -100,7 +100,7 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], cost:
     """
     for change in project(tracker, run.pipeline):
         run.emit({"event": "warning", "message": change})
-    scores = run.workspace.artifacts(run.pipeline, "scores") / "out"
+    scores = _gathered(run, resolved)
     current = champion(tracker, run.pipeline)
     incumbent = Champion(current["version"], current["digest"]) if current else None
     answers, problem = _champion_answers(run, tracker, scores, incumbent) if incumbent else (None, None)
@@ -112,6 +112,16 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], cost:
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
     return decision
+
+
+def _gathered(run: Run, resolved: Mapping[str, Any]) -> Path:
+    """What the steps left of every candidate, in the shape that a decision reads."""
+    return gather(run.workspace, run.pipeline, resolved, run.workspace.scratch / "evidence" / f"{run.name}.steps")
+
+
+def _model(run: Run, candidate: str) -> Path:
+    """The model folder of a candidate."""
+    return run.workspace.artifacts(run.pipeline, f"finetune-{candidate}") / "out" / MODEL
 
 
 def _champion_answers(run: Run, tracker: Tracker, scores: Path, incumbent: Champion) -> tuple[Path | None, Facts | None]:
@@ -229,7 +239,7 @@ def withheld(run: Run, decision: Decision) -> str | None:
 def register_candidate(run: Run, tracker: Tracker, decision: Decision, outcomes: Mapping[str, Outcome]) -> str:
     """Register the candidate as challenger; its version. The same run registers it once."""
     verdict = decision.verdict
-    model = run.workspace.artifacts(run.pipeline, MODEL_STEP[verdict.candidate.name]) / "out" / "model"
+    model = _model(run, verdict.candidate.name)
     require_same_ids(run.workspace, run.pipeline, model, verdict.candidate.digest, partial(_texts, run))
     return register(
         tracker,
@@ -241,7 +251,7 @@ def register_candidate(run: Run, tracker: Tracker, decision: Decision, outcomes:
         verdict=verdict.document(),
         input_example=_texts(run)[:EXAMPLES],
         data_hashes=data_hashes(outcome.record for outcome in outcomes.values()),
-        git_sha=outcomes["scores"].record["git"]["sha"],
+        git_sha=outcomes[f"score-{verdict.candidate.name}"].record["git"]["sha"],
     )
 
 
@@ -254,7 +264,7 @@ def _texts(run: Run) -> list[str]:
     """The texts of the test rows, in the order of their ids."""
     import pyarrow.parquet as pq
 
-    rows = run.workspace.artifacts(run.pipeline, "scores") / "out" / "rows.parquet"
+    rows = run.workspace.artifacts(run.pipeline, "held_out") / "out" / "test.parquet"
     return [str(text) for text in pq.read_table(rows, columns=["text"])["text"].to_pylist()]
 
 
@@ -279,7 +289,7 @@ def write_result(
     tracker: Tracker,
     resolved: Mapping[str, Any],
     decision: Decision,
-    scores: Outcome,
+    outcomes: Mapping[str, Outcome],
     *,
     exit_code: int,
     sentence: str,
@@ -303,7 +313,7 @@ def write_result(
         "gates": list(resolved["gates"]),
         "power": power_summary(files.read_json(decision.evidence / "measurements.json")),
         "seed": resolved["seed"],
-        "scores": files.digest_of(scores.record["outputs"]),
+        "scores": files.digest_of(outcomes[f"score-{verdict.candidate.name}"].record["outputs"]),
         "journal_seq": head.seq if head else 0,
     }
     path = run.workspace.latest_file(run.pipeline)

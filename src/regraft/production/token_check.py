@@ -51,4 +51,4 @@ def require_same_ids(workspace: Workspace, pipeline: str, folder: Path, digest: 
 
 def mending(pipeline: str) -> str:
     """What to type where ids differ: this version writes the folder so that they agree, so it has to be written once more."""
-    return f"dvc repro --force --single-item finetune@{pipeline} (or the step that trained it), then regraft run {pipeline}"
+    return f"dvc repro --force --single-item finetune-adapted@{pipeline} (or the candidate that it is), then regraft run {pipeline}"

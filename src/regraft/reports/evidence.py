@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.config.step_names import RENAMED, current_name
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
@@ -69,10 +70,10 @@ def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
 
     from regraft.data.tables import write_table
 
-    outputs = {step: workspace.artifacts(pipeline, step) / "out" for step in ("contract", "corpus", "scores")}
+    outputs = {step: workspace.artifacts(pipeline, step) / "out" for step in ("contract", "corpus", "held_out")}
     folder = evidence / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    test, slices = pq.read_table(outputs["scores"] / "rows.parquet"), pq.read_table(outputs["scores"] / "slices.parquet")
+    test, slices = (pq.read_table(outputs["held_out"] / f"{name}.parquet") for name in ("test", "slices"))
     place = {row: position for position, row in enumerate(slices["id"].to_pylist())}
     slices = slices.take([place[row] for row in test["id"].to_pylist()])
     others = [name for name in slices.schema.names if name not in test.schema.names]
@@ -85,7 +86,7 @@ def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
     train = rows.to_table(columns=["id", "text", "label"], filter=pc.field("id").isin(splits["id"].take(np.sort(drawn)))).sort_by("id")
     write_table(folder / "train.parquet", train.to_pydict())
     files.write_json(folder / "counts.json", files.read_json(outputs["contract"] / "counts.json"))
-    keep_texts(workspace.artifacts(pipeline, "scores").parent, evidence)
+    keep_texts(workspace.artifacts(pipeline, "held_out").parent, evidence)
 
 
 def gather(tracker: Tracker, name: str) -> Evidence:
@@ -106,14 +107,21 @@ def gather(tracker: Tracker, name: str) -> Evidence:
         case=case,
         verdict=verdict,
         tables=tables,
-        records={record["step"]: record for record in records},
-        curves={record["step"]: tracker.curves(record.get("mlflow_run_id") or run.run_id, record["step"]) for record in records},
+        records={current_name(record["step"]): record for record in records},
+        curves={current_name(record["step"]): _curves(tracker, record, run) for record in records},
         history=tuple(entry for entry in journal if entry.digest == digest or (entry.from_ or {}).get("digest") == digest),
         test=_columns(report / "test.parquet"),
         train=_columns(report / "train.parquet"),
         counts=files.read_json(report / "counts.json") if (report / "counts.json").is_file() else None,
         suspects=_columns(report / SUSPECTS),
     )
+
+
+def _curves(tracker: Tracker, record: Mapping[str, Any], run: TrackedRun) -> Curves:
+    """The curves of a step, from the run that computed it; under its name of 0.2, if that was the one."""
+    of_run, step = record.get("mlflow_run_id") or run.run_id, record["step"]
+    names = (step, *(old for old, new in RENAMED.items() if new == step))
+    return next(filter(None, (tracker.curves(of_run, name) for name in names)), {})
 
 
 def _words(values: list[Any]) -> list[str | None]:

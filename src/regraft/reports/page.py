@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 
+from regraft.config.step_names import kind_of
 from regraft.core.quantities import duration
 from regraft.gates.cost import milliseconds
 from regraft.reports import plots, words
@@ -90,7 +91,7 @@ def _plots(report: Report) -> dict[str, Any]:
 
 
 def _losses(report: Report) -> list[tuple[str, str]]:
-    """(caption, SVG) for adaptation and for the task; the two fine-tunings share one."""
+    """(caption, SVG) for adaptation and for the task; all candidates share one."""
     figures = []
     if "loss" in (adaptation := report.curves.get("pretrain", {})):
         last_points = {name: points[-1] for name, points in adaptation.items() if name.startswith("heldout_loss") and points}
@@ -99,8 +100,8 @@ def _losses(report: Report) -> list[tuple[str, str]]:
         figures.append(
             (caption, plots.loss_plot("pretrain", "Loss of the adaptation", {"training": adaptation["loss"]}, marks, report.head_steps))
         )
-    tuned = {"adapted": "finetune", "base": "finetune_base"}
-    curves = {name: report.curves[step]["loss"] for name, step in tuned.items() if report.curves.get(step, {}).get("loss")}
+    tuned = {step.partition("-")[2]: of_step["loss"] for step, of_step in report.curves.items() if kind_of(step) == "finetune"}
+    curves = {name: points for name, points in tuned.items() if points}
     if curves:
         figures.append(("Fine-tuning: loss on the training rows", plots.loss_plot("finetune", "Loss of the fine-tuning", curves, {}, 0)))
     return figures

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from regraft.config.step_names import current_name
 from regraft.core import files
 from regraft.core.errors import ConfigError
 from regraft.registry.registration import registered
@@ -91,7 +92,7 @@ def _records(tracker: Tracker, run: TrackedRun) -> dict[str, dict[str, Any]]:
         if not client.list_artifacts(run.run_id, "records"):
             return {}
     folder = tracker.download(run, "records")
-    return {path.stem: files.read_json(path) for path in sorted(folder.glob("*.json"))}
+    return {current_name(path.stem): files.read_json(path) for path in sorted(folder.glob("*.json"))}
 
 
 def _decision(tracker: Tracker, run: str) -> dict[str, Any]:

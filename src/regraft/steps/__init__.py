@@ -14,13 +14,18 @@ This module and ``options`` are light. Import the others inside functions: they 
 
 from __future__ import annotations
 
+from regraft.config.candidates import Candidate as Candidate
 from regraft.config.pipeline import PipelineContext as PipelineContext
 from regraft.config.pipeline import PipelineOptions as PipelineOptions
 from regraft.config.pipeline import StepConfig as StepConfig
 from regraft.core import files as files
 from regraft.core import progress as progress
+from regraft.execution.step import NEVER as NEVER
+from regraft.execution.step import ONCE as ONCE
 from regraft.execution.step import Cost as Cost
+from regraft.execution.step import Instances as Instances
 from regraft.execution.step import Metrics as Metrics
 from regraft.execution.step import Output as Output
 from regraft.execution.step import Step as Step
+from regraft.execution.step import each_candidate as each_candidate
 from regraft.execution.step import evidence as evidence

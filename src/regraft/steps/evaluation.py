@@ -9,6 +9,7 @@ from regraft.evaluation.label_issues import Baseline as Baseline
 from regraft.evaluation.label_issues import find_suspects as find_label_issues
 from regraft.evaluation.probe_labels import require_labels as require_labels
 from regraft.evaluation.probing import ask as ask_variants
+from regraft.evaluation.probing import write as write_probes
 from regraft.evaluation.scoring import HeldOut as HeldOut
 from regraft.evaluation.scoring import score_folder as score_folder
 from regraft.evaluation.slice_discovery import discover as discover_slices
@@ -29,4 +30,5 @@ __all__ = [
     "probes_evidence",
     "row_quality_evidence",
     "seeds_evidence",
+    "write_probes",
 ]

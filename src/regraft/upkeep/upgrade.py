@@ -13,7 +13,8 @@ from pathlib import Path
 from regraft import __version__
 from regraft.core import files
 from regraft.core.errors import ConfigError
-from regraft.upkeep import template
+from regraft.core.workspace import Workspace
+from regraft.upkeep import renamed_steps, template
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Upgrade:
     """No longer part of the template."""
     left: tuple[template.Drift, ...]
     """Changed by both sides: their owners' to merge."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Folders of artifacts, (before, now): the steps that left them have other names."""
 
 
 def upgrade(root: Path) -> Upgrade:
@@ -52,7 +55,8 @@ def upgrade(root: Path) -> Upgrade:
     kept = {item.path: stamp.files[item.path] for item in left if item.path in stamp.files}
     known = {path: sha for path, sha in template.stamped(current).items() if path not in {item.path for item in left}}
     template.write_stamp(root, {**known, **kept})
-    return Upgrade(stamp.version, tuple(p for p in ours if p in current), tuple(p for p in ours if p not in current), left)
+    written, removed = (tuple(path for path in ours if (path in current) is there) for there in (True, False))
+    return Upgrade(stamp.version, written, removed, left, tuple(renamed_steps.rename(Workspace(root))))
 
 
 def behind(root: Path) -> str | None:

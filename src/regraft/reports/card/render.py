@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regraft.evaluation.stats.measured import Measured
-from regraft.execution.records import external_inputs
+from regraft.execution.records import external_inputs, scoring
 from regraft.gates import words
 from regraft.gates.telling import sentence
 from regraft.registry.waivers import told
@@ -68,7 +68,7 @@ def _front_matter(facts: Facts, statements: Said) -> Iterator[Line]:
     from huggingface_hub import EvalResult, ModelCardData
 
     pipeline, rows = facts.verdict["pipeline"], facts.verdict["rows"]
-    task = str(facts.records.get("scores", {}).get("params", {}).get("task", "text-classification"))
+    task = str((scoring(facts.records) or {}).get("params", {}).get("task", "text-classification"))
     spec = _base(facts)["base_model"]
     results = [
         EvalResult(

@@ -15,14 +15,16 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from regraft.config.step_names import RENAMED, kind_of
 from regraft.core import lock
 from regraft.core.errors import Conflict, EnvironmentFault
 from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, dvc, dvc_formats
+from regraft.execution.past_runs import COMMAND
 from regraft.upkeep.gc.room import Item, Room
 
 ROOMS = ("dvc cache", "run cache")
@@ -43,13 +45,13 @@ def rooms(workspace: Workspace, *, run_cache: bool) -> list[Room]:
         needed = _with_children(cache, {*_in_workspace(workspace), *_in_commits(workspace)})
     except EnvironmentFault as fault:
         return [Room(ROOMS[0], note=f"not examined: {fault}")]
-    commands = {
-        f"regraft step {s.name} --pipeline {p} --step-version {s.version}"
-        for s in composition.steps(workspace)
-        for p in workspace.pipelines
-    }
+    versions = {step.name: str(step.version) for step in composition.steps(workspace)}
     entries = {path: _entry(path) for path in sorted(dvc_formats.results(cache))}
-    dead = {path for path, (command, _) in entries.items() if command and command.startswith("regraft step ") and command not in commands}
+    dead = {
+        path
+        for path, (command, _) in entries.items()
+        if command and command.startswith("regraft step ") and not _alive(workspace, command, versions)
+    }
     restorable = {path for path in entries.keys() - dead if not entries[path][1] <= needed}
     kept = needed | _with_children(cache, {md5 for path in restorable for md5 in entries[path][1]})
     unhittable = (Item.of(path, "no stage of today can hit it") for path in sorted(dead))
@@ -63,6 +65,14 @@ def rooms(workspace: Workspace, *, run_cache: bool) -> list[Room]:
     elif lost:
         note = "settings and data that are put back will be computed again"
     return [Room(ROOMS[0], (*_objects(cache, kept), *unhittable)), Room(ROOMS[1], lost, note)]
+
+
+def _alive(workspace: Workspace, command: str, versions: Mapping[str, str]) -> bool:
+    """Whether a stage of today, or of a candidate that is put back, can run ``command``."""
+    match = COMMAND.fullmatch(command)
+    if match is None or match["pipeline"] not in workspace.pipelines or match["step"] in RENAMED:
+        return False
+    return versions.get(kind_of(match["step"])) == match["version"]
 
 
 def _in_workspace(workspace: Workspace) -> Iterator[str]:

@@ -116,7 +116,7 @@ def rooms(tracker: Tracker, known: Sequence[Version]) -> list[Room]:
 
 def _predictions(workspace: Workspace, known: Sequence[Version]) -> Iterator[Item]:
     alive = {version.digest for version in known if version.kept}
-    for path in workspace.root.glob("artifacts/*/scores/out/digests.json"):
+    for path in workspace.root.glob("artifacts/*/score-*/out/digests.json"):
         alive |= {str(digest) for digest in files.read_json(path).values()}
     for room, what in (("predictions", "answers of"), ("serving", "what serving takes of")):
         for path in sorted((workspace.state / room).glob("*")):

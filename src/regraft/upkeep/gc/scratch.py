@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from regraft.config.resolved_file import read_resolved
+from regraft.config.step_names import kind_of
 from regraft.core import lock
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
@@ -50,29 +51,29 @@ def _embeddings(workspace: Workspace) -> Iterator[Item]:
 
 def _checkpoints(workspace: Workspace) -> Iterator[Item]:
     home = workspace.scratch / "checkpoints"
-    steps = {step.name: step for step in composition.steps(workspace)}
+    known = {step.name for step in composition.steps(workspace)}
     for folder in sorted(home.glob("*/*")):
         pipeline, name = folder.relative_to(home).parts
-        step = steps.get(name)
-        if pipeline not in workspace.pipelines or step is None:
+        if pipeline not in workspace.pipelines or kind_of(name) not in known:
             missing = "step" if pipeline in workspace.pipelines else "pipeline"
             today, why = frozenset[str](), f"there is no {missing} of this name"
         else:
-            fingerprints = _fingerprints(workspace, pipeline, step)
+            fingerprints = _fingerprints(workspace, pipeline, name)
             if fingerprints is None:
                 continue
             today, why = fingerprints, f"'{pipeline}' has other settings, data or code by now"
         yield from (Item.of(path, why) for path in sorted(folder.iterdir()) if path.name not in today and not _in_use(path))
 
 
-def _fingerprints(workspace: Workspace, pipeline: str, step: Step[Any]) -> frozenset[str] | None:
+def _fingerprints(workspace: Workspace, pipeline: str, name: str) -> frozenset[str] | None:
     """The fingerprints that a run might look for today; None: they cannot be known."""
     fingerprints = set()
     for read in (resolve, read_resolved):
         try:
             resolved = read(workspace, pipeline)
-            if step.name in resolved:  # a step that nothing asks for looks for no checkpoint
-                fingerprints.add(_fingerprint(workspace, pipeline, step, resolved))
+            for step in composition.steps_in(workspace, resolved):  # one that nothing asks for looks for no checkpoint
+                if step.name == name:
+                    fingerprints.add(_fingerprint(workspace, pipeline, step, resolved))
         except (RegraftError, ValidationError, FileNotFoundError, KeyError):  # a faulty file, an input that is not there
             return None
     return frozenset(fingerprints)
