@@ -26,6 +26,8 @@ class ContractConfig(StepConfig):
     dev: float
     max_quarantined: float = Field(0.1, ge=0, le=1)
     """A larger share of quarantined rows rejects the whole: then an export is broken, not a row."""
+    tsv_quoted: bool = Field(False, exclude_if=lambda quoted: not quoted)
+    """Whether values of .tsv files stand in quotes. Left out where they do not."""
     expected: tuple[str, ...] | None = Field(None, exclude_if=lambda labels: labels is None)
     """Labels that tests of the gate `templates` expect. Left out where none does."""
 
@@ -36,21 +38,22 @@ class ContractConfig(StepConfig):
         shares = {"test": options.split.test, "dev": options.split.dev}
         expected = tuple(sorted({test["label"] for test in context.probes.get("templates", ()) if "label" in test})) or None
         fields = {"labelled": options.data.labelled, "contract": contract, "task": options.task, "split": split, "expected": expected}
-        return cls(**fields, seed=options.seed, **shares)
+        return cls(**fields, tsv_quoted=options.data.tsv_quoted, seed=options.seed, **shares)
 
 
 def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from tempfile import TemporaryDirectory
 
     from regraft.steps import files, progress
-    from regraft.steps.data import Source, contract_page, labelled, quarantine, read_rows, reject, validate_rows
+    from regraft.steps.data import Source, contract_page, labelled, quarantine, read_rows, reject, spelled, validate_rows
     from regraft.steps.evaluation import require_labels
 
     contract, task, sheet = config.contract, config.task, evidence(out) / "quarantine.csv"
     required = [column.name for column in contract.columns if column.required]
-    source = Source.of("data.labelled", inputs, config.labelled)
+    strings = [column.name for column in contract.columns]
+    source = Source.of("data.labelled", inputs, config.labelled, tsv_quoted=config.tsv_quoted)
     with TemporaryDirectory(dir=out.parent, prefix="rows-") as store:
-        validated = validate_rows(lambda: read_rows(source, required, [column.name for column in contract.columns]), contract, Path(store))
+        validated = validate_rows(lambda: spelled(read_rows(source, required, strings), task, config.split), contract, Path(store))
         waiting = Path(store) / "quarantine.parquet"
         report = quarantine.write_quarantine(waiting, sheet, validated, task)
         files.write_text(evidence(out) / "contract.html", contract_page.render(contract, validated.read, validated.quarantined, report))

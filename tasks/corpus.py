@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from pydantic import Field
+
 from regraft.steps import Metrics, PipelineContext, Step, StepConfig, evidence
 from regraft.steps.options import Paths, SplitOptions
 from tasks.contract import CONTRACT
@@ -18,13 +20,16 @@ class CorpusConfig(StepConfig):
     """The paths as the pipeline file has them; messages name files by them."""
     text_column: str
     """Column that holds the text, in all files but .txt."""
+    tsv_quoted: bool = Field(False, exclude_if=lambda quoted: not quoted)
+    """Whether values of .tsv files stand in quotes. Left out where they do not."""
     split: SplitOptions
     seed: int
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options = context.options
-        return cls(corpus=options.data.corpus, text_column=options.corpus_column, split=options.split, seed=options.seed)
+        text = {"corpus": options.data.corpus, "text_column": options.corpus_column, "tsv_quoted": options.data.tsv_quoted}
+        return cls(**text, split=options.split, seed=options.seed)
 
 
 def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
@@ -40,7 +45,7 @@ def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
         write_table,
     )
 
-    corpus = read_corpus(Source.of("data.corpus", inputs, config.corpus), config.text_column)
+    corpus = read_corpus(Source.of("data.corpus", inputs, config.corpus, tsv_quoted=config.tsv_quoted), config.text_column)
     texts, given_splits = read_texts(inputs["texts"]), read_given(inputs["texts"])
     division = split_rows(texts, corpus, config.split, config.seed, given_splits, scratch=out.parent)
     write_documents(out / "documents.parquet", division.documents)

@@ -128,10 +128,71 @@ def test_of_rows_with_one_id_none_is_kept_and_each_names_the_others(tmp_path):
     assert "r1" not in pd.read_parquet(out / "texts.parquet")["id"].tolist()
 
 
+def refused(folder: Path, rows: Rows, rules: dict[str, Any] | None = None, split: str | None = None) -> dict[str, Any]:
+    """The problems of a hand-in that is refused, by rule."""
+    with pytest.raises(DataRejected) as rejected:
+        run(folder, hand_in(folder, rows), rules, split)
+    return {problem.get("rule", ""): problem for problem in rejected.value.problems}
+
+
+def test_labels_that_differ_only_in_spelling_are_refused_until_the_pipeline_says_what_they_are(tmp_path):
+    rows = good(90)
+    for number, spelling in enumerate(("Blue", "blue ", "BLUE")):
+        rows[3 * number]["label"] = spelling
+    problem = refused(tmp_path, rows)["label.variants"]
+    assert problem["message"].startswith("4 labels differ only by case, blanks or Unicode form: 'blue' 27, ")
+    assert "`task: {normalise_labels: true}`" in problem["fix"]
+    for normalise, labels in ((True, sorted(LABELS)), (False, None)):
+        asked = context(RULES if normalise else None)
+        asked = replace(asked, options=asked.options.model_copy(update={"task": TaskOptions(normalise_labels=normalise)}))
+        out = empty(tmp_path / f"out-{normalise}")
+        if labels is None:  # four classes, of which three have one row each
+            with pytest.raises(DataRejected, match="class 'BLUE' has 1 row"):
+                CONTRACT.run(ContractConfig.of(asked), {"labelled": tmp_path / "rows.csv"}, out)
+        else:
+            CONTRACT.run(ContractConfig.of(asked), {"labelled": tmp_path / "rows.csv"}, out)
+            assert json.loads((out / "labels.json").read_text()) == labels
+
+
+def test_a_label_that_holds_several_answers_is_refused(tmp_path):
+    rows = good()
+    rows[7]["label"] = '{"choices": ["blue", "red"]}'
+    problem = refused(tmp_path, rows)["label.json"]
+    assert problem["row"] == 9
+    assert problem["message"] == """1 label holds JSON, such as {"choices": ["blue", "red"]}, where a row has one label"""
+
+
+@pytest.mark.parametrize("name", ["validation", "val", "valid"])
+def test_a_split_called_validation_is_dev(tmp_path, name):
+    rows = [row | {"part": ("train", name, "test")[n // 3 % 3]} for n, row in enumerate(good())]
+    out = run(tmp_path, hand_in(tmp_path, rows), None, "part")
+    assert set(pd.read_parquet(out / "texts.parquet")["split"]) == {"train", "dev", "test"}
+    assert quarantined(out) == {}
+
+
+def test_a_value_that_always_fails_is_the_file_s_fault(tmp_path):
+    rows = [row | {"part": ("train", "test")[n // 3 % 2] if n % 20 else "holdout"} for n, row in enumerate(good(200))]
+    problem = refused(tmp_path, rows, None, "part")["part.always"]
+    assert problem["message"] == "part is 'holdout' in 10 rows, and allowed are dev, test, train"
+    assert problem["fix"] == "write dev, test, train (val, valid, validation mean dev), or take these rows out"
+    few = [row | {"label": "gren" if n in (3, 70) else row["label"]} for n, row in enumerate(good(200))]
+    (tmp_path / "few").mkdir()
+    assert {rule for _, rule, _ in quarantined(run(tmp_path / "few", hand_in(tmp_path, few))).values()} == {"label.valid_values"}
+
+
+@pytest.mark.parametrize(("label", "words"), [("-1", "the label -1"), ("", "no label")])
+def test_test_rows_whose_labels_are_kept_back_are_said_to_be_that(tmp_path, label, words):
+    rows = [row | {"part": ("train", "dev", "test")[n // 3 % 3]} for n, row in enumerate(good(200))]
+    rows = [row | {"label": label} if row["part"] == "test" else row for row in rows]
+    tests = sum(row["part"] == "test" for row in rows)
+    problem = refused(tmp_path, rows, None, "part")["label.hidden"]
+    assert problem["message"] == f"{tests} of {tests} test rows have {words}: public data sets keep those of the test split back"
+
+
 def test_a_number_as_a_label_is_one_fault_not_also_a_missing_label(tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text("\n".join(json.dumps(row | {"label": 7} if row["id"] == "r5" else row) for row in good()))
-    assert quarantined(run(tmp_path, path)) == {"r5": (6, "label.type", "label is the number 7, not a string; write it in quotes")}
+    path.write_text("\n".join(json.dumps(row | {"label": 7.5} if row["id"] == "r5" else row) for row in good()))
+    assert quarantined(run(tmp_path, path)) == {"r5": (6, "label.type", "label is the number 7.5, not a string; write it in quotes")}
 
 
 def test_accepted_rows_are_sorted_strings_with_every_column(tmp_path):
@@ -357,12 +418,12 @@ def with_split(rows: Rows) -> Rows:
 
 def test_a_given_split_is_kept_and_what_it_does_not_know_is_quarantined(tmp_path):
     rows = with_split(good())
-    rows[5]["part"], rows[6]["part"], rows[7]["part"] = "validation", "", "Train"
+    rows[5]["part"], rows[6]["part"], rows[7]["part"] = "holdout", "", "trian"
     out = run(tmp_path, hand_in(tmp_path, rows), split="part")
     assert quarantined(out) == {
-        "r5": (7, "part.valid_values", "part 'validation' is not one of the 3 valid values; did you mean 'dev'?"),
+        "r5": (7, "part.valid_values", "part 'holdout' is not one of the 3 valid values"),
         "r6": (8, "part.required", "part is missing"),
-        "r7": (9, "part.valid_values", "part 'Train' is not one of the 3 valid values; did you mean 'train'?"),
+        "r7": (9, "part.valid_values", "part 'trian' is not one of the 3 valid values; did you mean 'train'?"),
     }
     texts = pd.read_parquet(out / "texts.parquet")
     assert texts.columns.tolist() == ["id", "text", "split"]

@@ -68,7 +68,7 @@ def test_every_format_of_labelled_data_is_read_alike(here):
         ("a.csv", TABLE + "alone,green\n", "a.csv:122: class 'green' has 1 row and no", "add rows of class 'green' (with 7"),
         ("a.csv", "".join(TABLE.splitlines(keepends=True)[:30]), "29 different rows; a probe and its answers need 40", "add rows to a.csv"),
         ("a.csv", HEADER + 9 * "the same,red\nother,blue\n", "2 different rows", "add rows to a.csv"),
-        ("a.jsonl", '{"text": "x", "label": 3}\n', "a.jsonl:1: label is the number 3, not a string", "mend the row"),
+        ("a.jsonl", '{"text": "x", "label": 3.5}\n', "a.jsonl:1: label is the number 3.5, not a string", "mend the row"),
         ("a.txt", "words\n", "gates.earlier_tasks.tasks.a.data reads .csv, .tsv, .jsonl", ""),
     ],
 )  # fmt: skip

@@ -50,8 +50,8 @@ FORMATS: dict[str, Callable[[], bytes]] = {
 }
 
 
-def read(path: Path) -> list[Row]:
-    return list(read_rows(Source("data.labelled", path, path.name), COLUMNS, COLUMNS))
+def read(path: Path, *, tsv_quoted: bool = True) -> list[Row]:
+    return list(read_rows(Source("data.labelled", path, path.name, tsv_quoted=tsv_quoted), COLUMNS, COLUMNS))
 
 
 def problems(path: Path) -> list[dict[str, object]]:
@@ -158,7 +158,7 @@ def test_several_places_are_read_in_the_order_listed_and_one_file_only_once(tmp_
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(separated("\t" if name.endswith("tsv") else ","))
     inputs = {"labelled.0": tmp_path / "b.csv", "labelled.1": tmp_path / "f"}
-    source = Source.of("data.labelled", inputs, ("b.csv", "f"))
+    source = Source.of("data.labelled", inputs, ("b.csv", "f"), tsv_quoted=True)
     assert [row.file for row in read_rows(source, COLUMNS, COLUMNS)][::3] == ["b.csv", "f/a.tsv", "f/z.csv"]
     again = Source.of("data.labelled", {**inputs, "labelled.2": tmp_path / "f" / "z.csv"}, ("b.csv", "f", "f/z.csv"))
     with pytest.raises(DataRejected, match=r"is listed twice, once as f/z\.csv"):

@@ -44,6 +44,8 @@ class Running:
     part: int = 0
     """How often a step that does the same work several times has done it."""
     parts: int = 1
+    warned: set[str] = field(default_factory=set)
+    """Warnings that were sent: data is read twice where rows are quarantined, and what is wrong with it is said once."""
 
 
 _current: ContextVar[Running | None] = ContextVar("regraft_running", default=None)
@@ -75,6 +77,14 @@ def emit(event: str, **values: Any) -> None:
     with contextlib.suppress(BrokenPipeError, ValueError):
         sys.stdout.write("@@ " + json.dumps({"event": event, "step": context.step, **values}) + "\n")
         sys.stdout.flush()
+
+
+def warn_once(message: str) -> None:
+    """Send ``message`` as a warning, unless this step sent it before."""
+    warned = current().warned
+    if message not in warned:
+        warned.add(message)
+        emit("warning", message=message)
 
 
 def progress(done: int, total: int, unit: str, metrics: Mapping[str, float] | None = None, tokens: float | None = None) -> None:

@@ -41,6 +41,11 @@ def roughly(seconds: float) -> str:
     return f"{seconds / 3_600:.1f} h" if seconds < 48 * 3_600 else f"{seconds / 86_400:,.0f} days"
 
 
+def counted(n: int, noun: str) -> str:
+    """``1 row``, ``1,200 rows``."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def first_of(names: Sequence[str], most: int = NAMED, total: int | None = None, between: str = ", ") -> str:
     """«a, b, c and 4 more»: ``most`` of ``names``, and how many of ``total`` are left out; None: ``names`` are all."""
     shown = names[:most]

@@ -20,6 +20,7 @@ from regraft.core.errors import ConfigError, Problem
 from regraft.core.strict import Strict
 from regraft.core.suggest import guess, unknown_key
 from regraft.data.options import TaskOptions
+from regraft.data.spelling import canonical
 from regraft.data.split import SPLITS
 
 Name = Annotated[StrictStr, Field(min_length=1)]
@@ -60,7 +61,10 @@ class Contract(Strict):
             if name not in names:
                 probably, existing = guess(name, names, otherwise="."), ", ".join(names)
                 raise ConfigError(f"task.{key} is {name!r}, which the contract {self.id!r} does not describe{probably} It has {existing}")
-        forced = {task.id: {"required": True, "unique": True}, task.text: {"required": True}, task.label: {"required": True}}
+        label: dict[str, Any] = {"required": True}
+        if task.normalise_labels and (named := self.column(task.label).valid_values):
+            label["valid_values"] = tuple(sorted({canonical(name) for name in named}))
+        forced = {task.id: {"required": True, "unique": True}, task.text: {"required": True}, task.label: label}
         return self.model_copy(update={"columns": tuple(c.model_copy(update=forced.get(c.name, {})) for c in self.columns)})
 
     def with_split(self, name: str | None) -> Contract:

@@ -73,8 +73,18 @@ def known(suffixes: tuple[str, ...]) -> str:
 def hint(path: Path, shown: str) -> str:
     """What to do with a file of a format that is not read."""
     name = path.name.lower()
+    if name.endswith(".json") and _begins_with(path, b"{"):  # one object, or JSON lines, as Spark writes them
+        return _filled("if it holds one object a line call it .jsonl: mv {name} {stem}.jsonl", path, shown)
     advice = next((text for end, text in sorted(HINTS.items(), key=lambda item: -len(item[0])) if name.endswith(end)), None)
     return _filled(advice, path, shown) if advice else "convert it or move it away"
+
+
+def _begins_with(path: Path, sign: bytes) -> bool:
+    try:
+        with path.open("rb") as handle:
+            return handle.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(sign)
+    except OSError:
+        return False
 
 
 def _filled(text: str, path: Path, shown: str) -> str:

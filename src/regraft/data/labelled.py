@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from regraft.core.errors import Problem
 from regraft.data.contract import Contract, unwritten
 from regraft.data.options import TaskOptions
+from regraft.data.patterns import pattern_problems
 from regraft.data.sources import reject
 from regraft.data.split import split_of
 from regraft.data.validation import Validated
@@ -42,6 +43,8 @@ def whole_problems(validated: Validated, contract: Contract, task: TaskOptions, 
         share = f"{validated.quarantined} of {validated.read} rows ({validated.quarantined / validated.read:.0%}) are quarantined"
         message = f"{share}; above {most:.0%} the data, not a row, is what is wrong"
         problems.append(Problem(message=message, rule="rows.quarantined", fix=fix))
+    if patterns := pattern_problems(validated, contract, task, splitting.column):
+        return [*problems, *patterns]  # classes are counted once they are what they should be
     if validated.kept:
         dealt = {label: Counter[str]() for label in contract.column(task.label).valid_values or ()}
         splitting.count(validated, task, dealt)

@@ -53,6 +53,8 @@ class DataOptions(Strict):
     .gz, and .parquet, with the columns that `task` names."""
     split: str | None = None
     """Column of the labelled rows that says train, dev or test; by default a row's split is a hash of its id."""
+    tsv_quoted: bool = Field(False, exclude_if=lambda quoted: not quoted)
+    """Whether values of .tsv files stand in quotes, as spreadsheets write them; by default a quote there is a character like another."""
     contract: str | None = None
     """The data contract; by default `pipelines/<name>.contract.yaml`."""
 
@@ -68,6 +70,9 @@ class TaskOptions(Strict):
     """Column that holds the label."""
     id: str = "id"
     """Column that holds a stable, unique id. A row's split is a hash of it."""
+    normalise_labels: bool | None = Field(None, exclude_if=lambda normalise: normalise is None)
+    """Whether labels that differ only by case, blanks or Unicode form are one class, in lower case. Left out, such labels are refused;
+    `false`: they are classes of their own."""
 
 
 class SplitOptions(Strict):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.core.errors import Problem
-from regraft.data.rows import Fault, Row, header_problems, present
+from regraft.data.rows import Fault, Row, header_problems, present, warn_of_nameless
 
 BATCH = 8192
 """Rows unpacked at once."""
@@ -34,6 +34,7 @@ def read_parquet(path: Path, file: str, required: Sequence[str], strings: Collec
             ]:
                 problems += faults
                 return
+            warn_of_nameless(table.schema_arrow.names, file)
             for batch in table.iter_batches(BATCH):
                 yield from _rows(batch, file, number, strings)
                 number += batch.num_rows
@@ -75,7 +76,7 @@ def _rows(batch: Any, file: str, before: int, strings: Collection[str]) -> Itera
         columns.append(values)
     for index, fields in enumerate(zip(*columns, strict=True)):
         raw = dict(zip(names, fields, strict=True))
-        values_of = {name: None if text is None else present(text) for name, text in raw.items()}
+        values_of = {name: None if text is None else present(text) for name, text in raw.items() if name.strip()}
         yield Row(file, before + index + 1, values_of, tuple(faults.get(index, ())), raw)
 
 

@@ -33,11 +33,12 @@ def look(root: Path, resolved: Mapping[str, Any]) -> None:
     contract, corpus = resolved.get("contract", {}), resolved.get("corpus", {})
     columns = contract.get("contract", {}).get("columns", ())
     required = [column["name"] for column in columns if column["required"]]
-    labelled = _faults(
-        root, "data.labelled", resolved["data"].get("labelled", ()), TABLES, required, [column["name"] for column in columns]
-    )
+    strings, quoted = [column["name"] for column in columns], contract.get("tsv_quoted", False)
+    labelled = _faults(root, "data.labelled", resolved["data"].get("labelled", ()), TABLES, required, strings, tsv_quoted=quoted)
     text = [corpus["text_column"]] if "text_column" in corpus else []
-    problems = [*labelled, *_faults(root, "data.corpus", resolved["data"].get("corpus", ()), TEXTS, text, text), *_earlier(root, resolved)]
+    quoted = corpus.get("tsv_quoted", False)
+    of_corpus = _faults(root, "data.corpus", resolved["data"].get("corpus", ()), TEXTS, text, text, tsv_quoted=quoted)
+    problems = [*labelled, *of_corpus, *_earlier(root, resolved)]
     if problems:
         reject("the data cannot be read", problems)
 
@@ -56,7 +57,14 @@ def _earlier(root: Path, resolved: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _faults(
-    root: Path, key: str, paths: str | Sequence[str], suffixes: Sequence[str], required: Sequence[str], strings: Collection[str]
+    root: Path,
+    key: str,
+    paths: str | Sequence[str],
+    suffixes: Sequence[str],
+    required: Sequence[str],
+    strings: Collection[str],
+    *,
+    tsv_quoted: bool = False,
 ) -> Iterator[Problem]:
     """Faults of the files behind one key of the pipeline file."""
     from regraft.core.errors import DataRejected
@@ -78,7 +86,7 @@ def _faults(
         problems: list[Problem] = []
         rows: Iterator[Any] = read_paragraphs(path, shown, problems)
         if suffix_of(path) != ".txt":
-            rows = read_file(path, shown, required, strings, problems)
+            rows = read_file(path, shown, required, strings, problems, tsv_quoted=tsv_quoted)
         for _ in islice(rows, max(1, min(MOST, ROWS // len(data_files)))):
             pass
         yield from problems

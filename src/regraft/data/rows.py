@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from regraft.core.errors import Problem
+from regraft.core.progress import warn_once
 from regraft.core.suggest import guess
 
 MARKS = {",": "comma", "\t": "tab", ";": "semicolon"}
@@ -46,9 +48,14 @@ def broken(file: str, number: int, rule: str, reason: str, raw: Any) -> Row:
     return Row(file, number, {}, (Fault(rule, None, None, reason),), raw)
 
 
+IGNORABLE = r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+"""Unicode's Default_Ignorable_Code_Point, of the Basic Multilingual Plane: zero-width spaces, joiners, marks of direction."""
+VISIBLE = re.compile(rf"[^\s{IGNORABLE}]")
+
+
 def present(text: str) -> str | None:
-    """``text``, or None where it is blank: a blank value is a missing one."""
-    return text if text.strip() else None
+    """``text``, or None where nothing of it can be seen: a blank value is a missing one."""
+    return text if VISIBLE.search(text) else None
 
 
 def header_problems(
@@ -61,19 +68,26 @@ def header_problems(
         message = f"the header is one field with {MARKS[other]}s in it: {header[0]!r}; in a {suffix} file regraft reads {right}s"
         yield Problem(message=message, file=file, row=row, value=header[0], rule="csv.delimiter", fix=fix)
         return
-    for name in sorted({name for name in header if header.count(name) > 1 or not name.strip()}):
-        fault = "a column of the header has no name"
-        if name.strip():
-            fault = f"the header has the column {name!r} {header.count(name)} times"
+    for name in sorted({name for name in header if header.count(name) > 1 and name.strip()}):
+        fault = f"the header has the column {name!r} {header.count(name)} times"
         yield Problem(message=fault, file=file, row=row, column=name, rule="header.unique", fix="rename or remove it")
     for name in required:
         if name not in header:
             probably = guess(name, header, otherwise=".")
+            if partition := next((part for part in file.split("/") if part.startswith(f"{name}=")), None):
+                probably = f"; it is the name of the folder {partition!r}, which is not read: write the column into the files."
             yield Problem(
                 message=f"no column {name!r}{probably} Columns: {', '.join(map(repr, header)) or 'none'}",
                 file=file, row=row, column=name, rule="header.required",
                 fix=f"rename a column to {name!r}, or name yours in the pipeline file: in `task`, that of a corpus in `data.corpus_text`",
             )  # fmt: skip
+
+
+def warn_of_nameless(header: Sequence[str], file: str) -> None:
+    """Say that columns without a name are left out: pandas' index, or the comma that ends a spreadsheet's lines."""
+    if nameless := sum(not name.strip() for name in header):
+        what = "a column without a name is" if nameless == 1 else f"{nameless} columns without a name are"
+        warn_once(f"{file}: {what} left out")
 
 
 def encodable(text: str) -> bool:

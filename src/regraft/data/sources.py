@@ -35,13 +35,15 @@ class Source:
     """The path as the user wrote it; file names in messages and in the quarantine start with it."""
     beside: tuple[Source, ...] = ()
     """The others, where the pipeline file lists several."""
+    tsv_quoted: bool = False
+    """Whether quotes around a value of a .tsv file are no part of it."""
 
     @classmethod
-    def of(cls, key: str, inputs: Mapping[str, Path], paths: str | Sequence[str]) -> Source:
+    def of(cls, key: str, inputs: Mapping[str, Path], paths: str | Sequence[str], *, tsv_quoted: bool = False) -> Source:
         """The source behind ``key``, e.g. ``data.corpus``: of one path the input ``corpus``, of several ``corpus.0``, ``corpus.1`` ..."""
         name, several = key.removeprefix("data."), not isinstance(paths, str)
         sources = [cls(key, inputs[f"{name}.{number}" if several else name], path) for number, path in enumerate(listed(paths))]
-        return cls(key, sources[0].path, sources[0].shown, tuple(sources[1:]))
+        return cls(key, sources[0].path, sources[0].shown, tuple(sources[1:]), tsv_quoted)
 
     @property
     def all_shown(self) -> str:
@@ -86,6 +88,10 @@ def _files_at(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]]
         entries = (path for path in entries if suffix_of(path) in suffixes)
     names = sorted(path.relative_to(source.path) for path in entries)
     visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+    if any(name.parts[0] == "_temporary" for name in visible):
+        problem = Problem(message="a job is still writing here, or was killed: `_temporary` is there", file=source.shown, rule="file.whole")
+        raise DataRejected(f"{source.key}: {source.shown} is not whole", fix="wait for `_SUCCESS`, or write it again", problems=[problem])
+    visible = [name for name in visible if not _is_note(source.path / name, suffixes)]
     if not visible:
         raise DataRejected(
             f"{source.key}: the folder {source.shown} holds no {readable} file",
@@ -93,6 +99,12 @@ def _files_at(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]]
             problems=[Problem(message="the folder is empty", file=source.shown, rule="file.exists")],
         )
     return [(source.path / name, f"{source.shown.rstrip('/')}/{name.as_posix()}") for name in visible]
+
+
+def _is_note(path: Path, suffixes: Sequence[str]) -> bool:
+    """Whether a file of a folder is no data: a note of Spark, Hive or Delta (``_SUCCESS``), or a part that got no row."""
+    of_job = path.name.startswith("_") and suffix_of(path) not in suffixes
+    return of_job or (path.name.startswith("part-") and path.is_file() and path.stat().st_size == 0)
 
 
 def _listed_twice(paths: Sequence[tuple[Path, str]]) -> Iterator[Problem]:
@@ -109,8 +121,13 @@ def _listed_twice(paths: Sequence[tuple[Path, str]]) -> Iterator[Problem]:
 
 def reject_if(source: Source, problems: list[Problem]) -> None:
     """Raise :class:`DataRejected` when there is any problem."""
-    if problems:
+    # Spark writes a part for every worker, also for those that got no row.
+    if problems := [problem for problem in problems if not (problem.get("rule") == "file.rows" and _is_part(problem))]:
         reject(f"{source.key} ({source.all_shown}) cannot be read", problems)
+
+
+def _is_part(problem: Problem) -> bool:
+    return Path(problem.get("file") or "").name.startswith("part-")
 
 
 def reject(message: str, problems: list[Problem], everything: Path | None = None, more: int = 0) -> NoReturn:

@@ -126,7 +126,9 @@ def split_rows(
     dropped += [Dropped(distinct.texts[stay[document]][0], "contains", unseen[text][0]) for document, text in contained.items()]
     stay = [number for index, number in enumerate(stay) if index not in contained]
     if not stay:
-        problem = Problem(message=f"all {distinct.read} documents repeat or contain labelled texts", rule="corpus.document")
+        read = "the only document repeats or contains" if distinct.read == 1 else f"all {distinct.read:,} documents repeat or contain"
+        message = "; ".join([f"{read} labelled texts", *corpus.whole_files])
+        problem = Problem(message=message, rule="corpus.document", fix="add text of the domain that is not among the labelled rows")
         reject("data.corpus holds nothing to learn from", [problem])
     dropped_ids = {item.id for item in dropped if item.reason == "labelled"}
     splits = {key: split for split, key, _ in sorted(rows, key=lambda row: row[1]) if key not in dropped_ids}

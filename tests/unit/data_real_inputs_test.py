@@ -1,0 +1,187 @@
+"""Files as people's tools write them: what is read of them, what is said, and what is refused with the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from regraft.core import progress
+from regraft.core.errors import DataRejected
+from regraft.data.documents import read_corpus
+from regraft.data.options import TaskOptions
+from regraft.data.reading import read_rows
+from regraft.data.rows import Row, present
+from regraft.data.sources import Source
+from regraft.data.spelling import canonical, json_labels, spelled, variants
+
+COLUMNS = ("id", "text", "label")
+
+
+def read(path: Path) -> list[Row]:
+    return list(read_rows(Source("data.labelled", path, path.name), COLUMNS, COLUMNS))
+
+
+def problems(path: Path) -> list[dict[str, object]]:
+    with pytest.raises(DataRejected) as refused:
+        read(path)
+    return list(refused.value.problems)
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    sent: list[str] = []
+    monkeypatch.setattr(progress, "emit", lambda event, message: sent.append(message))
+    with progress.running(progress.Running()):
+        yield sent
+
+
+@pytest.mark.parametrize(("content", "rows"), [
+    (",id,text,label\n0,a,x,l\n1,b,y,m\n", [("a", "x", "l"), ("b", "y", "m")]),  # pandas' index
+    ("id,text,label,\na,x,l,\nb,y,m,\n", [("a", "x", "l"), ("b", "y", "m")]),  # a spreadsheet's trailing comma
+    ("id,text,label,,\na,x,l,,\nb,y,m\n", [("a", "x", "l"), ("b", "y", "m")]),
+    ("id,text,label\na,x,l,\nb,y,m,,\n", [("a", "x", "l"), ("b", "y", "m")]),  # only in the rows
+])  # fmt: skip
+def test_columns_without_a_name_are_left_out(tmp_path, warnings, content, rows):
+    (tmp_path / "rows.csv").write_text(content)
+    assert [tuple(row.values.values()) for row in read(tmp_path / "rows.csv")] == rows
+    assert [message for message in warnings if "without a name" in message] == (
+        [f"rows.csv: {'2 columns without a name are' if ',,' in content.splitlines()[0] else 'a column without a name is'} left out"]
+        if "," in (content[0], content.splitlines()[0][-1])
+        else []
+    )
+
+
+def test_a_value_beyond_the_header_is_still_a_fault(tmp_path):
+    (tmp_path / "rows.csv").write_text("id,text,label\na,x,l,more\n")
+    ((fault,),) = [row.faults for row in read(tmp_path / "rows.csv")]
+    assert fault.rule == "row.fields"
+
+
+def test_integers_of_json_are_their_digits(tmp_path):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"id": n, "text": "x", "label": n % 2}) + "\n" for n in range(4)))
+    assert [(row.values["id"], row.values["label"], row.faults) for row in read(tmp_path / "rows.jsonl")][3] == ("3", "1", ())
+
+
+@pytest.mark.parametrize(("labels", "words", "mended"), [
+    ([["garden"], ["kitchen"], ["garden"]], "label is a list in 3 of 3 rows", ["garden", "kitchen", "garden"]),
+    ([True, False, True], "label is a boolean in 3 of 3 rows", ["true", "false", "true"]),
+    ([1.5, 2.5, 1.5], "label is a number in 3 of 3 rows", ["1.5", "2.5", "1.5"]),
+    ([["a", "b"], ["a"], ["b"]], "1 of the lists do not hold one value", None),
+    ([{"name": "a"}] * 3, "label is an object in 3 of 3 rows", None),
+])  # fmt: skip
+def test_labels_of_another_type_are_said_once_with_the_command_that_mends_the_file(tmp_path, labels, words, mended):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"id": str(n), "text": "x", "label": label}) + "\n" for n, label in enumerate(labels)))
+    (problem,) = problems(path)
+    assert words in problem["message"]
+    if mended and shutil.which("jq"):
+        subprocess.run(str(problem["fix"]), shell=True, cwd=tmp_path, check=True)
+        assert [row.values["label"] for row in read(path)] == mended
+    assert bool(mended) == str(problem["fix"]).startswith("jq ")
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff\u2060", " \u200d\t", "\u00ad\u200e"])
+def test_a_text_of_characters_that_nobody_sees_is_missing(text):
+    assert present(text) is None
+    assert present(f"{text}x") == f"{text}x"
+
+
+@pytest.mark.parametrize(("encoding", "text"), [
+    ("cp1252", "the café\u2019s crème brûlée"), ("cp1252", "it\u2019s fine"), ("cp1251", "привет из сада, как дела"),
+    ("cp932", "庭の花が咲いている。今日は天気がいい"), ("gbk", "今天花园里的花开得很好"), ("cp1253", "τα λουλούδια στον κήπο"),
+])  # fmt: skip
+def test_of_a_mixed_file_only_the_lines_at_fault_are_converted(tmp_path, encoding, text):
+    good = ["id,text,label", "1,naïve · 日本,a", "2,Überblick,b", "3,plain,a"]
+    bad = [f"{n},{text},b" for n in (4, 5)]
+    path = tmp_path / "rows.csv"
+    path.write_bytes("\n".join(good).encode() + b"\n" + "\n".join(bad).encode(encoding) + b"\n6,\xe2\x80\x94,a\n")
+    (problem,) = problems(path)
+    assert "2 of 7 lines are not UTF-8 (line 5, line 6)" in problem["message"]
+    assert problem["row"] == 5
+    if shutil.which("perl"):
+        subprocess.run(str(problem["fix"]), shell=True, cwd=tmp_path, check=True)
+        assert path.read_text().splitlines() == [*good, *bad, "6,—,a"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [("cp1252", "déjà vu à Noël"), ("utf-16", "garden wörds"), ("koi8-r", "привет из сада, сегодня стоит хорошая погода")],
+)
+def test_a_file_in_another_encoding_is_converted_as_a_whole(tmp_path, encoding, text):
+    content = f"id,text,label\n1,{text},a\n2,{text} again,b\n"
+    (tmp_path / "rows.csv").write_bytes(content.encode(encoding))
+    (problem,) = problems(tmp_path / "rows.csv")
+    assert str(problem["fix"]).startswith("iconv -f ")
+    subprocess.run(str(problem["fix"]), shell=True, cwd=tmp_path, check=True)
+    assert (tmp_path / "rows.csv").read_text() == content
+
+
+def test_a_folder_that_spark_wrote_is_read(tmp_path):
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for name in ("_SUCCESS", "_committed_42", "._SUCCESS.crc", ".part-00000-c000.csv.crc"):
+        (folder / name).write_bytes(b"")
+    (folder / "part-00000-ab-c000.csv").write_text("id,text,label\n1,x,a\n")
+    (folder / "part-00001-ab-c000.csv").write_text("id,text,label\n")
+    (folder / "part-00002-ab-c000.csv").write_bytes(b"")
+    assert [row.values["id"] for row in read(folder)] == ["1"]
+
+
+def test_a_folder_that_a_job_is_still_writing_is_refused(tmp_path):
+    (tmp_path / "rows" / "_temporary" / "0").mkdir(parents=True)
+    (tmp_path / "rows" / "_temporary" / "0" / "part-0.csv").write_text("id,text,label\n1,x,a\n")
+    assert problems(tmp_path / "rows")[0]["rule"] == "file.whole"
+
+
+def test_a_data_file_that_begins_with_an_underscore_is_data(tmp_path):
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "_rows.csv").write_text("id,text,label\n1,x,a\n")
+    assert len(read(tmp_path / "rows")) == 1
+
+
+def test_a_column_that_only_the_folder_has_is_said(tmp_path):
+    (tmp_path / "rows" / "label=garden").mkdir(parents=True)
+    (tmp_path / "rows" / "label=garden" / "part-0.csv").write_text("id,text\n1,x\n")
+    assert "it is the name of the folder 'label=garden', which is not read" in problems(tmp_path / "rows")[0]["message"]
+
+
+def test_json_lines_that_are_called_json_are_renamed_not_unpacked(tmp_path):
+    (tmp_path / "rows.json").write_text('{"id": "1", "text": "x", "label": "a"}\n')
+    assert problems(tmp_path / "rows.json")[0]["fix"] == "if it holds one object a line call it .jsonl: mv rows.json rows.jsonl"
+
+
+def test_a_corpus_of_a_document_a_line_says_how_it_was_read(tmp_path, warnings):
+    path = tmp_path / "corpus.txt"
+    path.write_text("".join(f"line {n}\n" for n in range(40)))
+    corpus = read_corpus(Source("data.corpus", path, path.name), "text")
+    assert len(list(corpus.documents)) == 1
+    assert warnings == [
+        "corpus.txt: 40 lines and no blank one are read as 1 document; where every line is one, put a blank line between them: "
+        "sed G corpus.txt > corpus.paragraphs.txt && mv corpus.paragraphs.txt corpus.txt"
+    ]
+    subprocess.run(warnings[0].rpartition(": ")[2], shell=True, cwd=tmp_path, check=True)
+    assert len(list(read_corpus(Source("data.corpus", path, path.name), "text").documents)) == 40
+
+
+def test_labels_that_differ_by_case_blanks_or_unicode_form_are_one():
+    labels = {"Café": 3, "cafe\u0301": 9, " café ": 1, "CAFÉ": 2, "tea": 4, "tea  room": 1, "tea room": 1}
+    assert variants(labels) == {"café": ["cafe\u0301", "Café", "CAFÉ", " café "], "tea room": ["tea  room", "tea room"]}
+    assert canonical("Straße") == canonical("STRASSE")
+
+
+def test_labels_that_are_json_are_found_and_brackets_alone_are_none():
+    assert json_labels(['{"choices": ["a", "b"]}', '["a"]', "[draft]", "a", "{x"]) == ['["a"]', '{"choices": ["a", "b"]}']
+
+
+@pytest.mark.parametrize(("name", "split"), [
+    ("validation", "dev"), ("val", "dev"), ("valid", "dev"), ("Validation ", "dev"), ("TRAIN", "train"), ("Test", "test"),
+    ("holdout", "holdout"),
+])  # fmt: skip
+def test_splits_are_called_what_data_sets_call_them(name, split):
+    row = Row("f", 1, {"id": "1", "label": "A", "part": name}, (), None)
+    (read_row,) = spelled([row], TaskOptions(normalise_labels=True), "part")
+    assert (read_row.values["part"], read_row.values["label"]) == (split, "a")
