@@ -57,6 +57,7 @@ def _level(path: str, level: dict[str, Any], document: dict[str, Any]) -> Iterat
         inner, suffix = _inner(said, document)
         full = key if path == "top level" else f"{path}.{key}"
         below += [(f"{full} ({said['x-named-by']}: {choice['title']})", choice) for choice in said.get("oneOf", ())]
+        below += [(f"{full}[] ({said['items']['x-named-by']}: {choice['title']})", choice) for choice in _lines(said)]
         if inner is not None:
             below.append((full + suffix, inner))
         meaning = said.get("description") or (inner or {}).get("description", "")
@@ -65,6 +66,11 @@ def _level(path: str, level: dict[str, Any], document: dict[str, Any]) -> Iterat
     yield "\n"
     for full, inner in below:
         yield from _level(full, inner, document)
+
+
+def _lines(said: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the entries of a list may be, where each is named by one of its own keys."""
+    return list(said.get("items", {}).get("oneOf", ()))
 
 
 def _inner(said: dict[str, Any], document: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
@@ -96,6 +102,8 @@ def _kind(choice: dict[str, Any]) -> str:
         return "mapping"
     if choice.get("type") == "object":
         return "a name and a mapping each"
+    if choice.get("type") == "array" and "oneOf" in choice["items"]:
+        return "list of mapping"
     if choice.get("type") == "array":
         return f"list of {_kind(choice['items'])}"
     limits = [text.format(f"{choice[name]:,}") for name, text in LIMITS.items() if name in choice]

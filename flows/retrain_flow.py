@@ -189,10 +189,10 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
 def decide_and_release(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
     """Decide, and do what follows from the outcome."""
     resolved = read_resolved(run.workspace, run.pipeline)
-    cost = None
-    if any("cost" in gate for gate in resolved["gates"]):
-        cost = task(name="measure serving", cache_policy=NO_CACHE, persist_result=False)(release.measure_serving)(run, resolved)
-    decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(release.take_decision)(run, tracker, resolved, cost)
+    measured = None
+    if release.to_be_measured(resolved):
+        measured = task(name="measure serving", cache_policy=NO_CACHE, persist_result=False)(release.measure_candidate)(run, resolved)
+    decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(release.take_decision)(run, tracker, resolved, measured)
     published = retried(release.publish, "publish")(run, tracker, decision)
     create_markdown_artifact(published.summary, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
     exit_code, sentence = release.EXITS[decision.verdict.outcome], decision.sentence

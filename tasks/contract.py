@@ -36,7 +36,7 @@ class ContractConfig(StepConfig):
         options, split = context.options, context.options.data.split
         contract = Contract.model_validate(context.contract).for_task(options.task).with_split(split)
         shares = {"test": options.split.test, "dev": options.split.dev}
-        expected = tuple(sorted({test["label"] for test in context.probes.get("templates", ()) if "label" in test})) or None
+        expected = tuple(sorted({test["label"] for test in context.named.get("templates", ()) if "label" in test})) or None
         fields = {"labelled": options.data.labelled, "contract": contract, "task": options.task, "split": split, "expected": expected}
         return cls(**fields, tsv_quoted=options.data.tsv_quoted, seed=options.seed, **shares)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.steps import NEVER, Metrics, PipelineContext, Step, StepConfig, each_candidate
-from regraft.steps.options import EarlierRows
+from regraft.steps.options import EarlierRows, needs_step
 from tasks.forgetting import stages
 
 MAX_LENGTH = 64
@@ -30,8 +30,9 @@ class EarlierTasksConfig(StepConfig):
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options = context.options
+        tasks = options.asked("earlier_tasks").earlier_tasks.rows(context.named["earlier_tasks"])
         base = {"base_model": options.base_model, "base_digest": context.base_digest}
-        return cls(**base, tasks=context.earlier_rows, max_length=context.finetune.most_tokens or MAX_LENGTH, seed=options.seed)
+        return cls(**base, tasks=tasks, max_length=context.finetune.most_tokens or MAX_LENGTH, seed=options.seed)
 
 
 def _run(config: EarlierTasksConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
@@ -57,5 +58,5 @@ EARLIER_TASKS = Step(
     inputs=stages,
     version=2,
     gpu=True,
-    instances=lambda options: each_candidate(options) if options.earlier_tasks is not None else NEVER,
+    instances=lambda options: each_candidate(options) if needs_step(options.gates, "earlier_tasks") else NEVER,
 )

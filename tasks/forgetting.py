@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.steps import NEVER, Candidate, Metrics, Output, PipelineContext, Step, StepConfig, each_candidate
-from regraft.steps.options import GeneralText, PretrainOptions
+from regraft.steps.options import GeneralText, PretrainOptions, needs_step
 from tasks.finetune import FINETUNE
 from tasks.pretrain import PRETRAIN
 
@@ -28,10 +28,10 @@ class ForgettingConfig(StepConfig):
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
-        options, gate = context.options, context.options.forgetting
-        assert gate is not None  # or the pipeline would not have this step
+        options, asked = context.options, context.options.asked("forgetting").forgetting
         base = {"base_model": options.base_model, "base_digest": context.base_digest}
-        return cls(**base, general=context.general_text, sequences=gate.sequences, pretrain=options.pretrain, seed=options.seed)
+        general = asked.general(context.named["forgetting"], options.corpus_column)
+        return cls(**base, general=general, sequences=asked.sequences, pretrain=options.pretrain, seed=options.seed)
 
 
 def _run(config: ForgettingConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
@@ -63,5 +63,5 @@ FORGETTING = Step(
     inputs=stages,
     version=2,
     gpu=True,
-    instances=lambda options: each_candidate(options) if options.forgetting is not None else NEVER,
+    instances=lambda options: each_candidate(options) if needs_step(options.gates, "forgetting") else NEVER,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.steps import NEVER, ONCE, Metrics, PipelineContext, Step, StepConfig
+from regraft.steps.options import needs_step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 
@@ -40,5 +41,5 @@ OVERLAP = Step(
     run=_run,
     inputs=ROWS,
     version=1,
-    instances=lambda options: ONCE if any(gate.needs == "overlap" for gate in options.gates) else NEVER,
+    instances=lambda options: ONCE if needs_step(options.gates, "overlap") else NEVER,
 )

@@ -37,8 +37,10 @@ class PretrainConfig(StepConfig):
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
-        options, gate = context.options, context.options.forgetting
-        budget = ForgettingBudget(max_loss_increase=gate.max_loss_increase, general=context.general_text) if gate else None
+        options, budget = context.options, None
+        if gate := options.asked("forgetting"):  # adaptation ends where the gate would refuse what it made
+            general = gate.forgetting.general(context.named["forgetting"], options.corpus_column)
+            budget = ForgettingBudget(max_loss_increase=gate.forgetting.max_loss_increase, general=general)
         base = {"base_model": options.base_model, "base_digest": context.base_digest}
         versions = versions_of(objective=options.pretrain.objective, family=context.family)
         return cls(**base, pretrain=options.pretrain, seed=options.seed, forgetting=budget, versions=versions)

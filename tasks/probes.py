@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from regraft.steps import NEVER, Cost, Instances, Metrics, PipelineContext, PipelineOptions, Step, StepConfig, each_candidate
-from regraft.steps.options import PROBED, Invariance, TemplateTest
+from regraft.steps.options import Invariance, TemplateTest, needs_step
 from tasks.finetune import FINETUNE
 from tasks.held_out import HELD_OUT
 from tasks.score import SCORE
@@ -28,10 +28,10 @@ class ProbesConfig(StepConfig):
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
-        options, probe_files = context.options, context.probes
-        robustness = next((gate.robustness for gate in options.gates if gate.robustness), None)
+        options, named, gate = context.options, context.named, context.options.asked("robustness")
+        robustness = gate.robustness if gate else None
         changes = {"tests": robustness.tests, "sentence": robustness.sentence} if robustness else {"tests": (), "sentence": ""}
-        probes = {"terms": probe_files.get("counterfactual", {}), "templates": probe_files.get("templates", ())}
+        probes = {"terms": named.get("counterfactual", {}), "templates": named.get("templates", ())}
         return cls.model_validate({**changes, **probes, "seed": options.seed})
 
 
@@ -52,7 +52,7 @@ def _run(config: ProbesConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
 
 
 def _instances(options: PipelineOptions) -> Instances:
-    return each_candidate(options) if any(gate.question in PROBED for gate in options.gates) else NEVER
+    return each_candidate(options) if needs_step(options.gates, "probes") else NEVER
 
 
 ROWS = {"rows": HELD_OUT / "test.parquet", "labels": HELD_OUT / "labels.json"}

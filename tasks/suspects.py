@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from regraft.steps import NEVER, ONCE, Metrics, PipelineContext, Step, StepConfig
+from regraft.steps.options import needs_step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 
@@ -46,5 +47,5 @@ SUSPECTS = Step(
     run=_run,
     inputs={"rows": CONTRACT / "rows.parquet", "splits": CORPUS / "splits.parquet"},
     version=1,
-    instances=lambda options: ONCE if any(gate.negative_flips for gate in options.gates) else NEVER,
+    instances=lambda options: ONCE if needs_step(options.gates, "suspects") else NEVER,
 )

@@ -8,8 +8,9 @@ import numpy as np
 
 from regraft.evaluation.predictions import Table
 from regraft.evaluation.stats.slices import SliceTable
-from regraft.gates.options import DEFAULT_GATES, GateOptions
+from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, judge
+from regraft.gates.registry import default_gates
 from regraft.gates.verdict import Champion, Rows
 from regraft.registry.tracking import TrackedRun
 from regraft.reports.evidence import Evidence
@@ -26,7 +27,7 @@ def evidence(
     classes: Sequence[str] = ("garden", "harbour", "kitchen"),
     rows: int = 300,
     skill: dict[str, float] | None = None,
-    gates: tuple[GateOptions, ...] = DEFAULT_GATES,
+    gates: tuple[GateOptions, ...] = default_gates(),
     champion_problem: dict[str, str] | None = None,
     decisions: int | None = None,
     text: str = "a text",

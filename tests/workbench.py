@@ -14,6 +14,8 @@ import numpy as np
 from regraft.core import files
 from regraft.evaluation import predictions
 from regraft.evaluation.predictions import Table
+from regraft.gates.options import GateOptions
+from regraft.gates.registry import read
 
 PATIENCE = 300
 """Seconds after which a test gives up on a process that answers within 10 on a quiet machine."""
@@ -24,6 +26,11 @@ NOTHING_YET: dict[str, Any] = {
     "perhaps": [],
 }
 """A pipeline that never ran, in the overview's document."""
+
+
+def line(**keys: Any) -> GateOptions:
+    """A line of ``gates:`` with these keys."""
+    return read(keys)
 
 
 def copy(source: Path, target: Path) -> Path:

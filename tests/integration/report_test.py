@@ -11,10 +11,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from workbench import NOTHING_YET
+from workbench import NOTHING_YET, line
 
 from regraft.evaluation.stats.paired import Predictions, align
-from regraft.gates.options import GateOptions
 from regraft.reports import measure
 from regraft.reports.document import as_json, document
 from regraft.reports.flips import flips
@@ -37,7 +36,7 @@ def page(plain):
 
 # --- words -------------------------------------------------------------------------------------------------------
 
-FLOOR = (GateOptions(at_least=0.3),)
+FLOOR = (line(at_least=0.3),)
 WORSE = {"adapted": 0.5, "base": 0.5, "tfidf": 0.4, "champion": 0.9}
 
 
@@ -55,17 +54,17 @@ NO_LOAD = {"code": "failed", "message": "it does not load"}
             "pass",
             "meets every requirement, but it is worse than the one in production, and no requirement",
         ),
-        ({"gates": (GateOptions(at_least=0.99),)}, "fail", "it misses a requirement"),
+        ({"gates": (line(at_least=0.99),)}, "fail", "it misses a requirement"),
         (
             {"champion_problem": {"code": "failed", "message": "it does not load"}},
             "inconclusive",
             "could not be compared with the one in production. The one in",
         ),
-        ({"gates": (GateOptions(non_inferior_by=0.05),)}, "pass", "is not worse than the one in production, within the margin allowed"),
-        ({"skill": WORSE, "gates": (GateOptions(non_inferior_by=0.05),)}, "fail", "worse than the one in production by more than is"),
-        ({"skill": WORSE, "gates": (GateOptions(negative_flips={"max": 0.01}),)}, "fail", "too many rows wrong that the one in production"),
-        ({"gates": (GateOptions(non_inferior_by=0.0, slices=("region",)),), "rows": 200}, "inconclusive", "everywhere"),
-        ({"gates": (GateOptions(holdout={"budget": 1}),), "decisions": 2}, "inconclusive", "have decided too often to be believed"),
+        ({"gates": (line(non_inferior_by=0.05),)}, "pass", "is not worse than the one in production, within the margin allowed"),
+        ({"skill": WORSE, "gates": (line(non_inferior_by=0.05),)}, "fail", "worse than the one in production by more than is"),
+        ({"skill": WORSE, "gates": (line(negative_flips={"max": 0.01}),)}, "fail", "too many rows wrong that the one in production"),
+        ({"gates": (line(non_inferior_by=0.0, slices=("region",)),), "rows": 200}, "inconclusive", "everywhere"),
+        ({"gates": (line(holdout={"budget": 1}),), "decisions": 2}, "inconclusive", "have decided too often to be believed"),
         ({"rows": 40}, "inconclusive", "40 test rows are too few to tell whether the new model is better than the one in production."),
     ],
 )
@@ -102,7 +101,7 @@ def few():
 
 @pytest.mark.parametrize("metric", ["mcc", "log_loss"])
 def test_any_metric_that_a_gate_asks_for_is_shown_and_above_zero_is_better(metric):
-    report = document(evidence(gates=(GateOptions(metric=metric, beats="champion"),)))
+    report = document(evidence(gates=(line(metric=metric, beats="champion"),)))
     (finding,) = (f for f in report.verdict["findings"] if f["gate"] == "beats")
     (lead,) = (e for e in report.estimates if e.against == "champion" and e.metric == metric)
     assert report.metrics == (metric,)
@@ -111,7 +110,7 @@ def test_any_metric_that_a_gate_asks_for_is_shown_and_above_zero_is_better(metri
 
 
 def test_a_gate_about_a_part_of_the_rows_draws_no_line_among_those_about_all():
-    gates = (GateOptions(at_least=0.3), GateOptions(non_inferior_by=0.123, slices=("region",)), GateOptions(negative_flips={"max": 0.456}))
+    gates = (line(at_least=0.3), line(non_inferior_by=0.123, slices=("region",)), line(negative_flips={"max": 0.456}))
     page = render(document(evidence(gates=gates)))
     assert ">asked" not in page
     assert ">floor 0.3<" in page

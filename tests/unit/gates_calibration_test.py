@@ -21,6 +21,7 @@ from regraft.gates.comparison import Comparison
 from regraft.gates.measurements import measurements
 from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, evaluate
+from regraft.gates.registry import read
 from regraft.gates.telling import sentence
 from regraft.gates.verdict import Rows
 
@@ -100,11 +101,11 @@ def case(n: int, sharpness: float, *gates: GateOptions, abstain: dict[str, float
     told = {"temperature": 1.0, **({"abstain": abstain} if abstain else {})}
     models = dict.fromkeys(("adapted", "base", "tfidf"), said)
     digests = {"adapted": "a", "base": "b"}
-    return Case("demo", Policy(gates, 17, 499), digests, Rows("r", n), models, calibration={"adapted": told, "base": told})
+    return Case("demo", Policy(gates, 17, 499), digests, Rows("r", n), models, evidence={"calibration": {"adapted": told, "base": told}})
 
 
 def asked(confidence: float = 0.95, **budgets: float) -> GateOptions:
-    return GateOptions.model_validate({"calibration": budgets, "confidence": confidence})
+    return read({"calibration": budgets, "confidence": confidence})
 
 
 def compared(found: Case) -> tuple[Comparison, calibration_error.Calibrated]:
@@ -216,7 +217,7 @@ def test_rows_that_are_equally_sure_share_a_bin():
 
 
 def test_without_a_gate_or_a_threshold_nothing_is_measured():
-    found = replace(case(100, 1.0), calibration=None)
+    found = replace(case(100, 1.0), evidence={})
     assert "calibration" not in measurements(found, evaluate(found)[1])
 
 

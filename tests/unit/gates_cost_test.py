@@ -19,6 +19,7 @@ from regraft.gates.decide import candidate, decide
 from regraft.gates.measurements import measurements
 from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, evaluate
+from regraft.gates.registry import read
 from regraft.gates.telling import sentence
 from regraft.gates.verdict import Rows
 from regraft.reports import explain
@@ -39,11 +40,11 @@ def case(found: dict[str, object] | None, *gates: GateOptions) -> Case:
     truth = [LABELS[i % 2] for i in range(40)]
     said = Predictions(ids, truth, truth, (), np.eye(2, dtype=np.float32)[[i % 2 for i in range(40)]], LABELS)
     models = dict.fromkeys(("adapted", "base", "tfidf"), said)
-    return Case("demo", Policy(gates, 17, 199), {"adapted": "a", "base": "b"}, Rows("r", 40), models, cost=found)
+    return Case("demo", Policy(gates, 17, 199), {"adapted": "a", "base": "b"}, Rows("r", 40), models, evidence={"cost": found})
 
 
 def asked(confidence: float = 0.95, **budgets: float) -> GateOptions:
-    return GateOptions.model_validate({"cost": budgets, "confidence": confidence})
+    return read({"cost": budgets, "confidence": confidence})
 
 
 @pytest.mark.parametrize("n", [120, 200, 1000])
@@ -122,7 +123,7 @@ GATES = [{"calibration": {"max_ece": 0.2}}, {"cost": {"size_mb": 100, "p95_ms_ba
 def test_a_verdict_about_the_model_as_it_is_served_is_rebuilt_from_its_evidence_alone(scores, tmp_path):
     files.write_json(tmp_path / "serving.json", measurement())
     assert candidate(GATES, 17, scores) == "base"
-    verdict = decide("demo", GATES, 17, scores, None, None, None, tmp_path / "evidence", cost=tmp_path / "serving.json")
+    verdict = decide("demo", GATES, 17, scores, None, None, None, tmp_path / "evidence", measured={"cost": tmp_path / "serving.json"})
     shutil.rmtree(scores)
     explanation = explain.explanation(tmp_path / "evidence")
     assert [f.gate for f in verdict.findings] == ["adaptation", "calibration", "cost"]

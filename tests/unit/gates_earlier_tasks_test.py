@@ -6,24 +6,25 @@ import runpy
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import norm
-from workbench import leave_scores, sure
+from workbench import leave_scores, line, sure
 
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.data.options import EarlierTask
 from regraft.evaluation.retention import EarlierAnswers
 from regraft.evaluation.stats.paired import Predictions
+from regraft.gates import earlier_tasks as gate_file
 from regraft.gates.case import Case, Policy
 from regraft.gates.decide import decide, rebuild
-from regraft.gates.earlier_tasks import measured
 from regraft.gates.evidence import earlier_tasks as kept
-from regraft.gates.options import EarlierTasks, GateOptions
-from regraft.gates.policy import judge
+from regraft.gates.options import GateOptions
+from regraft.gates.policy import evaluate, judge
 from regraft.gates.stages import STAGES
 from regraft.gates.telling import sentence
 from regraft.gates.verdict import Finding, Rows
@@ -57,16 +58,21 @@ def answers(right: int) -> Predictions:
 
 
 def gate(budget: float, *names: str) -> GateOptions:
-    return GateOptions(
-        earlier_tasks=EarlierTasks(max_accuracy_loss=budget, tasks={name: EarlierTask(data=f"{name}.csv") for name in names or ("a",)})
-    )
+    return line(earlier_tasks={"max_accuracy_loss": budget, "tasks": {name: EarlierTask(data=f"{name}.csv") for name in names or ("a",)}})
+
+
+def measured(found: Case) -> dict[str, Any]:
+    """What the gate measures of ``found``."""
+    comparison = evaluate(found)[1]
+    assert comparison is not None
+    return gate_file.measured(comparison)
 
 
 def case(tasks: dict[str, EarlierAnswers] | None, budget: float = 0.05, *names: str, adapted: int = 55) -> Case:
     """``adapted`` rows right with the adapted model, 30 with the base."""
     made = {"adapted": answers(adapted), "base": answers(30), "tfidf": answers(20)}
     policy = Policy((gate(budget, *(names or tasks or ())),), 17, 999)
-    return Case("demo", policy, {"adapted": "a", "base": "b"}, Rows("d", N), made, earlier_tasks=tasks)
+    return Case("demo", policy, {"adapted": "a", "base": "b"}, Rows("d", N), made, evidence={"earlier_tasks": tasks})
 
 
 def last(found: Case) -> Finding:
@@ -202,14 +208,14 @@ def test_a_decision_without_the_gate_keeps_nothing_of_it_and_leaves_nothing_behi
     decide("demo", [GATE], 17, scores, None, None, None, tmp_path / "evidence")
     decide("demo", [{"at_least": 0.3}], 17, scores, None, None, None, tmp_path / "evidence")
     assert not (tmp_path / "evidence" / kept.FILE).exists()
-    assert "earlier_tasks" not in files.read_json(tmp_path / "evidence" / "decision.json")
+    assert files.read_json(tmp_path / "evidence" / "decision.json")["evidence"] == {}
     assert "earlier_tasks" not in files.read_json(tmp_path / "evidence" / "measurements.json")
 
 
 def test_answers_that_are_not_there_are_kept_as_such(tmp_path):
     said = EarlierAnswers(["x", "y"], {stage: ["x", None] for stage in STAGES})
     kept.write(tmp_path / kept.FILE, {"b": said, "a": task(3, 2)})
-    assert kept.read(tmp_path, files.sha256_file(tmp_path / kept.FILE)) == {"b": said, "a": task(3, 2)}
+    assert kept.load(tmp_path / kept.FILE) == {"b": said, "a": task(3, 2)}
 
 
 # --- the page ----------------------------------------------------------------------------------------------------
@@ -219,11 +225,11 @@ def test_the_page_shows_every_task_only_where_a_gate_asked():
     tasks = {"a": task(adapted=(0, 40), finetune=(5, 65)), "<b>": task(90, 50)}
     tasks["a"].answers["finetune_base"][0] = None
     asked = gate(0.05, *tasks)
-    found = replace(evidence(), case=replace(evidence().case, policy=Policy((asked,), 17, 999), earlier_tasks=tasks))
+    found = replace(evidence(), case=replace(evidence().case, policy=Policy((asked,), 17, 999), evidence={"earlier_tasks": tasks}))
     page = render(document(found))
     assert '<h3>a</h3>\n<p class="hint">400 held-out rows of 3 classes.</p>' in page
     assert '<td class="n no">+0.150</td>' in page
     assert "not finite" in page
     assert "corrected for 2 tasks" in page
     assert "<h3>&lt;b&gt;</h3>" in page
-    assert document(evidence()).earlier_tasks is None
+    assert document(evidence()).sections == ()

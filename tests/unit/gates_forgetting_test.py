@@ -6,23 +6,24 @@ import runpy
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import scipy.stats
-from workbench import leave_scores, sure
+from workbench import leave_scores, line, sure
 
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.data.tables import write_table
 from regraft.evaluation.retention import GeneralLosses
 from regraft.evaluation.stats.paired import Predictions
+from regraft.gates import forgetting as gate_file
 from regraft.gates.case import Case, Policy
 from regraft.gates.decide import decide, rebuild
-from regraft.gates.forgetting import LossTable, measured
-from regraft.gates.options import Forgetting, GateOptions
-from regraft.gates.policy import judge
+from regraft.gates.forgetting import LossTable
+from regraft.gates.policy import evaluate, judge
 from regraft.gates.stages import STAGES
 from regraft.gates.telling import sentence
 from regraft.gates.verdict import Finding, Rows
@@ -55,11 +56,18 @@ def answers(right: int) -> Predictions:
     return Predictions(IDS, TRUTH, said)
 
 
+def measured(found: Case) -> dict[str, Any]:
+    """What the gate measures of ``found``."""
+    comparison = evaluate(found)[1]
+    assert comparison is not None
+    return gate_file.measured(comparison)
+
+
 def case(general: GeneralLosses | None, *, adapted: int = 110, budget: float = 0.05, text: str | None = None) -> Case:
     """``adapted`` rows right with the adapted model, 80 with the base."""
-    gate = GateOptions(forgetting=Forgetting(max_loss_increase=budget, text=text))
+    gate = line(forgetting={"max_loss_increase": budget, "text": text})
     made = {"adapted": answers(adapted), "base": answers(80), "tfidf": answers(40)}
-    return Case("demo", Policy((gate,), 17, 1_999), {"adapted": "a", "base": "b"}, Rows("d", N), made, general=general)
+    return Case("demo", Policy((gate,), 17, 1_999), {"adapted": "a", "base": "b"}, Rows("d", N), made, evidence={"general": general})
 
 
 def last(found: Case) -> Finding:
@@ -195,7 +203,7 @@ def test_the_page_shows_every_stage_only_where_a_gate_asked():
     pretrain = {"stopped_early": 1, "steps": 40, "general_loss_before": 3.0, "general_loss": 3.02, "general_loss_refused": 3.31}
     general = losses(adapted=0.4, finetune=0.1)
     general.nats["finetune_base"][0] = np.nan
-    found = replace(evidence(), case=replace(evidence().case, policy=Policy((GateOptions(**GATE),), 17, 999), general=general))
+    found = replace(evidence(), case=replace(evidence().case, policy=Policy((line(**GATE),), 17, 999), evidence={"general": general}))
     found.records["pretrain"]["metrics"].update(pretrain)
     page = render(document(found))
     assert "after adaptation and fine-tuning</th>" in page

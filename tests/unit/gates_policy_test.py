@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from workbench import line
 
 from regraft.evaluation.stats.measured import Measured
 from regraft.evaluation.stats.paired import Predictions
@@ -13,14 +14,15 @@ from regraft.gates import words
 from regraft.gates.finding import facts_of, more_rows, needed
 from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, judge
+from regraft.gates.registry import read
 from regraft.gates.telling import sentence
 from regraft.gates.verdict import Champion, Finding, Rows, render
 
 N, LABELS = 240, ("cat", "dog", "emu")
 IDS = [f"r{i:03d}" for i in range(N)]
 TRUTH = [LABELS[i % 3] for i in range(N)]
-FLOOR = GateOptions(at_least=0.5)
-TFIDF, CHAMPION = GateOptions(beats="tfidf"), GateOptions(beats="champion")
+FLOOR = line(at_least=0.5)
+TFIDF, CHAMPION = line(beats="tfidf"), line(beats="champion")
 OLD, AGAIN = Champion("3", "digest-of-old"), Champion("3", "digest-of-adapted")
 
 
@@ -94,7 +96,7 @@ def test_the_champion_again_is_a_pass_with_nothing_to_register():
 
 
 def test_the_champion_again_still_has_to_hold_a_raised_floor():
-    assert judge(replace(case(200, 170, 120, 200, GateOptions(at_least=0.99)), champion=AGAIN)).outcome == "fail"
+    assert judge(replace(case(200, 170, 120, 200, line(at_least=0.99)), champion=AGAIN)).outcome == "fail"
 
 
 @pytest.mark.parametrize("scored", [True, False])
@@ -133,7 +135,7 @@ def test_sentences_are_for_people():
     low, high = words.number(found.low or 0), words.number(found.high or 0)
     interval = f"95 % interval {low} to {high}; detectable with 80 % power: 0.086"
     assert sentence(found) == f"adapted scores 0.833 macro-F1 on 240 test rows, 0.333 above TF-IDF ({interval})."
-    accuracy = case(200, 170, 120, None, GateOptions(metric="accuracy", beats="tfidf"))
+    accuracy = case(200, 170, 120, None, line(metric="accuracy", beats="tfidf"))
     assert "exact McNemar p = " in sentence(finding(accuracy, "beats", "tfidf"))
 
 
@@ -167,7 +169,7 @@ def test_the_text_has_sorted_keys_six_decimals_and_every_key():
 
 def test_the_policy_digest_follows_gates_seed_and_resamples():
     policy = Policy((FLOOR, TFIDF), seed=17)
-    higher = GateOptions(at_least=0.6)
+    higher = line(at_least=0.6)
     others = [Policy((TFIDF, FLOOR), 17), Policy((FLOOR, TFIDF), 18), Policy((FLOOR, TFIDF), 17, 99), Policy((higher, TFIDF), 17)]
-    assert policy.digest == Policy((GateOptions.model_validate({"at_least": 0.5}), TFIDF), 17).digest
+    assert policy.digest == Policy((read({"at_least": 0.5}), TFIDF), 17).digest
     assert len({policy.digest, *(other.digest for other in others)}) == 5

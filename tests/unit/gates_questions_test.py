@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from workbench import line
 
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation.stats.paired import Predictions, align
 from regraft.evaluation.stats.slices import MISSING, SliceTable, members
 from regraft.gates import slice_gate
 from regraft.gates.measurements import measurements, power_summary
-from regraft.gates.options import GateOptions, Holdout, NegativeFlips
+from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, evaluate, judge
 from regraft.gates.telling import sentence
 from regraft.gates.verdict import Champion, Finding, Rows
@@ -52,9 +53,9 @@ def rows(start: int, stop: int, step: int = 1) -> set[int]:
     return set(range(start, stop, step))
 
 
-MARGIN = GateOptions(metric="accuracy", non_inferior_by=0.05)
-BY_REGION = GateOptions(slices=("region",), non_inferior_by=0.1)
-FLIPS = GateOptions(negative_flips=NegativeFlips(max=0.05))
+MARGIN = line(metric="accuracy", non_inferior_by=0.05)
+BY_REGION = line(slices=("region",), non_inferior_by=0.1)
+FLIPS = line(negative_flips={"max": 0.05})
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_part_that_gets_worse_is_found_where_the_whole_got_better():
 def test_the_interval_of_a_slice_is_wider_the_more_slices_there_are():
     alone = replace(case(rows(0, 40), rows(20, 60), BY_REGION), slices=SliceTable(IDS, {"region": ["all"] * N}))
     many = replace(alone, slices=SliceTable(IDS, {"region": ["all"] * N, "fold": [str(i % 6) for i in range(N)]}))
-    together = GateOptions(slices=("region", "fold"), non_inferior_by=0.1)
+    together = line(slices=("region", "fold"), non_inferior_by=0.1)
     one = last(alone)
     several = evaluate(replace(many, policy=Policy((together,), 17, 999)))[1]
     (whole,) = (r for r in slice_gate.results(together, several)[0] if r.value == "all")
@@ -97,7 +98,7 @@ def test_the_interval_of_a_slice_is_wider_the_more_slices_there_are():
 
 
 def test_slices_that_are_all_too_small_leave_the_question_open():
-    found = last(case(set(), set(), GateOptions(slices=("few",), non_inferior_by=0.1)))
+    found = last(case(set(), set(), line(slices=("few",), non_inferior_by=0.1)))
     assert (found.outcome, found.value) == ("inconclusive", None)
     assert sentence(found) == "no slice by few has 30 rows; 233 with too few rows (240 in all) not judged."
 
@@ -120,7 +121,7 @@ def test_slices_of_other_rows_or_without_the_column_are_an_error(table, says):
         judge(replace(case(set(), set(), BY_REGION), slices=table))
 
 
-@pytest.mark.parametrize("gate", [MARGIN, BY_REGION, FLIPS, GateOptions(metric="log_loss", beats="champion")])
+@pytest.mark.parametrize("gate", [MARGIN, BY_REGION, FLIPS, line(metric="log_loss", beats="champion")])
 def test_without_a_champion_there_is_nothing_to_compare_and_an_unusable_one_leaves_it_open(gate):
     assert last(case(set(), None, gate)).outcome == "info"
     unusable = replace(case(set(), set(), gate), champion_problem={"code": "failed", "message": "it does not load"})
@@ -144,25 +145,25 @@ def test_the_champion_again_is_not_compared_with_itself(gate):
     ],
 )
 def test_test_rows_that_have_decided_too_often_decide_no_more(decisions, outcome, says):
-    found = last(case(set(), None, GateOptions(holdout=Holdout(budget=3)), decisions=decisions))
+    found = last(case(set(), None, line(holdout={"budget": 3}), decisions=decisions))
     assert found.outcome == outcome
     assert sentence(found).endswith(says)
     assert found.value == found.low == found.high == decisions
 
 
 def test_a_lower_log_loss_is_better_and_the_difference_is_above_zero():
-    found = last(case(rows(0, 20), rows(0, 60), GateOptions(metric="log_loss", beats="champion")))
+    found = last(case(rows(0, 20), rows(0, 60), line(metric="log_loss", beats="champion")))
     assert found.outcome == "pass"
     assert found.low > 0
     assert "better than the champion" in sentence(found)
-    worse = last(case(rows(0, 60), rows(0, 20), GateOptions(metric="log_loss", beats="champion")))
+    worse = last(case(rows(0, 60), rows(0, 20), line(metric="log_loss", beats="champion")))
     assert (worse.outcome, worse.value) == ("fail", -found.value)
     assert "worse than the champion" in sentence(worse)
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "micro_f1", "balanced_accuracy", "mcc", "roc_auc", "pr_auc", "log_loss"])
 def test_models_with_the_same_answers_differ_by_nothing_in_any_metric(metric):
-    found = last(case(rows(0, 40), rows(0, 40), GateOptions(metric=metric, beats="champion")))
+    found = last(case(rows(0, 40), rows(0, 40), line(metric=metric, beats="champion")))
     assert (found.value, found.low, found.high, found.outcome) == (0.0, 0.0, 0.0, "inconclusive")
     assert "detectable" not in sentence(found), "models that never differ say nothing about power"
 
@@ -170,7 +171,7 @@ def test_models_with_the_same_answers_differ_by_nothing_in_any_metric(metric):
 def test_rows_of_one_class_leave_a_gate_open_that_needs_two():
     p = np.ones((3, 1), dtype=np.float32)
     one = Predictions(["1", "2", "3"], ["cat"] * 3, ["cat"] * 3, (), p, ("cat",))
-    gate = GateOptions(metric="roc_auc", beats="tfidf")
+    gate = line(metric="roc_auc", beats="tfidf")
     found = Case(
         "demo", Policy((gate,), 1, 99), {"adapted": "a", "base": "b"}, Rows("d", 3), dict.fromkeys(("adapted", "base", "tfidf"), one)
     )
@@ -181,22 +182,22 @@ def test_rows_of_one_class_leave_a_gate_open_that_needs_two():
 
 
 def test_the_first_gate_with_a_metric_of_all_rows_decides_how_adaptation_is_judged():
-    gates = (GateOptions(holdout=Holdout(budget=3)), BY_REGION, FLIPS, GateOptions(metric="mcc", beats="tfidf", confidence=0.9))
+    gates = (line(holdout={"budget": 3}), BY_REGION, FLIPS, line(metric="mcc", beats="tfidf", confidence=0.9))
     assert Policy(gates, 17).adaptation == ("mcc", 0.9)
     assert Policy(gates[:3], 17).adaptation == ("macro_f1", 0.95)
 
 
 def test_a_policy_without_power_has_the_digest_and_the_words_of_the_first_decisions():
-    gate = GateOptions(beats="tfidf")
+    gate = line(beats="tfidf")
     assert Policy((gate,), 17, power=None).document() == {
         "gates": [{"metric": "macro_f1", "beats": "tfidf", "confidence": 0.95}], "seed": 17, "resamples": 9_999,
     }  # fmt: skip
-    silent = replace(case(rows(0, 30), rows(20, 50), GateOptions(beats="champion")), policy=Policy((gate,), 17, 999, power=None))
+    silent = replace(case(rows(0, 30), rows(20, 50), line(beats="champion")), policy=Policy((gate,), 17, 999, power=None))
     assert "power" not in "".join(sentence(f) for f in judge(silent).findings)
 
 
 def test_measurements_have_an_interval_for_every_number_and_the_power_of_every_comparison():
-    found = case(rows(0, 40), rows(20, 60), GateOptions(at_least=0.5), decisions=2)
+    found = case(rows(0, 40), rows(20, 60), line(at_least=0.5), decisions=2)
     document = measurements(found, evaluate(found)[1])
     assert document["decisions_on_these_rows"] == 2
     assert set(document["metrics"]) == {"adapted", "base", "tfidf", "champion"}
@@ -214,16 +215,14 @@ def test_measurements_have_an_interval_for_every_number_and_the_power_of_every_c
 
 
 def test_predictions_that_cannot_be_used_leave_empty_measurements():
-    found = case(set(), None, GateOptions(at_least=0.5))
+    found = case(set(), None, line(at_least=0.5))
     broken = replace(found, predictions={**found.predictions, "base": answers(set(), unusable=("r001",))})
     verdict, comparison = evaluate(broken)
     assert (verdict.outcome, comparison) == ("fail", None)
     assert measurements(broken, comparison)["metrics"] == {}
 
 
-@pytest.mark.parametrize(
-    "gate", [MARGIN, BY_REGION, FLIPS, GateOptions(holdout=Holdout(budget=3)), GateOptions(metric="pr_auc", beats="tfidf")]
-)
+@pytest.mark.parametrize("gate", [MARGIN, BY_REGION, FLIPS, line(holdout={"budget": 3}), line(metric="pr_auc", beats="tfidf")])
 def test_a_finding_with_a_value_has_an_interval_and_a_threshold(gate):
     """Cards and reports print them together."""
     found = last(case(rows(0, 40), rows(20, 60), gate, decisions=5))

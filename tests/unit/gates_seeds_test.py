@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from scipy.stats import t as student
+from workbench import line
 
 from regraft.config.pipeline import PipelineOptions
 from regraft.core.errors import EnvironmentFault
@@ -22,7 +23,6 @@ from regraft.gates.measurements import measurements
 from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, evaluate, judge
 from regraft.gates.repeats import Repeats
-from regraft.gates.row_quality import RowQuality
 from regraft.gates.telling import sentence
 from regraft.gates.verdict import Champion, Finding, Rows
 from regraft.gates.words import asked_for
@@ -30,9 +30,9 @@ from regraft.gates.words import asked_for
 N, LABELS = 240, ("cat", "dog", "emu")
 IDS = [f"r{i:03d}" for i in range(N)]
 TRUTH = [LABELS[i % 3] for i in range(N)]
-BEATS = GateOptions(metric="accuracy", beats="tfidf")
-FLOOR = GateOptions(metric="accuracy", at_least=0.8)
-THREE = GateOptions(seeds=3)
+BEATS = line(metric="accuracy", beats="tfidf")
+FLOOR = line(metric="accuracy", at_least=0.8)
+THREE = line(seeds=3)
 
 
 def answers(wrong: int, unusable: tuple[str, ...] = (), start: int = 0) -> Predictions:
@@ -63,7 +63,7 @@ def two_recipes(rng: np.random.Generator, rows: int, count: int, seed_noise: flo
     skill = 0.7 + rng.normal(0, seed_noise, (2 * count, 1))
     right = rng.random((2 * count, rows)) < skill
     said = np.where(right, truth, (truth + 1) % 3)
-    names = [repeats.one(model, n) for model in ("adapted", "base") for n in range(1, count + 1)]
+    names = [repeats.seed_name(model, n) for model in ("adapted", "base") for n in range(1, count + 1)]
     return Paired(tuple(map(str, range(rows))), ("a", "b", "c"), truth, dict(zip(names, said, strict=True)))
 
 
@@ -76,7 +76,7 @@ def alarms(seed_noise: float, trials: int = 150) -> tuple[float, float]:
         low, high = interval(rows["adapted seed 1"] - rows["base seed 1"], 0.95)
         alone += not low <= 0 <= high
         drawn = Repeats(4, paired, trial).drawn(rows)
-        each = np.array([np.diff([paired.right(repeats.one(m, n)).mean() for m in ("base", "adapted")])[0] for n in range(1, 5)])
+        each = np.array([np.diff([paired.right(repeats.seed_name(m, n)).mean() for m in ("base", "adapted")])[0] for n in range(1, 5)])
         found = measured_by_seeds(each.mean(), drawn["adapted"] - drawn["base"], each, 0.0, 0.95, None)
         jointly += found.outcome() != "inconclusive"
     return alone / trials, jointly / trials
@@ -182,7 +182,7 @@ def test_seeds_are_drawn_together_so_what_a_seed_does_to_both_cancels():
 
 def test_a_champion_has_one_seed_and_is_compared_with_the_mean():
     champion = Champion("3", "old")
-    found = case(GateOptions(metric="accuracy", beats="champion"), THREE, base=(24, 36, 48))
+    found = case(line(metric="accuracy", beats="champion"), THREE, base=(24, 36, 48))
     found = replace(found, champion=champion, predictions={**found.predictions, "champion": answers(120)})
     assert (finding(found, "beats").value, finding(found, "beats").outcome) == (0.35, "pass")
     assert "exact McNemar p of the first seed = " in sentence(finding(found, "beats"))
@@ -190,14 +190,14 @@ def test_a_champion_has_one_seed_and_is_compared_with_the_mean():
 
 
 def test_a_score_ends_where_its_metric_does():
-    found = finding(case(GateOptions(metric="accuracy", at_least=0.3), THREE, base=(0, 0, 30)), "at_least")
+    found = finding(case(line(metric="accuracy", at_least=0.3), THREE, base=(0, 0, 30)), "at_least")
     assert found.high == 1.0
     assert found.low < found.value < 1.0
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "mcc", "roc_auc", "pr_auc", "log_loss"])
 def test_every_metric_is_the_mean_of_its_seeds(metric):
-    found = case(GateOptions(metric=metric, beats="tfidf"), THREE, base=(24, 36, 48), adapted=(48, 48, 48))
+    found = case(line(metric=metric, beats="tfidf"), THREE, base=(24, 36, 48), adapted=(48, 48, 48))
     single = [replace(found, predictions={**found.predictions, "base": answers(wrong)}, seeds=None) for wrong in (24, 36, 48)]
     alone = [finding(one, "beats").value for one in single]
     beats = finding(found, "beats")
@@ -274,7 +274,7 @@ def test_more_rows_shrink_the_noise_of_the_rows_and_not_that_of_the_seeds():
 
 
 def test_resamples_are_means_of_the_drawn_seeds():
-    rows: dict[str, Floats] = {repeats.one("base", n): np.full(50, float(n)) for n in (1, 2, 3)}
+    rows: dict[str, Floats] = {repeats.seed_name("base", n): np.full(50, float(n)) for n in (1, 2, 3)}
     found = Repeats(3, two_recipes(np.random.default_rng(0), 9, 3, 0.0), 17).drawn(rows)["base"]
     assert set(found.tolist()) == {1.0, 1.5, 2.0, 2.5, 3.0}, "means of two of three"
 
@@ -282,7 +282,7 @@ def test_resamples_are_means_of_the_drawn_seeds():
 def test_a_gate_on_clean_rows_judges_the_mean_of_the_seeds_on_them():
     read = {row: Overlap("exact" if n < 24 else None, "train" if n < 24 else None, float(n < 24), None) for n, row in enumerate(IDS)}
     clean = FLOOR.model_copy(update={"rows": "clean"})
-    found = replace(case(clean, THREE, base=(24, 36, 48)), row_quality=RowQuality(overlaps=read))
+    found = replace(case(clean, THREE, base=(24, 36, 48)), evidence={"overlap": read})
     floor = finding(found, "at_least")
     assert (floor.n, floor.value) == (216, round(1 - 12 / 216, 6)), "0, 12 and 24 of 216 rows wrong"
     assert "the mean of 3 seeds" in sentence(floor)

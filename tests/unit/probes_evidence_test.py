@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reported import HOSTILE, evidence
-from workbench import leave_scores
+from workbench import leave_scores, line
 
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
@@ -19,7 +19,6 @@ from regraft.evaluation.probing import Answers
 from regraft.evaluation.variants import Variant
 from regraft.gates.decide import decide, rebuild
 from regraft.gates.evidence import probes as store
-from regraft.gates.options import Counterfactual, Fairness, GateOptions
 from regraft.gates.policy import judge
 from regraft.gates.telling import sentence
 from regraft.reports import explain
@@ -116,8 +115,8 @@ def test_the_page_shows_tests_groups_and_changed_rows_and_only_where_they_were_a
     assert plain.probed is None
     assert 'id="probes"' not in render(plain)
     gates = (
-        GateOptions(counterfactual=Counterfactual(max_flip_rate=0.2)),
-        GateOptions(fairness=Fairness(groups=("region",), max_gap=0.2)),
+        line(counterfactual={"max_flip_rate": 0.2}),
+        line(fairness={"groups": ("region",), "max_gap": 0.2}),
     )
     found = evidence(gates=gates, text=HOSTILE)
     variants = [Variant("counterfactual", "gender", row, "he to she", "text", "same") for row in found.test["id"][:50]]
@@ -127,7 +126,7 @@ def test_the_page_shows_tests_groups_and_changed_rows_and_only_where_they_were_a
         before = [known[variant.id] for variant in variants]
         said[model] = Answers(before, ["other" if i < 3 else label for i, label in enumerate(before)], np.linspace(0.5, 0.9, 50))
     rows = [[getattr(v, name) for v in variants] for name in ("gate", "kind", "id", "change", "expect", "label")]
-    case = replace(found.case, probes=store.Probes(*rows, said))
+    case = replace(found.case, evidence={"probes": store.Probes(*rows, said)})
     report = document(replace(found, case=case, verdict=judge(case).document()))
     assert [(t["kind"], t["rows"], t["in_both"]) for t in report.probed.tests] == [("gender", 50, 3)]
     assert [(c.id, c.change, c.now) for c in report.probed.changed] == [("r00002", "he to she", "other"), ("r00001", "he to she", "other")]

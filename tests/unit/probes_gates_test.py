@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from workbench import line
 
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation.probing import Answers, Probes
@@ -14,7 +15,7 @@ from regraft.evaluation.stats.paired import Predictions
 from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates.fairness import Group, largest_gap, newcombe
 from regraft.gates.measurements import measurements
-from regraft.gates.options import Counterfactual, Fairness, GateOptions, Robustness, Templates
+from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, evaluate, judge
 from regraft.gates.probes import rates, settling
 from regraft.gates.telling import sentence
@@ -61,7 +62,7 @@ def case(gate: GateOptions, spec: Spec | None = None, *, adapted: bool = False, 
     made = probes(spec, models, more.pop("bad", ())) if spec is not None else None
     table = SliceTable(IDS, {"group": group or ["g"] * N})
     digests = {"adapted": "a", "base": "b"}
-    return Case("demo", Policy((gate,), 17, 999), digests, Rows("d", N), models, slices=table, probes=made)
+    return Case("demo", Policy((gate,), 17, 999), digests, Rows("d", N), models, slices=table, evidence={"probes": made})
 
 
 def last(found: Case) -> Finding:
@@ -72,8 +73,8 @@ def some(n: int) -> set[int]:
     return set(range(n))
 
 
-ROBUST = GateOptions(robustness=Robustness(max_failure_rate=0.05))
-SWAPPED = GateOptions(counterfactual=Counterfactual(max_flip_rate=0.1))
+ROBUST = line(robustness={"max_failure_rate": 0.05})
+SWAPPED = line(counterfactual={"max_flip_rate": 0.1})
 ALL = range(N)
 
 
@@ -100,7 +101,7 @@ ALL = range(N)
 )  # fmt: skip
 def test_the_table_of_outcomes(gate, spec, outcome, says):
     found = last(case(gate, spec))
-    assert (found.gate, found.outcome) == (gate.question, outcome), sentence(found)
+    assert (found.gate, found.outcome) == (gate.gate, outcome), sentence(found)
     assert says in sentence(found)
 
 
@@ -118,7 +119,7 @@ def test_what_the_adaptation_added_is_told_from_what_was_there_before():
 
 def test_a_row_with_several_variants_counts_once():
     spec: Spec = [("counterfactual", "faith", range(50), some(0), some(5))] * 2
-    found = last(case(GateOptions(counterfactual=Counterfactual(max_flip_rate=0.5)), spec))
+    found = last(case(line(counterfactual={"max_flip_rate": 0.5}), spec))
     assert (found.n, found.value) == (50, 0.1)
 
 
@@ -149,10 +150,10 @@ def test_variants_without_a_finite_probability_fail_and_are_named():
 
 def test_probes_of_other_answers_are_an_error():
     found = case(ROBUST, [("robustness", "case", ALL, some(0), some(0))])
-    assert found.probes is not None
-    found.probes.check(found.predictions)
+    probes = found.evidence["probes"]
+    probes.check(found.predictions)
     with pytest.raises(EnvironmentFault, match="the probes hold another answer of base to row 'r000' than the predictions do"):
-        found.probes.check({**found.predictions, "base": answers(set(range(1, N)))})
+        probes.check({**found.predictions, "base": answers(set(range(1, N)))})
 
 
 def templated(expects: list[str], preds: list[str], before: list[str | None], labels: list[str | None]) -> Probes:
@@ -174,27 +175,27 @@ def templated(expects: list[str], preds: list[str], before: list[str | None], la
     ],
 )  # fmt: skip
 def test_cases_of_templates_are_counted_exactly(budget, preds, outcome, says):
-    gate = GateOptions(templates=Templates(file="t.yaml", max_failure_rate=budget))
+    gate = line(templates={"file": "t.yaml", "max_failure_rate": budget})
     made = templated(["label", "label", "same", "different"], preds, [None, None, "cat", "cat"], ["cat", "cat", None, None])
-    found = last(replace(case(gate), probes=made))
+    found = last(replace(case(gate), evidence={"probes": made}))
     assert (found.outcome, found.low, found.value, found.n) == (outcome, found.value, found.high, 4)
     assert says in sentence(found)
 
 
 def test_one_of_a_thing_is_called_one():
     first, second = "cat", "dog"
-    gate = GateOptions(templates=Templates(file="t.yaml"))
+    gate = line(templates={"file": "t.yaml"})
     one = templated(["label"], [second], [None], [first])
-    found = last(replace(case(gate), probes=replace(one, kinds=["plain"])))
+    found = last(replace(case(gate), evidence={"probes": replace(one, kinds=["plain"])}))
     assert "gets 1 of 1 case of the templates wrong" in sentence(found)
     four = templated(["label"] * 4, [second] * 4, [None] * 4, [first] * 4)
-    found = last(replace(case(gate), probes=replace(four, kinds=["a", "b", "c", "d"])))
+    found = last(replace(case(gate), evidence={"probes": replace(four, kinds=["a", "b", "c", "d"])}))
     assert sentence(found).endswith("a (1 of 1), b (1 of 1), c (1 of 1) and 1 more test.")
     spec = [("robustness", "case", ALL, {0}, set()), ("robustness", "typos", range(1), set(), set())]
     found = last(case(ROBUST, spec))
     assert "with adapted it is 1 row;" in sentence(found)
     assert sentence(found).endswith("too few rows for typos (1 row).")
-    found = last(case(GateOptions(fairness=Fairness(groups=("group",), max_gap=0.2)), group=["a"] * (N - 1) + ["b"]))
+    found = last(case(line(fairness={"groups": ("group",), "max_gap": 0.2}), group=["a"] * (N - 1) + ["b"]))
     assert "group = b (1 row)." in sentence(found)
 
 
@@ -244,7 +245,7 @@ def by(*sizes: int) -> list[str | None]:
     ],
 )  # fmt: skip
 def test_the_table_of_gaps(asked, group, outcome, value, says):
-    found = last(case(GateOptions(fairness=Fairness(groups=("group",), **asked)), group=group))
+    found = last(case(line(fairness=dict(groups=("group",), **asked)), group=group))
     assert (found.gate, found.outcome, found.value) == ("fairness", outcome, value), sentence(found)
     assert says in sentence(found)
 
@@ -258,7 +259,7 @@ def test_rates_of_groups_are_those_of_a_table_made_by_hand(rate, one, other):
     wrong = {*range(0, 20, 2), *range(101, 181, 2)}
     right = set(range(N)) - wrong
     label = None if rate == "accuracy" else "cat"
-    asked = case(GateOptions(fairness=Fairness(groups=("group",), max_gap=0.05, rate=rate, label=label)), group=by(100, 100))
+    asked = case(line(fairness={"groups": ("group",), "max_gap": 0.05, "rate": rate, "label": label}), group=by(100, 100))
     made = {**asked.predictions, "base": answers(right), "adapted": answers(right)}
     verdict, comparison = evaluate(replace(asked, predictions=made))
     table = measurements(asked, comparison)["fairness"]
@@ -272,4 +273,4 @@ def measured(found: Case) -> dict[str, object]:
 
 
 def test_without_such_a_gate_measurements_are_what_they_were():
-    assert not {"probes", "fairness"} & set(measured(case(GateOptions(at_least=0.5))))
+    assert not {"probes", "fairness"} & set(measured(case(line(at_least=0.5))))

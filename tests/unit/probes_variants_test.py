@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from regraft.config import probe_files as probe_files
+from regraft.config import named_files
 from regraft.config.pipeline_file import load_pipeline
 from regraft.core.errors import ConfigError
 from regraft.core.workspace import Workspace
@@ -96,7 +96,7 @@ def test_the_order_of_groups_in_the_file_changes_nothing():
 
 
 def test_the_terms_that_come_with_the_package_are_a_valid_file():
-    found = IdentityTerms.model_validate(yaml.safe_load(probe_files.DEFAULT_TERMS.read_text()))
+    found = IdentityTerms.model_validate(yaml.safe_load((Path(named_files.__file__).parent / "identity_terms.yaml").read_text()))
     assert {"gender", "religion", "origin"} <= set(found.terms)
     told = [v.change for v in counterfactuals(["r"], ["Her mother is a Latin American Muslim"], found.terms)]
     assert "Her to His, mother to father" in told
@@ -219,7 +219,8 @@ def read(workspace: Workspace, gate: str, labels: list[str] | None = None) -> di
     """What the files of one gate say."""
     head = "version: 1\nbase_model: models/m\ndata:\n  corpus: c.txt\n  labelled: data\n"
     workspace.pipeline_file("p").write_text(f"{head}gates:\n- {gate}\n")
-    return probe_files.read_probe_files(workspace, "p", load_pipeline(workspace, "p"), labels)
+    contract = {"columns": [{"name": "label", "valid_values": labels}]}
+    return named_files.read_named(workspace, "p", load_pipeline(workspace, "p"), contract)
 
 
 @pytest.fixture

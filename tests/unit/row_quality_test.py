@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workbench import leave_scores
+from workbench import leave_scores, line
 
 from regraft.core import files
 from regraft.core.errors import DataRejected, EnvironmentFault
@@ -25,7 +25,7 @@ from regraft.gates.comparison import MIN_CLEAN_ROWS
 from regraft.gates.decide import decide, rebuild
 from regraft.gates.evidence import row_quality
 from regraft.gates.measurements import measurements
-from regraft.gates.options import GateOptions, NegativeFlips
+from regraft.gates.options import GateOptions
 from regraft.gates.policy import Case, Policy, evaluate, judge
 from regraft.gates.row_quality import RowQuality
 from regraft.gates.telling import sentence
@@ -148,11 +148,11 @@ N, LABELS = 240, ("cat", "dog", "emu")
 IDS = [f"r{i:03d}" for i in range(N)]
 TRUTH = [LABELS[i % 3] for i in range(N)]
 OLD = Champion("3", "digest-of-old")
-FLOOR = GateOptions(metric="accuracy", at_least=0.8, rows="clean")
-BEATS = GateOptions(metric="accuracy", beats="champion", rows="clean")
-MARGIN = GateOptions(metric="accuracy", non_inferior_by=0.05, rows="clean")
-LOSS = GateOptions(metric="log_loss", beats="champion", rows="clean")
-FLIPS = GateOptions(negative_flips=NegativeFlips(max=0.5))
+FLOOR = line(metric="accuracy", at_least=0.8, rows="clean")
+BEATS = line(metric="accuracy", beats="champion", rows="clean")
+MARGIN = line(metric="accuracy", non_inferior_by=0.05, rows="clean")
+LOSS = line(metric="log_loss", beats="champion", rows="clean")
+FLIPS = line(negative_flips={"max": 0.5})
 
 
 def answers(wrong: set[int]) -> Predictions:
@@ -167,10 +167,15 @@ def overlapping(rows: range | set[int]) -> RowQuality:
     return RowQuality({row: Overlap("exact" if row in dirty else None, "corpus", 1.0, "document 1") for row in IDS})
 
 
+def evidence_of(quality: RowQuality) -> dict[str, object]:
+    """What of ``quality`` is known, as a case has it."""
+    return {key: rows for key, rows in (("overlap", quality.overlaps), ("suspects", quality.label_issues)) if rows is not None}
+
+
 def case(candidate: set[int], champion: set[int], *gates: GateOptions, doubted: RowQuality) -> Case:
     made = {"adapted": answers(candidate), "base": answers(candidate), "tfidf": answers(set(range(N))), "champion": answers(champion)}
     digests = {"adapted": "digest-of-adapted", "base": "digest-of-base"}
-    return Case("demo", Policy(gates, 17, 999), digests, Rows("d", N), made, champion=OLD, row_quality=doubted)
+    return Case("demo", Policy(gates, 17, 999), digests, Rows("d", N), made, champion=OLD, evidence=evidence_of(doubted))
 
 
 READ = range(120)
@@ -213,7 +218,7 @@ def test_the_clean_rows_are_judged_as_if_there_were_no_others():
 
 def test_a_class_without_clean_rows_is_no_class_of_the_clean_ones():
     dirty = {i for i in range(N) if i % 3 == 0}
-    found = judge(case(set(), {1, 2}, GateOptions(at_least=0.9, rows="clean"), doubted=overlapping(dirty))).findings[-1]
+    found = judge(case(set(), {1, 2}, line(at_least=0.9, rows="clean"), doubted=overlapping(dirty))).findings[-1]
     assert (found.outcome, found.value, found.n) == ("pass", 1.0, 160)
 
 
@@ -222,22 +227,22 @@ ONE_LABEL = {i for i in range(N) if i % 3}
 
 
 def test_a_metric_that_the_clean_rows_leave_undefined_is_said_of_those_alone():
-    area = GateOptions(metric="roc_auc", at_least=0.5, rows="clean")
+    area = line(metric="roc_auc", at_least=0.5, rows="clean")
     verdict = judge(case(set(), {1, 2}, area, doubted=overlapping(ONE_LABEL)))
     found = verdict.findings[-1]
     assert (found.outcome, found.value, found.n) == ("inconclusive", None, 80)
     assert sentence(found).startswith("ROC AUC is not defined: all clean test rows have one label; of all 240 test rows 160 overlap")
     assert sentence(found).endswith("and on all of them it is 1.000 (95 % interval 1.000 to 1.000), which would have passed.")
-    plain = judge(case(set(), {1, 2}, GateOptions(metric="mcc", at_least=0.1, rows="clean"), doubted=overlapping(ONE_LABEL))).findings[-1]
+    plain = judge(case(set(), {1, 2}, line(metric="mcc", at_least=0.1, rows="clean"), doubted=overlapping(ONE_LABEL))).findings[-1]
     assert plain.value == 0.0, "the other metrics are defined on rows of one label"
     assert headline(verdict.document(), []).startswith("No decision: what was asked is not defined on the test rows that are free of")
 
 
 def test_too_few_clean_rows_to_tell_are_counted_as_such():
-    open_ = case(set(range(120, 136)), set(), GateOptions(metric="accuracy", at_least=0.85, rows="clean"), doubted=overlapping(READ))
+    open_ = case(set(range(120, 136)), set(), line(metric="accuracy", at_least=0.85, rows="clean"), doubted=overlapping(READ))
     said = headline(judge(open_).document(), [])
     assert "the 120 test rows that are free of overlap with training texts are too few to tell whether the new model is good enough" in said
-    both = replace(open_, policy=replace(open_.policy, gates=(*open_.policy.gates, GateOptions(metric="accuracy", at_least=0.93))))
+    both = replace(open_, policy=replace(open_.policy, gates=(*open_.policy.gates, line(metric="accuracy", at_least=0.93))))
     assert "240 test rows are too few to tell" in headline(judge(both).document(), [])
 
 
@@ -261,7 +266,7 @@ def test_too_few_clean_rows_decide_nothing(doubted, n, says):
 
 
 def test_without_any_overlap_the_numbers_are_those_of_all_rows():
-    both = (FLOOR, GateOptions(metric="accuracy", at_least=0.8))
+    both = (FLOOR, line(metric="accuracy", at_least=0.8))
     clean, plain = (judge(case({1, 2}, set(), gate, doubted=overlapping(set()))).findings[-1] for gate in both)
     assert sentence(clean) == sentence(plain)[:-1] + "; these are all test rows, none of them overlaps with a training text."
     assert replace(clean, facts={}) == replace(plain, facts={})
@@ -350,7 +355,7 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_decision_on_clean_rows_is_rebuilt_from_its_evidence_alone(decided, tmp_path):
     evidence = shutil.copytree(decided, tmp_path / "elsewhere")
-    kept = files.read_json(evidence / "decision.json")["doubts"]
+    kept = files.read_json(evidence / "decision.json")["evidence"]
     assert kept == {name: files.sha256_file(evidence / name) for name in row_quality.FILES}
     explanation = explain.explanation(evidence)
     assert explanation.measurements["overlap"]["clean"] == 210, "verdict and measurements are rebuilt byte for byte"
@@ -365,8 +370,8 @@ def test_a_decision_on_clean_rows_is_rebuilt_from_its_evidence_alone(decided, tm
 
 def test_a_decision_that_does_not_ask_keeps_none_of_it_nor_what_another_left(artifacts, decided):
     shutil.copytree(decided, artifacts / "evidence")
-    evidence = take(artifacts, GateOptions(at_least=0.5))
-    assert "doubts" not in files.read_json(evidence / "decision.json")
+    evidence = take(artifacts, line(at_least=0.5))
+    assert files.read_json(evidence / "decision.json")["evidence"] == {}
     assert not [name for name in row_quality.FILES if (evidence / name).exists()]
     assert (evidence / "negative_flips.csv").read_text().splitlines()[0] == "id,label,champion,candidate"
 
@@ -388,7 +393,7 @@ def test_a_decision_without_clean_rows_asks_for_other_test_rows(artifacts):
 def test_a_gate_on_clean_rows_without_the_step_is_said_and_flips_without_it_are_judged(artifacts):
     for step in ("overlap", "suspects"):
         (artifacts / step / "out").rename(artifacts / f"gone-{step}")
-    with pytest.raises(EnvironmentFault, match="the step 'overlap' never ran here"):
+    with pytest.raises(EnvironmentFault, match="a gate needs what the step 'overlap' leaves"):
         take(artifacts, FLOOR)
     assert not (artifacts / "evidence" / "verdict.json").exists()
     assert (take(artifacts, FLIPS) / "verdict.json").is_file()
@@ -400,13 +405,13 @@ reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))
 
 
 def test_the_page_shows_the_rows_to_look_at():
-    made = reported["evidence"](gates=(GateOptions(at_least=0.3, rows="clean"), FLIPS), text=reported["HOSTILE"])
+    made = reported["evidence"](gates=(line(at_least=0.3, rows="clean"), FLIPS), text=reported["HOSTILE"])
     ids = made.test["id"]
     overlaps = {row: Overlap("near" if n < 7 else None, "train", 0.8, "r9") for n, row in enumerate(ids)}
     columns = {"id": [ids[0], "other"], "split": ["test", "train"], "text": [reported["HOSTILE"], "a text"], "label": ["garden", "kitchen"]}
     columns |= {"suggested": ["harbour", "garden"], "p_label": [0.1, 0.0], "p_suggested": [0.8, 0.9]}
     known = RowQuality(overlaps, {ids[0]: Suspect("harbour", 0.1, 0.8)})
-    case = replace(made.case, row_quality=known)
+    case = replace(made.case, evidence=evidence_of(known))
     report = document(replace(made, case=case, verdict=judge(case).document(), suspects=columns))
     assert (report.doubts.clean, len(report.doubts.overlapping), len(report.doubts.suspects)) == (293, 7, 2)
     page = render(report)
@@ -417,7 +422,7 @@ def test_the_page_shows_the_rows_to_look_at():
 
 
 def test_a_verdict_without_clean_rows_says_what_is_missing():
-    made = reported["evidence"](gates=(GateOptions(at_least=0.3, rows="clean"),))
-    case = replace(made.case, row_quality=RowQuality({row: Overlap("exact", "train", 1.0, "r9") for row in made.test["id"]}))
+    made = reported["evidence"](gates=(line(at_least=0.3, rows="clean"),))
+    case = replace(made.case, evidence=evidence_of(RowQuality({row: Overlap("exact", "train", 1.0, "r9") for row in made.test["id"]})))
     report = document(replace(made, case=case, verdict=judge(case).document()))
     assert "too few test rows are free of overlap with training texts" in report.headline

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workbench import leave_scores
+from workbench import leave_scores, line
 
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation import predictions
 from regraft.evaluation.predictions import Table
 from regraft.gates.decide import decide, reevaluate
-from regraft.gates.options import GateOptions
 from regraft.gates.policy import judge
 from regraft.reports import explain
 from regraft.reports.document import as_json, document
@@ -105,7 +104,7 @@ def test_the_page_shows_what_the_seed_does_and_only_where_seeds_were_asked_for()
     assert "What the seed does" not in render(document(plain))
     case = plain.case
     further = {model: (case.predictions[other], case.predictions["tfidf"]) for model, other in (("adapted", "base"), ("base", "adapted"))}
-    case = replace(case, seeds=further, policy=replace(case.policy, gates=(*case.policy.gates, GateOptions(seeds=3))))
+    case = replace(case, seeds=further, policy=replace(case.policy, gates=(*case.policy.gates, line(seeds=3))))
     found = document(replace(plain, case=case, verdict=judge(case).document()))
     page = render(found)
     assert "What the seed does" in page

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from regraft.config.candidates import DEFAULT, Candidate
 from regraft.core.strict import Strict
-from regraft.data.options import DataOptions, EarlierRows, GeneralText, SplitOptions, TaskOptions
-from regraft.gates.options import DEFAULT_GATES, PROBED, EarlierTasks, Forgetting, GateOptions
+from regraft.data.options import DataOptions, SplitOptions, TaskOptions
+from regraft.gates.options import GateOptions
+from regraft.gates.registry import Line, default_gates, faults
 from regraft.training.options import (
     AbstainOptions,
     FinetuneOptions,
@@ -79,7 +80,7 @@ class PipelineOptions(Strict):
     """How a model is made from labelled rows; `method` says by which way, and which keys there are."""
     abstain: AbstainOptions | None = None
     """Below which probability the model abstains; needs a gate with `min_coverage`. A change fine-tunes again."""
-    gates: tuple[GateOptions, ...] = Field(DEFAULT_GATES, validate_default=True)
+    gates: tuple[Annotated[GateOptions, Line()], ...] = Field(default_gates(), validate_default=True)
     """All of them must pass. The adapted and the un-adapted model are always compared; that needs no gate."""
     card: CardOptions | None = None
     """What the model card says in people's words."""
@@ -90,32 +91,9 @@ class PipelineOptions(Strict):
 
     @field_validator("gates")
     @classmethod
-    def _some_are_asked_once(cls, gates: tuple[GateOptions, ...]) -> tuple[GateOptions, ...]:
-        questions = [gate.question for gate in gates]
-        if twice := sorted({question for question in questions if question in PROBED and questions.count(question) > 1}):
-            raise ValueError(f"`{twice[0]}` stands there more than once; write one such gate with all its tests")
-        if questions.count("forgetting") > 1:
-            raise ValueError("`forgetting` stands there more than once; adaptation can keep to one budget only")
-        if questions.count("earlier_tasks") > 1:
-            raise ValueError("`earlier_tasks` stands there more than once; write one such gate with all its tasks")
-        seed_counts = [gate.seeds for gate in gates if gate.seeds is not None]
-        if len(seed_counts) > 1:
-            lines = " and ".join(f"`seeds: {seeds}`" for seeds in seed_counts)
-            raise ValueError(f"{lines} stand there; the number of seeds is one for the whole pipeline, so keep one of the lines")
-        return gates
-
-    @field_validator("gates")
-    @classmethod
-    def _abstaining_is_held_to_a_coverage(cls, gates: tuple[GateOptions, ...], info: ValidationInfo) -> tuple[GateOptions, ...]:
-        covered = any(gate.calibration and gate.calibration.min_coverage for gate in gates)
-        abstains = info.data.get("abstain", covered)  # absent where it is at fault itself
-        if abstains and not covered:
-            raise ValueError(
-                "with `abstain` a model that answers nothing would pass; add `- {calibration: {min_coverage: 0.5}}`, "
-                "or another share of the rows that have to be answered"
-            )
-        if covered and not abstains:
-            raise ValueError("`min_coverage` is about `abstain`, which is not there; add `abstain: {precision: 0.9}`, or take it out")
+    def _they_fit_together(cls, gates: tuple[GateOptions, ...], info: ValidationInfo) -> tuple[GateOptions, ...]:
+        if fault := next(faults(gates, info.data), None):
+            raise ValueError(fault)
         return gates
 
     @property
@@ -128,15 +106,9 @@ class PipelineOptions(Strict):
         """Column of the corpus that holds the text."""
         return self.data.corpus_text or self.task.text
 
-    @property
-    def forgetting(self) -> Forgetting | None:
-        """What the gate `forgetting` asks; None where there is none."""
-        return next((gate.forgetting for gate in self.gates if gate.forgetting is not None), None)
-
-    @property
-    def earlier_tasks(self) -> EarlierTasks | None:
-        """What the gate `earlier_tasks` asks; None where there is none."""
-        return next((gate.earlier_tasks for gate in self.gates if gate.earlier_tasks is not None), None)
+    def asked(self, gate: str) -> Any:
+        """The options of the first line that asks ``gate``; None where there is none."""
+        return next((line for line in self.gates if line.gate == gate), None)
 
     @model_validator(mode="after")
     def _splits_are_given_or_drawn(self) -> Self:
@@ -163,12 +135,8 @@ class PipelineContext:
     """The parsed data contract."""
     family: str = "encoder"
     """The base model's family (:mod:`regraft.models.families`)."""
-    probes: Mapping[str, Any] = field(default_factory=dict)
-    """Question -> the content of the file that its gate names."""
-    general_digest: str | None = None
-    """Digest of the general text that the gate `forgetting` names; None where it names none."""
-    earlier_digests: Mapping[str, str] = field(default_factory=dict)
-    """Earlier task that the gate `earlier_tasks` names -> digest of its rows."""
+    named: Mapping[str, Any] = field(default_factory=dict)
+    """Gate -> what its ``reads`` made of the files that its line names."""
     candidate: Candidate | None = None
     """The candidate whose section is made; None in sections of steps that are no candidate's."""
 
@@ -185,19 +153,6 @@ class PipelineContext:
         if self.candidate is None or not self.candidate.finetune:
             return self.options.finetune
         return finetune_options(self.options.finetune.model_dump(exclude_unset=True), self.candidate.finetune)
-
-    @property
-    def general_text(self) -> GeneralText:
-        """What the gate `forgetting` measures on."""
-        forgetting = self.options.forgetting
-        return GeneralText(text=forgetting.text if forgetting else None, digest=self.general_digest, column=self.options.corpus_column)
-
-    @property
-    def earlier_rows(self) -> dict[str, EarlierRows]:
-        """What the gate `earlier_tasks` measures on, a task at a time."""
-        earlier = self.options.earlier_tasks
-        tasks = earlier.tasks if earlier else {}
-        return {name: EarlierRows(**task.model_dump(), digest=self.earlier_digests[name]) for name, task in tasks.items()}
 
 
 class StepConfig(Strict):

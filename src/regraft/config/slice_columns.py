@@ -12,17 +12,19 @@ from regraft.core.suggest import guess
 from regraft.data.columns import MOST, slice_columns
 from regraft.data.options import listed
 from regraft.gates.options import DISCOVERED_SLICES
+from regraft.gates.registry import gate_of
 
 
 def slice_problems(root: Path, options: PipelineOptions, shown: str) -> list[Problem]:
     """Columns that gates slice by and the labelled files do not have; ``shown`` is the pipeline file's path."""
-    if not any(gate.columns for gate in options.gates):
+    columns = [tuple(gate_of(line).columns(line)) for line in options.gates]
+    if not any(columns):
         return []
     known = [*DISCOVERED_SLICES, *slice_columns(_columns(root, listed(options.data.labelled)), options.task, DISCOVERED_SLICES)]
     problems = []
-    for position, gate in enumerate(options.gates):
-        key = f"gates.{position}.{'fairness.groups' if gate.fairness else 'slices'}"
-        for column in (name for name in gate.columns if name not in known):
+    for position, line in enumerate(options.gates):
+        key = f"gates.{position}.{gate_of(line).column_key}"
+        for column in (name for name in columns[position] if name not in known):
             probably = guess(column, known, otherwise=".")
             message = f"{key}: the labelled rows have no column {column!r}{probably} Known: {', '.join(known)}"
             place = {"file": shown, "column": key, "value": column}

@@ -6,6 +6,7 @@ one section and put the name of a class into the place of every fault.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, Pyd
 from regraft.core.registry import Registry
 from regraft.core.strict import Strict
 from regraft.core.suggest import unknown
+from regraft.core.yaml_file import fields_at
 
 UNKNOWN_KEY = "unknown_key"
 """Type of the error about a key that a plug-in does not read; its context has ``known``, the keys that it does."""
@@ -47,7 +49,7 @@ class Section:
         try:
             return options.model_validate(value)
         except ValidationError as error:
-            raise _with_known_keys(error, options) from None
+            raise with_known_keys(error, options) from None
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         written = core_schema.plain_serializer_function_ser_schema(_written, info_arg=True)
@@ -93,15 +95,25 @@ def _wrong_name(registry: Registry[Any], name: Any, place: tuple[str, ...]) -> E
     return ValidationError.from_exception_data(registry.member, [InitErrorDetails(type=fault, loc=place, input=name)])
 
 
-def _with_known_keys(error: ValidationError, options: type[Strict]) -> ValidationError:
+def with_known_keys(error: ValidationError, options: type[Strict]) -> ValidationError:
     """The same faults; one about a key that is not read says which keys are."""
     details = []
     for item in error.errors(include_url=False):
         kind: Any = item["type"]
-        if kind == "extra_forbidden" and len(item["loc"]) == 1:
-            kind = PydanticCustomError(UNKNOWN_KEY, "unknown key", {"known": list(options.model_fields)})
+        if kind == "extra_forbidden":
+            kind = _unknown_key(fields_at(options, item["loc"][:-1]))
         detail = InitErrorDetails(type=kind, loc=item["loc"], input=item["input"])
         if isinstance(kind, str) and "ctx" in item:
             detail["ctx"] = item["ctx"]
         details.append(detail)
     return ValidationError.from_exception_data(error.title, details)
+
+
+def unknown_keys(value: Mapping[str, Any], keys: Sequence[str], known: Sequence[str]) -> ValidationError:
+    """A fault for each of ``keys`` in ``value``."""
+    details = [InitErrorDetails(type=_unknown_key(known), loc=(key,), input=value[key]) for key in keys]
+    return ValidationError.from_exception_data("keys", details)
+
+
+def _unknown_key(known: Sequence[str]) -> PydanticCustomError:
+    return PydanticCustomError(UNKNOWN_KEY, "unknown key", {"known": list(known)})

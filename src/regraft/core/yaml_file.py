@@ -71,7 +71,7 @@ def problem_of(item: Any, shown: str, node: yaml.Node, model: type[BaseModel]) -
     where = list(item["loc"])
     key = ".".join(map(str, where))
     if item["type"] == "extra_forbidden":
-        message, rule = unknown_key(key, _fields(model, where[:-1])), "known keys only"
+        message, rule = unknown_key(key, fields_at(model, where[:-1])), "known keys only"
     elif item["type"] == "unknown_key":
         message, rule = unknown_key(key, item["ctx"]["known"]), "known keys only"
     elif item["type"] == "unknown_plugin":
@@ -105,7 +105,7 @@ def reason(item: Any) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _fields(model: type[BaseModel], where: Sequence[Any]) -> list[str]:
+def fields_at(model: type[BaseModel], where: Sequence[Any]) -> list[str]:
     """Names of the fields that exist at ``where`` inside ``model``."""
     key_is_next = False  # the next part is a name that people give, a key of a dict
     for part in where:

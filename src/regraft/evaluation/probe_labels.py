@@ -1,6 +1,6 @@
 """Labels that a user's templates expect have to be labels of the data; said as early as it can be known.
 
-Where the data contract lists the labels, that is when the pipeline is resolved (:mod:`regraft.config.probe_files`); where it
+Where the data contract lists the labels, that is when the pipeline is resolved (:mod:`regraft.config.named_files`); where it
 does not, at the end of the step `contract`, which has read them. The step `probes` asks again, for workspaces whose
 own `contract` does not.
 """

@@ -11,17 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from regraft.config.named_files import read_named
 from regraft.config.pipeline import PipelineContext, PipelineOptions
 from regraft.config.pipeline_file import blamed, load_pipeline, pipeline_document
 from regraft.config.resolved_file import RESOLVED_SCHEMA, keep_resolved
-from regraft.core import files
 from regraft.core.errors import ConfigError, Problem
-from regraft.core.suggest import nearest
 from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty, line_of
 from regraft.execution import composition
 from regraft.execution.step import Step
-from regraft.gates.options import PROBED
+from regraft.gates.registry import steps
 from regraft.models import base_model
 from regraft.models.families import family_of
 from regraft.models.task_types import task_type
@@ -43,10 +42,9 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         raise ConfigError(f"data.contract: {options.data.contract} is not there; create it or leave the key out")
     else:
         contract = default_contract(options.task)
-    probes, general = _probe_files(workspace, name, options, contract), _general_digest(workspace, name, options)
-    earlier = _earlier_digests(workspace, name, options)
+    named = read_named(workspace, name, options, contract)
     family = _require_plugins(workspace, name, options, folder)
-    context = PipelineContext(name, options, base_model.digest(folder), contract, family, probes, general, earlier)
+    context = PipelineContext(name, options, base_model.digest(folder), contract, family, named)
     sections = _sections(composition.steps(workspace), context)
     _require_positions(workspace, name, options, folder, sections, sets)
     return {
@@ -71,25 +69,19 @@ def _sections(steps: Sequence[Step[Any]], context: PipelineContext) -> dict[str,
     return sections
 
 
-def _probe_files(workspace: Workspace, name: str, options: PipelineOptions, contract: Mapping[str, Any]) -> dict[str, Any]:
-    if not any(gate.question in PROBED for gate in options.gates):
-        return {}
-    from regraft.config.probe_files import read_probe_files
-
-    labels = next((column.get("valid_values") for column in contract["columns"] if column["name"] == options.task.label), None)
-    return read_probe_files(workspace, name, options, labels)
-
-
 def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) -> None:
     """Every step whose evidence a gate needs is in the workspace, whose steps are the user's own."""
     known = {step.name for step in composition.steps(workspace)}
     path = workspace.pipeline_file(name)
     problems = []
     for position, gate in enumerate(options.gates):
-        if gate.needs and gate.needs not in known:
-            key = "rows" if gate.rows else gate.question
-            message = f"gates.{position}.{key} needs the step {gate.needs!r}, which STEPS in pipelines/__init__.py does not have"
-            place = {"file": workspace.relative(path), "column": f"gates.{position}.{key}", "value": gate.rows}
+        for step, key in steps(gate).items():
+            if step in known:
+                continue
+            message = f"gates.{position}.{key} needs the step {step!r}, which STEPS in pipelines/__init__.py does not have"
+            value = getattr(gate, key)
+            column = f"gates.{position}.{key}"
+            place = {"file": workspace.relative(path), "column": column, "value": value if isinstance(value, str) else None}
             row = line_of(pipeline_document(workspace, name)[1], ["gates", position, key])
             problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **place))
     if problems:
@@ -147,42 +139,6 @@ def _require_positions(
 def _reads(section: Mapping[str, Any], key: str) -> bool:
     """Whether a step's section holds ``key``, of its own or in a part of the pipeline file."""
     return key in section or any(key in value for value in section.values() if isinstance(value, dict))
-
-
-def _general_digest(workspace: Workspace, name: str, options: PipelineOptions) -> str | None:
-    """Digest of the general text that a gate names; None where it names none."""
-    text = options.forgetting.text if options.forgetting else None
-    if text is None:
-        return None
-    where = ("gates", _position(options, "forgetting"), "forgetting", "text")
-    return _digest_at(workspace, name, where, text, ", or leave the key out: then Python's own docstrings are measured on")
-
-
-def _earlier_digests(workspace: Workspace, name: str, options: PipelineOptions) -> dict[str, str]:
-    """Digests of the rows of the earlier tasks that a gate names."""
-    if options.earlier_tasks is None:
-        return {}
-    where = ("gates", _position(options, "earlier_tasks"), "earlier_tasks", "tasks")
-    return {task: _digest_at(workspace, name, (*where, task, "data"), rows.data) for task, rows in options.earlier_tasks.tasks.items()}
-
-
-def _position(options: PipelineOptions, question: str) -> int:
-    return next(number for number, gate in enumerate(options.gates) if gate.question == question)
-
-
-def _digest_at(workspace: Workspace, name: str, where: Sequence[str | int], named: str, otherwise: str = "") -> str:
-    """Digest of the file or folder ``named`` at ``where`` in the pipeline file, or a fault of that line."""
-    path = workspace.root / named
-    if path.exists():
-        return files.digest(path)
-    shown = workspace.relative(workspace.pipeline_file(name))
-    near = nearest(path.name, [other.name for other in path.parent.glob("*")])
-    guess = f"; did you mean {workspace.relative(path.with_name(near))}?" if near else ""
-    key = ".".join(map(str, where))
-    message = f"{key}: {named} is not there{guess}"
-    row = line_of(pipeline_document(workspace, name)[1], where)
-    fix = f"edit {shown}, line {row}{otherwise}"
-    raise faulty([Problem(message=message, file=shown, row=row, column=key, value=named, rule="file.exists", fix=fix)])
 
 
 def write_resolved(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from regraft.gates import words
-from regraft.gates.comparison import Comparison
 from regraft.gates.finding import measured_finding, undefined
 from regraft.gates.verdict import Finding
+
+if TYPE_CHECKING:
+    from regraft.gates.comparison import Comparison
 
 
 def judge(comparison: Comparison) -> Finding:

@@ -12,6 +12,7 @@ from typing import Any
 from regraft.evaluation.stats.measured import FindingOutcome, Measured, at_most
 from regraft.gates import words
 from regraft.gates.finding import facts_of
+from regraft.gates.protocol import Cell, Tone
 from regraft.gates.verdict import Facts, Finding
 from regraft.gates.words import number
 
@@ -61,12 +62,17 @@ def side(part: words.Document, show: Show = number) -> str:
     return f", {where} the {'least asked' if part['floor'] else 'budget'} of {show(part['threshold'])}"
 
 
-def change(
-    what: str, outcome: FindingOutcome, low: float, high: float, threshold: float, *, show: Show = number, floor: bool = False
-) -> str:
+def change_of(what: str, f: words.Document, show: Show, *, floor: bool = False) -> str:
     """What it would take for ``what``, a number held against a budget or a floor, to come out otherwise; for ``explain``."""
-    if outcome == "pass":
+    low, high, threshold = f["low"], f["high"], f["threshold"]
+    if f["outcome"] == "pass":
         spare = low - threshold if floor else threshold - high
         return f"{what}: passes with {show(spare)} to spare."
     side = f"would have to lie at or {'above' if floor else 'below'} {show(threshold)}."
     return f"{what}: {show(low)} {side}" if low == high else f"{what}: the whole interval, now {show(low)} to {show(high)}, {side}"
+
+
+def cells(difference: words.Document, budget: float) -> tuple[Cell, Cell]:
+    """A difference and its interval beside ``budget``, for a table of a section."""
+    tone: Tone = "no" if difference["low"] > budget else "ok" if difference["high"] <= budget else ""
+    return Cell(f"{difference['value']:+.3f}", tone), Cell(f"{difference['low']:+.3f} to {difference['high']:+.3f}", "muted")

@@ -2,31 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from pydantic import Field, model_validator
+
+from regraft.core.strict import Strict
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.power import POWER, detectable
-from regraft.evaluation.stats.proportions import wilson
-from regraft.gates import words
+from regraft.gates import budgets, words
 from regraft.gates.budgets import Held, finding, side
-from regraft.gates.calibration_error import Calibrated, Sure, measure, sure
-from regraft.gates.comparison import Comparison
 from regraft.gates.finding import needed
-from regraft.gates.options import GateOptions
+from regraft.gates.options import CONFIDENCE, Confidence, GateOptions, at_least_one
+from regraft.gates.protocol import Gate, asked
+from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
 
-CONFIDENCE = 0.95
-"""Confidence of what is reported where no gate asks."""
+if TYPE_CHECKING:
+    from regraft.gates.calibration_error import Calibrated, Sure
+    from regraft.gates.comparison import Comparison
 
 
-def judge(gate: GateOptions, comparison: Comparison) -> Finding:
+class Budgets(Strict):
+    """Budgets for how far probabilities are from how often they are right; at least one."""
+
+    max_ece: float | None = Field(None, gt=0, le=1)
+    """Expected calibration error: the mean gap between probability and share of right answers, over bins of equally many rows."""
+    max_brier: float | None = Field(None, gt=0, le=2)
+    """Brier score: mean over rows of the sum over classes of (probability - truth) squared. 0 is perfect, 2 the worst."""
+    min_coverage: float | None = Field(None, gt=0, le=1)
+    """Share of the test rows that the model has to answer; with `abstain` only."""
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Self:
+        return at_least_one(self)
+
+
+class Calibration(GateOptions):
+    """Limits to how far probabilities may be wrong."""
+
+    gate: ClassVar[str] = "calibration"
+    calibration: Budgets
+    """How far the candidate's probabilities can be trusted."""
+    confidence: Confidence = CONFIDENCE
+
+
+def _load(path: Any) -> dict[str, Any]:
+    from regraft.gates.evidence.served import load
+
+    return load(path)
+
+
+TABLE = Table("calibration", "calibration.json", step="scores", path="calibration.json", load=_load, optional=True)
+"""Candidate -> what its model folder says of its calibration."""
+
+
+def judge(gate: Calibration, comparison: Comparison) -> Finding:
     """ECE, Brier score and coverage, as far as the gate holds a budget for them."""
+    from regraft.gates.calibration_error import measure, sure
+
     options = gate.calibration
     answers = sure(comparison, comparison.candidate)
-    if options is None or answers is None:
+    if answers is None:
         return _open(comparison, "no_probabilities")
     parts: list[Held] = []
     if options.max_ece or options.max_brier:
@@ -45,7 +84,7 @@ def _open(comparison: Comparison, code: str) -> Finding:
 
 def _served(comparison: Comparison) -> dict[str, Any]:
     """What the candidate's folder says of its calibration: temperature, abstaining; empty where it says nothing."""
-    return (comparison.case.calibration or {}).get(comparison.candidate) or {}
+    return (comparison.case.found(TABLE) or {}).get(comparison.candidate) or {}
 
 
 def _budgets(calibrated: Calibrated, max_ece: float | None, max_brier: float | None) -> Iterator[Held]:
@@ -63,6 +102,8 @@ def _held(metric: str, measured: Measured, n: int, *, floor: bool = False, **fac
 
 
 def _coverage(comparison: Comparison, answers: Sure, abstain: dict[str, Any], least: float, confidence: float) -> Held:
+    from regraft.evaluation.stats.proportions import wilson
+
     answered = answers.p >= abstain["below"]
     count, hits, n = int(answered.sum()), int(answers.right[answered].sum()), answers.n
     share, (low, high) = count / n, wilson(count, n, confidence)
@@ -103,8 +144,10 @@ def _part(part: words.Document) -> str:
 
 def measured(comparison: Comparison) -> dict[str, Any]:
     """``{"calibration": ...}`` of the candidate for ``measurements.json``; nothing where neither a gate nor `abstain` asks."""
-    gate = next((gate for gate in comparison.case.policy.gates if gate.calibration), None)
-    if not comparison.case.calibration and gate is None:
+    from regraft.gates.calibration_error import measure, sure
+
+    gate = next(asked(CALIBRATION, comparison.case.policy.gates), None)
+    if not comparison.case.found(TABLE) and gate is None:
         return {}
     answers = sure(comparison, comparison.candidate)
     if answers is None:
@@ -130,6 +173,8 @@ def _number(measured: Measured) -> dict[str, float]:
 
 
 def _share(hits: int, n: int, confidence: float) -> dict[str, float] | None:
+    from regraft.evaluation.stats.proportions import wilson
+
     if not n:
         return None
     low, high = wilson(hits, n, confidence)
@@ -148,3 +193,38 @@ def _answered(answers: Sure, below: float, confidence: float) -> dict[str, Any]:
     answered = answers.p >= below
     n = int(answered.sum())
     return {"answered": _share(n, answers.n, confidence), "right": _share(int(answers.right[answered].sum()), n, confidence)}
+
+
+def _check(lines: Sequence[Calibration], other: Mapping[str, Any]) -> str | None:
+    """Who abstains is held to a share of rows that have to be answered, and only who abstains."""
+    covered = any(line.calibration.min_coverage for line in lines)
+    abstains = other.get("abstain", covered)  # absent where it is at fault itself
+    if abstains and not covered:
+        return (
+            "with `abstain` a model that answers nothing would pass; add `- {calibration: {min_coverage: 0.5}}`, "
+            "or another share of the rows that have to be answered"
+        )
+    if covered and not abstains:
+        return "`min_coverage` is about `abstain`, which is not there; add `abstain: {precision: 0.9}`, or take it out"
+    return None
+
+
+def _change(f: words.Document) -> str:
+    return budgets.change_of(f"calibration ({f['metric']})", f, words.number, floor=f["metric"] == "coverage")
+
+
+def _failed(f: words.Document) -> str:
+    return "it abstains too often" if f["metric"] == "coverage" else "its probabilities are not as right as they say"
+
+
+CALIBRATION = Gate(
+    Calibration,
+    judge,
+    sentence,
+    evidence=(TABLE,),
+    check=_check,
+    measured=measured,
+    change=_change,
+    remedy="the candidate measured",
+    failed=_failed,
+)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from regraft.evaluation.probing import Probes
-from regraft.evaluation.retention import EarlierAnswers, GeneralLosses
 from regraft.evaluation.stats.bootstrap import RESAMPLES
 from regraft.evaluation.stats.paired import Predictions
 from regraft.evaluation.stats.power import POWER
 from regraft.evaluation.stats.slices import SliceTable
-from regraft.gates.options import GateOptions
-from regraft.gates.row_quality import UNKNOWN, RowQuality
+from regraft.gates.options import CONFIDENCE, GateOptions, MetricOptions
+from regraft.gates.row_quality import RowQuality
+from regraft.gates.tables import Table
 from regraft.gates.verdict import Champion, Facts, Rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,8 @@ class Policy:
     @property
     def adaptation(self) -> tuple[str, float]:
         """(metric, confidence) of adapted against base: those of the first gate that holds a metric of all rows."""
-        of_all_rows = (g for g in self.gates if g.question in ("beats", "at_least", "non_inferior_by") and not g.slices)
-        first = next(of_all_rows, None)
-        return (first.metric, first.confidence) if first else ("macro_f1", 0.95)
+        first = next((gate for gate in self.gates if isinstance(gate, MetricOptions)), None)
+        return (first.metric, getattr(first, "confidence", CONFIDENCE)) if first else ("macro_f1", CONFIDENCE)
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,16 @@ class Case:
     """What the test rows are sliced by; None: by nothing."""
     decisions: int | None = None
     """How many different decisions were taken on these test rows, this one included; None: nobody counted."""
-    probes: Probes | None = None
-    """What adapted and base said of changed texts; None: nobody asked."""
-    row_quality: RowQuality = UNKNOWN
-    """What speaks against single test rows, where somebody looked."""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """Key of a table that a gate declares -> what was read of it; without those that nobody asked for or no step left."""
     seeds: Mapping[str, Sequence[Predictions]] | None = None
     """What adapted and base say under seeds 2, 3 ... k; None: there is one seed."""
-    calibration: Mapping[str, Any] | None = None
-    """Candidate -> what its model folder says of its calibration; None where nothing asks."""
-    cost: Mapping[str, Any] | None = None
-    """What serving the candidate takes, as :mod:`regraft.evaluation.serving_cost` measured it, or why it could not be measured;
-    None where no gate asks."""
-    general: GeneralLosses | None = None
-    """What general text costs, measured where a gate asks what was forgotten; None elsewhere."""
-    earlier_tasks: Mapping[str, EarlierAnswers] | None = None
-    """Task -> answers, where a gate asks of earlier tasks; None elsewhere."""
+
+    def found(self, table: Table[T]) -> T | None:
+        """What is known of ``table``; None: nothing."""
+        return self.evidence.get(table.key)
+
+    @property
+    def row_quality(self) -> RowQuality:
+        """What speaks against single test rows, where somebody looked."""
+        return RowQuality(self.evidence.get("overlap"), self.evidence.get("suspects"))

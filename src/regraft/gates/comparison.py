@@ -21,6 +21,7 @@ from regraft.evaluation.stats.paired import Floats, Paired, Predictions, align
 from regraft.evaluation.stats.power import detectable
 from regraft.evaluation.stats.seed_noise import measured_by_seeds, within_range
 from regraft.gates.case import Case
+from regraft.gates.options import MetricOptions
 from regraft.gates.repeats import Repeats
 from regraft.gates.verdict import Facts
 from regraft.gates.words import LOWER_IS_BETTER
@@ -77,7 +78,7 @@ class Comparison:
     def resampled(self, metric: str, *others: str) -> dict[str, Floats]:
         """model -> [resamples] of ``metric``; ``others`` are computed on the way."""
         missing = [m for m in (metric, *others) if m not in self._resampled]
-        judged = {gate.metric for gate in self.case.policy.gates if "metric" in gate.model_dump()}
+        judged = {gate.metric for gate in self.case.policy.gates if isinstance(gate, MetricOptions)}
         for reported in (False, True):
             of_kind = [m for m in missing if (m not in COUNTED and m not in judged) is reported]
             paired = self.repeats.paired if self.repeats else self.paired

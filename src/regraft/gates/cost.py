@@ -11,22 +11,72 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
+from pydantic import Field, model_validator
 
+from regraft.core.strict import Strict
 from regraft.evaluation.stats.measured import Measured, rounded
-from regraft.gates import words
+from regraft.gates import budgets, words
 from regraft.gates.budgets import Held, finding, side
-from regraft.gates.comparison import Comparison
-from regraft.gates.options import GateOptions
+from regraft.gates.options import CONFIDENCE, Confidence, GateOptions, at_least_one
+from regraft.gates.protocol import Gate
+from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
+
+if TYPE_CHECKING:
+    from regraft.gates.comparison import Comparison
+
+
+class Budgets(Strict):
+    """Budgets for what serving the candidate takes, measured once per model and kind of machine; at least one."""
+
+    p50_ms_batch_1: float | None = Field(None, gt=0)
+    """Median milliseconds for one text."""
+    p95_ms_batch_1: float | None = Field(None, gt=0)
+    """Milliseconds that 95 of 100 single texts stay within."""
+    p50_ms_batch_32: float | None = Field(None, gt=0)
+    """Median milliseconds for 32 texts at once."""
+    p95_ms_batch_32: float | None = Field(None, gt=0)
+    """Milliseconds that 95 of 100 batches of 32 texts stay within."""
+    peak_mb: float | None = Field(None, gt=0)
+    """Most memory of the process that loads the model and answers, in MB of 10^6 bytes; on a GPU, of its memory as well."""
+    size_mb: float | None = Field(None, gt=0)
+    """Size of the model's files, in MB of 10^6 bytes."""
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Self:
+        return at_least_one(self)
+
+
+class Cost(GateOptions):
+    """Limits to what serving may take."""
+
+    gate: ClassVar[str] = "cost"
+    cost: Budgets
+    """What serving the candidate takes."""
+    confidence: Confidence = CONFIDENCE
+
+    @model_validator(mode="after")
+    def _timings_are_enough(self) -> Self:
+        if self.confidence > 0.99:
+            raise ValueError("`cost` times a model often enough for a confidence of 0.99, not more")
+        return self
+
+
+def _load(path: Any) -> dict[str, Any]:
+    from regraft.gates.evidence.served import load
+
+    return load(path)
+
+
+TABLE = Table("cost", "cost.json", step=None, path="", load=_load, optional=True)
+"""What serving the candidate takes, as :mod:`regraft.evaluation.serving_cost` measured it, or why it could not be measured."""
+
 
 QUANTILES = {"p50": 0.5, "p95": 0.95}
 BATCHES = (1, 32)
 MB = 1_000_000
-CONFIDENCE = 0.95
-"""Confidence of what is reported beside the gate's own."""
 
 
 def ranks(n: int, q: float, confidence: float) -> tuple[int, int]:
@@ -34,6 +84,7 @@ def ranks(n: int, q: float, confidence: float) -> tuple[int, int]:
 
     The outer mass of the binomial is at most half of 1 - confidence at either end.
     """
+    import numpy as np
     from scipy.special import bdtr
 
     half, below = (1 - confidence) / 2, bdtr(np.arange(n), n, q)  # [k] the probability that at most k timings lie below the quantile
@@ -50,10 +101,10 @@ def quantile(timings: Sequence[float], q: float, confidence: float, budget: floa
     return Measured(value, least, most, rounded(budget), confidence)
 
 
-def judge(gate: GateOptions, comparison: Comparison) -> Finding:
+def judge(gate: Cost, comparison: Comparison) -> Finding:
     """Every budget of the gate; open where serving this candidate was not measured."""
-    serving, digest = comparison.case.cost, comparison.case.digests[comparison.candidate]
-    if serving is None or gate.cost is None:
+    serving, digest = comparison.case.found(TABLE), comparison.case.digests[comparison.candidate]
+    if serving is None:
         return _open("not_measured")
     if problem := serving.get("problem"):
         return _open("failed", problem=problem)
@@ -100,17 +151,13 @@ def _part(part: words.Document) -> str:
         return f"{subject} {part['value']:,.1f} MB{side(part, lambda budget: f'{budget:,g} MB')}"
     label, _, batch = name.partition("_ms_batch_")
     texts = "one text" if batch == "1" else f"{batch} texts"
-    text = f"{label} of {texts} is {milliseconds(part['value'])} ms ({words.spread(part, milliseconds)}, {part['n']:,} timings)"
+    text = f"{label} of {texts} is {words.milliseconds(part['value'])} ms ({words.spread(part, words.milliseconds)}, {part['n']:,} timings)"
     return f"{text}{side(part, lambda budget: f'{budget:g} ms')}"
-
-
-def milliseconds(value: float) -> str:
-    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def measured(comparison: Comparison) -> dict[str, Any]:
     """``{"cost": ...}`` for ``measurements.json``; nothing where nothing was measured."""
-    serving = comparison.case.cost
+    serving = comparison.case.found(TABLE)
     if not serving or "problem" in serving:
         return {}
     latency = list(_latency(serving["milliseconds"]))
@@ -125,3 +172,20 @@ def _latency(milliseconds: Mapping[str, Sequence[float]]) -> Iterator[dict[str, 
         quantiles = {name: quantile(timings, q, CONFIDENCE) for name, q in QUANTILES.items()}
         numbers = {name: {"value": latency.value, "low": latency.low, "high": latency.high} for name, latency in quantiles.items()}
         yield {"batch": batch, "timings": len(timings), **numbers}
+
+
+def _change(f: words.Document) -> str:
+    return budgets.change_of(f"cost ({f['metric']})", f, words.number)
+
+
+COST = Gate(
+    Cost,
+    judge,
+    sentence,
+    evidence=(TABLE,),
+    measured=measured,
+    change=_change,
+    remedy="the candidate measured",
+    failed=lambda _: "serving it takes more than it may",
+    unsettled="what serving the new model takes is not known well enough",
+)

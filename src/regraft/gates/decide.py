@@ -3,8 +3,8 @@
 An evidence folder holds all that :func:`regraft.gates.policy.evaluate` reads, and what it said::
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
-    measurements.json   negative_flips.csv   verdict.json   [probes.parquet   overlap.parquet   suspects.parquet]
-    [general.parquet   seeds/{adapted,base}.{2,3...}.parquet   calibration.json   cost.json   earlier_tasks.parquet]
+    measurements.json   negative_flips.csv   verdict.json   [the tables that its gates declare]
+    [seeds/{adapted,base}.{2,3...}.parquet]
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. Nothing in it depends on when or where it was written. Decisions of 0.2 may vouch for an
@@ -30,17 +30,16 @@ from regraft.evaluation.predictions import Table
 from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates import schema_1
 from regraft.gates.comparison import Comparison
-from regraft.gates.evidence import decision_in, earlier_tasks, general, probes, row_quality, seeds, served, unchanged
+from regraft.gates.evidence import decision_in, seeds, unchanged
+from regraft.gates.evidence import tables as kept_tables
 from regraft.gates.measurements import measurements
 from regraft.gates.options import DISCOVERED_SLICES, GateOptions
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, evaluate
+from regraft.gates.registry import gate_of, read_all
 from regraft.gates.verdict import Champion, Facts, Rows, Verdict, render, text_of
 
 SCHEMA = 3
-DERIVED = (
-    *("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet"),
-    *(probes.FILE, general.FILE, earlier_tasks.FILE, *row_quality.FILES, *served.FILES),
-)
+DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def decide(
     champion_problem: Facts | None,
     evidence: Path,
     decisions: int | None = None,
-    cost: Path | None = None,
+    measured: Mapping[str, Path] | None = None,
 ) -> Verdict:
     """Write the evidence of one decision and return its verdict; the same arguments leave the same bytes.
 
@@ -87,12 +86,12 @@ def decide(
     :param champion_predictions: the champion's answers on the same rows; None without a champion or with a problem.
     :param champion_problem: why the champion could not be scored: a ``code``, and what belongs to it.
     :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
-    :param cost: what serving the candidate takes (:mod:`regraft.evaluation.serving_cost`); None where no gate asks.
+    :param measured: key of a table -> its file, of what the run measured of the candidate alone; None where no gate asks.
     """
     sources = {model: scores_out / f"{model}.parquet" for model in MUST_BE_FINITE}
     if champion and champion_predictions:
         sources["champion"] = champion_predictions
-    for name in DERIVED:
+    for name in (*DERIVED, *kept_tables.file_names()):
         (evidence / name).unlink(missing_ok=True)
     for model, source in sources.items():
         files.write_bytes(_file(evidence, model), source.read_bytes())
@@ -100,7 +99,7 @@ def decide(
     files.write_json(evidence / "labels.json", labels)
 
     tables = {model: predictions.read(_file(evidence, model)) for model in sources}
-    policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
+    policy = Policy(read_all(gates), seed)
     slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
     decision = {
         "schema": SCHEMA,
@@ -113,7 +112,8 @@ def decide(
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
-        **_keep(scores_out.parents[1], evidence, policy.gates, digests["rows"], cost),
+        "evidence": kept_tables.keep(scores_out.parents[1], evidence, policy.gates, measured or {}),
+        **({"seeds": hashes} if (hashes := seeds.keep(scores_out.parents[1], evidence, policy.gates, digests["rows"])) else {}),
     }
     for model in MUST_BE_FINITE:
         if list(tables[model].classes) != labels:
@@ -130,24 +130,11 @@ def decide(
     return verdict
 
 
-def _keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: str, cost: Path | None) -> dict[str, Any]:
-    """Copy what single gates ask for into the evidence; the keys of decision.json that vouch for it."""
-    digests = {
-        "probes": probes.keep(artifacts, evidence, gates),
-        "doubts": row_quality.keep(artifacts, evidence, gates),
-        "seeds": seeds.keep(artifacts, evidence, gates, rows),
-        "served": served.keep(artifacts, evidence, gates, cost),
-        "general": general.keep(artifacts, evidence, gates),
-        "earlier_tasks": earlier_tasks.keep(artifacts, evidence, gates),
-    }
-    return {key: value for key, value in digests.items() if value}
-
-
 def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -> str | None:
     """Who the candidate of :func:`decide` is going to be, adapted or base, for what is measured of it alone; None: nobody."""
     digests = files.read_json(scores_out / "digests.json")
     answers = {model: predictions.read(scores_out / f"{model}.parquet").for_gates() for model in MUST_BE_FINITE}
-    policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
+    policy = Policy(read_all(gates), seed)
     rows = Rows(digests["rows"], len(answers["base"].ids))
     return choose(Case("", policy, digests, rows, answers, seeds=seeds.of_step(scores_out.parents[1], policy.gates)))
 
@@ -155,7 +142,7 @@ def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -
 def question(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, champion: Champion | None) -> tuple[str, dict[str, Any]]:
     """(digest of the test rows, what :func:`decide` would ask them): a ledger's key for one decision."""
     digests = files.read_json(scores_out / "digests.json")
-    policy = Policy(tuple(GateOptions.model_validate(gate) for gate in gates), seed)
+    policy = Policy(read_all(gates), seed)
     models = {model: digests[model] for model in MUST_BE_FINITE} | {"champion": champion.digest if champion else None}
     return digests["rows"], {**policy.document(), "models": models}
 
@@ -171,12 +158,8 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     if sha := decision.get("adaptation"):  # of 0.2
         unchanged(evidence / "adaptation.json", sha)
     of_steps = {
-        "probes": probes.read(evidence, decision.get("probes")),
-        "row_quality": row_quality.read(evidence, decision.get("doubts", {})),
+        "evidence": kept_tables.read(evidence, kept_tables.hashes(decision)),
         "seeds": seeds.read(evidence, decision.get("seeds")),
-        "general": general.read(evidence, decision.get("general")),
-        "earlier_tasks": earlier_tasks.read(evidence, decision.get("earlier_tasks")),
-        **served.read(evidence, decision.get("served", {})),
     }
     return _case(decision, tables, slices, of_steps), tables
 
@@ -197,7 +180,7 @@ def _keep_slices(source: Path, target: Path, gates: Sequence[GateOptions]) -> Sl
 
     None: there is no file, and no gate slices.
     """
-    required = {column for gate in gates for column in gate.columns}
+    required = {column for gate in gates for column in gate_of(gate).columns(gate)}
     if not source.is_file():
         if required:
             raise EnvironmentFault(
@@ -240,7 +223,7 @@ def rebuild(evidence: Path) -> str:
 
 
 def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, of_steps: Mapping[str, Any]) -> Case:
-    gates = tuple(GateOptions.model_validate(gate) for gate in decision["gates"])
+    gates = read_all(decision["gates"])
     case = Case(
         pipeline=decision["pipeline"],
         policy=Policy(gates, decision["seed"], decision["resamples"], decision.get("power")),
@@ -253,8 +236,9 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         decisions=decision.get("decisions"),
         **of_steps,
     )
-    if case.probes:
-        case.probes.check(case.predictions)
+    for evidence in case.evidence.values():
+        if check := getattr(evidence, "check", None):
+            check(case.predictions)
     return case
 
 

@@ -10,31 +10,36 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regraft.gates import words
-from regraft.gates.comparison import MIN_CLEAN_ROWS, Comparison
-from regraft.gates.options import GateOptions
+from regraft.gates.options import CONFIDENCE, GateOptions, is_clean
+from regraft.gates.registry import gate_of
 from regraft.gates.verdict import Finding
+
+if TYPE_CHECKING:
+    from regraft.gates.comparison import Comparison
 
 KINDS = {"exact": "word for word", "near": "nearly"}
 SOURCES = {"train": "in the training rows", "corpus": "in the corpus"}
 PASSED = {"pass": "would have passed", "fail": "would have failed", "inconclusive": "would have decided nothing"}
-Judge = Callable[[GateOptions, Comparison], Finding]
+Judge = Callable[[GateOptions, "Comparison"], Finding]
 Words = Callable[[words.Document], str]
 
 
 def judge(gate: GateOptions, comparison: Comparison, of_all_rows: Judge) -> Finding:
     """``gate`` decided by the clean rows; the number of all rows stands beside it. ``of_all_rows`` judges a gate without `rows`."""
-    about: dict[str, Any] = {"against": None if gate.question == "at_least" else gate.beats or gate.against, "metric": gate.metric}
+    from regraft.gates.comparison import MIN_CLEAN_ROWS
+
+    about: dict[str, Any] = {"against": gate_of(gate).against(gate), "metric": getattr(gate, "metric", None)}
     if comparison.case.row_quality.overlaps is None:
-        return Finding.without_number(gate.question, comparison.n, "inconclusive", "nobody_looked", **about)
+        return Finding.without_number(gate.gate, comparison.n, "inconclusive", "nobody_looked", **about)
     overlaps = _overlaps(comparison)
     if comparison.clean is None:
         facts: dict[str, Any] = {"rows": comparison.n, "least": MIN_CLEAN_ROWS, "overlaps": overlaps}
-        return Finding.without_number(gate.question, len(comparison.clean_rows), "inconclusive", "few_clean", **about, **facts)
+        return Finding.without_number(gate.gate, len(comparison.clean_rows), "inconclusive", "few_clean", **about, **facts)
     clean, whole = _both(gate, comparison.clean, comparison, of_all_rows)
-    beside = {"overlaps": overlaps, "confidence": gate.confidence, "finding": whole.document()}
+    beside = {"overlaps": overlaps, "confidence": getattr(gate, "confidence", CONFIDENCE), "finding": whole.document()}
     return replace(clean, facts={**clean.facts, "all_rows": beside})
 
 
@@ -102,7 +107,7 @@ def measured(comparison: Comparison, gates: Iterable[tuple[int, GateOptions]], o
     kinds = Counter(f"{overlap.kind}_{overlap.source}" for overlap in overlaps.values() if overlap.kind)
     rows = []
     for number, gate in gates:
-        if gate.rows and comparison.clean is not None:
+        if is_clean(gate) and comparison.clean is not None:
             clean, whole = _both(gate, comparison.clean, comparison, of_all_rows)
             rows.append({"gate": number, "clean": _numbers(clean), "all": _numbers(whole)})
     return {"overlap": {"clean": len(comparison.clean_rows), "overlapping": dict(kinds), "gates": rows}}

@@ -9,33 +9,70 @@ changed, a percentile interval is far too narrow, and few rows are what a small 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field
 
-from regraft.data.earlier_tasks import HELD_OUT
-from regraft.data.options import EarlierTask
-from regraft.evaluation.retention import EarlierAnswers
+from regraft.core.strict import Strict
+from regraft.data.options import EarlierRows, EarlierTask
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.power import POWER
-from regraft.evaluation.stats.proportions import wilson
-from regraft.evaluation.stats.slices import Slice, SliceResult, compare
 from regraft.gates import budgets, words
-from regraft.gates.case import Case
-from regraft.gates.comparison import Comparison
-from regraft.gates.options import GateOptions
+from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
+from regraft.gates.protocol import Cell, Gate, Named, Section, SectionTable, asked
 from regraft.gates.stages import PATHS, PRETRAINED, STAGE_WORDS, STAGES
+from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
 
-Tasks = Mapping[str, EarlierAnswers]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from regraft.evaluation.retention import EarlierAnswers
+    from regraft.evaluation.stats.slices import SliceResult
+    from regraft.gates.comparison import Comparison
 
 
-def judge(gate: GateOptions, comparison: Comparison) -> Finding:
+class Budget(Strict):
+    """A budget for what an encoder loses of tasks that it served before: accuracy of the same linear probe on it, frozen."""
+
+    max_accuracy_loss: float = Field(gt=0, lt=1)
+    """Accuracy that the candidate's encoder may lose against the base model as it came; on every task the whole interval must lie
+    at or below it."""
+    tasks: dict[str, EarlierTask] = Field(min_length=1)
+    """A name for each task, and where its rows are."""
+
+    def rows(self, digests: Mapping[str, str]) -> dict[str, EarlierRows]:
+        """What is measured on, a task at a time; ``digests`` of their rows."""
+        return {name: EarlierRows(**task.model_dump(), digest=digests[name]) for name, task in self.tasks.items()}
+
+
+class EarlierTasks(GateOptions):
+    """A limit to what an encoder may lose of what it could be used for."""
+
+    gate: ClassVar[str] = "earlier_tasks"
+    earlier_tasks: Budget
+    """What the candidate's encoder has lost of earlier tasks, held against a budget."""
+    confidence: Confidence = CONFIDENCE
+
+
+def _load(path: Any) -> dict[str, EarlierAnswers]:
+    from regraft.gates.evidence.earlier_tasks import load
+
+    return load(path)
+
+
+ANSWERS = Table("earlier_tasks", "earlier_tasks.parquet", step="earlier_tasks", path="earlier_tasks.parquet", load=_load)
+"""Task -> answers of a linear probe at every stage."""
+
+
+Tasks = Mapping[str, "EarlierAnswers"]
+
+
+def judge(gate: EarlierTasks, comparison: Comparison) -> Finding:
     """The candidate's encoder, as it would be shipped, against the base model as it came; what it lost most of comes first."""
     options, case, path = gate.earlier_tasks, comparison.case, PATHS[comparison.candidate]
-    assert options is not None
-    answers = case.earlier_tasks or {}
+    answers = case.found(ANSWERS) or {}
     if missing := [name for name in options.tasks if name not in answers]:
         return Finding.without_number("earlier_tasks", 0, "inconclusive", "not_measured", tasks=missing)
     tasks = {name: answers[name] for name in options.tasks}
@@ -50,6 +87,10 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
 
 def compared(tasks: Tasks, stage: str, budget: float, confidence: float, power: float = POWER) -> list[SliceResult]:
     """``stage`` against the base model as it came, on every one of ``tasks``: one family."""
+    import numpy as np
+
+    from regraft.evaluation.stats.slices import Slice, compare
+
     of_row = np.repeat(np.arange(len(tasks)), [len(task.labels) for task in tasks.values()])
     slices = [Slice("task", name, of_row == number) for number, name in enumerate(tasks)]
     now, before = (np.concatenate([right(task, moment) for task in tasks.values()]) for moment in (stage, PRETRAINED))
@@ -58,6 +99,8 @@ def compared(tasks: Tasks, stage: str, budget: float, confidence: float, power: 
 
 def right(task: EarlierAnswers, stage: str) -> NDArray[np.bool_]:
     """[rows] which of them the probe on ``stage`` gets right."""
+    import numpy as np
+
     return np.array([answer == label for answer, label in zip(task.answers[stage], task.labels, strict=True)], dtype=np.bool_)
 
 
@@ -70,6 +113,8 @@ def lost(result: SliceResult) -> Measured:
 
 def _held(result: SliceResult, task: EarlierAnswers, options: EarlierTask, path: tuple[str, ...]) -> budgets.Held:
     """One task: every stage of the way, what the last one has lost, and what would settle it."""
+    from regraft.data.earlier_tasks import HELD_OUT
+
     stages = [{"stage": stage, "accuracy": float(right(task, stage).mean())} for stage in path]
     more = None if result.more_rows is None else max(1, round(result.more_rows / HELD_OUT / 10)) * 10
     facts = {"task": result.value, "stages": stages, "data": options.data, "more_rows": more}
@@ -111,15 +156,17 @@ def _part(part: words.Document) -> str:
     return f"{text}; {rows}, of which every other one is held out"
 
 
-def measured(case: Case) -> dict[str, Any]:
+def measured(comparison: Comparison) -> dict[str, Any]:
     """The part of ``measurements.json``: every task at every stage, and what was lost since the base model came; nothing without the gate.
 
     Intervals of what was lost are those of the gate: corrected for the number of tasks, at each stage.
     """
-    gate = next((gate for gate in case.policy.gates if gate.earlier_tasks is not None), None)
-    if gate is None or gate.earlier_tasks is None or not case.earlier_tasks:
+    gate, rows = next(asked(EARLIER_TASKS, comparison.case.policy.gates), None), comparison.case.found(ANSWERS)
+    if gate is None or not rows:
         return {}
-    budget, rows = gate.earlier_tasks.max_accuracy_loss, case.earlier_tasks
+    from regraft.data.earlier_tasks import HELD_OUT
+
+    budget = gate.earlier_tasks.max_accuracy_loss
     table: dict[str, dict[str, Any]] = {
         name: {"task": name, "rows": len(task.labels), "classes": len(set(task.labels)), "stages": []} for name, task in rows.items()
     }
@@ -134,6 +181,8 @@ def measured(case: Case) -> dict[str, Any]:
 
 def _stage(task: EarlierAnswers, stage: str, result: SliceResult | None, confidence: float) -> dict[str, Any]:
     """One stage of one task in full; None for what features that are not finite leave undefined."""
+    from regraft.evaluation.stats.proportions import wilson
+
     row: dict[str, Any] = {"stage": stage, "accuracy": None, "lost": None, "detectable": None}
     if None not in task.answers[stage]:
         n, hits = len(task.labels), int(right(task, stage).sum())
@@ -144,3 +193,56 @@ def _stage(task: EarlierAnswers, stage: str, result: SliceResult | None, confide
         row["lost"] = {"value": loss.value, "low": loss.low, "high": loss.high, "confidence": loss.confidence}
         row |= {"detectable": loss.detectable, "gained_rows": result.gained, "lost_rows": result.lost}
     return row
+
+
+def _section(measurements: Mapping[str, Any], _: Mapping[str, Mapping[str, Any]]) -> Section | None:
+    """Each task at every stage of the way."""
+    if (found := measurements.get("earlier_tasks")) is None:
+        return None
+    corrected = f", and corrected for {len(found['tasks'])} tasks" if len(found["tasks"]) > 1 else ""
+    note = "Share of a task's held-out rows that a linear probe gets right: the same probe for every model, trained on the other rows of "
+    note += "the task while the model stays as it is. Higher is better. "
+    note += f"Intervals of {100 * found['confidence']:g} %; what was lost is paired"
+    note += f"{corrected}. The budget is a loss of {found['max_accuracy_loss']:.3f}."
+    head = ("model", "right", "interval", "", "lost since the first", "interval")
+    tables = []
+    for task in found["tasks"]:
+        rows = tuple(_row(stage, found["max_accuracy_loss"]) for stage in task["stages"])
+        size = f"{task['rows']:,} held-out rows of {task['classes']} classes."
+        tables.append(SectionTable(head, rows, title=task["task"], note=size))
+    return Section("What is left of earlier tasks", "Earlier tasks", note, tuple(tables))
+
+
+def _row(stage: Mapping[str, Any], budget: float) -> tuple[Cell, ...]:
+    accuracy, lost, name = stage["accuracy"], stage["lost"], Cell(STAGE_WORDS[stage["stage"]])
+    cells = (name, Cell("not finite"), Cell(""), Cell(""))
+    if accuracy:
+        spread = Cell(f"{accuracy['low']:.3f} to {accuracy['high']:.3f}", "muted")
+        cells = (name, Cell(f"{accuracy['value']:.3f}"), spread, Cell("", bar=accuracy["value"]))
+    return (*cells, *budgets.cells(lost, budget)) if lost else (*cells, Cell(""), Cell(""))
+
+
+def _read(gate: EarlierTasks, named: Named) -> dict[str, str]:
+    """Digests of the rows of each task."""
+    tasks = gate.earlier_tasks.tasks
+    return {name: named.digest(task.data, "earlier_tasks", "tasks", name, "data") for name, task in tasks.items()}
+
+
+def _change(f: words.Document) -> str:
+    return budgets.change_of("accuracy lost on the earlier task that decides", f, words.number)
+
+
+EARLIER_TASKS = Gate(
+    EarlierTasks,
+    judge,
+    sentence,
+    evidence=(ANSWERS,),
+    measured=measured,
+    once="write one such gate with all its tasks",
+    reads=_read,
+    change=_change,
+    remedy="a run of the step `earlier_tasks`",
+    failed=lambda _: "it lost more of an earlier task than is allowed",
+    unsettled="the earlier tasks have too few rows to tell what the new model has forgotten",
+    section=_section,
+)

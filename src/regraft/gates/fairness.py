@@ -14,19 +14,56 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
+from pydantic import Field, model_validator
 
+from regraft.core.strict import Strict
 from regraft.evaluation.stats.measured import Measured, Outcome, at_most, rounded
 from regraft.evaluation.stats.power import POWER, detectable
-from regraft.evaluation.stats.proportions import wilson
-from regraft.evaluation.stats.slices import MISSING, members
-from regraft.gates import words
-from regraft.gates.comparison import Comparison
+from regraft.gates import budgets, words
 from regraft.gates.finding import measured_finding
-from regraft.gates.options import Fairness, GateOptions
+from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
+from regraft.gates.protocol import Gate, asked
 from regraft.gates.verdict import Finding
+
+if TYPE_CHECKING:
+    from regraft.gates.comparison import Comparison
+
+
+class Budget(Strict):
+    """A budget for the gap between groups of test rows: the largest difference of their rates (fairlearn's `between_groups`)."""
+
+    groups: tuple[str, ...] = Field(min_length=1)
+    """Columns of the labelled data; each value is a group, rows without a value belong to none."""
+    max_gap: float = Field(gt=0, lt=1)
+    """Largest gap allowed; the whole interval must lie at or below it."""
+    rate: Literal["accuracy", "recall", "selection_rate"] = "accuracy"
+    """`accuracy`; `recall` of `label` (equal opportunity, Hardt et al. 2016); `selection_rate`, the share of rows that are given
+    `label` (demographic parity, Dwork et al. 2012)."""
+    label: str | None = None
+    """The label that `recall` and `selection_rate` are about."""
+    min_rows: int = Field(30, ge=10)
+    """Groups with fewer rows are counted and not judged; of `recall`, rows that have the label."""
+
+    @model_validator(mode="after")
+    def _a_rate_of_a_label_names_it(self) -> Self:
+        if self.rate == "accuracy" and self.label is not None:
+            raise ValueError("accuracy is about every label; take `label` out, or ask for `rate: recall`")
+        if self.rate != "accuracy" and self.label is None:
+            raise ValueError(f"{self.rate} is about one label; name it: `label: ...`")
+        if len(set(self.groups)) < len(self.groups):
+            raise ValueError("a column stands twice in `groups`")
+        return self
+
+
+class Fairness(GateOptions):
+    """A limit to how differently groups are served."""
+
+    gate: ClassVar[str] = "fairness"
+    fairness: Budget
+    """The largest gap between groups of rows, held against a budget."""
+    confidence: Confidence = CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -60,6 +97,8 @@ class Gap:
 
 def newcombe(one: Group, other: Group, confidence: float) -> tuple[float, float]:
     """Interval of ``one.rate - other.rate``."""
+    from regraft.evaluation.stats.proportions import wilson
+
     (low, high), (low_other, high_other) = wilson(one.hits, one.n, confidence), wilson(other.hits, other.n, confidence)
     difference = one.rate - other.rate
     down = sqrt((one.rate - low) ** 2 + (high_other - other.rate) ** 2)
@@ -67,8 +106,12 @@ def newcombe(one: Group, other: Group, confidence: float) -> tuple[float, float]
     return difference - down, difference + up
 
 
-def groups(comparison: Comparison, model: str, options: Fairness) -> list[Group]:
+def groups(comparison: Comparison, model: str, options: Budget) -> list[Group]:
     """Every group of every column, by column and value, of at least one row that counts; rows without a value are in none."""
+    import numpy as np
+
+    from regraft.evaluation.stats.slices import MISSING, members
+
     table, paired = comparison.case.slices, comparison.paired
     truth, answers = paired.truth, paired.preds[model]
     counted, hit = np.ones(len(truth), dtype=bool), answers == truth
@@ -99,10 +142,9 @@ def largest_gap(every: Sequence[Group], max_gap: float, confidence: float) -> Ga
     return Gap(above, below, len(pairs), gap, at_most(gap))
 
 
-def judge(gate: GateOptions, comparison: Comparison) -> Finding:
+def judge(gate: Fairness, comparison: Comparison) -> Finding:
     """The largest gap between groups, of the candidate."""
     options = gate.fairness
-    assert options is not None
     if _absent(comparison, options):
         return _open(comparison, "label_absent", options)
     every = groups(comparison, comparison.candidate, options)
@@ -124,11 +166,11 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
     return measured_finding("fairness", None, None, gap.measured, gap.above.n + gap.below.n, gap.outcome, **facts)
 
 
-def _absent(comparison: Comparison, options: Fairness) -> bool:
+def _absent(comparison: Comparison, options: Budget) -> bool:
     return options.label is not None and options.label not in comparison.paired.classes
 
 
-def _open(comparison: Comparison, code: str, options: Fairness, **facts: Any) -> Finding:
+def _open(comparison: Comparison, code: str, options: Budget, **facts: Any) -> Finding:
     facts |= {"rate": options.rate, "label": options.label}
     return Finding.without_number("fairness", comparison.n, "inconclusive", code, **facts)
 
@@ -137,7 +179,7 @@ def _called(rate: str, label: str | None) -> str:
     return rate.replace("_", " ") + (f" of {label}" if label is not None else "")
 
 
-def _other(comparison: Comparison, options: Fairness, gap: Gap) -> dict[str, Any]:
+def _other(comparison: Comparison, options: Budget, gap: Gap) -> dict[str, Any]:
     """The same two groups under the other of adapted and base: what the adaptation changed."""
     other = "base" if comparison.candidate == "adapted" else "adapted"
     rates = {(group.column, group.value): group.rate for group in groups(comparison, other, options)}
@@ -169,16 +211,18 @@ def _group(group: words.Document) -> str:
     return f"{group['column']} = {group['value']} ({words.counted(group['rows'], 'row')})"
 
 
-def measured(comparison: Comparison, confidence: float) -> dict[str, list[dict[str, Any]]]:
+def measured(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
     """Every group of every fairness gate under both models, each for itself; the key of measurements.json, if there is a gate."""
-    table = []
-    for number, gate in enumerate(comparison.case.policy.gates):
-        if gate.fairness is None or _absent(comparison, gate.fairness):
+    from regraft.evaluation.stats.proportions import wilson
+
+    confidence, lines, table = comparison.case.policy.adaptation[1], comparison.case.policy.gates, []
+    for gate in asked(FAIRNESS, lines):
+        if _absent(comparison, gate.fairness):
             continue
         by_model = {model: groups(comparison, model, gate.fairness) for model in ("adapted", "base")}
         for parts in zip(*by_model.values(), strict=True):
             row: dict[str, Any] = {
-                "gate": number,
+                "gate": lines.index(gate),
                 "rate": _called(gate.fairness.rate, gate.fairness.label),
                 "column": parts[0].column,
                 "value": parts[0].value,
@@ -188,4 +232,21 @@ def measured(comparison: Comparison, confidence: float) -> dict[str, list[dict[s
                 low, high = wilson(group.hits, group.n, confidence)
                 row[model] = {"hits": group.hits, "value": rounded(group.rate), "low": rounded(low), "high": rounded(high)}
             table.append(row)
-    return {"fairness": table} if any(gate.fairness for gate in comparison.case.policy.gates) else {}
+    return {"fairness": table} if any(asked(FAIRNESS, lines)) else {}
+
+
+def _change(f: words.Document) -> str:
+    return budgets.change_of("the largest gap between groups", f, words.percent)
+
+
+FAIRNESS = Gate(
+    Fairness,
+    judge,
+    sentence,
+    columns=lambda line: line.fairness.groups,
+    column_key="fairness.groups",
+    measured=measured,
+    change=_change,
+    remedy="test rows that it can be asked of",
+    failed=lambda _: "it serves one group of rows much worse than another",
+)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regraft.evaluation.stats import power, seeded
 from regraft.evaluation.stats.measured import FindingOutcome, Measured
-from regraft.evaluation.stats.metrics import mcnemar
 from regraft.evaluation.stats.power import MOST_GROWTH
 from regraft.evaluation.stats.seeded import SeededMeasured
-from regraft.gates.comparison import Comparison
 from regraft.gates.verdict import Finding
+
+if TYPE_CHECKING:
+    from regraft.gates.comparison import Comparison
 
 
 def measured_finding(
@@ -64,6 +65,8 @@ def more_rows(n: int, measured: Measured) -> int | None:
 
 def compared(comparison: Comparison, against: str, metric: str) -> dict[str, Any]:
     """The candidate beside ``against``: its score, and of accuracy the flipped rows with McNemar's test."""
+    from regraft.evaluation.stats.metrics import mcnemar
+
     facts: dict[str, Any] = {"model": comparison.candidate, "score": comparison.scores[comparison.candidate][metric]}
     if metric != "accuracy":
         return facts

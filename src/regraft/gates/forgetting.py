@@ -10,23 +10,68 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
+from pydantic import Field, field_validator
 
-from regraft.evaluation.retention import GeneralLosses
-from regraft.evaluation.stats.bootstrap import interval
+from regraft.core.strict import Strict
+from regraft.data.options import GeneralText
 from regraft.evaluation.stats.measured import Measured, at_most, rounded
-from regraft.evaluation.stats.paired import Floats, Strata
 from regraft.evaluation.stats.power import POWER, detectable, more_rows
-from regraft.evaluation.stats.resampling import Additive, resampled
-from regraft.gates import words
-from regraft.gates.case import Case
-from regraft.gates.comparison import Comparison
+from regraft.gates import budgets, words
 from regraft.gates.finding import facts_of
-from regraft.gates.options import GateOptions
+from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
+from regraft.gates.protocol import Cell, Gate, Named, Section, SectionTable, asked
 from regraft.gates.stages import PATHS, PRETRAINED, STAGE_WORDS, STAGES
+from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
+
+if TYPE_CHECKING:
+    from regraft.evaluation.retention import GeneralLosses
+    from regraft.evaluation.stats.paired import Floats
+    from regraft.gates.comparison import Comparison
+
+
+class Budget(Strict):
+    """A budget for what a model loses of general language while it learns a domain and a task."""
+
+    max_loss_increase: float = Field(ge=0)
+    """Nats a masked token of general text may cost the candidate's encoder more than the base model as it came; the whole
+    interval must lie at or below it. Adaptation stops where it would spend more, so a change adapts again."""
+    text: str | None = Field(None, min_length=1)
+    """General text: a file or folder, read like `data.corpus`; by default the docstrings of Python's standard library."""
+    sequences: int = Field(128, ge=16)
+    """Held-out sequences that are measured; more make the interval narrower."""
+
+    @field_validator("text")
+    @classmethod
+    def _is_local(cls, text: str | None) -> str | None:
+        if text is not None and text.startswith("hub:"):
+            raise ValueError("general text is a file or folder of the workspace; fetch the data set and name where it lies")
+        return text
+
+    def general(self, digest: str | None, column: str) -> GeneralText:
+        """What is measured on: ``digest`` of the text that is named, None where none is; ``column`` of a table that holds it."""
+        return GeneralText(text=self.text, digest=digest, column=column)
+
+
+class Forgetting(GateOptions):
+    """A limit to what a model may forget."""
+
+    gate: ClassVar[str] = "forgetting"
+    forgetting: Budget
+    """What general text costs the candidate more than the base model as it came, held against a budget."""
+    confidence: Confidence = CONFIDENCE
+
+
+def _load(path: Any) -> GeneralLosses:
+    from regraft.gates.evidence.general import load
+
+    return load(path)
+
+
+GENERAL = Table("general", "general.parquet", step="forgetting", path="losses.parquet", load=_load)
+"""What general text cost every stage."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +84,11 @@ class LossTable:
 
     @classmethod
     def of(cls, losses: GeneralLosses, seed: int, resamples: int) -> LossTable:
+        import numpy as np
+
+        from regraft.evaluation.stats.paired import Strata
+        from regraft.evaluation.stats.resampling import Additive, resampled
+
         finite = {stage: nats for stage, nats in losses.nats.items() if np.isfinite(nats).all()}
         costs = {stage: Additive(np.stack([nats, losses.masked], axis=-1), {"loss": _a_token}) for stage, nats in finite.items()}
         drawn = resampled(Strata.one(len(losses.masked)), costs, seed=seed, resamples=resamples)
@@ -50,6 +100,8 @@ class LossTable:
 
     def increase(self, stage: str, budget: float, confidence: float, power: float | None) -> Measured:
         """By how much ``stage`` lies above the base model as it came."""
+        from regraft.evaluation.stats.bootstrap import interval
+
         moved = self.resampled[stage] - self.resampled[PRETRAINED]
         low, high = interval(moved, confidence)
         effect = detectable(float(moved.std()), confidence, power or POWER)
@@ -58,14 +110,15 @@ class LossTable:
 
 
 def _a_token(sums: Floats) -> Floats:
+    import numpy as np
+
     return np.asarray(sums[..., 0] / sums[..., 1])
 
 
-def judge(gate: GateOptions, comparison: Comparison) -> Finding:
+def judge(gate: Forgetting, comparison: Comparison) -> Finding:
     """The candidate's encoder, as it would be shipped, against the base model as it came."""
     options, case, path = gate.forgetting, comparison.case, PATHS[comparison.candidate]
-    assert options is not None
-    losses = case.general
+    losses = case.found(GENERAL)
     if losses is None or not len(losses.masked):
         return Finding.without_number("forgetting", 0, "inconclusive", "not_measured")
     n = len(losses.masked)
@@ -88,6 +141,8 @@ def judge(gate: GateOptions, comparison: Comparison) -> Finding:
 
 def _not_finite(losses: GeneralLosses, stages: tuple[str, ...]) -> dict[str, Any] | None:
     """Which sequences a stage gives no usable loss for, or None."""
+    import numpy as np
+
     for stage in stages:
         rows = np.flatnonzero(~np.isfinite(losses.nats[stage])).tolist()
         if rows:
@@ -121,20 +176,23 @@ def text_called(path: str | None) -> str:
     return f"the general text in {path}" if path else "general technical English (the docstrings of Python's standard library)"
 
 
-def measured(case: Case) -> dict[str, Any]:
+def measured(comparison: Comparison) -> dict[str, Any]:
     """The part of ``measurements.json``: every stage's loss and how it differs from the base model as it came; nothing without the gate."""
-    gate = next((gate for gate in case.policy.gates if gate.forgetting is not None), None)
-    if gate is None or gate.forgetting is None or case.general is None:
+    case = comparison.case
+    gate, losses = next(asked(FORGETTING, case.policy.gates), None), case.found(GENERAL)
+    if gate is None or losses is None:
         return {}
-    table = LossTable.of(case.general, case.policy.seed, case.policy.resamples)
+    table = LossTable.of(losses, case.policy.seed, case.policy.resamples)
     stages = [_stage(table, stage, gate.forgetting.max_loss_increase, gate.confidence) for stage in STAGES]
-    sizes = {"sequences": len(case.general.masked), "masked_tokens": int(case.general.masked.sum())}
+    sizes = {"sequences": len(losses.masked), "masked_tokens": int(losses.masked.sum())}
     budget = {"max_loss_increase": gate.forgetting.max_loss_increase, "confidence": gate.confidence}
     return {"forgetting": {"text": text_called(gate.forgetting.text), **sizes, **budget, "stages": stages}}
 
 
 def _stage(table: LossTable, stage: str, budget: float, confidence: float) -> dict[str, Any]:
     """One stage in full; None for what its losses, or those of the base model, leave undefined."""
+    from regraft.evaluation.stats.bootstrap import interval
+
     row: dict[str, Any] = {"stage": stage, "loss": None, "increase": None, "detectable": None}
     if stage in table.resampled:
         low, high = interval(table.resampled[stage], confidence)
@@ -144,3 +202,65 @@ def _stage(table: LossTable, stage: str, budget: float, confidence: float) -> di
         row["increase"] = {"value": increase.value, "low": increase.low, "high": increase.high}
         row["detectable"] = increase.detectable
     return row
+
+
+def _section(measurements: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> Section | None:
+    """Every stage of the way, and whether adaptation had to end early."""
+    if (found := measurements.get("forgetting")) is None:
+        return None
+    size = f"{words.counted(found['masked_tokens'], 'token')} in {words.counted(found['sequences'], 'held-out sequence')}"
+    note = f"Nats that guessing a masked token of {found['text']} costs: {size}, heads warmed up the same way for all. Lower is better. "
+    note += f"Intervals of {100 * found['confidence']:g} %; the difference is paired. The budget is {found['max_loss_increase']:+.3f}."
+    most = max((stage["loss"]["high"] for stage in found["stages"] if stage["loss"]), default=1.0)
+    rows = tuple(_row(stage, most, found["max_loss_increase"]) for stage in found["stages"])
+    head = ("model", "nats", "interval", "", "against the first", "interval")
+    return Section("What was forgotten", "Forgetting", note, (SectionTable(head, rows),), _ended(metrics.get("pretrain", {})))
+
+
+def _row(stage: Mapping[str, Any], most: float, budget: float) -> tuple[Cell, ...]:
+    loss, increase, name = stage["loss"], stage["increase"], Cell(STAGE_WORDS[stage["stage"]])
+    cells = (name, Cell("not finite"), Cell(""), Cell(""))
+    if loss:
+        spread = Cell(f"{loss['low']:.3f} to {loss['high']:.3f}", "muted")
+        cells = (name, Cell(f"{loss['value']:.3f}"), spread, Cell("", bar=loss["value"] / most))
+    if not increase:
+        return (*cells, Cell(""), Cell(""))
+    return (*cells, *budgets.cells(increase, budget))
+
+
+def _ended(pretrain: Mapping[str, Any]) -> str:
+    """Why adaptation ended early; empty: it did not, or had no budget."""
+    if "stopped_early" not in pretrain:
+        return ""
+    before, kept, refused = (pretrain[f"general_loss{part}"] for part in ("_before", "", "_refused"))
+    return (
+        f"Adaptation ended early, with the weights of step {pretrain['steps']:g}: under the head as it stood, general text cost "
+        f"{before:.3f} nats before, {kept:.3f} there and {refused:.3f} at the next look, which is more than the budget allows."
+    )
+
+
+def _read(gate: Forgetting, named: Named) -> str | None:
+    """Digest of the general text that the gate names; None where it names none."""
+    text = gate.forgetting.text
+    otherwise = ", or leave the key out: then Python's own docstrings are measured on"
+    return None if text is None else named.digest(text, "forgetting", "text", otherwise=otherwise)
+
+
+def _change(f: words.Document) -> str:
+    return budgets.change_of("forgetting, in nats", f, words.number)
+
+
+FORGETTING = Gate(
+    Forgetting,
+    judge,
+    sentence,
+    evidence=(GENERAL,),
+    measured=measured,
+    once="adaptation can keep to one budget only",
+    reads=_read,
+    change=_change,
+    remedy="a run of the step `forgetting`",
+    failed=lambda _: "it lost more of its general language than is allowed",
+    unsettled="the general text measured on is too little to tell what the new model has forgotten",
+    section=_section,
+)

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from regraft.core.strict import Strict
 from regraft.evaluation.stats.measured import FindingOutcome
 from regraft.gates import words
-from regraft.gates.comparison import Comparison
 from regraft.gates.options import GateOptions
+from regraft.gates.protocol import Gate
 from regraft.gates.verdict import Finding
 
+if TYPE_CHECKING:
+    from regraft.gates.comparison import Comparison
 
-def judge(gate: GateOptions, comparison: Comparison) -> Finding:
+
+class Budget(Strict):
+    """A budget for decisions on the same test rows; each one tells the next candidate a little about them."""
+
+    budget: int = Field(ge=1)
+    """Decisions that may be taken before fresh test rows are asked for."""
+
+
+class Holdout(GateOptions):
+    """A limit to how often the same rows decide."""
+
+    gate: ClassVar[str] = "holdout"
+    holdout: Budget
+    """How often these test rows have decided, held against a budget."""
+
+
+def judge(asked: Holdout, comparison: Comparison) -> Finding:
     """Decisions taken on these test rows against their budget."""
-    decisions, budget = comparison.case.decisions, gate.holdout.budget if gate.holdout else 0
+    decisions, budget = comparison.case.decisions, asked.holdout.budget
     if decisions is None:
         return Finding.without_number("holdout", comparison.n, "inconclusive", "not_counted")
     outcome: FindingOutcome = "pass" if decisions <= budget else "inconclusive"
@@ -31,3 +54,11 @@ def sentence(f: words.Document) -> str:
         return f"{taken}; the budget is {budget:,.0f}."
     worn = "what they say is no longer independent of the models they chose; label fresh test rows"
     return f"{taken}, and the budget is {budget:,.0f}: {worn}."
+
+
+def _change(f: words.Document) -> str:
+    return f"fresh test rows: {sentence(f)}" if f["outcome"] == "inconclusive" else ""
+
+
+WORN = "the test rows have decided too often to be believed; label fresh ones"
+HOLDOUT = Gate(Holdout, judge, sentence, change=_change, remedy="fresh test rows", unsettled=WORN)

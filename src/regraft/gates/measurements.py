@@ -21,21 +21,10 @@ from regraft.evaluation.stats.proportions import tango_interval, wilson
 from regraft.evaluation.stats.ranking import RANKED, Ranking
 from regraft.evaluation.stats.resampling import row_counts
 from regraft.evaluation.stats.slices import Slice, members, split_by_size
-from regraft.gates import (
-    calibration,
-    cost,
-    decontaminated,
-    earlier_tasks,
-    fairness,
-    forgetting,
-    negative_flips,
-    probes,
-    registry,
-    seeds,
-    slice_gate,
-)
+from regraft.gates import decontaminated, judging, seeds, slice_gate
 from regraft.gates.case import Case
 from regraft.gates.comparison import REPORTED, Comparison
+from regraft.gates.registry import GATES
 
 SCHEMA = 1
 MIN_ROWS = 30
@@ -51,7 +40,7 @@ def measurements(case: Case, comparison: Comparison | None) -> Json:
     if comparison is None:
         return {**head, "candidate": None, "metrics": {}, "classes": [], "comparisons": [], "flips": {}, "slices": [], "slice_gates": []}
     comparison.resampled("accuracy", *COUNTED, *RANKED)
-    others, gates = comparison.others, list(registry.measurable(comparison))
+    others, asked = comparison.others, list(judging.measurable(comparison))
     return {
         **head,
         "candidate": comparison.candidate,
@@ -60,17 +49,21 @@ def measurements(case: Case, comparison: Comparison | None) -> Json:
         "comparisons": [row for against in others for row in _comparisons(comparison, against, confidence)],
         "flips": {against: _flips(comparison, against, confidence) for against in others},
         "slices": _slices(comparison, others[0], confidence) if others else [],
-        "slice_gates": [slice_gate.measured(number, comparison) for number, gate in gates if gate.slices],
-        **fairness.measured(comparison, confidence),
-        **probes.measured(comparison, confidence),
-        **decontaminated.measured(comparison, gates, registry.judge),
-        **negative_flips.measured(comparison, confidence),
+        "slice_gates": [slice_gate.measured(number, gate, comparison) for number, gate in asked if isinstance(gate, slice_gate.Slices)],
+        **decontaminated.measured(comparison, asked, judging.judge),
         **({"seeds": seeds.measured(comparison)} if comparison.repeats else {}),
-        **calibration.measured(comparison),
-        **cost.measured(comparison),
-        **forgetting.measured(case),
-        **earlier_tasks.measured(case),
+        **of_gates(comparison),
     }
+
+
+def of_gates(comparison: Comparison) -> Json:
+    """What gates measure beyond their findings: those that are asked, and those that find evidence of theirs."""
+    asked = {line.gate for line in comparison.case.policy.gates}
+    parts: Json = {}
+    for name in GATES:
+        if name in asked or any(table.key in comparison.case.evidence for table in GATES[name].evidence):
+            parts |= GATES[name].measured(comparison)
+    return parts
 
 
 def _number(value: float, low: float, high: float) -> Json:

@@ -8,24 +8,62 @@ is suspect stands beside it.
 from __future__ import annotations
 
 from math import sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
+from pydantic import Field
 
+from regraft.core.strict import Strict
 from regraft.evaluation.stats.measured import Measured, at_most, rounded
-from regraft.evaluation.stats.paired import Mask
 from regraft.evaluation.stats.power import POWER, detectable
-from regraft.evaluation.stats.proportions import wilson
-from regraft.gates import words
-from regraft.gates.comparison import Comparison
+from regraft.gates import budgets, words
 from regraft.gates.finding import measured_finding
-from regraft.gates.options import GateOptions
+from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
+from regraft.gates.protocol import Gate
+from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
 
+if TYPE_CHECKING:
+    from regraft.evaluation.label_issues import Suspect
+    from regraft.evaluation.stats.paired import Mask
+    from regraft.gates.comparison import Comparison
 
-def judge(gate: GateOptions, comparison: Comparison) -> Finding:
+
+class Budget(Strict):
+    """A budget for rows that the champion got right and the candidate gets wrong."""
+
+    max: float = Field(ge=0, le=1)
+    """Share of all test rows; the whole interval must lie at or below it."""
+
+
+class NegativeFlips(GateOptions):
+    """A limit to what a user sees get worse."""
+
+    gate: ClassVar[str] = "negative_flips"
+    negative_flips: Budget
+    """The share of rows that the champion got right and the candidate gets wrong, held against a budget."""
+    confidence: Confidence = CONFIDENCE
+
+
+def _load(path: Any) -> dict[str, Suspect]:
+    from regraft.gates.evidence.row_quality import load_suspects
+
+    return load_suspects(path)
+
+
+def _keep(source: Any, target: Any) -> bool:
+    from regraft.gates.evidence.row_quality import keep_suspects
+
+    return keep_suspects(source, target)
+
+
+SUSPECTS = Table("suspects", "suspects.parquet", step="suspects", path="suspects.parquet", load=_load, optional=True, keep=_keep)
+
+
+def judge(gate: NegativeFlips, comparison: Comparison) -> Finding:
     """The share of lost rows against its budget."""
-    n, budget = comparison.n, gate.negative_flips.max if gate.negative_flips else 0.0
+    from regraft.evaluation.stats.proportions import wilson
+
+    n, budget = comparison.n, gate.negative_flips.max
     lost = comparison.flipped("champion")[1]
     share, (low, high) = lost / n, wilson(lost, n, gate.confidence)
     power = comparison.case.policy.power
@@ -60,10 +98,13 @@ def _on_suspect_labels(lost: int, suspect: int, n: int) -> str:
     return f"{suspect:,} of the {lost:,} {verb} a suspect label, the others are {share} of the test rows"
 
 
-def measured(comparison: Comparison, confidence: float) -> dict[str, Any]:
+def measured(comparison: Comparison) -> dict[str, Any]:
     """The part of ``measurements.json``: the flips by whether the label is suspect; nothing where nobody looked."""
     if comparison.case.row_quality.label_issues is None:
         return {}
+    from regraft.evaluation.stats.proportions import wilson
+
+    confidence = comparison.case.policy.adaptation[1]
     suspect, flips = _suspect(comparison), {}
     for against in comparison.others:
         lost = comparison.paired.lost(comparison.candidate, against)
@@ -80,5 +121,28 @@ def measured(comparison: Comparison, confidence: float) -> dict[str, Any]:
 
 def _suspect(comparison: Comparison) -> Mask:
     """[n] rows whose label is suspect."""
+    import numpy as np
+
     issues = comparison.case.row_quality.label_issues or {}
     return np.array([row in issues for row in comparison.paired.ids], dtype=np.bool_)
+
+
+def _change(f: words.Document) -> str:
+    return budgets.change_of("negative flips", f, words.percent)
+
+
+def _failed(f: words.Document) -> str:
+    return f"it gets too many rows wrong that {words.spoken(f['against'])} gets right"
+
+
+NEGATIVE_FLIPS = Gate(
+    NegativeFlips,
+    judge,
+    sentence,
+    evidence=(SUSPECTS,),
+    against=lambda _: "champion",
+    measured=measured,
+    change=_change,
+    remedy="a champion that can be scored",
+    failed=_failed,
+)

@@ -2,14 +2,14 @@
 
 Two candidates exist. ``adapted`` is chosen only if its interval against ``base`` lies above 0; otherwise ``base`` is
 the candidate, and that comparison never fails a run by itself (:mod:`regraft.gates.adaptation`). The chosen one then
-answers the policy's gates, one finding each, in their order (:mod:`regraft.gates.registry`): what a gate asks, and when
+answers the policy's gates, one finding each, in their order (:mod:`regraft.gates.judging`): what a gate asks, and when
 it passes, fails or stays open, says the module that judges it.
 """
 
 from __future__ import annotations
 
 from regraft.evaluation.stats.paired import align
-from regraft.gates import adaptation, registry, seeds
+from regraft.gates import adaptation, judging, seeds
 from regraft.gates.case import Case, Policy
 from regraft.gates.comparison import Comparison
 from regraft.gates.verdict import Finding, Model, Verdict, conclude
@@ -37,7 +37,7 @@ def evaluate(case: Case) -> tuple[Verdict, Comparison | None]:
     comparison = Comparison(case, align(usable), problem)
     chosen = adaptation.judge(comparison)
     comparison.candidate = adaptation.elected(chosen)
-    return _verdict(case, comparison.candidate, [chosen, *registry.findings(comparison)]), comparison
+    return _verdict(case, comparison.candidate, [chosen, *judging.findings(comparison)]), comparison
 
 
 def choose(case: Case) -> str | None:

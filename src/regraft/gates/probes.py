@@ -15,21 +15,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from regraft.evaluation.probing import Probes
 from regraft.evaluation.stats.measured import Measured, Outcome, at_most, rounded
 from regraft.evaluation.stats.power import POWER, detectable, quantile
-from regraft.evaluation.stats.proportions import holm, tango_interval, two_sided, wilson
 from regraft.gates import words
-from regraft.gates.comparison import Comparison
 from regraft.gates.finding import measured_finding
-from regraft.gates.options import PROBED, GateOptions
+from regraft.gates.stages import MODELS
+from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
 
-MODELS = ("adapted", "base")
+if TYPE_CHECKING:
+    from regraft.evaluation.probing import Probes
+    from regraft.gates.comparison import Comparison
+
+
+def _load(path: Any) -> Probes:
+    from regraft.gates.evidence.probes import load
+
+    return load(path)
+
+
+PROBES = Table("probes", "probes.parquet", step="probes", path="probes.parquet", load=_load)
+ONCE = "write one such gate with all its tests"
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,10 @@ class Rate:
 
 def rates(failed: Mapping[str, Mapping[str, bool]], budget: float, confidence: float) -> list[Rate]:
     """Every test against ``budget``, 0 < budget < 1, Holm's correction over all of them; each has at least one row."""
+    import numpy as np
+
+    from regraft.evaluation.stats.proportions import holm, two_sided, wilson
+
     if not failed:
         return []
     n = np.array([len(rows) for rows in failed.values()])
@@ -81,16 +93,16 @@ def settling(family: Sequence[Rate]) -> Rate:
     return min(family, key=lambda rate: (order[rate.outcome], -rate.measured.value, rate.kind))
 
 
-def judge_family(gate: GateOptions, comparison: Comparison, budget: float, min_rows: int, wording: Wording) -> Finding:
+def judge_family(question: str, comparison: Comparison, budget: float, min_rows: int, confidence: float) -> Finding:
     """The worst test of the candidate, of those that change at least ``min_rows`` rows."""
-    question, candidate = gate.question, comparison.candidate
+    candidate = comparison.candidate
     probes = answered(question, comparison)
     if isinstance(probes, Finding):
         return probes
     failed = probes.failed(question, candidate)
     large = {kind: rows for kind, rows in failed.items() if len(rows) >= min_rows}
     small = [{"test": kind, "rows": len(rows)} for kind, rows in failed.items() if kind not in large]
-    family = rates(large, budget, gate.confidence)
+    family = rates(large, budget, confidence)
     if not family:
         few: dict[str, Any] = {"min_rows": min_rows, "sizes": [{"test": kind, "rows": len(rows)} for kind, rows in failed.items()]}
         return Finding.without_number(question, comparison.n, "inconclusive", "too_few", **few)
@@ -111,7 +123,7 @@ def judge_family(gate: GateOptions, comparison: Comparison, budget: float, min_r
 
 def answered(question: str, comparison: Comparison) -> Probes | Finding:
     """The variants and the answers to them; the finding where nobody asked, or the candidate's answers cannot be used."""
-    probes, candidate = comparison.case.probes, comparison.candidate
+    probes, candidate = comparison.case.found(PROBES), comparison.candidate
     if probes is None:
         return Finding.without_number(question, comparison.n, "inconclusive", "not_answered")
     rows = probes.unusable(question, candidate)
@@ -181,14 +193,16 @@ def _together(probes: Probes, question: str, kind: str) -> tuple[int, int, int]:
     )
 
 
-def measured(comparison: Comparison, confidence: float) -> dict[str, list[dict[str, Any]]]:
+def measured(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
     """The part of ``measurements.json``: every test of every gate, for itself, of both models, and what the adaptation added; nothing where
     nobody asked."""
-    probes = comparison.case.probes
+    from regraft.evaluation.stats.proportions import tango_interval, wilson
+
+    probes = comparison.case.found(PROBES)
     if probes is None:
         return {}
-    table = []
-    for question in PROBED:
+    confidence, table = comparison.case.policy.adaptation[1], []
+    for question in dict.fromkeys(probes.gates):
         by_model = {model: probes.failed(question, model) for model in MODELS}
         for kind, rows in by_model["adapted"].items():
             both, gained, lost = _together(probes, question, kind)

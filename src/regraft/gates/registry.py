@@ -1,118 +1,155 @@
-"""Who judges which question of a policy, and the order in which a candidate is asked."""
+"""The gates there are, by name; none is imported before it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from regraft.gates import (
-    at_least,
-    beats,
-    calibration,
-    cost,
-    counterfactual,
-    decontaminated,
-    earlier_tasks,
-    fairness,
-    forgetting,
-    holdout,
-    negative_flips,
-    non_inferior,
-    robustness,
-    seeds,
-    slice_gate,
-    templates,
+from pydantic import ValidationError
+from pydantic.annotated_handlers import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, PydanticKnownError, core_schema
+
+from regraft.core.plugin_options import unknown_keys, with_known_keys
+from regraft.core.registry import Registry
+from regraft.gates.options import GateOptions, MetricOptions, is_clean
+from regraft.gates.overlap import OVERLAP
+from regraft.gates.protocol import Gate
+from regraft.gates.tables import Table
+
+GATES: Registry[Gate[Any]] = Registry(
+    "regraft.gates",
+    "gate",
+    {
+        "beats": "regraft.gates.beats:BEATS",
+        "at_least": "regraft.gates.at_least:AT_LEAST",
+        "non_inferior_by": "regraft.gates.non_inferior:NON_INFERIOR",
+        "slices": "regraft.gates.slice_gate:SLICES",
+        "negative_flips": "regraft.gates.negative_flips:NEGATIVE_FLIPS",
+        "holdout": "regraft.gates.holdout:HOLDOUT",
+        "fairness": "regraft.gates.fairness:FAIRNESS",
+        "robustness": "regraft.gates.robustness:ROBUSTNESS",
+        "counterfactual": "regraft.gates.counterfactual:COUNTERFACTUAL",
+        "templates": "regraft.gates.templates:TEMPLATES",
+        "seeds": "regraft.gates.seeds:SEEDS",
+        "calibration": "regraft.gates.calibration:CALIBRATION",
+        "cost": "regraft.gates.cost:COST",
+        "forgetting": "regraft.gates.forgetting:FORGETTING",
+        "earlier_tasks": "regraft.gates.earlier_tasks:EARLIER_TASKS",
+    },
 )
-from regraft.gates.comparison import Comparison
-from regraft.gates.finding import undefined
-from regraft.gates.options import GateOptions
-from regraft.gates.verdict import Finding
-
-Judge = Callable[[GateOptions, Comparison], Finding]
-JUDGES: Mapping[str, Judge] = {
-    "at_least": at_least.judge,
-    "beats": beats.judge,
-    "non_inferior_by": non_inferior.judge,
-    "negative_flips": negative_flips.judge,
-    "holdout": holdout.judge,
-    "fairness": fairness.judge,
-    "robustness": robustness.judge,
-    "counterfactual": counterfactual.judge,
-    "templates": templates.judge,
-    "seeds": seeds.judge,
-    "calibration": calibration.judge,
-    "cost": cost.judge,
-    "forgetting": forgetting.judge,
-    "earlier_tasks": earlier_tasks.judge,
-}
-"""Question of :data:`regraft.gates.options.QUESTIONS` -> its judge."""
+"""Installed packages add theirs by the entry points ``regraft.gates``."""
 
 
-def findings(comparison: Comparison) -> Iterator[Finding]:
-    """The policy's gates, asked of the candidate."""
-    champion = comparison.case.champion
-    if champion is not None and _is_champion(comparison):
-        facts = {"model": comparison.candidate, "version": champion.version}
-        yield Finding.without_number("identity", comparison.n, "pass", "already_champion", against="champion", **facts)
-    for gate in comparison.case.policy.gates:
-        if not _skipped(gate, comparison):
-            yield judge(gate, comparison)
+def gate_of(asked: GateOptions) -> Gate[Any]:
+    """The gate that a line asks."""
+    return GATES[asked.gate]
 
 
-def judge(gate: GateOptions, comparison: Comparison) -> Finding:
-    """The finding of one gate; one without a number where what it asks for is not there."""
-    if (problem := _without_an_answer(gate, comparison)) is not None:
-        return problem
-    if gate.slices:
-        return slice_gate.judge(gate, comparison)
-    if gate.rows:
-        return decontaminated.judge(gate, comparison, judge)
-    return JUDGES[gate.question](gate, comparison)
+def read(line: Mapping[str, Any] | GateOptions) -> GateOptions:
+    """A line of ``gates:`` by the options of the gate that it names. ValidationError with keys of the line as places."""
+    if isinstance(line, GateOptions):
+        return line
+    if not isinstance(line, Mapping):
+        raise PydanticKnownError("dict_type")
+    options = _options_of(line)
+    own, others = set(options.model_fields), {key for name in GATES for key in GATES[name].options.model_fields}
+    if idle := sorted(set(line) & others - own):
+        raise _fault(line, f"`{options.gate}` does not read {', '.join(f'`{key}`' for key in idle)}; take it out")
+    try:
+        return options.model_validate(dict(line))
+    except ValidationError as error:
+        raise with_known_keys(error, options) from None
 
 
-def measurable(comparison: Comparison) -> Iterator[tuple[int, GateOptions]]:
-    """(number, gate) of the policy's gates that could be asked of the candidate, for what they measure beyond their finding."""
-    for number, gate in enumerate(comparison.case.policy.gates):
-        if not _skipped(gate, comparison) and _without_an_answer(gate, comparison) is None:
-            yield number, gate
+def _options_of(line: Mapping[str, Any]) -> type[GateOptions]:
+    """The options of the one gate that ``line`` names: of those that read all the names, or else that have all they need."""
+    named = [GATES[name].options for name in GATES if line.get(name) is not None]
+    names = {options.gate for options in named}
+    fitting = [options for options in named if names <= set(options.model_fields)] or [
+        options for options in named if all(key in line for key, field in options.model_fields.items() if field.is_required())
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    known = {key: None for name in GATES for key in GATES[name].options.model_fields}
+    if not named and (unknown := [key for key in line if key not in known]):
+        raise unknown_keys(line, unknown, list(known))
+    raise _fault(line, f"a gate has exactly one of {', '.join(f'`{name}`' for name in GATES)}")
 
 
-def _skipped(gate: GateOptions, comparison: Comparison) -> bool:
-    """Whether a candidate that is the champion itself would be compared with itself."""
-    return _opponent(gate) == "champion" and _is_champion(comparison)
+def read_all(lines: Iterable[Mapping[str, Any] | GateOptions]) -> tuple[GateOptions, ...]:
+    """:func:`read` each."""
+    return tuple(read(line) for line in lines)
 
 
-def _is_champion(comparison: Comparison) -> bool:
-    champion = comparison.case.champion
-    return champion is not None and champion.digest == comparison.case.digests[comparison.candidate]
+def tables(gates: Iterable[GateOptions]) -> Iterator[Table[Any]]:
+    """The evidence that ``gates`` need, each table once."""
+    found: dict[str, Table[Any]] = {}
+    for asked in gates:
+        for table in (*gate_of(asked).evidence, *((OVERLAP,) if is_clean(asked) else ())):
+            found.setdefault(table.key, table)
+    return iter(found.values())
 
 
-def _without_an_answer(gate: GateOptions, comparison: Comparison) -> Finding | None:
-    """What is said where the model to compare with is missing, or the metric is not defined; None where the gate can be judged."""
-    against = _opponent(gate)
-    if against == "champion" and "champion" not in comparison.paired.preds:
-        return _no_champion(gate, comparison)
-    models = (comparison.candidate, *([against] if against else []))
-    if problem := undefined(comparison, gate.metric, models):
-        about = {"against": against, "metric": gate.metric}
-        return Finding.without_number(_name(gate), comparison.n, "inconclusive", "undefined", **about, **problem)
-    return None
+def steps(asked: GateOptions) -> dict[str, str]:
+    """Step without which a line cannot be judged -> the key that asks for it."""
+    gate = gate_of(asked)
+    own = {table.step: asked.gate for table in gate.evidence if table.step and not table.optional}
+    return {**own, **({gate.step: asked.gate} if gate.step else {}), **({OVERLAP.step: "rows"} if is_clean(asked) and OVERLAP.step else {})}
 
 
-def _no_champion(gate: GateOptions, comparison: Comparison) -> Finding:
-    champion, name, n = comparison.case.champion, _name(gate), comparison.n
-    about = {"against": "champion", "metric": gate.metric if name in ("beats", "non_inferior_by") else None}
-    if champion is None:
-        return Finding.without_number(name, n, "info", "no_champion", **about)
-    problem = comparison.problem or {"code": "not_scored"}
-    return Finding.without_number(name, n, "inconclusive", "incomparable", **about, version=champion.version, problem=problem)
+def takes_clean_rows(name: str) -> bool:
+    """Whether the gate called ``name`` may be asked of clean rows alone; False for findings that no gate makes."""
+    return name in GATES and issubclass(GATES[name].options, MetricOptions) and "rows" in GATES[name].options.model_fields
 
 
-def _opponent(gate: GateOptions) -> str | None:
-    """The model that a gate compares with; None where it asks about the candidate alone."""
-    if gate.question == "negative_flips":
-        return "champion"
-    return gate.beats or gate.against if gate.question in ("beats", "non_inferior_by") else None
+def default_gates() -> tuple[GateOptions, ...]:
+    """What is asked where a pipeline file says nothing."""
+    of_macro_f1 = ({"at_least": 0.3}, {"beats": "tfidf"}, {"beats": "champion"})
+    return read_all({"metric": "macro_f1", **line} for line in of_macro_f1)
 
 
-def _name(gate: GateOptions) -> str:
-    return "slices" if gate.slices else gate.question
+def faults(gates: Sequence[GateOptions], other: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with all lines together; ``other``: the other keys of the pipeline file."""
+    for name in GATES:
+        gate = GATES[name]
+        lines = [line for line in gates if line.gate == name]
+        if gate.once and len(lines) > 1:
+            yield f"`{name}` stands there more than once; {gate.once}"
+        if fault := gate.check(lines, other):
+            yield fault
+
+
+def needs_step(gates: Iterable[GateOptions], step: str) -> bool:
+    """Whether one of ``gates`` reads what ``step`` leaves."""
+    return any(table.step == step for table in tables(gates)) or any(gate_of(asked).step == step for asked in gates)
+
+
+def all_tables() -> dict[str, Table[Any]]:
+    """File -> the table that is kept in it, of every gate there is."""
+    every = [OVERLAP, *(table for name in GATES for table in GATES[name].evidence)]
+    return {table.file: table for table in every}
+
+
+class Line:
+    """Annotation of a line of ``gates:``: read by the options of the gate that one of its keys names."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        written = core_schema.plain_serializer_function_ser_schema(_written, info_arg=True)
+        return core_schema.no_info_plain_validator_function(read, serialization=written)
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """One schema a gate, told apart by the key that only it has."""
+        choices = []
+        for name in GATES:
+            choice = handler(GATES[name].options.__pydantic_core_schema__)
+            choices.append({**choice, "title": name})
+        return {"oneOf": choices, "x-named-by": "gate"}
+
+
+def _written(options: GateOptions, info: core_schema.SerializationInfo) -> dict[str, Any]:
+    return options.model_dump(mode=info.mode, exclude_none=info.exclude_none, exclude_defaults=info.exclude_defaults)
+
+
+def _fault(line: Mapping[str, Any], sentence: str) -> ValidationError:
+    fault = PydanticCustomError("value_error", "{sentence}", {"sentence": sentence})
+    return ValidationError.from_exception_data("gate", [InitErrorDetails(type=fault, loc=(), input=dict(line))])

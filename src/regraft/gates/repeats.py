@@ -11,12 +11,13 @@ from regraft.evaluation.stats.paired import Floats, Paired, align
 from regraft.evaluation.stats.seed_noise import shares
 from regraft.gates.case import Case
 from regraft.gates.options import seeds_of
+from regraft.gates.stages import MODELS
 
-SEEDED = ("adapted", "base")
+SEEDED = MODELS
 """The models that are fine-tuned more than once; TF-IDF has no seed, and of a champion there is one model."""
 
 
-def one(model: str, number: int) -> str:
+def seed_name(model: str, number: int) -> str:
     """What one of the k models is called among all models; numbers start at 1, the model that would be registered."""
     return f"{model} seed {number}"
 
@@ -45,13 +46,13 @@ class Repeats:
         count = seeds_of(case.policy.gates)
         if count is None or case.seeds is None or not set(SEEDED) <= set(models) or any(unusable(case)):
             return None
-        tables = {one(model, 1) if model in SEEDED else model: case.predictions[model] for model in models}
-        tables |= {one(model, n): table for model in SEEDED for n, table in enumerate(case.seeds[model], start=2)}
+        tables = {seed_name(model, 1) if model in SEEDED else model: case.predictions[model] for model in models}
+        tables |= {seed_name(model, n): table for model in SEEDED for n, table in enumerate(case.seeds[model], start=2)}
         return cls(count, align(tables), case.policy.seed)
 
     def models(self, model: str) -> list[str]:
         """The names in :attr:`paired` of what the verdict calls ``model``."""
-        return [one(model, n) for n in range(1, self.count + 1)] if model in SEEDED else [model]
+        return [seed_name(model, n) for n in range(1, self.count + 1)] if model in SEEDED else [model]
 
     def means(self, single: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
         """``single`` (model of one seed -> metric -> value) as means over the seeds, by the verdict's names."""

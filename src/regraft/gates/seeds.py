@@ -1,30 +1,44 @@
-"""``seeds``: asks nothing itself, and makes every metric of a verdict the mean of several seeds (:mod:`regraft.gates.repeats`)."""
+"""``seeds``: no gate, but a line that makes every metric of a verdict the mean of several seeds (:mod:`regraft.gates.repeats`)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
+from pydantic import Field
 
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.seeded import SeededMeasured
 from regraft.gates import words
-from regraft.gates.case import Case
-from regraft.gates.comparison import Comparison
 from regraft.gates.finding import measured_finding, undefined
 from regraft.gates.options import GateOptions
-from regraft.gates.repeats import SEEDED, one, unusable
+from regraft.gates.protocol import Gate
+from regraft.gates.stages import MODELS as SEEDED
 from regraft.gates.verdict import Finding
 
+if TYPE_CHECKING:
+    from regraft.gates.case import Case
+    from regraft.gates.comparison import Comparison
 
-def judge(_: GateOptions, comparison: Comparison) -> Finding:
+
+class Seeds(GateOptions):
+    """Several trainings in place of one; it fails nothing by itself."""
+
+    gate: ClassVar[str] = "seeds"
+    seeds: int = Field(ge=3, le=50)
+    """Fine-tune adapted and base so many times, each time with another seed, and judge the mean: every interval of a metric then
+    holds the noise of the seeds too. At most one such line; it fails nothing by itself."""
+
+
+def judge(_: Seeds, comparison: Comparison) -> Finding:
     """The candidate's mean over the seeds, held against the one model that would be registered; it informs and decides nothing."""
+    from regraft.gates.repeats import seed_name
+
     metric, confidence = comparison.case.policy.adaptation
     candidate = comparison.candidate
     if problem := undefined(comparison, metric, (candidate,)):
         return Finding.without_number("seeds", comparison.n, "info", "undefined", metric=metric, **problem)
-    first = one(candidate, 1) if comparison.repeats else candidate
+    first = seed_name(candidate, 1) if comparison.repeats else candidate
     score = comparison.score(candidate, metric, confidence, comparison.single[first][metric])
     others = [model for model in ("champion", "tfidf") if model in comparison.paired.preds]
     return finding(candidate, metric, comparison.n, score, float(comparison.resampled(metric)[first].std()), others)
@@ -35,6 +49,8 @@ def finding(model: str, metric: str, n: int, score: Measured, row_error: float, 
 
     ``row_error``: standard error of the registered model's score by rows alone; ``others``: models compared with that have one seed.
     """
+    import numpy as np
+
     if not isinstance(score, SeededMeasured):
         return Finding.without_number("seeds", n, "inconclusive", "not_trained", metric=metric)
     facts = {"model": model, "deviation": float(np.std(score.each, ddof=1)), "row_error": row_error, "others": list(others)}
@@ -43,8 +59,6 @@ def finding(model: str, metric: str, n: int, score: Measured, row_error: float, 
 
 def sentence(f: words.Document) -> str:
     """The finding in words."""
-    if f["code"] == "undefined":
-        return f"{words.undefined(f)}."
     if f["code"] == "not_trained":
         return "the further seeds that the gate asks for were not trained, so the noise of the seeds is in no interval."
     facts, number = f["facts"], words.number
@@ -61,6 +75,8 @@ def sentence(f: words.Document) -> str:
 
 def not_finite(case: Case) -> list[Finding]:
     """A finding for every model of a further seed whose answers cannot be used."""
+    from regraft.gates.repeats import unusable
+
     return [
         Finding.without_number("finite", case.rows.n, "fail", "not_finite", against=model, seed=number, rows=words.listed(rows))
         for model, number, rows in unusable(case)
@@ -85,13 +101,33 @@ def _by_seed(comparison: Comparison, model: str, against: str | None, metrics: C
 
     Differences above 0 are better for every metric.
     """
+    from regraft.gates.repeats import seed_name
+
     for metric in metrics or comparison.scores[model]:
         if not comparison.defined(metric, (model, against or model)):
             continue
         sign = -1.0 if against and metric in words.LOWER_IS_BETTER else 1.0
         each = sign * (comparison.by_seed(model, metric) - (comparison.by_seed(against, metric) if against else 0.0))
-        first = [one(name, 1) if name in SEEDED else name for name in (model, against) if name]
+        first = [seed_name(name, 1) if name in SEEDED else name for name in (model, against) if name]
         rows = [comparison.resampled(metric)[name] for name in first]
         row_error = float((rows[0] - rows[1] if against else rows[0]).std())
         numbers = {"deviation": rounded(float(each.std(ddof=1))), "row_error": rounded(row_error)}
         yield {"model": model, "against": against, "metric": metric, "each": [rounded(value) for value in each.tolist()], **numbers}
+
+
+def _check(lines: Sequence[Seeds], _: Mapping[str, Any]) -> str | None:
+    if len(lines) < 2:
+        return None
+    listed = " and ".join(f"`seeds: {line.seeds}`" for line in lines)
+    return f"{listed} stand there; the number of seeds is one for the whole pipeline, so keep one of the lines"
+
+
+SEEDS = Gate(
+    Seeds,
+    judge,
+    sentence,
+    step="seeds",
+    check=_check,
+    change=lambda _: "",
+    remedy="a run of the step `seeds`",
+)

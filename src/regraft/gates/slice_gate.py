@@ -3,32 +3,70 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
 
 from regraft.evaluation.stats.power import POWER
-from regraft.evaluation.stats.slices import Slice, SliceResult, compare, decisive, members, split_by_size
 from regraft.gates import words
-from regraft.gates.comparison import Comparison
 from regraft.gates.finding import facts_of
-from regraft.gates.options import GateOptions
+from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
+from regraft.gates.protocol import Gate
 from regraft.gates.verdict import Finding
 
+if TYPE_CHECKING:
+    from regraft.evaluation.stats.slices import Slice, SliceResult
+    from regraft.gates.comparison import Comparison
 
-def results(gate: GateOptions, comparison: Comparison) -> tuple[list[SliceResult], list[Slice]]:
+
+class Slices(GateOptions):
+    """On no part of the rows may the candidate be worse than another model by more than a margin; compared by accuracy."""
+
+    gate: ClassVar[str] = "slices"
+    slices: tuple[str, ...] = Field(min_length=1)
+    """Every value of these columns is a part: columns of the labelled data, or text_length, text_script, text_oov, text_cluster."""
+    non_inferior_by: float = Field(ge=0, le=1)
+    """The interval of candidate minus `against` must lie above minus this margin, on every slice."""
+    against: Literal["champion", "tfidf"] = "champion"
+    """What the candidate must not be worse than."""
+    min_rows: int = Field(30, ge=10)
+    """Smaller slices are counted and not judged."""
+    metric: str | None = Field(None, exclude=True)
+    """`accuracy`, if anything: most classes have too few rows in a slice for another."""
+    rows: str | None = Field(None, exclude=True)
+    """Nothing: the clean rows of a slice are too few."""
+    confidence: Confidence = CONFIDENCE
+
+    @model_validator(mode="after")
+    def _by_accuracy_of_all_rows(self) -> Self:
+        if self.metric not in (None, "accuracy"):
+            raise ValueError(f"slices are compared by accuracy, not {self.metric}: most classes have too few rows in a slice")
+        if self.rows:
+            raise ValueError("`rows` and `slices` exclude each other: the clean rows of a slice are too few; ask in two gates")
+        if len(set(self.slices)) < len(self.slices):
+            raise ValueError("a column stands twice in `slices`")
+        return self
+
+
+def results(gate: Slices, comparison: Comparison) -> tuple[list[SliceResult], list[Slice]]:
     """(every slice that is judged, the slices that are too small for it)."""
+    from regraft.evaluation.stats.slices import compare, members, split_by_size
+
     table, paired = comparison.case.slices, comparison.paired
-    large, small = split_by_size(list(members(paired, table, gate.slices or ())) if table else [], gate.min_rows)
+    large, small = split_by_size(list(members(paired, table, gate.slices)) if table else [], gate.min_rows)
     now, before = paired.right(comparison.candidate), paired.right(gate.against)
-    margin, power = gate.non_inferior_by or 0.0, comparison.case.policy.power or POWER
+    margin, power = gate.non_inferior_by, comparison.case.policy.power or POWER
     return compare(large, now, before, margin=margin, confidence=gate.confidence, power=power), small
 
 
-def judge(gate: GateOptions, comparison: Comparison) -> Finding:
+def judge(gate: Slices, comparison: Comparison) -> Finding:
     """The slice that settles the gate, and how all of them came out."""
+    from regraft.evaluation.stats.slices import decisive
+
     judged, small = results(gate, comparison)
     few = {"slices": len(small), "rows": sum(part.n for part in small)}
     if not judged:
-        facts = {"columns": list(gate.slices or ()), "min_rows": gate.min_rows, "small": few}
+        facts = {"columns": list(gate.slices), "min_rows": gate.min_rows, "small": few}
         return Finding.without_number("slices", comparison.n, "inconclusive", "too_few", against=gate.against, metric="accuracy", **facts)
     worst = decisive(judged)  # fails if any fails, passes if all pass: its outcome is the gate's
     outcomes = {outcome: words.listed([_named(r) for r in judged if r.outcome == outcome]) for outcome in ("fail", "inconclusive", "pass")}
@@ -74,9 +112,8 @@ def _too_small(small: words.Document) -> str:
     return f"{small['slices']:,} with too few rows ({small['rows']:,} in all) not judged"
 
 
-def measured(number: int, comparison: Comparison) -> dict[str, Any]:
+def measured(number: int, gate: Slices, comparison: Comparison) -> dict[str, Any]:
     """Gate ``number`` of the policy in full, for measurements.json: its finding names the worst slice only."""
-    gate = comparison.case.policy.gates[number]
     judged, small = results(gate, comparison)
     return {
         "gate": number,
@@ -89,3 +126,20 @@ def measured(number: int, comparison: Comparison) -> dict[str, Any]:
 
 def _row(result: SliceResult) -> dict[str, Any]:
     return {**{key: value for key, value in asdict(result).items() if key != "measured"}, **asdict(result.measured)}
+
+
+def _failed(f: words.Document) -> str:
+    return f"on a part of the rows it is worse than {words.spoken(f['against'])} by more than is allowed"
+
+
+SLICES = Gate(
+    Slices,
+    judge,
+    sentence,
+    against=lambda asked: asked.against,
+    columns=lambda asked: asked.slices,
+    column_key="slices",
+    remedy="more test rows",
+    failed=_failed,
+    undecided="as good as the one in production everywhere",
+)

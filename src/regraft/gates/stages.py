@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+MODELS = ("adapted", "base")
+"""The candidates: both answer what is asked of changed texts, and both are trained under several seeds."""
 PRETRAINED = "came"
 """The base model as it came: what every other stage is held against."""
 STAGES = (PRETRAINED, "adapted", "finetune", "finetune_base")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from typing import Any
 
-from regraft.gates import words
+from regraft.gates import adaptation, decontaminated, words
+from regraft.gates.registry import GATES
 from regraft.gates.verdict import Finding
-
-OWN_FILES = {"non_inferior_by": "non_inferior", "slices": "slice_gate"}
-"""Gates whose file has another name than they."""
 
 
 def sentence(finding: Mapping[str, Any] | Finding) -> str:
@@ -18,8 +15,7 @@ def sentence(finding: Mapping[str, Any] | Finding) -> str:
     document = finding.document() if isinstance(finding, Finding) else finding
     if "sentence" in document:
         return str(document["sentence"])
-    clean = import_module("regraft.gates.decontaminated")  # here, as a gate below: `status` names waivers without loading numpy
-    return clean.sentence(document, _of_all_rows) or _of_all_rows(document)
+    return decontaminated.sentence(document, _of_all_rows) or _of_all_rows(document)
 
 
 def sentences(findings: Iterable[Mapping[str, Any] | Finding]) -> list[str]:
@@ -28,16 +24,16 @@ def sentences(findings: Iterable[Mapping[str, Any] | Finding]) -> list[str]:
 
 
 def _of_all_rows(f: words.Document) -> str:
-    if f["gate"] in ("finite", "identity"):
-        return (_finite if f["gate"] == "finite" else _identity)(f)
+    if f["gate"] in OWN:
+        return OWN[f["gate"]](f)
     match f["code"]:
         case "no_champion":
             return "no champion yet: nothing to compare with."
         case "incomparable":
             return f"champion version {f['facts']['version']} cannot be compared with: {champion_problem(f['facts']['problem'])}."
-        case "undefined" if f["gate"] not in ("adaptation", "seeds"):
+        case "undefined":
             return f"{words.undefined(f)}."
-    return str(import_module(f"regraft.gates.{OWN_FILES.get(f['gate'], f['gate'])}").sentence(f))
+    return GATES[f["gate"]].sentence(f)
 
 
 def _identity(f: words.Document) -> str:
@@ -66,3 +62,7 @@ def champion_problem(problem: words.Document) -> str:
         case "not_finite":
             return f"its probabilities are not finite for {words.not_finite(problem)}"
     return str(problem["message"])
+
+
+OWN = {"finite": _finite, "identity": _identity, "adaptation": adaptation.sentence}
+"""Findings that no gate makes."""

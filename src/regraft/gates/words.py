@@ -18,6 +18,7 @@ METRICS = {name: known.words for name, known in KNOWN.items()}
 LOWER_IS_BETTER = frozenset(name for name, known in KNOWN.items() if known.lower_is_better)
 """Differences of these are turned round: above 0 is better for every metric."""
 MODELS = {"tfidf": "TF-IDF", "champion": "the champion", "base": "the un-adapted base", "adapted": "adapted"}
+SPOKEN = {"champion": "the one in production", "base": "the same model without adaptation", "tfidf": "a plain word count (TF-IDF)"}
 SIDES = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}
 """Outcome -> where a number lies that must not exceed a budget."""
 
@@ -37,9 +38,19 @@ def percent(value: float) -> str:
     return f"{value * 100:.3g} %"
 
 
+def milliseconds(value: float) -> str:
+    """Three digits, or whole ones of a large number."""
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
 def model(name: str) -> str:
     """A model in the middle of a sentence."""
     return MODELS.get(name, name)
+
+
+def spoken(name: str | None) -> str:
+    """A model for somebody who has heard of none of them."""
+    return SPOKEN.get(name or "", name or "")
 
 
 def metric(name: str) -> str:

@@ -28,6 +28,7 @@ from regraft.execution.records import MODEL, data_hashes
 from regraft.execution.repro import Outcome, Run
 from regraft.gates.decide import candidate, decide, question
 from regraft.gates.measurements import power_summary
+from regraft.gates.registry import read_all, tables
 from regraft.gates.telling import sentence, sentences
 from regraft.gates.verdict import Champion, Facts, Verdict
 from regraft.production.step_outputs import gather
@@ -69,10 +70,22 @@ class Decision:
         return {"event": "verdict", "outcome": self.verdict.outcome, "sentence": self.sentence, "findings": findings}
 
 
+def to_be_measured(resolved: Mapping[str, Any]) -> bool:
+    """Whether a gate reads what is measured of the candidate alone."""
+    return any(table.step is None for table in tables(read_all(resolved["gates"])))
+
+
+def measure_candidate(run: Run, resolved: Mapping[str, Any]) -> dict[str, Path]:
+    """Key of each table that no step leaves -> its file, as far as it can be measured: what serving the candidate takes."""
+    serving = measure_serving(run, resolved)
+    keys = [table.key for table in tables(read_all(resolved["gates"])) if table.step is None]
+    return {} if serving is None else dict.fromkeys(keys, serving)
+
+
 def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
     """What serving the candidate takes on this machine, measured only if nobody ever did; or why it could not be, as a file too.
 
-    For pipelines with a `cost` gate alone. None where there is no candidate, because its predictions cannot be used.
+    For pipelines alone whose gates ask for it. None where there is no candidate, because its predictions cannot be used.
     """
     scores = _gathered(run, resolved)
     if (name := candidate(resolved["gates"], resolved["seed"], scores)) is None:
@@ -93,10 +106,10 @@ def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
     return store.path(digest)
 
 
-def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], cost: Path | None = None) -> Decision:
+def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], measured: Mapping[str, Path] | None = None) -> Decision:
     """Decide on the candidates, compared with today's champion. A champion that cannot be scored is a reason, not an error.
 
-    :param cost: the file that :func:`measure_serving` returned.
+    :param measured: the files that :func:`measure_candidate` returned.
     """
     for change in project(tracker, run.pipeline):
         run.emit({"event": "warning", "message": change})
@@ -108,7 +121,7 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], cost:
     gates, seed = resolved["gates"], resolved["seed"]
     rows, inquiry = question(gates, seed, scores, incumbent)
     decisions = FileLedger(run.workspace.state).record(rows, inquiry, pipeline=run.pipeline, run=run.name)
-    verdict = decide(run.pipeline, gates, seed, scores, incumbent, answers, problem, evidence, decisions, cost)
+    verdict = decide(run.pipeline, gates, seed, scores, incumbent, answers, problem, evidence, decisions, measured)
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
     return decision

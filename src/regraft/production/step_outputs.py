@@ -14,6 +14,7 @@ from typing import Any
 from regraft.config.candidates import Candidate, candidates_in
 from regraft.core import files
 from regraft.core.workspace import Workspace
+from regraft.gates.registry import read_all, tables
 
 FINETUNED = {"adapted": "finetune", "base": "finetune_base"}
 """Candidate -> what a decision calls the stage after its fine-tuning."""
@@ -44,13 +45,14 @@ def gather(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], int
 
 def _gates_steps(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], candidates: Sequence[Candidate], into: Path) -> None:
     """What only some gates ask for, a step at a time."""
-    for step in ("overlap", "suspects"):
-        if step in resolved:
-            shutil.copytree(_out(workspace, pipeline, step), into / step / "out")
-    for step, file in (("probes", "probes.parquet"), ("forgetting", "losses.parquet"), ("earlier_tasks", "earlier_tasks.parquet")):
-        sources = {c.name: _out(workspace, pipeline, c.instance(step)) / file for c in candidates if c.instance(step) in resolved}
+    for table in tables(read_all(resolved["gates"])):
+        if table.step is None or (target := into / table.step / "out" / table.path).exists():
+            continue
+        if table.step in resolved:
+            shutil.copytree(_out(workspace, pipeline, table.step), into / table.step / "out")
+        sources = {c.name: _out(workspace, pipeline, name) / table.path for c in candidates if (name := c.instance(table.step)) in resolved}
         if sources:
-            _beside(sources, into / step / "out" / file)
+            _beside(sources, target)
     for candidate in candidates:
         if (name := candidate.instance("seeds")) not in resolved:
             continue

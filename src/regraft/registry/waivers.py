@@ -15,7 +15,7 @@ from typing import Any
 
 from regraft.core.errors import ConfigError, GateFailed, GateInconclusive
 from regraft.core.suggest import unknown
-from regraft.gates.options import OF_CLEAN_ROWS
+from regraft.gates.registry import takes_clean_rows
 from regraft.gates.telling import sentence
 from regraft.registry.journal import Entry, champion_of, previous_of
 from regraft.registry.waiver import Waiver
@@ -96,7 +96,7 @@ def told_apart(verdict: Mapping[str, Any]) -> list[Finding]:
     verdict.json says it by the number of rows alone: fewer than there are.
     """
     n, findings = verdict["rows"]["n"], verdict["findings"]
-    return [{**f, "rows": ("clean" if f["n"] < n else "all") if f["gate"] in OF_CLEAN_ROWS else None} for f in findings]
+    return [{**f, "rows": ("clean" if f["n"] < n else "all") if takes_clean_rows(f["gate"]) else None} for f in findings]
 
 
 def _meant(findings: Sequence[Finding], name: str, run: str) -> list[Finding]:

@@ -8,14 +8,17 @@ from typing import Any
 
 from regraft.core import files
 from regraft.evaluation.stats.paired import Paired, align
-from regraft.gates import calibration, cost, seeds
+from regraft.gates import seeds
 from regraft.gates import words as gate_words
 from regraft.gates.comparison import Comparison
+from regraft.gates.measurements import of_gates
+from regraft.gates.protocol import Section
+from regraft.gates.registry import GATES, takes_clean_rows
 from regraft.gates.telling import sentences
 from regraft.registry.journal import Entry
 from regraft.registry.waivers import told
-from regraft.reports import earlier_tasks, forgetting, measure, words
 from regraft.reports import flips as flipping
+from regraft.reports import measure, words
 from regraft.reports.evidence import Evidence
 from regraft.reports.label_curve import LabelCurve
 from regraft.reports.measure import Confusion, Estimate, Slice
@@ -81,10 +84,8 @@ class Report:
     """
     history: tuple[dict[str, Any], ...]
     """What the journal says about these weights when the document was made."""
-    forgetting: dict[str, Any] | None
-    """What general text cost before and after; None where no gate asked."""
-    earlier_tasks: dict[str, Any] | None
-    """What is left of earlier tasks, with every stage in words; None where no gate asked."""
+    sections: tuple[Section, ...]
+    """What gates show of what they measured, in the order of the policy."""
 
 
 def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
@@ -100,7 +101,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
     comparison = Comparison(evidence.case, paired, candidate=candidate) if paired is not None else None
     if comparison:
         estimates = tuple(measure.estimates(comparison, list(dict.fromkeys((*metrics, "accuracy"))), confidence))
-        measured = {**calibration.measured(comparison), **cost.measured(comparison)} if comparable else {}
+        measured = of_gates(comparison) if comparable else {}
     rivals = _rivals(verdict, paired) if paired is not None and comparable else []
     table = evidence.tables[candidate]
     slices, small = _slices(evidence, paired, candidate, rivals) if paired is not None and comparable else ({}, {})
@@ -127,9 +128,9 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         slices=slices,
         small=small,
         flips=tuple(_flips(evidence, paired, candidate, rivals)) if paired is not None else (),
-        probed=probed(comparison, confidence, _texts(evidence)) if comparison and comparable else None,
+        probed=probed(comparison, measured, _texts(evidence)) if comparison and comparable else None,
         label_curve=curve,
-        doubts=row_evidence(evidence, comparison if comparable else None, confidence),
+        doubts=row_evidence(evidence, comparison if comparable else None, measured),
         seeds=seeds.measured(comparison, metrics) if comparison else None,
         calibration=measured.get("calibration"),
         serving=measured.get("cost"),
@@ -139,9 +140,16 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         history=tuple(
             {"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason, "waivers": _plain(e)} for e in evidence.history
         ),
-        forgetting=forgetting.section(evidence.case, pretrain),
-        earlier_tasks=earlier_tasks.section(evidence.case),
+        sections=tuple(_sections(evidence, measured)),
     )
+
+
+def _sections(evidence: Evidence, measured: Mapping[str, Any]) -> Iterator[Section]:
+    """The sections of the gates that were asked, each once."""
+    metrics = {step: record.get("metrics", {}) for step, record in evidence.records.items()}
+    for name in dict.fromkeys(line.gate for line in evidence.case.policy.gates):
+        if section := GATES[name].section(measured, metrics):
+            yield section
 
 
 def _waived(evidence: Evidence, digest: str) -> Iterator[str]:
@@ -164,7 +172,7 @@ def _paired(evidence: Evidence) -> Paired | None:
 
 def _metrics(verdict: Mapping[str, Any], first: str) -> tuple[str, ...]:
     """What the gates about all test rows asked of, the first gate's first."""
-    metrics = [f["metric"] for f in verdict["findings"] if f["gate"] in words.OF_ALL_ROWS and f["metric"] in gate_words.METRICS]
+    metrics = [f["metric"] for f in verdict["findings"] if takes_clean_rows(f["gate"]) and f["metric"] in gate_words.METRICS]
     return tuple(dict.fromkeys((first, *metrics)))
 
 

@@ -18,25 +18,14 @@ from regraft.evaluation.stats.flips import Flips
 from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.metrics import scores
 from regraft.evaluation.stats.paired import Paired, align
-from regraft.gates import budgets, words
+from regraft.gates import words
 from regraft.gates.decide import Evaluation, reevaluate
 from regraft.gates.measurements import power_summary
+from regraft.gates.registry import GATES, takes_clean_rows
 from regraft.gates.telling import sentence, sentences
 from regraft.gates.verdict import Finding, Verdict
 
 SCHEMA = 2
-BUDGETS: dict[str, tuple[str, budgets.Show]] = {
-    "negative_flips": ("negative flips", words.percent),
-    "robustness": ("robustness, on the test that decides", words.percent),
-    "counterfactual": ("counterfactual flips, in the dimension that decides", words.percent),
-    "templates": ("cases of the templates that come out wrong", words.percent),
-    "fairness": ("the largest gap between groups", words.percent),
-    "forgetting": ("forgetting, in nats", words.number),
-    "earlier_tasks": ("accuracy lost on the earlier task that decides", words.number),
-}
-"""Gates whose interval has to lie below their threshold -> how a change of it begins, and its numbers."""
-
-
 LABEL = re.compile(r"(?:pass|fail|inconclusive|info) +")
 """The outcome before the sentence of a finding, in a line of :func:`lines`."""
 
@@ -190,12 +179,9 @@ def _flips(paired: Paired, candidate: str) -> Iterator[LostRows]:
 def _changes(verdict: Verdict) -> Iterator[str]:
     unanswered = set()
     for finding in verdict.findings:
-        if finding.gate == "seeds":  # it decides nothing
-            continue
-        if finding.gate == "holdout":
-            unanswered |= {f"fresh test rows: {sentence(finding)}"} if finding.outcome == "inconclusive" else set()
-        elif finding.low is not None and finding.high is not None and finding.value is not None and finding.threshold is not None:
-            yield _change(finding, finding.value, finding.low, finding.high, finding.threshold, verdict.rows.n)
+        if finding.value is not None:
+            if change := _change(finding.document(), verdict.rows.n):
+                yield change
         elif finding.outcome == "inconclusive":
             unanswered.add(f"{_remedy(finding, verdict.rows.n)}: {sentence(finding)}")
     yield from sorted(unanswered)
@@ -205,33 +191,25 @@ def _changes(verdict: Verdict) -> Iterator[str]:
 
 def _remedy(finding: Finding, rows: int) -> str:
     """What an open question without a number asks for; there are ``rows`` test rows."""
-    if finding.gate in ("forgetting", "earlier_tasks"):
-        return f"a run of the step `{finding.gate}`"
-    if finding.gate in BUDGETS and finding.against is None:
-        return "test rows that it can be asked of"
-    if finding.gate in ("calibration", "cost"):  # before n: a cost rests on no row
-        return "the candidate measured"
-    if finding.n < rows:  # it was asked of clean rows
+    if finding.code == "incomparable":
+        return "a champion that can be scored"
+    if takes_clean_rows(finding.gate) and finding.n < rows:
         return "more test rows without overlap"
-    if finding.gate == "slices" and finding.metric:  # without one, the other model is what is missing
-        return "more test rows"
-    return "a champion that can be scored" if finding.against == "champion" else "another metric"
+    return GATES[finding.gate].remedy
 
 
-def _change(finding: Finding, value: float, low: float, high: float, threshold: float, rows: int) -> str:
-    """What it would take for one measured finding to come out otherwise."""
-    number = words.number
-    if finding.gate in ("calibration", "cost"):
-        what = f"{finding.gate} ({finding.metric})"
-        return budgets.change(what, finding.outcome, low, high, threshold, floor=finding.metric == "coverage")
-    if finding.gate in BUDGETS:
-        what, show = BUDGETS[finding.gate]
-        return budgets.change(what, finding.outcome, low, high, threshold, show=show)
-    against = f"against {words.MODELS[finding.against]}" if finding.against else f"against the floor of {number(threshold)}"
-    part = " on the slice that decides" if finding.gate == "slices" else " on the clean rows" if finding.n < rows else ""
-    what = f"{words.METRICS[finding.metric or 'macro_f1']} {against}{part}"
-    rise, up, down = ("improve", "better", "worse") if finding.metric in words.LOWER_IS_BETTER else ("rise", "higher", "lower")
-    match finding.outcome:
+def _change(finding: dict[str, Any], rows: int) -> str:
+    """What it would take for one measured finding to come out otherwise; empty where it decides nothing."""
+    name = finding["gate"]
+    if name in GATES and (change := GATES[name].change):
+        return change(finding)
+    number, threshold, low, high = words.number, finding["threshold"], finding["low"], finding["high"]
+    against = f"against {words.model(finding['against'])}" if finding["against"] else f"against the floor of {number(threshold)}"
+    part = " on the clean rows" if takes_clean_rows(name) and finding["n"] < rows else ""
+    part = " on the slice that decides" if "slice" in finding["facts"] else part
+    what = f"{words.metric(finding['metric'] or 'macro_f1')} {against}{part}"
+    rise, up, down = ("improve", "better", "worse") if finding["metric"] in words.LOWER_IS_BETTER else ("rise", "higher", "lower")
+    match finding["outcome"]:
         case "pass":
             return f"{what}: passes with {number(low - threshold)} to spare; a score {down} by more than that would leave it open."
         case "fail":
@@ -240,4 +218,5 @@ def _change(finding: Finding, value: float, low: float, high: float, threshold: 
             return f"{what}: with an interval {number(high - low)} wide, a score {up} by more than {number(threshold - low)} would pass."
         case _:
             chosen = "chosen because" if low > threshold else "not chosen because not"
-            return f"{what}: adapted is {chosen} all of its interval lies above 0; it measured {number(value)}, low end {number(low)}."
+            value = number(finding["value"])
+            return f"{what}: adapted is {chosen} all of its interval lies above 0; it measured {value}, low end {number(low)}."

@@ -15,7 +15,8 @@ import jinja2
 
 from regraft.config.step_names import kind_of
 from regraft.core.quantities import duration
-from regraft.gates.cost import milliseconds
+from regraft.gates.registry import takes_clean_rows
+from regraft.gates.words import milliseconds
 from regraft.reports import plots, words
 from regraft.reports.document import Report
 from regraft.reports.overview import stale
@@ -72,7 +73,7 @@ def _plots(report: Report) -> dict[str, Any]:
     candidate, findings = report.verdict["candidate"]["name"], report.verdict["findings"]
     drawings: dict[str, Any] = {"forests": [], "losses": []}
     for metric in report.metrics if report.estimates else ():
-        of_all = [f for f in findings if f["gate"] in words.OF_ALL_ROWS and f["n"] == report.verdict["rows"]["n"]]
+        of_all = [f for f in findings if takes_clean_rows(f["gate"]) and f["n"] == report.verdict["rows"]["n"]]
         with_threshold = [f for f in of_all if f["metric"] == metric and f["threshold"] is not None]
         floors = sorted({f["threshold"] for f in with_threshold if f["against"] is None})
         thresholds = {f["against"]: f["threshold"] for f in with_threshold if f["against"] is not None}

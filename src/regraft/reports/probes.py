@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from regraft.gates import fairness, probes
 from regraft.gates.comparison import Comparison
+from regraft.gates.probes import PROBES
 
 A_TEST = 2
 """Changed rows shown of each test: those that the candidate is most sure about."""
@@ -44,10 +44,9 @@ class Probed:
     groups: tuple[dict[str, Any], ...]
 
 
-def probed(comparison: Comparison, confidence: float, texts: Mapping[str, str]) -> Probed | None:
+def probed(comparison: Comparison, measured: Mapping[str, Any], texts: Mapping[str, str]) -> Probed | None:
     """The sections, or None where no gate asked for them. ``texts``: test row -> its text."""
-    tests = probes.measured(comparison, confidence).get("probes", [])
-    groups = fairness.measured(comparison, confidence).get("fairness", [])
+    tests, groups = measured.get("probes", []), measured.get("fairness", [])
     if not tests and not groups:
         return None
     other = "base" if comparison.candidate == "adapted" else "adapted"
@@ -55,7 +54,7 @@ def probed(comparison: Comparison, confidence: float, texts: Mapping[str, str]) 
 
 
 def _changed(comparison: Comparison, texts: Mapping[str, str]) -> Iterator[ChangedRow]:
-    variants = comparison.case.probes
+    variants = comparison.case.found(PROBES)
     if variants is None:
         return
     answers, counts = variants.answers[comparison.candidate], dict[tuple[str, str], int]()

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from regraft.gates import negative_flips
 from regraft.gates.comparison import Comparison
 from regraft.gates.evidence.row_quality import DOUBT
 
@@ -62,7 +61,7 @@ class RowEvidence:
     """Other model -> flips on suspect labels, as in measurements.json."""
 
 
-def row_evidence(evidence: Evidence, comparison: Comparison | None, confidence: float) -> RowEvidence | None:
+def row_evidence(evidence: Evidence, comparison: Comparison | None, measured: Mapping[str, Any]) -> RowEvidence | None:
     """What the page says, or None where nothing was asked about single rows."""
     quality = evidence.case.row_quality
     if quality.overlaps is None and quality.label_issues is None:
@@ -76,7 +75,7 @@ def row_evidence(evidence: Evidence, comparison: Comparison | None, confidence: 
         overlaps = tuple(sorted(overlapping, key=lambda o: (o.kind != "exact", -o.share, o.id))[:SHOWN])
     rows = None if quality.label_issues is None or evidence.suspects is None else _suspects(evidence.suspects, _flipped(comparison))
     total = evidence.records.get("suspects", {}).get("metrics", {}).get("suspects")
-    flips = negative_flips.measured(comparison, confidence).get("suspects", {}).get("flips", {}) if comparison else {}
+    flips = measured.get("suspects", {}).get("flips", {}) if comparison else {}
     return RowEvidence(overlaps, clean, rows, None if total is None else int(total), flips)
 
 

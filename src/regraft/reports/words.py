@@ -7,6 +7,7 @@ from typing import Any
 
 from regraft.gates import words
 from regraft.gates.comparison import MIN_CLEAN_ROWS
+from regraft.gates.registry import GATES, takes_clean_rows
 from regraft.reports.measure import Estimate
 
 NAMES = {"adapted": "Adapted model", "base": "Un-adapted base", "tfidf": "TF-IDF baseline", "champion": "Champion"}
@@ -26,22 +27,18 @@ METRICS = {
     name: text[0].upper() + text[1:] + (" (lower is better)" if name in words.LOWER_IS_BETTER else "")
     for name, text in words.METRICS.items()
 }
-OF_ALL_ROWS = ("at_least", "beats", "non_inferior_by")
-"""Gates whose threshold is on the scale of a metric of all test rows."""
-SPOKEN = {"champion": "the one in production", "base": "the same model without adaptation", "tfidf": "a plain word count (TF-IDF)"}
 
 
 def headline(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
     """The verdict in one sentence; ``estimates`` tell what no gate asked."""
     champion = verdict["champion"]
     passed = {f["gate"] for f in verdict["findings"] if f["against"] == "champion" and f["outcome"] == "pass"}
+    better = next((text for name in GATES if name in passed and (text := GATES[name].passed)), None)
     match verdict["outcome"]:
         case "pass" if champion and champion["digest"] == verdict["candidate"]["digest"]:
             return "Nothing has to change: the best candidate is the model that is in production already."
-        case "pass" if champion and "beats" in passed:
-            return "The new model is better than the one in production and may replace it."
-        case "pass" if champion and "non_inferior_by" in passed:
-            return "The new model is not worse than the one in production, within the margin allowed, and may replace it."
+        case "pass" if champion and better:
+            return f"The new model is {better} and may replace it."
         case "pass" if champion and (lead := _leads(verdict, estimates).get("champion")) and lead.high < 0:
             return "The new model meets every requirement, but it is worse than the one in production, and no requirement asked."
         case "pass" if champion:
@@ -57,26 +54,8 @@ def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
     """The failed findings in plain words."""
     reasons = []
     for finding in (f for f in findings if f["outcome"] == "fail"):
-        other = SPOKEN.get(finding["against"], "")
-        reasons.append(
-            {
-                "finite": "its training went wrong, and its answers are not usable",
-                "beats": f"it is worse than {other}",
-                "non_inferior_by": f"it is worse than {other} by more than is allowed",
-                "slices": f"on a part of the rows it is worse than {other} by more than is allowed",
-                "forgetting": "it lost more of its general language than is allowed",
-                "earlier_tasks": "it lost more of an earlier task than is allowed",
-                "negative_flips": f"it gets too many rows wrong that {other} gets right",
-                "robustness": "its answers change too often with a typo, capitals or a mark",
-                "counterfactual": "its answers change too often with the people that a text speaks of",
-                "templates": "it gets cases wrong that it has to get right",
-                "fairness": "it serves one group of rows much worse than another",
-                "calibration": "it abstains too often"
-                if finding["metric"] == "coverage"
-                else "its probabilities are not as right as they say",
-                "cost": "serving it takes more than it may",
-            }.get(finding["gate"], "it misses a requirement")
-        )
+        is_gate = finding["gate"] in GATES
+        reasons.append(GATES[finding["gate"]].failed(finding) if is_gate else "its training went wrong, and its answers are not usable")
     return " and ".join(dict.fromkeys(reasons))
 
 
@@ -85,28 +64,22 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
     unsettled = {(f["gate"], f["against"]) for f in verdict["findings"] if f["outcome"] == "inconclusive"}
     if any(against == "champion" for _, against in unsettled) and "champion" not in {e.model for e in estimates}:
         return "the new model could not be compared with the one in production"
-    if unsettled == {("holdout", None)}:
-        return "the test rows have decided too often to be believed; label fresh ones"
-    n, clean = verdict["rows"]["n"], [f for f in verdict["findings"] if f["n"] < verdict["rows"]["n"] and f["gate"] in OF_ALL_ROWS]
+    alone = [GATES[gate].unsettled for gate, _ in unsettled if gate in GATES] if len(unsettled) == 1 else []
+    n, clean = verdict["rows"]["n"], [f for f in verdict["findings"] if f["n"] < verdict["rows"]["n"] and takes_clean_rows(f["gate"])]
     if any(f["value"] is None and f["n"] < MIN_CLEAN_ROWS for f in clean):
         return "too few test rows are free of overlap with training texts to tell anything"
     if any(f["value"] is None for f in clean):
         return "what was asked is not defined on the test rows that are free of overlap with training texts"
-    if unsettled == {("cost", None)}:
-        return "what serving the new model takes is not known well enough"
-    if unsettled == {("forgetting", None)}:
-        return "the general text measured on is too little to tell what the new model has forgotten"
-    if unsettled == {("earlier_tasks", None)}:
-        return "the earlier tasks have too few rows to tell what the new model has forgotten"
+    if alone and alone[0]:
+        return alone[0]
     seeds = " and the seeds asked for" if any(f["gate"] == "seeds" for f in verdict["findings"]) else ""
     rows = f"{n:,} test rows"
     if all(f in clean for f in verdict["findings"] if f["outcome"] == "inconclusive"):
         rows = f"the {clean[0]['n']:,} test rows that are free of overlap with training texts"
     few = f"{rows}{seeds} are too few to tell whether the new model is"
-    if ("beats", "champion") in unsettled:
-        return f"{few} better than the one in production"
     if any(against == "champion" for _, against in unsettled):
-        return f"{few} as good as the one in production{' everywhere' if ('slices', 'champion') in unsettled else ''}"
+        told = [text for name in GATES if (name, "champion") in unsettled and (text := GATES[name].undecided)]
+        return f"{few} {(*told, 'as good as the one in production')[0]}"
     return f"{few} good enough"
 
 
@@ -122,7 +95,7 @@ def support(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
     mean = ", in the mean of its seeds" if seeds else ""
     parts = [
         f"Of every 100 test rows it gets {_hundred(right[candidate])} right{mean}",
-        *(f"{SPOKEN[m]} {_hundred(right[m])}" for m in others),
+        *(f"{words.spoken(m)} {_hundred(right[m])}" for m in others),
     ]
     return ", ".join(parts[:-1]) + f" and {parts[-1]}." if len(parts) > 2 else ", ".join(parts) + "."
 
@@ -139,7 +112,7 @@ def _leads(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> dict[st
 
 def cautions(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> Iterator[str]:
     """What somebody who only reads the headline would miss."""
-    compared = {f["against"] for f in verdict["findings"] if f["gate"] in OF_ALL_ROWS}
+    compared = {f["against"] for f in verdict["findings"] if takes_clean_rows(f["gate"])}
     baseline = _leads(verdict, estimates).get("tfidf")
     if verdict["outcome"] == "pass" and baseline and baseline.low <= 0 and "tfidf" not in compared:
         how = "loses to" if baseline.high < 0 else "is not clearly better than"

@@ -11,8 +11,8 @@ from regraft.data.options import SplitOptions as SplitOptions
 from regraft.data.options import TaskOptions as TaskOptions
 from regraft.evaluation.probe_options import Invariance as Invariance
 from regraft.evaluation.probe_options import TemplateTest as TemplateTest
-from regraft.gates.options import PROBED as PROBED
 from regraft.gates.options import seeds_of as seeds_of
+from regraft.gates.registry import needs_step as needs_step
 from regraft.training.options import AbstainOptions as AbstainOptions
 from regraft.training.options import FinetuneOptions as FinetuneOptions
 from regraft.training.options import PretrainOptions as PretrainOptions

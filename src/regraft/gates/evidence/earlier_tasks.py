@@ -5,16 +5,13 @@ Columns: task, label, and the answer at every stage, a held-out row a line; no t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from regraft.core import files
 from regraft.data.tables import write_table
 from regraft.evaluation.retention import EarlierAnswers
-from regraft.gates.evidence import unchanged
-from regraft.gates.options import GateOptions
 from regraft.gates.stages import STAGES
 
 FILE = "earlier_tasks.parquet"
@@ -29,20 +26,9 @@ def write(path: Path, tasks: Mapping[str, EarlierAnswers]) -> None:
     write_table(path, {**columns, **{stage: [answer for task in tasks.values() for answer in task.answers[stage]] for stage in STAGES}})
 
 
-def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> str | None:
-    """Copy the answers that a gate asks for into the evidence; their sha256, None where none asks or the step left none."""
-    source = artifacts / "earlier_tasks" / "out" / FILE
-    if not any(gate.earlier_tasks for gate in gates) or not source.is_file():
-        return None
-    files.write_bytes(evidence / FILE, source.read_bytes())
-    return files.sha256_file(evidence / FILE)
-
-
-def read(evidence: Path, sha: str | None) -> dict[str, EarlierAnswers] | None:
-    """The answers, a task at a time; None where none were kept. EnvironmentFault where the file is not the one that was kept."""
-    if sha is None:
-        return None
-    columns = pq.read_table(unchanged(evidence / FILE, sha)).to_pydict()
+def load(path: Path) -> dict[str, EarlierAnswers]:
+    """Read a file of :func:`write`, a task at a time."""
+    columns = pq.read_table(path).to_pydict()
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(columns["task"]):
         rows.setdefault(name, []).append(row)

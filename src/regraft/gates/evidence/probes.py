@@ -18,9 +18,7 @@ from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.evaluation.probing import Answers, Probes
 from regraft.evaluation.variants import Variant
-from regraft.gates.evidence import unchanged
-from regraft.gates.options import PROBED, GateOptions
-from regraft.gates.probes import MODELS
+from regraft.gates.stages import MODELS
 
 FILE = "probes.parquet"
 
@@ -54,21 +52,3 @@ def load(path: Path) -> Probes:
         return Probes(c["gate"], c["kind"], c["id"], c["change"], c["expect"], c["label"], answers)
     except (OSError, pa.ArrowException, KeyError) as fault:
         raise EnvironmentFault(f"{path} does not hold probes that can be read: {fault}") from fault
-
-
-def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> str | None:
-    """Copy what the step ``probes`` found into the evidence, where a gate asks for it; its sha256, None where none asks."""
-    if not any(gate.question in PROBED for gate in gates):
-        return None
-    source = artifacts / "probes" / "out" / FILE
-    if not source.is_file():
-        message = f"{source} is not there: a gate needs what the step 'probes' leaves"
-        raise EnvironmentFault(message, fix=f"regraft run {artifacts.name}")
-    load(source)  # what cannot be read is decided on by nobody
-    files.write_bytes(evidence / FILE, source.read_bytes())
-    return files.sha256_file(evidence / FILE)
-
-
-def read(evidence: Path, sha: str | None) -> Probes | None:
-    """What :func:`keep` copied; None where it copied nothing. EnvironmentFault where it is not the file that was kept."""
-    return load(unchanged(evidence / FILE, sha)) if sha else None

@@ -18,14 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from regraft.core import files
-from regraft.core.errors import EnvironmentFault
 from regraft.data.contamination import Overlap
 from regraft.data.tables import write_table
 from regraft.evaluation.label_issues import Suspect
-from regraft.gates.evidence import unchanged
-from regraft.gates.options import GateOptions
-from regraft.gates.row_quality import RowQuality
 
 OVERLAP, SUSPECTS = "overlap.parquet", "suspects.parquet"
 FILES = (OVERLAP, SUSPECTS)
@@ -33,34 +28,22 @@ SHARED = ("kind", "source", "share", "of")
 DOUBT = ("suggested", "p_label", "p_suggested")
 
 
-def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions]) -> dict[str, str]:
-    """Copy what ``gates`` need into the evidence; ``{file: its sha256}``, empty for most pipelines.
-
-    :param artifacts: the folder with the outputs of the pipeline's steps.
-    """
-    digests = {}
-    if any(gate.rows for gate in gates):
-        source = artifacts / "overlap" / "out" / OVERLAP
-        if not source.is_file():
-            raise EnvironmentFault(f"{source} is not there: the step 'overlap' never ran here", fix=f"regraft run {artifacts.name}")
-        files.write_bytes(evidence / OVERLAP, source.read_bytes())
-        digests[OVERLAP] = files.sha256_file(evidence / OVERLAP)
-    source = artifacts / "suspects" / "out" / SUSPECTS
-    if any(gate.negative_flips for gate in gates) and source.is_file():  # a workspace of an earlier version lacks the step
-        suspects = pq.read_table(source, filters=[("split", "=", "test")]).to_pydict()
-        evidence.mkdir(parents=True, exist_ok=True)
-        _write(evidence / SUSPECTS, {name: suspects[name] for name in ("id", *DOUBT)})
-        digests[SUSPECTS] = files.sha256_file(evidence / SUSPECTS)
-    return digests
+def load_overlap(path: Path) -> dict[str, Overlap]:
+    """What every test row shares with training texts, by id."""
+    return _by_id(pq.read_table(path).to_pydict(), Overlap, *SHARED)
 
 
-def read(evidence: Path, kept: Mapping[str, str]) -> RowQuality:
-    """What :func:`keep` kept. EnvironmentFault where a file is not the one that was kept."""
-    tables = {name: pq.read_table(unchanged(evidence / name, sha)).to_pydict() for name, sha in kept.items()}
-    return RowQuality(
-        _by_id(tables[OVERLAP], Overlap, *SHARED) if OVERLAP in tables else None,
-        _by_id(tables[SUSPECTS], Suspect, *DOUBT) if SUSPECTS in tables else None,
-    )
+def keep_suspects(source: Path, target: Path) -> bool:
+    """Copy those of test rows, without their texts."""
+    suspects = pq.read_table(source, filters=[("split", "=", "test")]).to_pydict()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write(target, {name: suspects[name] for name in ("id", *DOUBT)})
+    return True
+
+
+def load_suspects(path: Path) -> dict[str, Suspect]:
+    """What :func:`keep_suspects` kept, by id."""
+    return _by_id(pq.read_table(path).to_pydict(), Suspect, *DOUBT)
 
 
 def write_overlap(path: Path, overlaps: Mapping[str, Overlap]) -> None:
