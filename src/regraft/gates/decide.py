@@ -35,7 +35,8 @@ from regraft.gates.evidence import tables as kept_tables
 from regraft.gates.measurements import measurements
 from regraft.gates.options import DISCOVERED_SLICES, GateOptions
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, evaluate
-from regraft.gates.registry import gate_of, read_all
+from regraft.gates.registry import all_tables, gate_of, read_all
+from regraft.gates.registry import tables as tables_of
 from regraft.gates.verdict import Champion, Facts, Rows, Verdict, render, text_of
 
 SCHEMA = 3
@@ -91,7 +92,7 @@ def decide(
     sources = {model: scores_out / f"{model}.parquet" for model in MUST_BE_FINITE}
     if champion and champion_predictions:
         sources["champion"] = champion_predictions
-    for name in (*DERIVED, *kept_tables.file_names()):
+    for name in (*DERIVED, *all_tables()):
         (evidence / name).unlink(missing_ok=True)
     for model, source in sources.items():
         files.write_bytes(_file(evidence, model), source.read_bytes())
@@ -112,7 +113,7 @@ def decide(
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
-        "evidence": kept_tables.keep(scores_out.parents[1], evidence, policy.gates, measured or {}),
+        "evidence": kept_tables.keep(scores_out.parents[1], evidence, tables_of(policy.gates), measured or {}),
         **({"seeds": hashes} if (hashes := seeds.keep(scores_out.parents[1], evidence, policy.gates, digests["rows"])) else {}),
     }
     for model in MUST_BE_FINITE:
@@ -158,7 +159,7 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     if sha := decision.get("adaptation"):  # of 0.2
         unchanged(evidence / "adaptation.json", sha)
     of_steps = {
-        "evidence": kept_tables.read(evidence, kept_tables.hashes(decision)),
+        "evidence": kept_tables.read(evidence, kept_tables.hashes(decision), all_tables()),
         "seeds": seeds.read(evidence, decision.get("seeds")),
     }
     return _case(decision, tables, slices, of_steps), tables

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.gates.evidence import unchanged
-from regraft.gates.options import GateOptions
-from regraft.gates.registry import all_tables, tables
+from regraft.gates.tables import Table
 
 OF_SCHEMA_2 = {"probes": "probes.parquet", "general": "general.parquet", "earlier_tasks": "earlier_tasks.parquet"}
 """Key of a decision up to schema 2 that held the sha256 of one table -> its file."""
 
 
-def file_names() -> tuple[str, ...]:
-    """Every file that a gate may keep."""
-    return tuple(all_tables())
-
-
-def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], measured: Mapping[str, Path]) -> dict[str, str]:
-    """Copy what ``gates`` declare into the evidence; ``{file: its sha256}``.
+def keep(artifacts: Path, evidence: Path, tables: Iterable[Table[Any]], measured: Mapping[str, Path]) -> dict[str, str]:
+    """Copy ``tables`` into the evidence; ``{file: its sha256}``.
 
     :param artifacts: the folder with the outputs of the pipeline's steps.
     :param measured: key of a table -> its file, of what no step leaves.
     :raises EnvironmentFault: a table is not there that a gate cannot do without.
     """
     hashes = {}
-    for table in tables(gates):
+    for table in tables:
         source = measured.get(table.key) if table.step is None else artifacts / table.step / "out" / table.path
         target = evidence / table.file
         if source is None or not source.is_file():
@@ -46,9 +40,11 @@ def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], measured
     return hashes
 
 
-def read(evidence: Path, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """Key of a table -> what it holds. EnvironmentFault where a file is not the one that was kept."""
-    known = all_tables()
+def read(evidence: Path, hashes: Mapping[str, str], known: Mapping[str, Table[Any]]) -> dict[str, Any]:
+    """Key of a table -> what it holds. EnvironmentFault where a file is not the one that was kept.
+
+    :param known: every table there is, by its file.
+    """
     return {known[name].key: known[name].load(unchanged(evidence / name, sha)) for name, sha in sorted(hashes.items())}
 
 
