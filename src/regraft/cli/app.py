@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -22,6 +24,7 @@ class Verbs(TyperGroup):
         from regraft.core.errors import RegraftError
 
         try:
+            _require_text(sys.argv[1:])
             return super().invoke(ctx)
         except RegraftError as error:
             sys.exit(fail(error))
@@ -39,6 +42,19 @@ class Verbs(TyperGroup):
             sys.exit(crash(error))
 
 
+def _require_text(arguments: Sequence[str]) -> None:
+    """ConfigError for an argument whose bytes are not UTF-8, before something is blamed that only read it."""
+    for number, argument in enumerate(arguments, start=1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            from regraft.core.errors import ConfigError
+
+            shown = os.fsencode(argument)
+            fix = "locale charmap, which should say UTF-8; iconv -t UTF-8 converts text of another encoding"
+            raise ConfigError(f"argument {number} is not UTF-8: {shown!r}", fix=fix) from None
+
+
 def _usage(error: Any, ctx: Any) -> RegraftError:
     """A usage error of Typer as ours, for ``--json``."""
     from regraft.core.errors import ConfigError
@@ -47,14 +63,29 @@ def _usage(error: Any, ctx: Any) -> RegraftError:
     return ConfigError(error.format_message(), fix=f"{where.command_path} --help")
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from regraft import __version__
+
+        typer.echo(f"regraft {__version__}")
+        raise typer.Exit
+
+
+HELP = "Keeps language models trained: adapt, fine-tune, prove, register, promote, and again when the data has changed."
 app = typer.Typer(
     cls=Verbs,
-    help="Keeps language models trained: adapt, fine-tune, prove, register, promote, and again when the data has changed.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 internal, 2 usage, 3 data contract, 4 gate FAIL, 5 INCONCLUSIVE, 6 approval, 7 conflict, 8 environment.",
 )
+
+
+@app.callback(help=HELP)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)] = False,
+) -> None:
+    """Options of ``regraft`` itself."""
 
 
 def with_verbs() -> typer.Typer:

@@ -29,7 +29,7 @@ def promote(
             autocompletion=complete.runs,
         ),
     ],
-    version: Annotated[int | None, typer.Argument(help="A registered version of PIPELINE.", show_default=False)] = None,
+    version: Annotated[str | None, typer.Argument(help="A registered version of PIPELINE.", show_default=False)] = None,
     waive: Annotated[
         list[str] | None,
         typer.Option(

@@ -29,6 +29,7 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     """Say which steps of PIPELINE would run, and why. Changes nothing."""
     from regraft.config.pipeline_file import load_pipeline
     from regraft.core.workspace import Workspace
+    from regraft.data import precheck
     from regraft.execution import dvc, freshness, run_cost
     from regraft.execution.plan import assess
     from regraft.execution.resolve import resolve
@@ -36,6 +37,7 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     workspace = Workspace.find()
     values = resolve(workspace, pipeline, set_ or ())
     freshness.require_data(workspace, pipeline, values["data"])
+    precheck.look(workspace.root, values)
     freshness.require_slices(workspace, pipeline, load_pipeline(workspace, pipeline, set_ or ()))
     dvc.ensure_repository(workspace)
     assessment = assess(workspace, pipeline, values)

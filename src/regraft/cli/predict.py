@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
+from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from regraft.cli import console
 from regraft.cli.run import Json, Pipeline
+
+if TYPE_CHECKING:
+    from regraft.cli.prediction_input import Asked
+    from regraft.evaluation.answering import Answer
+
+
+NUMBER = 8
+"""Columns of a probability and of what is left free at its sides."""
+BESIDE = 20
+"""Columns of a terminal that a label leaves for its probability and the beginning of its text."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -57,14 +70,24 @@ def predict(
         console.print_json({"pipeline": pipeline, **model, "answers": rows})
         return
     console.out.print(f"[dim]{pipeline} version {model['version']} ({model['digest'][:12]})[/]")
+    _show(console.out, questions, answers)
+
+
+def _show(out: Console, questions: Sequence[Asked], answers: Sequence[Answer]) -> None:
+    """The answers as a table. The label is the answer: the text gives way to it, and where the terminal is narrow it wraps uncut."""
+    labels = [f"abstains: {reply.label}?" if reply.abstains else reply.label for reply in answers]
+    texts = [" ".join(item.text.split()) for item in questions]
+    longest, text = max(map(cell_len, ("label", *labels))), max(map(cell_len, ("text", *texts)))
+    if not out.is_terminal:  # a pipe has no edge
+        out = Console(file=out.file, width=max(out.width, longest + NUMBER + text))
+    label = min(longest, max(1, out.width - BESIDE))
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("label", style="bold", no_wrap=True)
+    table.add_column("label", style="bold", overflow="fold", width=label)
     table.add_column("p", justify="right", no_wrap=True)
-    table.add_column("text", no_wrap=True, overflow="ellipsis")
-    for item, reply in zip(questions, answers, strict=True):
-        label = f"[dim]abstains: {escape(reply.label)}?[/]" if reply.abstains else escape(reply.label)
-        table.add_row(label, f"{reply.p:.2f}", escape(" ".join(item.text.split())))
-    console.out.print(table)
+    table.add_column("text", no_wrap=True, overflow="ellipsis", width=min(text, max(1, out.width - label - NUMBER)))
+    for name, reply, line in zip(labels, answers, texts, strict=True):
+        table.add_row(f"[dim]{escape(name)}[/]" if reply.abstains else escape(name), f"{reply.p:.2f}", escape(line))
+    out.print(table)
 
 
 def _model(tracker: Any, pipeline: str, version: int | None) -> dict[str, str]:

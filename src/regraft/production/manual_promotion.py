@@ -43,8 +43,9 @@ class Asked:
     run: str | None
 
 
-def asked(named: str, version: int | None) -> Asked:
-    """A pipeline, ``PIPELINE/VERSION`` or a run, and a version beside a pipeline."""
+def asked(named: str, beside: str | None) -> Asked:
+    """A pipeline, ``PIPELINE/VERSION`` or a run, and a version beside a pipeline. ConfigError where what stands beside is no version."""
+    version = _version(named, beside)
     if match := VERSION.fullmatch(named):
         if version is not None:
             raise ConfigError(f"{named} names a version already", fix=f"regraft promote {named}")
@@ -53,6 +54,14 @@ def asked(named: str, version: int | None) -> Asked:
     if dash and version is not None:
         raise ConfigError(f"{named} is a run: it has one candidate, and version {version} may be another's", fix=f"regraft promote {named}")
     return Asked(pipeline, version, named if dash else None)
+
+
+def _version(named: str, text: str | None) -> int | None:
+    if text is None or text.isdecimal():
+        return int(text) if text else None
+    if text.startswith(f"{named}-"):
+        raise ConfigError(f"{text} is a run, which names its pipeline itself", fix=f"regraft promote {text}")
+    raise ConfigError(f"{text!r} is no version of {named}: versions are numbers", fix=f"regraft history {named}")
 
 
 def require_together(named: str, gates: Sequence[str], until: str | None, reason: str | None) -> None:
