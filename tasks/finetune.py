@@ -46,7 +46,7 @@ def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metri
 
     require_versions(config.versions, method=config.finetune.method, task=config.task)
     return finetune(
-        locate(config.base_model, Path.cwd()) if config.base_model else inputs["encoder"],
+        locate(config.base_model, Path.cwd()) if config.base_model else inputs.get("encoder"),  # a method may read none
         labelled_splits(inputs["rows"], inputs["splits"]),
         files.read_json(inputs["labels"]),
         config.finetune,

@@ -24,6 +24,7 @@ from regraft.gates.registry import steps
 from regraft.models import base_model
 from regraft.models.families import family_of
 from regraft.models.task_types import task_type
+from regraft.training.options import finetune_options
 from regraft.training.plugins import METHODS, OBJECTIVES, require_installed
 
 
@@ -89,8 +90,8 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
 
 
 def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, folder: Path) -> str:
-    """The family of the base model in ``folder``, for which objective and task type have to be made; the method's libraries are here."""
-    require_installed(METHODS[options.finetune.method])
+    """The family of the base model in ``folder``, for which objective and task type have to be made; every method can do its part."""
+    _require_methods(workspace, name, options)
     family = family_of(base_model.kind(folder))
     assert family is not None  # or the base model would have been refused
     problems = []
@@ -107,6 +108,26 @@ def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, 
     if problems:
         raise faulty(problems)
     return family.name
+
+
+def _require_methods(workspace: Workspace, name: str, options: PipelineOptions) -> None:
+    """Each candidate's method has its libraries here, and can start where the candidate does."""
+    written = options.finetune.model_dump(exclude_unset=True)
+    for candidate in options.every_candidate:
+        method = METHODS[finetune_options(written, candidate.finetune).method]
+        require_installed(method)
+        if candidate.start is None or candidate.start in method.starts:
+            continue
+        can = (
+            f"it starts from {' or '.join(method.starts)}"
+            if method.starts
+            else "it reads no encoder: write it as a candidate without `start`"
+        )
+        place = ("candidates", candidate.name, "start") if "method" in candidate.finetune else ("finetune", "method")
+        row, shown = line_of(pipeline_document(workspace, name)[1], place), workspace.relative(workspace.pipeline_file(name))
+        message = f"{'.'.join(place)}: the candidate {candidate.name!r} starts from {candidate.start}, which {method.name} does not; {can}"
+        fix = f"edit {shown}" + (f", line {row}" if row else "")
+        raise faulty([Problem(message=message, file=shown, row=row, column=".".join(place), value=method.name, rule="start", fix=fix)])
 
 
 def _require_positions(

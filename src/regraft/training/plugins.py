@@ -120,6 +120,7 @@ METHODS: Registry[Method] = Registry(
         "full": "regraft.training.methods.full:FULL",
         "lora": "regraft.training.methods.lora:LORA",
         "linear_probe": "regraft.training.methods.linear_probe:LINEAR_PROBE",
+        "tfidf": "regraft.training.methods.tfidf:TFIDF",
     },
 )
 OBJECTIVES: Registry[Objective] = Registry("regraft.objectives", "objective", {"mlm": "regraft.training.objectives.mlm:MLM"})

@@ -63,7 +63,11 @@ class Kind(Protocol):
 KINDS: Registry[Kind] = Registry(
     "regraft.kinds",
     "kind of model",
-    {DEFAULT: "regraft.models.kinds.sequence_classification", "embedding_head": "regraft.models.kinds.embedding_head"},
+    {
+        DEFAULT: "regraft.models.kinds.sequence_classification",
+        "embedding_head": "regraft.models.kinds.embedding_head",
+        "tfidf": "regraft.models.kinds.tfidf",
+    },
 )
 
 

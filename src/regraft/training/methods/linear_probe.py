@@ -97,7 +97,7 @@ def fitted(x: Floats, truth: Ints, dev: Floats, dev_truth: Ints, classes: int, s
 
     The solver starts at 0 and runs in one thread: the same vectors give the same weights.
 
-    :param strength: C; None: of :data:`GRID` the one with the least mean loss on ``dev``, the smaller of two equal; 1 without dev rows.
+    :param strength: C; None: of :data:`GRID`, from its start, the last before the mean loss on ``dev`` rises; 1 without dev rows.
     :raises DataRejected: ``truth`` holds one class only.
     """
     import numpy as np
@@ -115,8 +115,9 @@ def fitted(x: Floats, truth: Ints, dev: Floats, dev_truth: Ints, classes: int, s
         for c in grid:
             weight, bias = _regression((x - mean) / spread, truth, classes, c)
             loss = _loss((dev - mean) / spread @ weight.T + bias, dev_truth) if len(dev_truth) else 0.0
-            if best is None or loss < best[0]:
-                best = loss, weight, bias, c
+            if best is not None and loss >= best[0]:
+                break  # looser ones only fit the rows closer
+            best = loss, weight, bias, c
     assert best is not None
     _, weight, bias, c = best
     return weight / spread, bias - weight @ (mean / spread), c
