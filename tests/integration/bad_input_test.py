@@ -67,7 +67,7 @@ def judge(workspace: Workspace, cli: Callable[..., object]) -> object:
         ),
         ("r.jsonl", "\n".join(OBJECTS[:20] + [line[:20] for line in OBJECTS[20:]]), None,
          ["r.jsonl:21: not JSON: Expecting ':' delimiter, column 21"]),
-        ("r.jsonl", "\n".join(OBJECTS).replace('"red"', "3"), None, ["data/r.jsonl:2: label is the number 3, not a string"]),
+        ("r.jsonl", "\n".join(OBJECTS).replace('"red"', "3.5"), None, ["data/r.jsonl:2: label is the number 3.5, not a string"]),
         ("r.jsonl", json.dumps([json.loads(line) for line in OBJECTS]), None, ["a JSON array", "next: jq -c '.[]' data/r.jsonl > "]),
         ("r.xlsx", b"PK\x03\x04", None, ["data/r.xlsx: data.labelled reads .csv, .tsv, .jsonl", "[file.type]", "next: save it as CSV"]),
     ],

@@ -35,7 +35,7 @@ def encoding_problem(path: Path, shown: str) -> Problem:
     """
     lines = _Lines.of(path)
     guess = _guess(lines.sample if lines.good else _around(path, lines.offset))
-    mend = _mend_lines(guess) if lines.good else f"iconv -f {guess} -t UTF-8"
+    mend = _mend_lines(guess) if lines.good else f"iconv -f {guess} -t utf-8"
     name, around = shlex.quote(shown), lines.first[max(0, lines.start - 12) : lines.start + 12]
     reads = f", read as {guess} {around.decode(guess, 'replace').strip()!r}" if not guess.startswith("utf") else ""
     message = f"not UTF-8: byte {lines.offset} is 0x{lines.first[lines.start]:02x} in {around!r}{reads}"
