@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import runpy
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from gate_package import install
 from pydantic import ValidationError
 from reported import evidence
 from workbench import leave_scores, sure
@@ -22,25 +23,13 @@ from regraft.gates.policy import judge
 from regraft.gates.registry import GATES, needs_step, read
 from regraft.registry.waivers import cover
 from regraft.reports import explain
+from regraft.reports.card.render import card
 from regraft.reports.document import document
 from regraft.reports.page import render
 
-PAGE = Path(__file__).parents[2] / "docs" / "extend" / "gate.md"
-CODE, POINT = (re.search(rf"```{kind}\n(.*?)```", PAGE.read_text(encoding="utf8"), re.DOTALL).group(1) for kind in ("python", "toml"))
 N, LABELS = 120, ["cat", "dog", "emu"]
 IDS = [f"r{i:03d}" for i in range(N)]
 TRUTH = [LABELS[i % 3] for i in range(N)]
-
-
-def install(site: Path) -> Path:
-    """What ``pip install`` leaves of a package with the page's code and entry point."""
-    info = site / "their_gates-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "label_noise.py").write_text(CODE)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-gates\nVersion: 1.0\n")
-    group, entry = POINT.strip().replace('"', "").splitlines()
-    (info / "entry_points.txt").write_text(f"{group.replace('project.entry-points.', '')}\n{entry}\n")
-    return site
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +77,10 @@ def test_it_has_its_section_of_the_page_its_headline_and_can_be_waived():
     assert '<section id="label-noise">' in page
     assert '<a href="#label-noise">Label noise</a>' in page
     assert '<td class="n no">90</td>' in page
+    made_up = runpy.run_path(str(Path(__file__).with_name("card_render_test.py")))
+    page_of_the_version = card(replace(made_up["FACTS"], verdict={**made_up["VERDICT"], "findings": verdict["findings"]}), made_up["SAID"])
+    assert "| label_noise |  |  | 0.300 (" in page_of_the_version
+    assert "- Not proven by a gate: 90 labels of 300 test rows are probably wrong: 30 % (" in page_of_the_version
     (waiver,) = cover(verdict, ["label_noise"], "2999-01-01", "demo-1")
     assert waiver.sentence.startswith("90 labels of ")
 

@@ -1,0 +1,63 @@
+"""Nothing knows a gate by name but its own file, the registry, the frozen words of old verdicts, and the steps that it needs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from regraft.gates.registry import GATES
+
+ROOT = Path(__file__).parents[2]
+OTHER_MEANINGS = {"slices", "cost", "templates", "calibration", "seeds"}
+"""Names that are words of the library too: columns that rows are sliced by, what a step costs, Jinja's files, a model's
+temperature; and `seeds`, which is no gate."""
+KNOW = {
+    "src/regraft/gates/registry.py": "the list",
+    "src/regraft/gates/schema_1.py": "words of decisions that hold the names",
+    "src/regraft/gates/evidence/tables.py": "keys of decisions up to schema 2",
+    "src/regraft/gates/slice_gate.py": "`non_inferior_by` is its margin too",
+    "src/regraft/data/dedup.py": "`at_least` is a number there",
+    "src/regraft/evaluation/stats/ranking.py": "`at_least` is a number there",
+    "src/regraft/evaluation/variants.py": "makes the variants that the gates of the step `probes` are about",
+    "src/regraft/data/precheck.py": "reads earlier tasks as their step does, before anything is trained",
+    "src/regraft/reports/probes.py": "its section shows rows, which a table cannot",
+    "src/regraft/steps/evaluation.py": "the face of the step `earlier_tasks`",
+    "tasks/forgetting.py": "the step of the gate",
+    "tasks/earlier_tasks.py": "the step of the gate",
+    "tasks/probes.py": "the step of the gates",
+    "tasks/pretrain.py": "adaptation keeps to the budget of `forgetting`",
+}
+"""File -> why it may hold the name of a gate."""
+
+
+def files() -> Iterator[Path]:
+    for folder in ("src", "flows", "tasks"):
+        yield from sorted((ROOT / folder).rglob("*.py"))
+    yield ROOT / "docs" / "reference.py"
+
+
+def words(path: Path) -> Iterator[str]:
+    """Every string and every identifier of a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        match node:
+            case ast.Constant(value=str(word)) | ast.Attribute(attr=word) | ast.Name(id=word) | ast.arg(arg=word):
+                yield word
+            case ast.keyword(arg=str(word)):
+                yield word
+            case ast.alias(name=name):
+                yield name.rpartition(".")[2]
+
+
+@pytest.mark.parametrize("gate", [name for name in GATES if name not in OTHER_MEANINGS])
+def test_nothing_else_knows_a_gate_by_name(gate):
+    own = GATES.places[gate].partition(":")[0].replace(".", "/") + ".py"
+    hits = [path.relative_to(ROOT).as_posix() for path in files() if gate in set(words(path))]
+    assert [path for path in hits if path not in KNOW and path != f"src/{own}"] == []
+
+
+def test_every_file_that_may_know_one_does():
+    gates = set(GATES) - OTHER_MEANINGS
+    assert [path for path in KNOW if not gates & set(words(ROOT / path))] == []
