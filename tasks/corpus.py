@@ -24,12 +24,14 @@ class CorpusConfig(StepConfig):
     """Whether values of .tsv files stand in quotes. Left out where they do not."""
     split: SplitOptions
     seed: int
+    pairs: bool = Field(False, exclude_if=lambda pairs: not pairs)
+    """The labelled rows are pairs of texts."""
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options = context.options
         text = {"corpus": options.data.corpus, "text_column": options.corpus_column, "tsv_quoted": options.data.tsv_quoted}
-        return cls(**text, split=options.split, seed=options.seed)
+        return cls(**text, split=options.split, seed=options.seed, pairs=options.task.text_pair is not None)
 
 
 def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
@@ -47,7 +49,7 @@ def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
 
     corpus = read_corpus(Source.of("data.corpus", inputs, config.corpus, tsv_quoted=config.tsv_quoted), config.text_column)
     texts, given_splits = read_texts(inputs["texts"]), read_given(inputs["texts"])
-    division = split_rows(texts, corpus, config.split, config.seed, given_splits, scratch=out.parent)
+    division = split_rows(texts, corpus, config.split, config.seed, given_splits, scratch=out.parent, pairs=config.pairs)
     write_documents(out / "documents.parquet", division.documents)
     write_table(out / "splits.parquet", {"id": division.splits.keys(), "split": division.splits.values()})
     dropped = {name: [getattr(item, name) for item in division.dropped] for name in ("id", "reason", "of")}

@@ -21,6 +21,8 @@ class FinetuneConfig(StepConfig):
     finetune: FinetuneOptions
     text_column: str
     """What the text is called where the model is served."""
+    text_pair: str | None = Field(None, exclude_if=lambda column: column is None)
+    """What the second text is called there. Left out where a row has one."""
     seed: int
     abstain: AbstainOptions | None = Field(None, exclude_if=lambda abstain: abstain is None)
     versions: dict[str, int] = Field(default_factory=dict, exclude_if=lambda versions: not versions)
@@ -35,7 +37,8 @@ class FinetuneConfig(StepConfig):
     def of(cls, context: PipelineContext) -> Self:
         options, finetune = context.options, context.finetune
         versions = versions_of(method=finetune.method, task=options.task.type, family=context.family)
-        fields = {"finetune": finetune, "text_column": options.task.text, "abstain": options.abstain, "versions": versions}
+        texts = {"text_column": options.task.text, "text_pair": options.task.text_pair}
+        fields = {"finetune": finetune, **texts, "abstain": options.abstain, "versions": versions}
         return cls(**fields, **context.starts_from_base, seed=options.seed, task=options.task.type)
 
 
@@ -52,6 +55,7 @@ def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         config.finetune,
         name=progress.current().step or "finetune",
         text_column=config.text_column,
+        text_pair=config.text_pair,
         seed=config.seed,
         out=out / "model",
         precision=config.abstain.precision if config.abstain else None,

@@ -40,7 +40,16 @@ def _run(config: SeedsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
 
     def train(encoder: Path, name: str, seed: int, folder: Path) -> Mapping[str, float]:
         return finetune(
-            encoder, table, labels, config.finetune, name=name, text_column=config.text_column, seed=seed, out=folder, task=config.task
+            encoder,
+            table,
+            labels,
+            config.finetune,
+            name=name,
+            text_column=config.text_column,
+            text_pair=config.text_pair,
+            seed=seed,
+            out=folder,
+            task=config.task,
         )
 
     encoder = locate(config.base_model, Path.cwd()) if config.base_model else inputs["encoder"]

@@ -47,19 +47,21 @@ def predict(
     """Ask the champion of PIPELINE, or another version, for the label of each TEXT.
 
     The model is the registered one, its bytes verified against the journal before it is loaded. Of a file the column is read that the
-    model was trained on. Write -- before texts that start with a dash. Where the pipeline file has `abstain`, answers
+    model was trained on. A model that reads pairs takes texts two at a time, and of standard input a pair a line, with a tab
+    between. Write -- before texts that start with a dash. Where the pipeline file has `abstain`, answers
     below the threshold say so, with the best guess beside.
     """
     from regraft.cli import prediction_input
     from regraft.core.workspace import Workspace
-    from regraft.evaluation.answering import answer, text_column
+    from regraft.evaluation.answering import answer
+    from regraft.models.kinds import columns_of
     from regraft.registry.registration import model_folder
     from regraft.registry.tracking import Tracker
 
     tracker = Tracker(Workspace.find())
     model = _model(tracker, pipeline, version)
     folder = model_folder(tracker, pipeline, model["version"])
-    questions = prediction_input.read(texts, text_column(folder))
+    questions = prediction_input.read(texts, columns_of(folder))
     with Progress(console=console.err, transient=True, disable=json or not console.err.is_terminal) as progress:
         bar = progress.add_task(f"asking version {model['version']}", total=len(questions))
         answers = answer(folder, [item.text for item in questions], lambda done: progress.update(bar, completed=done))

@@ -21,8 +21,8 @@ from regraft.gates.registry import gate_of
 class NamedFiles:
     """The files of one line; what :class:`regraft.gates.protocol.Named` promises."""
 
-    def __init__(self, workspace: Workspace, pipeline: str, position: int, labels: Sequence[str] | None) -> None:
-        self.labels = labels
+    def __init__(self, workspace: Workspace, pipeline: str, position: int, labels: Sequence[str] | None, pairs: bool) -> None:
+        self.labels, self.pairs = labels, pairs
         self.problems: list[Problem] = []
         self._workspace, self._pipeline, self._position = workspace, pipeline, position
 
@@ -68,7 +68,7 @@ def read_named(workspace: Workspace, pipeline: str, options: PipelineOptions, co
     for position, line in enumerate(options.gates):
         if (reads := gate_of(line).reads) is None:
             continue
-        named = NamedFiles(workspace, pipeline, position, labels)
+        named = NamedFiles(workspace, pipeline, position, labels, options.task.text_pair is not None)
         contents[line.gate] = reads(line, named)
         if named.problems:
             raise faulty(named.problems)

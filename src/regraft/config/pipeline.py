@@ -115,7 +115,7 @@ class PipelineOptions(Strict):
         column = self.data.split
         if column is None:
             return self
-        if column in (self.task.id, self.task.text, self.task.label):
+        if column in (self.task.id, *self.task.texts, self.task.label):
             raise ValueError(f"data.split is {column!r}, which `task` names already; it is a column of its own")
         if shares := sorted({"test", "dev"} & self.split.model_fields_set):
             without = " and ".join(f"split.{share}" for share in shares)

@@ -20,6 +20,7 @@ from regraft.core.errors import ConfigError, Problem
 from regraft.core.strict import Strict
 from regraft.core.suggest import guess, unknown_key
 from regraft.data.options import TaskOptions
+from regraft.data.pairs import MARK
 from regraft.data.spelling import canonical
 from regraft.data.split import SPLITS
 
@@ -38,6 +39,8 @@ class Column(Strict):
     pattern: str | None = None
     """A regular expression that is searched for, so anchor it with ^ and $."""
     valid_values: tuple[str, ...] | None = None
+    without: str | None = Field(None, exclude_if=lambda mark: mark is None)
+    """What must not stand in a text, because regraft writes it between two."""
 
 
 class Contract(Strict):
@@ -52,19 +55,21 @@ class Contract(Strict):
         return next(column for column in self.columns if column.name == name)
 
     def for_task(self, task: TaskOptions) -> Contract:
-        """This contract with what training needs whatever it says: id, text and label present, ids unique.
+        """This contract with what training needs whatever it says: id, texts and label present, ids unique.
 
         Raises :class:`ConfigError` if it has no such column.
         """
         names = [column.name for column in self.columns]
-        for key, name in (("id", task.id), ("text", task.text), ("label", task.label)):
+        pair = (("text_pair", task.text_pair),) if task.text_pair is not None else ()
+        for key, name in (("id", task.id), ("text", task.text), *pair, ("label", task.label)):
             if name not in names:
                 probably, existing = guess(name, names, otherwise="."), ", ".join(names)
                 raise ConfigError(f"task.{key} is {name!r}, which the contract {self.id!r} does not describe{probably} It has {existing}")
+        text: dict[str, Any] = {"required": True, **({"without": MARK} if pair else {})}
         label: dict[str, Any] = {"required": True}
         if task.normalise_labels and (named := self.column(task.label).valid_values):
             label["valid_values"] = tuple(sorted({canonical(name) for name in named}))
-        forced = {task.id: {"required": True, "unique": True}, task.text: {"required": True}, task.label: label}
+        forced = {task.id: {"required": True, "unique": True}, **dict.fromkeys(task.texts, text), task.label: label}
         return self.model_copy(update={"columns": tuple(c.model_copy(update=forced.get(c.name, {})) for c in self.columns)})
 
     def with_split(self, name: str | None) -> Contract:
@@ -281,7 +286,7 @@ def _problem(item: Any, shown: str, row: int | None) -> Problem:
 
 def default_contract(task: TaskOptions) -> dict[str, Any]:
     """What holds without a contract file: id, text and label are there and no id stands twice."""
-    columns = (Column(name=task.id, required=True, unique=True), *(Column(name=name, required=True) for name in (task.text, task.label)))
+    columns = (Column(name=task.id, required=True, unique=True), *(Column(name=name, required=True) for name in (*task.texts, task.label)))
     return Contract(id="default", version="1", columns=columns).model_dump(mode="json", exclude_none=True)
 
 

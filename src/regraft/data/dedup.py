@@ -21,6 +21,7 @@ import numpy as np
 
 from regraft.core.progress import watched
 from regraft.data.minhash import SHINGLE, Buckets, Hashes, Pairs, bands_for, sketch, windows
+from regraft.data.pairs import apart
 
 ANCHOR = 16
 """Characters of a text by which it is looked for inside documents; shorter texts are not looked for."""
@@ -43,8 +44,12 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def find_duplicates(texts: Sequence[str], threshold: float, seed: int, folder: Path | None = None) -> list[Twin | None]:
+def find_duplicates(
+    texts: Sequence[str], threshold: float, seed: int, folder: Path | None = None, *, pairs: bool = False
+) -> list[Twin | None]:
     """For each of the normalised ``texts`` the earliest kept text that it repeats, or None: it stays.
+
+    With ``pairs``, a text that is one (:mod:`regraft.data.pairs`) repeats another where both of its texts do.
 
     ``texts`` is read once in order and then here and there: it need not be in memory. ``folder`` is where 512 bytes a
     text are kept meanwhile (those for a threshold of 0.8).
@@ -52,13 +57,13 @@ def find_duplicates(texts: Sequence[str], threshold: float, seed: int, folder: P
     scratch = folder or Path(tempfile.gettempdir())
     sketches = sketch(watched(texts, "texts", len(texts)), len(texts), bands_for(threshold), seed, scratch)
     buckets = Buckets(sketches, threshold, scratch)
-    shingles = _Shingles(texts)
+    shingles = _Shingles(texts, pairs)
     twins: list[Twin | None] = [None] * len(texts)
 
     def judge(pairs: Pairs) -> None:
         for index, other in zip(*(side.tolist() for side in pairs), strict=True):
             if twins[index] is None and twins[other] is None:
-                similarity = jaccard(shingles.of(index), shingles.of(other), threshold)
+                similarity = _alike(shingles.of(index), shingles.of(other), threshold)
                 if similarity >= threshold:
                     twins[index] = Twin(other, similarity)
 
@@ -74,21 +79,34 @@ def find_duplicates(texts: Sequence[str], threshold: float, seed: int, folder: P
 class _Shingles:
     """The sets of shingles of texts that were compared a moment ago: a cluster asks for the same one again and again."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._texts = texts
-        self._held: OrderedDict[int, Hashes] = OrderedDict()
+    def __init__(self, texts: Sequence[str], pairs: bool) -> None:
+        self._texts, self._pairs = texts, pairs
+        self._held: OrderedDict[int, tuple[Hashes, ...]] = OrderedDict()
         self._size = 0
 
-    def of(self, index: int) -> Hashes:
-        """The hashes of the shingles of text ``index``: sorted, each once."""
+    def of(self, index: int) -> tuple[Hashes, ...]:
+        """The hashes of the shingles of text ``index``, of a pair those of both texts: sorted, each once."""
         if index in self._held:
             self._held.move_to_end(index)
         else:
-            self._held[index] = np.unique(windows(self._texts[index], SHINGLE))
-            self._size += len(self._held[index])
+            self._held[index] = tuple(np.unique(windows(text, SHINGLE)) for text in self._parts(index))
+            self._size += sum(map(len, self._held[index]))
             while self._size > CACHED and len(self._held) > 1:
-                self._size -= len(self._held.popitem(last=False)[1])
+                self._size -= sum(map(len, self._held.popitem(last=False)[1]))
         return self._held[index]
+
+    def _parts(self, index: int) -> tuple[str, ...]:
+        return apart(self._texts[index]) if self._pairs else (self._texts[index],)
+
+
+def _alike(left: tuple[Hashes, ...], right: tuple[Hashes, ...], at_least: float) -> float:
+    """How much two texts have in common; of two pairs the less similar texts decide, so a premise may have many hypotheses.
+
+    A pair and a single text are no duplicates of one another; :func:`find_contained` looks for the one inside the other.
+    """
+    if len(left) != len(right):
+        return 0.0
+    return min(jaccard(one, other, at_least) for one, other in zip(left, right, strict=True))
 
 
 def jaccard(left: Hashes, right: Hashes, at_least: float = 0.0) -> float:

@@ -79,6 +79,10 @@ def _rules(column: Column) -> Iterator[Rule]:
         requirement, mismatch = f"matches {column.pattern}", f"does not match {column.pattern}"
         kind = "ExpectColumnValuesToMatchRegex"
         yield rule("pattern", kind, requirement, lambda value, places: f"{name} {quote(value)} {mismatch}", regex=column.pattern)
+    if column.without is not None:
+        mark = column.without
+        kind, held = "ExpectColumnValuesToNotMatchRegex", f"holds {mark}, which regraft writes between the two texts of a pair"
+        yield rule("without", kind, f"is without {mark}", lambda value, places: f"{name} {quote(value)} {held}", regex=mark)
     if column.valid_values is not None:
         valid = column.valid_values
         requirement, kind = f"is one of {first_of(valid, NAMED)}", "ExpectColumnValuesToBeInSet"

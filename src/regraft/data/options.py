@@ -66,6 +66,9 @@ class TaskOptions(Strict):
     """The kind of task."""
     text: str = "text"
     """Column that holds the text."""
+    text_pair: str | None = Field(None, min_length=1, exclude_if=lambda column: column is None)
+    """Column that holds a second text, where a row is a pair: premise and hypothesis, question and answer. Both are read together; a
+    pair that is longer than `finetune.max_length` loses tokens of the longer text first."""
     label: str = "label"
     """Column that holds the label."""
     id: str = "id"
@@ -73,6 +76,17 @@ class TaskOptions(Strict):
     normalise_labels: bool | None = Field(None, exclude_if=lambda normalise: normalise is None)
     """Whether labels that differ only by case, blanks or Unicode form are one class, in lower case. Left out, such labels are refused;
     `false`: they are classes of their own."""
+
+    @model_validator(mode="after")
+    def _the_second_text_has_a_column_of_its_own(self) -> Self:
+        if self.text_pair is not None and self.text_pair in (self.text, self.label, self.id):
+            raise ValueError(f"`text_pair` is {self.text_pair!r}, which `task` names already; it is a column of its own")
+        return self
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns that a model reads, in the order in which it reads them."""
+        return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
 
 
 class SplitOptions(Strict):

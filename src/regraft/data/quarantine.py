@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ import pyarrow as pa
 from regraft.core import files
 from regraft.core.errors import Problem
 from regraft.data.options import TaskOptions
+from regraft.data.pairs import join
 from regraft.data.rows import Fault, Row
 from regraft.data.sources import MAX_OF_A_RULE
 from regraft.data.validation import WHOLE, Validated, breaks, value
@@ -111,27 +112,45 @@ def write_texts(path: Path, validated: Validated, task: TaskOptions, split: str 
     masks = []
     for number, table in enumerate(validated.store.tables):
         usable = table[WHOLE].to_numpy() & ~validated.repeats[task.id].masks[number]
-        usable &= table[value(task.id)].is_valid().to_numpy() & table[value(task.text)].is_valid().to_numpy()
+        for name in (task.id, *task.texts):
+            usable &= table[value(name)].is_valid().to_numpy()
+        if task.text_pair is not None:
+            for name in task.texts:
+                usable &= ~table[breaks(f"{name}.without")].to_numpy()
         if split is not None:
             usable &= table[value(split)].is_valid().to_numpy() & ~table[breaks(f"{split}.valid_values")].to_numpy()
         masks.append(usable)
-    _write_sorted(path, validated, task.id, masks, {"id": task.id, "text": task.text, **({"split": split} if split is not None else {})})
+    sources = {"id": (task.id,), "text": task.texts, **({"split": (split,)} if split is not None else {})}
+    _write_sorted(path, validated, task.id, masks, sources)
 
 
 def write_accepted(path: Path, validated: Validated, task: TaskOptions) -> None:
-    """Write id, text, label, then every other column by name, sorted by id. A column whose name is taken becomes ``column.<name>``."""
-    sources = {"id": task.id, "text": task.text, "label": task.label}
-    others = sorted(validated.columns() - set(sources.values()))
-    sources |= {f"column.{name}" if name in sources else name: name for name in others}
+    """Write id, text, label, then every other column by name, sorted by id. A column whose name is taken becomes ``column.<name>``.
+
+    The two texts of a pair are written as one (:mod:`regraft.data.pairs`).
+    """
+    sources = {"id": (task.id,), "text": task.texts, "label": (task.label,)}
+    others = sorted(validated.columns() - {name for columns in sources.values() for name in columns})
+    sources |= {f"column.{name}" if name in sources else name: (name,) for name in others}
     _write_sorted(path, validated, task.id, validated.accepted, sources)
 
 
-def _write_sorted(path: Path, validated: Validated, key: str, kept: Sequence[np.ndarray[Any, Any]], sources: dict[str, str]) -> None:
+def _write_sorted(
+    path: Path, validated: Validated, key: str, kept: Sequence[np.ndarray[Any, Any]], sources: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Write the columns of ``sources``, each made of one column of the data or of two, sorted by ``key``."""
     schema = pa.schema([(name, pa.string()) for name in sources])
-    columns = list(dict.fromkeys(value(name) for name in (key, *sources.values())))
+    columns = list(dict.fromkeys(value(name) for name in (key, *(name for names in sources.values() for name in names))))
     with TableWriter(path, schema) as writer:
         for bucket in validated.store.in_order(value(key), kept, columns):
-            writer.write(pa.table([bucket[value(name)] for name in sources.values()], schema=schema))
+            writer.write(pa.table([_one([bucket[value(name)] for name in names]) for names in sources.values()], schema=schema))
+
+
+def _one(columns: Sequence[Any]) -> Any:
+    """A column as it is, or two as pairs."""
+    if len(columns) == 1:
+        return columns[0]
+    return pa.array([join(*texts) for texts in zip(*(column.to_pylist() for column in columns), strict=True)], pa.string())
 
 
 def write_counts(path: Path, validated: Validated, summary: Told, labels: Counter[str]) -> None:

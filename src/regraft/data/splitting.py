@@ -25,6 +25,7 @@ from regraft.data.dedup import Twin, find_contained, find_duplicates, normalise
 from regraft.data.distinct import Distinct, find_distinct
 from regraft.data.documents import Corpus
 from regraft.data.options import SplitOptions
+from regraft.data.pairs import apart
 from regraft.data.sources import reject
 from regraft.data.split import PRIORITY, Split, split_of, uniform
 from regraft.data.spool import Spool
@@ -105,19 +106,21 @@ def split_rows(
     given: Mapping[str, Split] | None = None,
     *,
     scratch: Path | None = None,
+    pairs: bool = False,
 ) -> Dealt:
     """Deal the labelled ``texts`` (id, text) and the documents of ``corpus`` out; the result ignores the order of either.
 
     ``given`` is ``{id: split}`` where the data says so itself; else ids are hashed. ``scratch`` is a folder on a disk with
-    room for twice the corpus and 512 bytes a document.
+    room for twice the corpus and 512 bytes a document. ``pairs``: the texts are pairs (:mod:`regraft.data.pairs`), and a document
+    that holds one of the two is dropped like one that holds a text.
     """
     rows = [(given[key] if given else split_of(seed, key, options.test, options.dev), key, text) for key, text in texts]
     rows.sort(key=lambda row: (PRIORITY.index(row[0]), row[1]))
     distinct = find_distinct([(key, text) for _, key, text in rows], corpus.documents, scratch or Path(tempfile.gettempdir()))
     normalised = _Normalised(distinct.texts)
-    twins = find_duplicates(normalised, options.near_duplicate, seed, scratch)
+    twins = find_duplicates(normalised, options.near_duplicate, seed, scratch, pairs=pairs)
     stay = [number for number in range(distinct.rows, len(twins)) if twins[number] is None]
-    unseen = [(key, normalise(text)) for split, key, text in rows if split != "train"]
+    unseen = [(key, normalise(one)) for split, key, text in rows if split != "train" for one in (apart(text) if pairs else (text,))]
     searched = (normalised[number] for number in watched(stay, "documents", len(stay)))
     contained = find_contained(searched, [text for _, text in unseen])
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from regraft.core import files
-from regraft.core.errors import EnvironmentFault
 from regraft.evaluation.loading import loaded
 
 BATCH = 512
@@ -29,14 +27,6 @@ class Answer:
     """label -> probability, in the order of the model's labels."""
     abstains: bool | None = None
     """Whether ``label`` is no more than a guess; None of a model that never abstains."""
-
-
-def text_column(folder: Path) -> str:
-    """The column that a model reads, without loading it. EnvironmentFault where the folder does not say."""
-    try:
-        return str(files.read_json(folder / "serving.json")["text_column"])
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise EnvironmentFault(f"{folder / 'serving.json'} does not name the text column: {fault}", fix="regraft doctor") from fault
 
 
 def answer(folder: Path, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> list[Answer]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from regraft.core import files
 from regraft.core.errors import RegraftError
+from regraft.data.pairs import apart
 
 SCHEMA = 1
 MOST_ROWS = 5_000
@@ -30,12 +31,14 @@ def compared(folder: Path, texts: Sequence[str]) -> Json:
     """``{schema, rows, problem}``: rows compared, and the first that is cut otherwise; 0 rows of a model without ``tokenizer.json``."""
     if not (folder / "tokenizer.json").is_file() or "max_length" not in (serving := files.read_json(folder / "serving.json")):
         return {"schema": SCHEMA, "rows": 0, "problem": None}
-    chosen = list(texts[:MOST_ROWS])
+    chosen: list[Any] = list(texts[:MOST_ROWS])
+    if "text_pair" in serving:
+        chosen = list(map(apart, chosen))
     return {"schema": SCHEMA, "rows": len(chosen), "problem": _difference(folder, chosen, serving["max_length"])}
 
 
-def _difference(folder: Path, texts: list[str], max_length: int) -> str | None:
-    """The first text that two readings of ``folder`` cut otherwise, in words; None: they agree on all."""
+def _difference(folder: Path, texts: list[Any], max_length: int) -> str | None:
+    """The first text, or pair, that two readings of ``folder`` cut otherwise, in words; None: they agree on all."""
     from transformers import AutoTokenizer
 
     from regraft.models import tokenizer
@@ -45,7 +48,8 @@ def _difference(folder: Path, texts: list[str], max_length: int) -> str | None:
     alone = tokenizer.alone(folder, consumer)
     alone.no_padding()
     alone.enable_truncation(max_length, direction=consumer.truncation_side)
-    theirs = consumer(texts, truncation=True, max_length=max_length)["input_ids"]
+    columns = [list(column) for column in zip(*texts, strict=True)] if texts and isinstance(texts[0], tuple) else [texts]
+    theirs = consumer(*columns, truncation=True, max_length=max_length)["input_ids"]
     for number, (read, encoding) in enumerate(zip(theirs, alone.encode_batch_fast(texts), strict=True), start=1):
         if read != encoding.ids:
             place = next(i for i, (one, other) in enumerate(zip_longest(read, encoding.ids)) if one != other)

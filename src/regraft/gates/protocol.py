@@ -26,6 +26,8 @@ class Named(Protocol):
 
     labels: Sequence[str] | None
     """Labels that the data contract lists; None: it lists none."""
+    pairs: bool
+    """Whether a row is two texts."""
 
     def digest(self, name: str, *key: str, otherwise: str = "") -> str:
         """Digest of the file or folder ``name``, which stands at ``key`` of the line; a fault of that line where it is not there.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from regraft.core.strict import Strict
+from regraft.data.pairs import MARK, apart
 from regraft.evaluation.probe_labels import guess
 from regraft.evaluation.probe_options import TemplateFile
 from regraft.evaluation.stats.measured import Measured, at_most, rounded
@@ -67,13 +69,26 @@ def sentence(f: words.Document) -> str:
 
 
 def _read(gate: Templates, named: Named) -> Any:
-    """The tests of the file; a label that the data contract does not list is a fault of it."""
+    """The tests of the file; a label that the data contract does not list is a fault of it, and so is one text where a row is two."""
     path = gate.templates.file
     tests = named.content(path, TemplateFile, "templates", "file")["tests"]
     for number, label in [(number, test["label"]) for number, test in enumerate(tests) if "label" in test]:
         if named.labels is not None and label not in named.labels:
             named.fault(path, ("tests", number, "label"), f"the data contract lists no label {label!r}{guess(label, named.labels)}", label)
+    for number, test in enumerate(tests if named.pairs else ()):
+        for place, text in _templates(test):
+            if len(apart(text)) != 2:
+                what = f"{text!r} is one text, and with task.text_pair the model reads two: 'first {MARK} second'"
+                named.fault(path, ("tests", number, *place), what, text)
     return tests
+
+
+def _templates(test: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where each text of a test stands in it, and the text."""
+    for i, text in enumerate(test.get("texts", ())):
+        yield ("texts", i), text
+    for i, pair in enumerate(test.get("pairs", ())):
+        yield from ((("pairs", i, j), text) for j, text in enumerate(pair))
 
 
 def _change(f: words.Document) -> str:

@@ -5,9 +5,9 @@ module that reads a folder of its kind (:mod:`regraft.models.kinds`); and ``serv
 (:mod:`regraft.models.served`). So what was measured before the promotion and what answers after it are the same code. Needs mlflow
 and what the kind says (``REQUIREMENTS``).
 
-In: strings, as a list or as a frame of one column. Out: a frame with one row a text: ``label`` and ``score``, its
-probability; with ``params={"probabilities": True}`` also ``probabilities``, a dict of every label's. A model that was told to
-abstain says so in ``abstains``, a boolean; ``label`` is then its best guess.
+In: strings, as a list or as a frame of one column; for a model that reads pairs, a frame of its two columns. Out: a frame with one
+row a text: ``label`` and ``score``, its probability; with ``params={"probabilities": True}`` also ``probabilities``, a dict of every
+label's. A model that was told to abstain says so in ``abstains``, a boolean; ``label`` is then its best guess.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ServedModel(PythonModel):
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One row a text; a ``ValueError`` for anything that is not a column of strings."""
         served = self.served
-        p = served.predict(_texts(model_input, served.text_column))
+        p = served.predict(_pairs(model_input, served.columns) if served.text_pair else _texts(model_input, served.text_column))
         best = p.argmax(axis=1) if len(p) else []
         answer: dict[str, list[Any]] = {
             "label": [served.labels[i] for i in best],
@@ -54,6 +54,19 @@ def _texts(frame: pd.DataFrame, text_column: str) -> list[str]:
         if not isinstance(text, str):  # None arrives here as NaN
             raise ValueError(f"row {row} is {text!r}, not a string")
     return texts
+
+
+def _pairs(frame: pd.DataFrame, columns: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The pairs of a request, by the names of their columns, in whatever order these stand."""
+    if set(frame.columns) != set(columns):
+        first, second = columns
+        raise ValueError(f"send a frame with the columns {first!r} and {second!r}; got the columns {list(frame.columns)}")
+    pairs = list(zip(*(frame[column].tolist() for column in columns), strict=True))
+    for row, pair in enumerate(pairs):
+        for column, text in zip(columns, pair, strict=True):
+            if not isinstance(text, str):
+                raise ValueError(f"{column} of row {row} is {text!r}, not a string")
+    return pairs
 
 
 def _module(path: str) -> Any:

@@ -72,6 +72,14 @@ def save(source: Path, out: Path) -> None:
     files.write_json(out / CONFIG, config)
 
 
+def without_types(folder: Path) -> None:
+    """Tell whoever opens ``folder`` that its model reads no token types: a pair's separators alone told its texts apart in training."""
+    path = folder / CONFIG
+    spoken = files.read_json(path) if path.is_file() else {}
+    names = [name for name in _read(folder).model_input_names if name != "token_type_ids"]
+    files.write_json(path, {**spoken, "model_input_names": names})
+
+
 def alone(folder: Path, loaded: PreTrainedTokenizerBase) -> Tokenizer:
     """``tokenizer.json`` as the library reads it that wrote it, without the rest of the folder.
 

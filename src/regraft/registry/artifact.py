@@ -16,6 +16,7 @@ import yaml
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem
+from regraft.data.pairs import apart
 from regraft.evaluation import temperature
 from regraft.models import kinds
 
@@ -56,7 +57,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def save(model: Model, folder: Path, input_example: Sequence[str], path: Path) -> None:
-    """Write the served model to ``path``. The signature's input is unnamed, because a named one refuses a plain list.
+    """Write the served model to ``path``. The signature's input is unnamed, because a named one refuses a plain list; pairs are named.
 
     Only a model that may abstain has a third output; callers of the others see what they always saw.
     """
@@ -64,7 +65,7 @@ def save(model: Model, folder: Path, input_example: Sequence[str], path: Path) -
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-    kind = kinds.kind_of(folder)
+    kind, columns = kinds.kind_of(folder), kinds.columns_of(folder)
     abstains = [ColSpec("boolean", "abstains")] if "abstain" in (temperature.read(folder) or {}) else []
     mlflow.pyfunc.save_model(
         path=str(path),
@@ -72,13 +73,20 @@ def save(model: Model, folder: Path, input_example: Sequence[str], path: Path) -
         python_model=str(CODE),
         artifacts={"model": str(folder), **{name: str(path) for name, path in travelling(kind).items()}},
         signature=ModelSignature(
-            inputs=Schema([ColSpec("string")]),
+            inputs=Schema([ColSpec("string", name) for name in columns] if len(columns) > 1 else [ColSpec("string")]),
             outputs=Schema([ColSpec("string", "label"), ColSpec("double", "score"), *abstains]),
             params=ParamSchema([ParamSpec("probabilities", DataType.boolean, False)]),
         ),
-        input_example=list(input_example),
+        input_example=_example(input_example, columns),
         pip_requirements=requirements(kind),
     )
+
+
+def _example(texts: Sequence[str], columns: Sequence[str]) -> Any:
+    """Texts as callers send them: a list, or a frame with a column for each text of a pair."""
+    import pandas as pd
+
+    return list(texts) if len(columns) == 1 else pd.DataFrame(list(map(apart, texts)), columns=list(columns))
 
 
 def verify(root: Path, digest: str, name: str, fix: str) -> Path:

@@ -10,8 +10,9 @@ import numpy as np
 
 from regraft.core import files
 from regraft.core.errors import DataRejected
+from regraft.data.pairs import apart
 from regraft.evaluation import temperature
-from regraft.models import kinds
+from regraft.models import kinds, tokenizer
 from regraft.training.options import MethodOptions
 from regraft.training.plugins import METHODS, Learning
 
@@ -31,6 +32,7 @@ def finetune(
     out: Path,
     precision: float | None = None,
     task: str = "text-classification",
+    text_pair: str | None = None,
 ) -> dict[str, float]:
     """Train a model by the method of ``options``, on the encoder in ``source``, and write its folder to ``out``.
 
@@ -38,6 +40,8 @@ def finetune(
     :param rows: columns id, text, label, split; ``train`` is trained on, ``dev`` calibrated and measured on, ``test`` not looked at.
     :param precision: the share of right answers below which the model abstains (:mod:`regraft.evaluation.temperature`);
         None: it never does.
+    :param text_pair: what the second text is called where the model is served; None: ``text`` is one text. Else it is two
+        (:mod:`regraft.data.pairs`), and methods find them in the columns ``first`` and ``second`` as well.
     :returns: rows, tokens and steps trained, the temperature, and ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` of dev rows.
     :raises DataRejected: there is no training row, or no dev row for a model that is to abstain.
     :raises ConfigError: the encoder has fewer positions than ``options.max_length``.
@@ -48,10 +52,15 @@ def finetune(
     dev = rows[rows["split"] == "dev"]
     if precision is not None and dev.empty:
         raise DataRejected("no dev row is left to choose the threshold of `abstain` on", fix="add dev rows, or take `abstain` out")
+    if text_pair is not None:
+        training = training.assign(**dict(zip(("first", "second"), zip(*map(apart, training["text"]), strict=True), strict=True)))
     method = METHODS[options.method]
     measured = method.train(Learning(name, source, training, dev, labels, task, seed, out), options)
     files.write_json(out / "labels.json", list(labels))
-    kinds.describe(out, text_column, kind=method.kind, **method.describe(options))
+    second = {} if text_pair is None else {"text_pair": text_pair}
+    if second and method.kind == kinds.DEFAULT:
+        tokenizer.without_types(out)
+    kinds.describe(out, text_column, kind=method.kind, **second, **method.describe(options))
     return {"rows": len(training), **measured, **calibrated(out, dev, labels, precision)}
 
 

@@ -40,7 +40,8 @@ class Model(Protocol):
     def logits(self, rows: Rows, batch_size: int) -> NDArray[np.float32]:
         """``[rows, labels]`` before any temperature; a function of each row alone, whatever stands beside it and in whatever order.
 
-        Rows are texts, or pairs of texts where the folder names two columns; :mod:`regraft.models.served` has checked which.
+        Rows are texts. Where the folder names a ``text_pair`` they are two texts with a mark between, or tuples for a kind whose module
+        says ``PAIRS = True``; :mod:`regraft.models.served` has checked them.
         """
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -88,6 +89,18 @@ def kind_of(folder: Path) -> str:
         fix = "pip install the package that brings it, or a newer regraft"
         raise EnvironmentFault(f"the model in {folder} is of the kind {name!r}, which is not installed here; known: {known}", fix=fix)
     return name
+
+
+def columns_of(folder: Path) -> tuple[str, ...]:
+    """What the texts of a row are called that the model in ``folder`` reads, without loading it: one name, or two.
+
+    :raises EnvironmentFault: the folder does not say.
+    """
+    try:
+        serving = files.read_json(folder / SERVING)
+        return tuple(str(serving[key]) for key in ("text_column", "text_pair") if key == "text_column" or key in serving)
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise EnvironmentFault(f"{folder / SERVING} does not name the text column: {fault}", fix="regraft doctor") from fault
 
 
 def file_of(name: str) -> Path:

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 REQUIREMENTS = ("torch", "transformers", "safetensors")
+PAIRS = True
+"""A pair comes as a tuple and is encoded as one."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class SequenceClassifier:
     tokenizer: Any
     max_length: int
 
-    def logits(self, rows: Sequence[str], batch_size: int) -> NDArray[np.float32]:
+    def logits(self, rows: Sequence[str | tuple[str, str]], batch_size: int) -> NDArray[np.float32]:
         """``[rows, labels]``. Batches are made by length, and equal lengths by content, so that the order of ``rows`` changes nothing."""
         import torch
 
@@ -47,9 +49,14 @@ class SequenceClassifier:
         return torch.softmax(torch.from_numpy(logits), dim=-1).numpy()
 
 
-def encode(tokenizer: Any, rows: Sequence[str], max_length: int) -> list[list[int]]:
-    """Token ids of each row, cut at ``max_length``: what a model of this kind is trained on, and what it is asked with."""
-    ids: list[list[int]] = tokenizer(list(rows), truncation=True, max_length=max_length, return_token_type_ids=False)["input_ids"]
+def encode(tokenizer: Any, rows: Sequence[str | tuple[str, str]], max_length: int) -> list[list[int]]:
+    """Token ids of each row, cut at ``max_length``: what a model of this kind is trained on, and what it is asked with.
+
+    Of a pair the longer text is cut first. Separators alone tell its texts apart, no token types: many models have none.
+    """
+    pairs = bool(len(rows)) and not isinstance(rows[0], str)
+    texts = tuple(map(list, zip(*rows, strict=True))) if pairs else (list(rows),)
+    ids: list[list[int]] = tokenizer(*texts, truncation="longest_first", max_length=max_length, return_token_type_ids=False)["input_ids"]
     return ids
 
 

@@ -37,13 +37,14 @@ class TextClassification:
         return encoder.load(AutoModelForSequenceClassification, source, num_labels=len(labels), **names)[0]
 
     def encode(self, source: Path, rows: pd.DataFrame, max_length: int) -> list[Ints]:
-        """The column ``text`` through the tokenizer in ``source``, special tokens included."""
+        """The column ``text`` through the tokenizer in ``source``, special tokens included; of pairs ``first`` and ``second`` together."""
         import numpy as np
 
         from regraft.models import tokenizer
         from regraft.models.kinds.sequence_classification import encode
 
-        ids = encode(tokenizer.load(source), rows["text"].tolist(), max_length)
+        texts = list(zip(rows["first"], rows["second"], strict=True)) if "second" in rows else rows["text"].tolist()
+        ids = encode(tokenizer.load(source), texts, max_length)
         return [np.asarray(row, dtype=np.int64) for row in ids]
 
     def truth(self, rows: pd.DataFrame, labels: Sequence[str]) -> Ints:

@@ -109,8 +109,12 @@ def _opening(facts: Facts, statements: Said) -> Iterator[Line]:
     yield Line("## Intended use\n", SAID)
     unstated = f"Not stated: `card.intended_use` in pipelines/{pipeline}.yaml says it."
     yield Line(f"{statements.intended_use or unstated}\n", SAID)
-    yield Line(f"It gives a text one of {len(facts.labels)} labels: {labels}.\n", "evidence/labels.json")
-    code = f'import mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/{pipeline}/{facts.version}")\nmodel.predict(["a text"])'
+    pair = (task := facts.records.get("contract", {}).get("params", {}).get("task", {})).get("text_pair")
+    subject = f"a pair of texts ({task['text']} and {pair})" if pair else "a text"
+    yield Line(f"It gives {subject} one of {len(facts.labels)} labels: {labels}.\n", "evidence/labels.json")
+    asked = f'pd.DataFrame({{"{task["text"]}": ["a text"], "{pair}": ["another"]}})' if pair else '["a text"]'
+    imports = "import mlflow\nimport pandas as pd" if pair else "import mlflow"
+    code = f'{imports}\n\nmodel = mlflow.pyfunc.load_model("models:/{pipeline}/{facts.version}")\nmodel.predict({asked})'
     yield Line(f"```python\n{code}\n```\n", _journal(facts))
 
 
