@@ -161,6 +161,21 @@ def test_a_label_that_the_contract_does_not_list_is_a_fault_of_its_line(workspac
     assert len(read(workspace, "{templates: {file: t.yaml}}")["templates"]) == 2, "a contract that lists no labels says nothing"
 
 
+def test_a_template_of_one_text_is_a_fault_where_the_model_reads_two(workspace):
+    one, two = "- {name: one, texts: [a \u241e b, c], label: x}", "- {name: two, expect: same, pairs: [[a \u241e b, a b]]}"
+    text = f"version: 1\ntests:\n{one}\n{two}\n"
+    (workspace.root / "t.yaml").write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        read(workspace, "{templates: {file: t.yaml}}", task="task: {text_pair: second}\n")
+    assert [(problem["column"], problem["rule"]) for problem in raised.value.problems] == [
+        ("tests.0.texts.1", "two texts"),
+        ("tests.1.pairs.0.1", "two texts"),
+    ]
+    message = "tests.0.texts.1: 'c' is one text, and with task.text_pair the model reads two: 'first \u241e second'"
+    assert raised.value.problems[0]["message"] == message
+    assert read(workspace, "{templates: {file: t.yaml}}")["templates"], "where a row is one text a mark is a character"
+
+
 @pytest.mark.parametrize(
     ("groups", "says"),
     [
@@ -215,9 +230,9 @@ def test_a_gate_that_asks_nothing_or_twice_is_a_fault_of_the_pipeline_file(gate,
     assert says in "; ".join(problem["message"] for problem in raised.value.problems)
 
 
-def read(workspace: Workspace, gate: str, labels: list[str] | None = None) -> dict[str, object]:
+def read(workspace: Workspace, gate: str, labels: list[str] | None = None, task: str = "") -> dict[str, object]:
     """What the files of one gate say."""
-    head = "version: 1\nbase_model: models/m\ndata:\n  corpus: c.txt\n  labelled: data\n"
+    head = f"version: 1\nbase_model: models/m\ndata:\n  corpus: c.txt\n  labelled: data\n{task}"
     workspace.pipeline_file("p").write_text(f"{head}gates:\n- {gate}\n")
     contract = {"columns": [{"name": "label", "valid_values": labels}]}
     return named_files.read_named(workspace, "p", load_pipeline(workspace, "p"), contract)

@@ -43,10 +43,10 @@ class NamedFiles:
     def default(self, name: str, model: Any) -> dict[str, Any]:
         return _read(Path(__file__).parent / name, name, model)
 
-    def fault(self, name: str, where: Sequence[str | int], message: str, value: Any) -> None:
+    def fault(self, name: str, where: Sequence[str | int], message: str, value: Any, rule: str = "label exists") -> None:
         key, row = ".".join(map(str, where)), line_of(read_yaml(self._workspace.root / name, name)[1], where)
         place = {"file": name, "row": row, "column": key, "value": value}
-        self.problems.append(Problem(message=f"{key}: {message}", rule="label exists", fix=f"edit {name}, line {row}", **place))
+        self.problems.append(Problem(message=f"{key}: {message}", rule=rule, fix=f"edit {name}, line {row}", **place))
 
     def _absent(
         self, path: Path, name: str, key: Sequence[str], fault: str, siblings: Sequence[str], way_out: str, otherwise: str = ""

@@ -41,7 +41,7 @@ class Named(Protocol):
     def default(self, name: str, model: Any) -> Json:
         """A YAML file that comes with regraft, read likewise."""
 
-    def fault(self, name: str, where: Sequence[str | int], message: str, value: Any) -> None:
+    def fault(self, name: str, where: Sequence[str | int], message: str, value: Any, rule: str = "label exists") -> None:
         """Tell a fault at ``where`` in the file ``name``; all of them are raised together, after the last gate was read."""
 
 

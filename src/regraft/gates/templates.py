@@ -79,7 +79,7 @@ def _read(gate: Templates, named: Named) -> Any:
         for place, text in _templates(test):
             if len(apart(text)) != 2:
                 what = f"{text!r} is one text, and with task.text_pair the model reads two: 'first {MARK} second'"
-                named.fault(path, ("tests", number, *place), what, text)
+                named.fault(path, ("tests", number, *place), what, text, "two texts")
     return tests
 
 
