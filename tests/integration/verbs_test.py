@@ -150,7 +150,7 @@ def test_the_terminal_has_one_line_a_text(told, cli):
         (["tiny", "data"], 2, "data is a folder, and rows are read from"),
         (["tiny", "other.csv"], 3, "no column 'text'; did you mean 'texts'?"),
         (["tiny", "holes.jsonl"], 3, "holes.jsonl:2: no text [text.required]"),
-        (["tiny", "holes.jsonl"], 3, "holes.jsonl:3: text is the number 5, not a string"),
+        (["tiny", "holes.jsonl"], 3, "holes.jsonl:3: text is the number 5.5, not a string"),
         (["tiny", "latin.csv"], 3, "not UTF-8"),
         (["tiny", "empty.csv"], 3, "the file is empty"),
         (["tiny", "-"], 2, "standard input held no text"),
@@ -159,7 +159,7 @@ def test_the_terminal_has_one_line_a_text(told, cli):
 def test_predict_says_what_is_wrong_and_answers_nothing(told, cli, monkeypatch, argv, code, text):
     for name in ("other.csv", "other.txt", "other.txt.gz", "other.xlsx"):
         files.write_text(Path(name), "id,texts\n1,a\n")
-    files.write_text(Path("holes.jsonl"), '{"text": "a"}\n{"text": null}\n{"text": 5}\n')
+    files.write_text(Path("holes.jsonl"), '{"text": "a"}\n{"text": null}\n{"text": 5.5}\n')
     files.write_bytes(Path("latin.csv"), "text\ngrößer\n".encode("cp1252"))
     files.write_text(Path("empty.csv"), "")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
