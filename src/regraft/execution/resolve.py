@@ -98,7 +98,7 @@ def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, 
     objective, task = OBJECTIVES[options.pretrain.objective], task_type(options.task.type)
     chosen = {("pretrain", "objective"): (objective.name, objective.families), ("task", "type"): (task.name, task.families)}
     for place, (plugin, families) in chosen.items():
-        if family.name not in families:
+        if not family.stands_for & families:
             key, made_for = ".".join(place), ", ".join(sorted(families))
             message = f"{key}: {plugin} is made for {made_for}, but the base model {options.base_model} is of the family {family.name}"
             row = line_of(pipeline_document(workspace, name)[1], place)

@@ -206,7 +206,6 @@ def heldout_loss(model: PreTrainedModel, loss: LossOf, corpus: Corpus, machine: 
     with torch.no_grad(), machine.autocast():
         for batch in corpus.heldout(most):
             mean, guesses = loss(batch)
-            if guesses:  # the mean of no guess is no number
-                total += mean.item() * guesses
-                count += guesses
+            total += mean.item() * guesses
+            count += guesses
     return total / count if count else None

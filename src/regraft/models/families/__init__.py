@@ -17,6 +17,8 @@ class ModelFamily(Protocol):
     name: str
     version: int
     """Raised when models of the family may be taken apart otherwise."""
+    stands_for: frozenset[str]
+    """Names of the families whose objectives and task types fit its models; its own, where some are made for it alone."""
     model_types: frozenset[str]
     """The ``model_type`` of config.json of its models."""
 

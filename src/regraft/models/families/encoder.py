@@ -21,6 +21,7 @@ class Encoder:
 
     name = "encoder"
     version = 1
+    stands_for = frozenset({"encoder"})
     model_types = ENCODERS
 
     def body(self, model: PreTrainedModel) -> nn.Module:

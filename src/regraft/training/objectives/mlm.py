@@ -105,7 +105,8 @@ class MaskedLoss:
         from regraft.training.objectives.masking import IGNORED
 
         ids, labels = batch
-        return self(ids, labels), int((labels != IGNORED).sum())
+        guesses = int((labels != IGNORED).sum())
+        return self(ids, labels, "mean" if guesses else "sum"), guesses  # the mean of no guess is no number, and their sum is 0
 
 
 def start_from_frequencies(model: PreTrainedModel, shard: Packed) -> None:
