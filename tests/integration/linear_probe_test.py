@@ -15,6 +15,7 @@ from regraft.core.progress import STOP, Running, running
 from regraft.evaluation import embeddings
 from regraft.evaluation.embeddings import Encoder
 from regraft.models import kinds, tokenizer
+from regraft.models.served import MARK
 from regraft.training.finetuning import finetune
 from regraft.training.methods.linear_probe import GRID, fitted
 from regraft.training.options import finetune_options
@@ -105,6 +106,20 @@ def test_the_folder_answers_through_its_kind_as_it_was_measured(base, rows, tmp_
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
     assert (served.predict(dev["text"].tolist()[::-1], batch_size=5)[::-1].argmax(axis=1) == p.argmax(axis=1)).all()
     assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".txt"}
+
+
+def test_pairs_are_embedded_as_pairs_in_training_and_in_production(base, rows, tmp_path):
+    pairs = rows.assign(text=[f"{text} {MARK} {label}" for text, label in zip(rows["text"], rows["label"], strict=True)])
+    options = finetune_options({}, {"method": "linear_probe", "max_length": 32})
+    names = {"name": "finetune", "text_column": "text", "text_pair": "other", "seed": 17}
+    metrics = finetune(base, pairs, sorted(set(rows["label"])), options, out=tmp_path / "model", **names)
+    dev = rows[rows["split"] == "dev"]
+    served = kinds.load(tmp_path / "model")
+    p = served.predict(list(zip(dev["text"], dev["label"], strict=True)))
+    assert np.mean([served.labels[best] for best in p.argmax(axis=1)] == dev["label"]) == metrics["dev_accuracy"]
+    ids = tokenizer.load(base)(dev["text"].tolist(), dev["label"].tolist(), return_token_type_ids=False)["input_ids"]
+    expected = Encoder(base, "mean").vectors([np.asarray(row) for row in ids]) @ served.model.weight.T + served.model.bias
+    np.testing.assert_allclose(served.logits(list(zip(dev["text"], dev["label"], strict=True))), expected, atol=1e-5)
 
 
 def test_another_pooling_is_another_folder_of_the_store(base, rows, tmp_path):

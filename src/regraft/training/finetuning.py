@@ -53,7 +53,7 @@ def finetune(
     if precision is not None and dev.empty:
         raise DataRejected("no dev row is left to choose the threshold of `abstain` on", fix="add dev rows, or take `abstain` out")
     if text_pair is not None:
-        training = training.assign(**dict(zip(("first", "second"), zip(*map(apart, training["text"]), strict=True), strict=True)))
+        training, dev = _apart(training), _apart(dev)
     method = METHODS[options.method]
     measured = method.train(Learning(name, source, training, dev, labels, task, seed, out), options)
     files.write_json(out / "labels.json", list(labels))
@@ -62,6 +62,12 @@ def finetune(
         tokenizer.without_types(out)
     kinds.describe(out, text_column, kind=method.kind, **second, **method.describe(options))
     return {"rows": len(training), **measured, **calibrated(out, dev, labels, precision)}
+
+
+def _apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """``rows`` with the two texts of each in the columns ``first`` and ``second`` as well."""
+    pairs = [apart(text) for text in rows["text"]]
+    return rows.assign(first=[first for first, _ in pairs], second=[second for _, second in pairs])
 
 
 def calibrated(folder: Path, rows: pd.DataFrame, labels: Sequence[str], precision: float | None) -> dict[str, float]:

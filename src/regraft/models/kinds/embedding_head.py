@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 REQUIREMENTS = ("torch", "transformers", "safetensors")
+PAIRS = True
+"""A pair comes as a tuple and is encoded as one."""
 STRIDE = 8
 """Rows are padded to a multiple of it."""
 Floats = NDArray[np.float32]
@@ -33,7 +35,7 @@ class EmbeddingHead:
     max_length: int
     pooling: str
 
-    def logits(self, rows: Sequence[str], batch_size: int) -> Floats:
+    def logits(self, rows: Sequence[str | tuple[str, str]], batch_size: int) -> Floats:
         """``[rows, labels]``, a function of each row alone (:func:`vectors`)."""
         ids = encode(self.tokenizer, rows, self.max_length)
         read = vectors(self.encoder, ids, self.tokenizer.pad_token_id or 0, self.pooling, batch_size)
@@ -45,9 +47,11 @@ class EmbeddingHead:
         return np.asarray(e / e.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def encode(tokenizer: Any, rows: Sequence[str], max_length: int) -> list[list[int]]:
-    """Token ids of each row, cut at ``max_length``."""
-    ids: list[list[int]] = tokenizer(list(rows), truncation=True, max_length=max_length, return_token_type_ids=False)["input_ids"]
+def encode(tokenizer: Any, rows: Sequence[str | tuple[str, str]], max_length: int) -> list[list[int]]:
+    """Token ids of each row, cut at ``max_length``, the longer text of a pair first, as in training."""
+    pairs = bool(len(rows)) and not isinstance(rows[0], str)
+    texts = tuple(map(list, zip(*rows, strict=True))) if pairs else (list(rows),)
+    ids: list[list[int]] = tokenizer(*texts, truncation="longest_first", max_length=max_length, return_token_type_ids=False)["input_ids"]
     return ids
 
 
