@@ -77,7 +77,7 @@ def gathered(scored: Path, into: Path) -> Path:
     """What a decision reads of it."""
     root = into / "w"
     shutil.copytree(scored, root / "artifacts" / "demo")
-    return gather(Workspace(root), "demo", {}, into / "steps")
+    return gather(Workspace(root), "demo", {"gates": []}, into / "steps")
 
 
 def test_scoring_twice_leaves_the_same_bytes_and_no_metric_of_the_test_rows(inputs, scored, tmp_path):

@@ -9,6 +9,7 @@ from tinyspace import tiny_rows
 
 from regraft.core import files
 from regraft.core.errors import DataRejected
+from regraft.core.words import TOKEN
 from regraft.models import kinds
 from regraft.models.tfidf import Tfidf
 from regraft.training.finetuning import finetune
@@ -46,7 +47,7 @@ def test_it_answers_as_the_baseline_does_and_is_measured_as_it_is_served(rows, t
 def test_the_folder_holds_json_and_safetensors_and_says_its_kind(rows, tmp_path):
     train(rows, tmp_path / "model", max_ngram=1)
     assert {path.suffix for path in (tmp_path / "model").iterdir()} == {".json", ".safetensors"}
-    assert files.read_json(tmp_path / "model" / "serving.json") == {"schema": 1, "kind": "tfidf", "text_column": "text"}
+    assert files.read_json(tmp_path / "model" / "serving.json") == {"schema": 1, "kind": "tfidf", "text_column": "text", "word": TOKEN}
     assert not [term for term in files.read_json(tmp_path / "model" / "vocabulary.json") if " " in term]
 
 

@@ -16,7 +16,6 @@ texts nothing is held: memory grows with the test rows, time with the length of 
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ import numpy as np
 
 from regraft.core.errors import DataRejected
 from regraft.core.progress import watched
+from regraft.core.words import WORD
 from regraft.data.dedup import normalise
 from regraft.data.minhash import windows
 
@@ -34,9 +34,6 @@ RUN = 8
 """Words in a run: PaLM's, and the fewest that Brown et al. allow, below which runs coincide by chance."""
 NEAR = 0.7
 """Share of a row's runs that make it near: PaLM's."""
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-"""Thai, Lao, Burmese, Khmer, Kana, Han: written without blanks, so a character counts as a word."""
-WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 UNKNOWN = "\0"
 """A word that no test row has."""
 SURROGATES = range(0xD800, 0xE000)

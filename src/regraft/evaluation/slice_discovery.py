@@ -12,7 +12,6 @@ a model's mistakes.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +19,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from regraft.models.tfidf import TOKEN, Tfidf
+from regraft.core.words import WORD
+from regraft.models.tfidf import Tfidf
 
 CLUSTERS = 8
 ROWS_A_CLUSTER = 30
@@ -28,7 +28,6 @@ ROWS_A_CLUSTER = 30
 DIMENSIONS = 50
 COMMON = 0.1
 """Terms in a larger share of the training rows say nothing of the topic; with them, clusters are called "of, the, to"."""
-WORD = re.compile(TOKEN)
 
 
 def discover(texts: Sequence[str], train: Sequence[str], baseline: Tfidf) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The baseline: word 1-2-grams weighted by TF-IDF, and a logistic regression on them.
+"""The baseline: runs of one and two words (:mod:`regraft.core.words`) weighted by TF-IDF, and a logistic regression on them.
 
 It costs seconds and reads no pretrained weights; a language model that does not beat it on the same rows has not
 earned its keep. The model folder holds no pickle: ``vocabulary.json`` (terms in column order), ``model.safetensors``
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from regraft.core import files
 from regraft.core.errors import DataRejected
-
-TOKEN = r"(?u)\b\w+\b"  # scikit-learn's own pattern drops words of one character
+from regraft.core.words import TOKEN
 
 
 def _vectorizer(max_ngram: int, vocabulary: Sequence[str] | None = None) -> Any:

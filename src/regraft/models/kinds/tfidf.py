@@ -1,9 +1,9 @@
 """Words weighted by TF-IDF and a linear layer on them: what the method ``tfidf`` leaves.
 
 Self-contained: json and numpy, nothing of regraft, and no scikit-learn in production. The file travels with the registered model. The
-folder holds ``vocabulary.json`` (terms in column order) and ``model.safetensors`` (idf ``[terms]``, weight ``[labels, terms]``, bias
-``[labels]``; float32). A text's vector is what scikit-learn's ``TfidfVectorizer(sublinear_tf=True)`` makes of it: runs of words,
-1 + ln(count), times idf, to length 1.
+folder holds ``vocabulary.json`` (terms in column order), in ``serving.json`` the pattern ``word``, and ``model.safetensors`` (idf
+``[terms]``, weight ``[labels, terms]``, bias ``[labels]``; float32). A text's vector is what scikit-learn's
+``TfidfVectorizer(sublinear_tf=True)`` makes of it: runs of words, 1 + ln(count), times idf, to length 1.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 REQUIREMENTS = ("safetensors",)
-WORD = re.compile(r"(?u)\b\w+\b")
 Floats = NDArray[np.float32]
 
 
@@ -35,6 +34,8 @@ class TfidfLayer:
     bias: Floats
     longest: int
     """Words of the longest term."""
+    word: re.Pattern[str]
+    """What finds words."""
 
     def logits(self, rows: Sequence[str], batch_size: int) -> Floats:
         """``[rows, labels]``; a text without a known term gets the bias alone."""
@@ -54,7 +55,7 @@ class TfidfLayer:
         return self.weight[:, columns].astype(np.float64) @ (values / np.linalg.norm(values))
 
     def _terms(self, text: str) -> Iterator[str]:
-        words = WORD.findall(text.lower())
+        words = self.word.findall(text.lower())
         for length in range(1, self.longest + 1):
             yield from (" ".join(words[start : start + length]) for start in range(len(words) - length + 1))
 
@@ -67,4 +68,5 @@ def load(folder: Path, device: str | None) -> TfidfLayer:
     tensors = load_file(folder / "model.safetensors")
     longest = max((term.count(" ") + 1 for term in terms), default=1)
     columns = {term: column for column, term in enumerate(terms)}
-    return TfidfLayer(columns, tensors["idf"], tensors["weight"], tensors["bias"], longest)
+    word = re.compile(json.loads((folder / "serving.json").read_text(encoding="utf8"))["word"])
+    return TfidfLayer(columns, tensors["idf"], tensors["weight"], tensors["bias"], longest, word)

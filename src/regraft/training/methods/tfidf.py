@@ -42,8 +42,10 @@ class TfidfMethod:
     modules: tuple[str, ...] = ()
 
     def describe(self, options: TfidfOptions) -> dict[str, Any]:
-        """Nothing: the folder says it all."""
-        return {}
+        """What a word is: the folder has to say it, as the kind knows nothing of regraft."""
+        from regraft.core.words import TOKEN
+
+        return {"word": TOKEN}
 
     def train(self, learning: Learning, options: TfidfOptions) -> dict[str, float]:
         """Fit in seconds; returns how many terms there are, and words as tokens."""
