@@ -15,7 +15,7 @@ from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates.options import CONFIDENCE, GateOptions, MetricOptions
 from regraft.gates.row_quality import RowQuality
 from regraft.gates.tables import Table
-from regraft.gates.verdict import Champion, Facts, Rows
+from regraft.gates.verdict import Champion, ClassChange, Facts, Rows
 
 T = TypeVar("T")
 
@@ -65,6 +65,8 @@ class Case:
     champion: Champion | None = None
     champion_problem: Facts | None = None
     """Why the champion cannot be compared with, a ``code`` and what belongs to it: it does not load, its labels are others."""
+    classes: ClassChange | None = None
+    """Which classes came and went since the champion was trained; None: none, or it cannot be compared with."""
     slices: SliceTable | None = None
     """What the test rows are sliced by; None: by nothing."""
     decisions: int | None = None
@@ -77,6 +79,11 @@ class Case:
     def found(self, table: Table[T]) -> T | None:
         """What is known of ``table``; None: nothing."""
         return self.evidence.get(table.key)
+
+    @property
+    def champion_answers_all(self) -> bool:
+        """Whether the champion can be compared with on all rows: nothing is wrong with it, and no row has a class that it cannot answer."""
+        return self.champion_problem is None and not (self.classes and self.classes.new)
 
     @property
     def row_quality(self) -> RowQuality:

@@ -43,6 +43,8 @@ class Comparison:
     candidate: str = "base"
     clean_only: bool = False
     """Whether its rows are the clean ones alone."""
+    shared: Comparison | None = None
+    """The same, and the champion, on the rows of classes that both know; None where the champion knows all classes, or is not there."""
     _resampled: dict[str, dict[str, Floats]] = field(default_factory=dict)
 
     @property
@@ -135,10 +137,23 @@ class Comparison:
         rows = self.clean_rows
         if len(rows) < MIN_CLEAN_ROWS:
             return None
-        predictions = {model: _only(self.case.predictions[model], rows) for model in self.paired.preds}
+        return replace(self.on(rows), clean_only=True)
+
+    def on(self, rows: frozenset[str], *more: str) -> Comparison:
+        """The same models, and those called ``more``, on ``rows`` alone: lined up and resampled as if there were no others."""
+        models = (*self.paired.preds, *more)
+        predictions = {model: _only(self.case.predictions[model], rows) for model in models}
         seeds = self.case.seeds and {model: [_only(table, rows) for table in tables] for model, tables in self.case.seeds.items()}
-        case = replace(self.case, predictions={**self.case.predictions, **predictions}, seeds=seeds)
-        return replace(self, case=case, paired=align(predictions), clean_only=True, _resampled={})
+        evidence = dict(self.case.evidence)
+        if overlaps := evidence.get("overlap"):
+            evidence["overlap"] = {row: overlap for row, overlap in overlaps.items() if row in rows}
+        slices = self.case.slices and self.case.slices.only(rows)
+        case = replace(self.case, predictions={**self.case.predictions, **predictions}, seeds=seeds, evidence=evidence, slices=slices)
+        return replace(self, case=case, paired=align(predictions), shared=None, _resampled={})
+
+    def against(self, model: str | None) -> Comparison:
+        """Where ``model`` is compared with: of a champion that lacks a class, on the rows of classes that both know."""
+        return self.shared if model == "champion" and self.shared is not None else self
 
 
 def _only(predictions: Predictions, rows: frozenset[str]) -> Predictions:

@@ -37,7 +37,7 @@ from regraft.gates.options import DISCOVERED_SLICES, GateOptions
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, evaluate
 from regraft.gates.registry import all_tables, gate_of, read_all
 from regraft.gates.registry import tables as tables_of
-from regraft.gates.verdict import Champion, Facts, Rows, Verdict, render, text_of
+from regraft.gates.verdict import Champion, ClassChange, Facts, Rows, Verdict, render, text_of
 
 SCHEMA = 3
 DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
@@ -108,7 +108,8 @@ def decide(
         **policy.document(),
         "digests": {model: digests[model] for model in MUST_BE_FINITE},
         "champion": {"version": champion.version, "digest": champion.digest} if champion else None,
-        "champion_problem": _problem(champion, champion_problem, tables.get("champion"), labels),
+        "champion_problem": (problem := _problem(champion, champion_problem, tables.get("champion"), labels)),
+        **({"classes": change} if not problem and (change := _class_change(tables.get("champion"), labels)) else {}),
         "rows": {"digest": digests["rows"], "n": len(tables["base"].ids)},
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
@@ -123,9 +124,10 @@ def decide(
     case, tables = read_case(evidence)  # judged is what was written
     verdict, comparison = evaluate(case)
     files.write_text(evidence / "measurements.json", _measured(case, comparison))
-    if comparison and "champion" in comparison.paired.preds:
-        lost = comparison.paired.ids_of(comparison.paired.lost(comparison.candidate, "champion"))
-        flips = _flips(frozenset(lost), tables["champion"], tables[comparison.candidate], case.row_quality.label_issues)
+    there = comparison.against("champion") if comparison else None
+    if there and "champion" in there.paired.preds:
+        lost = there.paired.ids_of(there.paired.lost(there.candidate, "champion"))
+        flips = _flips(frozenset(lost), tables["champion"], tables[there.candidate], case.row_quality.label_issues)
         files.write_text(evidence / "negative_flips.csv", flips)
     files.write_text(evidence / "verdict.json", render(verdict))
     return verdict
@@ -233,6 +235,7 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         predictions={model: table.for_gates() for model, table in tables.items()},
         champion=Champion(**decision["champion"]) if decision["champion"] else None,
         champion_problem=_problem_of(decision["champion_problem"]),
+        classes=ClassChange(*(tuple(change[key]) for key in ("new", "vanished"))) if (change := decision.get("classes")) else None,
         slices=slices,
         decisions=decision.get("decisions"),
         **of_steps,
@@ -260,5 +263,14 @@ def _problem(champion: Champion | None, stated: Facts | None, table: Table | Non
         return {"code": "not_scored"}
     if table.model not in (None, champion.digest):
         return {"code": "other_model", "digest": table.model}
-    lost, new = sorted(set(table.classes) - set(labels)), sorted(set(labels) - set(table.classes))
-    return {"code": "labels", "lost": lost, "new": new} if lost or new else None
+    if not set(table.classes) & set(labels):
+        return {"code": "labels", "lost": sorted(table.classes), "new": sorted(labels)}
+    return None
+
+
+def _class_change(champion: Table | None, labels: Sequence[str]) -> dict[str, list[str]] | None:
+    """Classes that only today's ``labels`` have, and only the champion; None where both have the same, or there is no champion."""
+    if champion is None:
+        return None
+    new, vanished = sorted(set(labels) - set(champion.classes)), sorted(set(champion.classes) - set(labels))
+    return {"new": new, "vanished": vanished} if new or vanished else None

@@ -107,8 +107,9 @@ def measured(comparison: Comparison, gates: Iterable[tuple[int, GateOptions]], o
     kinds = Counter(f"{overlap.kind}_{overlap.source}" for overlap in overlaps.values() if overlap.kind)
     rows = []
     for number, gate in gates:
-        if is_clean(gate) and comparison.clean is not None:
-            clean, whole = _both(gate, comparison.clean, comparison, of_all_rows)
+        there = comparison.against(gate_of(gate).against(gate))
+        if is_clean(gate) and there.clean is not None:
+            clean, whole = _both(gate, there.clean, there, of_all_rows)
             rows.append({"gate": number, "clean": _numbers(clean), "all": _numbers(whole)})
     return {"overlap": {"clean": len(comparison.clean_rows), "overlapping": dict(kinds), "gates": rows}}
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from regraft.gates import decontaminated
+from regraft.gates import class_change, decontaminated
 from regraft.gates.comparison import Comparison
 from regraft.gates.finding import undefined
+from regraft.gates.new_classes import BY_DEFAULT
 from regraft.gates.options import GateOptions, MetricOptions, is_clean
 from regraft.gates.registry import gate_of
 from regraft.gates.verdict import Finding
@@ -18,24 +20,43 @@ def findings(comparison: Comparison) -> Iterator[Finding]:
     if champion is not None and _is_champion(comparison):
         facts = {"model": comparison.candidate, "version": champion.version}
         yield Finding.without_number("identity", comparison.n, "pass", "already_champion", against="champion", **facts)
-    for asked in comparison.case.policy.gates:
+    gates = comparison.case.policy.gates
+    if comparison.shared and not any(asked.gate == BY_DEFAULT.gate for asked in gates):
+        gates = (*gates, BY_DEFAULT)
+    for asked in gates:
         if not _skipped(asked, comparison):
             yield judge(asked, comparison)
 
 
 def judge(asked: GateOptions, comparison: Comparison) -> Finding:
-    """The finding of one gate; one without a number where what it asks for is not there."""
+    """The finding of one gate; one without a number where what it asks for is not there.
+
+    Of a champion that lacks a class it is about the rows of classes that both know, and says so.
+    """
+    against = gate_of(asked).against(asked)
+    if against == comparison.candidate:
+        facts = {"model": comparison.candidate, "asked": asked.gate}
+        return Finding.without_number("identity", comparison.n, "info", "itself", against=against, **facts)
+    there = comparison.against(against)
+    found = _judge(asked, there)
+    if against != "champion" or "champion" not in there.paired.preds:
+        return found
+    return replace(found, facts={**found.facts, **class_change.facts(there, comparison)})
+
+
+def _judge(asked: GateOptions, comparison: Comparison) -> Finding:
     if (problem := _without_an_answer(asked, comparison)) is not None:
         return problem
     if is_clean(asked):
-        return decontaminated.judge(asked, comparison, judge)
+        return decontaminated.judge(asked, comparison, _judge)
     return gate_of(asked).judge(asked, comparison)
 
 
 def measurable(comparison: Comparison) -> Iterator[tuple[int, GateOptions]]:
     """(number, line) of the policy's gates that could be asked of the candidate, for what they measure beyond their finding."""
     for number, asked in enumerate(comparison.case.policy.gates):
-        if not _skipped(asked, comparison) and _without_an_answer(asked, comparison) is None:
+        there = comparison.against(gate_of(asked).against(asked))
+        if not _skipped(asked, comparison) and _without_an_answer(asked, there) is None:
             yield number, asked
 
 

@@ -49,10 +49,28 @@ def measurements(case: Case, comparison: Comparison | None) -> Json:
         "comparisons": [row for against in others for row in _comparisons(comparison, against, confidence)],
         "flips": {against: _flips(comparison, against, confidence) for against in others},
         "slices": _slices(comparison, others[0], confidence) if others else [],
-        "slice_gates": [slice_gate.measured(number, gate, comparison) for number, gate in asked if isinstance(gate, slice_gate.Slices)],
+        "slice_gates": [_of_slices(comparison, number, line) for number, line in asked if isinstance(line, slice_gate.Slices)],
         **decontaminated.measured(comparison, asked, judging.judge),
         **({"seeds": seeds.measured(comparison)} if comparison.repeats else {}),
         **of_gates(comparison),
+        **({"shared": _shared(comparison.shared, confidence)} if comparison.shared else {}),
+    }
+
+
+def _of_slices(comparison: Comparison, number: int, line: slice_gate.Slices) -> Json:
+    return slice_gate.measured(number, line, comparison.against(line.against))
+
+
+def _shared(comparison: Comparison, confidence: float) -> Json:
+    """What is measured against a champion that lacks a class, on the rows of classes that both know."""
+    change = comparison.case.classes
+    assert change is not None
+    return {
+        "rows": comparison.n,
+        "new": list(change.new),
+        "vanished": list(change.vanished),
+        "comparisons": list(_comparisons(comparison, "champion", confidence)),
+        "flips": _flips(comparison, "champion", confidence),
     }
 
 

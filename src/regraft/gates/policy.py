@@ -9,7 +9,7 @@ it passes, fails or stays open, says the module that judges it.
 from __future__ import annotations
 
 from regraft.evaluation.stats.paired import align
-from regraft.gates import adaptation, judging, seeds
+from regraft.gates import adaptation, class_change, judging, seeds
 from regraft.gates.case import Case, Policy
 from regraft.gates.comparison import Comparison
 from regraft.gates.verdict import Finding, Model, Verdict, conclude
@@ -34,9 +34,12 @@ def evaluate(case: Case) -> tuple[Verdict, Comparison | None]:
         problem = {"code": "not_finite", "rows": listed(usable["champion"].unusable)}
     if case.champion is None or problem:
         usable.pop("champion", None)
-    comparison = Comparison(case, align(usable), problem)
+    partly = "champion" in usable and not case.champion_answers_all
+    comparison = Comparison(case, align({model: table for model, table in usable.items() if model != "champion" or not partly}), problem)
     chosen = adaptation.judge(comparison)
     comparison.candidate = adaptation.elected(chosen)
+    if partly:
+        class_change.share(comparison)
     return _verdict(case, comparison.candidate, [chosen, *judging.findings(comparison)]), comparison
 
 

@@ -24,6 +24,7 @@ GATES: Registry[Gate[Any]] = Registry(
         "at_least": "regraft.gates.at_least:AT_LEAST",
         "non_inferior_by": "regraft.gates.non_inferior:NON_INFERIOR",
         "slices": "regraft.gates.slice_gate:SLICES",
+        "new_classes": "regraft.gates.new_classes:NEW_CLASSES",
         "negative_flips": "regraft.gates.negative_flips:NEGATIVE_FLIPS",
         "holdout": "regraft.gates.holdout:HOLDOUT",
         "fairness": "regraft.gates.fairness:FAIRNESS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from regraft.gates import adaptation, decontaminated, words
+from regraft.gates import adaptation, class_change, decontaminated, words
 from regraft.gates.registry import GATES
 from regraft.gates.verdict import Finding
 
@@ -15,7 +15,10 @@ def sentence(finding: Mapping[str, Any] | Finding) -> str:
     document = finding.document() if isinstance(finding, Finding) else finding
     if "sentence" in document:
         return str(document["sentence"])
-    return decontaminated.sentence(document, _of_all_rows) or _of_all_rows(document)
+    text = decontaminated.sentence(document, _of_all_rows) or _of_all_rows(document)
+    if "classes" not in document["facts"]:
+        return text
+    return f"{text.removesuffix('.')}; {class_change.sentence(document['facts']['classes'])}."
 
 
 def sentences(findings: Iterable[Mapping[str, Any] | Finding]) -> list[str]:
@@ -38,6 +41,8 @@ def _of_all_rows(f: words.Document) -> str:
 
 def _identity(f: words.Document) -> str:
     facts = f["facts"]
+    if f["code"] == "itself":
+        return f"{words.model(facts['model'])} is what `{facts['asked']}` compares with: nothing to compare."
     return f"{facts['model']} is already champion (version {facts['version']}), byte for byte: there is nothing to register."
 
 
@@ -59,6 +64,9 @@ def champion_problem(problem: words.Document) -> str:
             changes = (("it knows", problem["lost"]), ("it does not know", problem["new"]))
             listed = [f"{word} {', '.join(names)}" for word, names in changes if names]
             return f"the label set changed ({'; '.join(listed)})"
+        case "few_shared":
+            rows = f"only {words.counted(problem['rows'], 'test row')} {'has' if problem['rows'] == 1 else 'have'} a class that it knows"
+            return f"{rows}, and fewer than {problem['least']} decide nothing; new are {words.some(problem['new'])}"
         case "not_finite":
             return f"its probabilities are not finite for {words.not_finite(problem)}"
     return str(problem["message"])

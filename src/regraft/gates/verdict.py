@@ -46,6 +46,16 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class ClassChange:
+    """How the classes of today's labels differ from those that the champion knows; at least one class is in both."""
+
+    new: tuple[str, ...]
+    """The champion cannot answer these."""
+    vanished: tuple[str, ...]
+    """Only the champion answers these; no row has them."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """One question. ``value``, ``low``, ``high`` and ``threshold`` are on the same scale: a score, or a difference of two."""
 

@@ -166,7 +166,7 @@ def _plain(entry: Entry) -> list[dict[str, Any]]:
 def _paired(evidence: Evidence) -> Paired | None:
     """The models that can be compared, lined up: those that the verdict compared; None: there are none."""
     case = evidence.case
-    usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
+    usable = {model: p for model, p in case.predictions.items() if not p.unusable and (model != "champion" or case.champion_answers_all)}
     return align(usable) if usable else None
 
 

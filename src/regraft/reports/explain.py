@@ -65,7 +65,7 @@ def explanation(evidence: Path) -> Explanation:
     evaluation = reevaluate(evidence)
     case, verdict = evaluation.case, evaluation.verdict
     texts = _verified(evaluation, evidence)
-    usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
+    usable = {model: p for model, p in case.predictions.items() if not p.unusable and (model != "champion" or case.champion_answers_all)}
     paired = align(usable) if usable else None
     return Explanation(
         schema=SCHEMA,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from regraft.gates import words
+from regraft.gates import class_change, words
 from regraft.gates.comparison import MIN_CLEAN_ROWS
 from regraft.gates.registry import GATES, takes_clean_rows
 from regraft.reports.measure import Estimate
@@ -62,7 +62,8 @@ def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
 def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
     """What left the decision open; first what no number of rows would settle."""
     unsettled = {(f["gate"], f["against"]) for f in verdict["findings"] if f["outcome"] == "inconclusive"}
-    if any(against == "champion" for _, against in unsettled) and "champion" not in {e.model for e in estimates}:
+    numberless = [f for f in verdict["findings"] if f["outcome"] == "inconclusive" and f["value"] is None]
+    if any(f["against"] == "champion" for f in numberless) and "champion" not in {e.model for e in estimates}:
         return "the new model could not be compared with the one in production"
     alone = [GATES[gate].unsettled for gate, _ in unsettled if gate in GATES] if len(unsettled) == 1 else []
     n, clean = verdict["rows"]["n"], [f for f in verdict["findings"] if f["n"] < verdict["rows"]["n"] and takes_clean_rows(f["gate"])]
@@ -119,3 +120,6 @@ def cautions(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> Itera
         yield f"The candidate {how} a plain word count (TF-IDF), which costs seconds to train; no gate asked."
     if verdict["candidate"]["name"] == "base" and any(f["gate"] == "adaptation" for f in verdict["findings"]):
         yield "Adapting the base model to the domain's text did not pay here, so the candidate was trained without it."
+    change = next((f["facts"]["classes"] for f in verdict["findings"] if "classes" in f.get("facts", {})), None)
+    if change:
+        yield f"Compared with the one in production on the rows of classes that both know: {class_change.sentence(change)}."

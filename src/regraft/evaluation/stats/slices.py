@@ -9,7 +9,7 @@ excludes the margin exactly where the slice is decided.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,12 @@ class SliceTable:
 
     ids: Sequence[str]
     columns: Mapping[str, Sequence[str | None]]
+
+    def only(self, rows: Collection[str]) -> SliceTable:
+        """The same of ``rows`` alone."""
+        keep = [position for position, row in enumerate(self.ids) if row in rows]
+        columns = {name: [values[position] for position in keep] for name, values in self.columns.items()}
+        return SliceTable([self.ids[position] for position in keep], columns)
 
 
 @dataclass(frozen=True)
