@@ -5,7 +5,7 @@ compared on the rows of classes that both know. A candidate that takes such a ro
 learning the class costs, and a champion that answers a class that is none any more is wrong too. Such a wrong answer is
 charged to the wrong class, of those that both know, to which the model gives most: an error that falls on no class would
 cost recall and no precision, and a candidate as good as the champion would pass on macro-F1 far too often (measured in
-decision 24). No probability is scaled up for what a model gives to classes that the other lacks. New classes are held to a
+decision 25). No probability is scaled up for what a model gives to classes that the other lacks. New classes are held to a
 floor of their own (:mod:`regraft.gates.new_classes`).
 """
 
