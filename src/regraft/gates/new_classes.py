@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import sqrt
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -54,7 +54,7 @@ def judge(asked: NewClasses, comparison: Comparison) -> Finding:
     sizes = _sizes(comparison, change.new)
     large = [label for label, (n, _) in sizes.items() if n >= asked.new_classes.min_rows]
     small = [{"label": label, "rows": n} for label, (n, _) in sizes.items() if label not in large]
-    facts = {"model": comparison.candidate, "small": small, "min_rows": asked.new_classes.min_rows}
+    facts: dict[str, Any] = {"model": comparison.candidate, "small": small, "min_rows": asked.new_classes.min_rows}
     if not large:
         return Finding.without_number("new_classes", sum(n for n, _ in sizes.values()), "info", "too_few", **facts)
     return finding("new_classes", list(_held(asked, sizes, large)), **facts)
