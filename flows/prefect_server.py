@@ -13,6 +13,8 @@ import os
 import socket
 import sys
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -27,6 +29,11 @@ SETTINGS = {
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
 }
 
+OURS = frozenset({"PREFECT_SERVER_ANALYTICS_ENABLED"})
+"""Set by the command line: nothing reports home."""
+ANSWER_SECONDS = 10
+"""For a server that is asked whether it is there; a busy one answers late."""
+
 ENTERED = {"alembic_version", "block_type", "block_schema", "block_schema_reference"}
 """Tables that Prefect itself fills when it makes a database."""
 
@@ -35,12 +42,21 @@ def start(run: Run) -> bool:
     """Start the server, or take the one of PREFECT_API_URL (then False); call it before Prefect is imported.
 
     Sets PREFECT_API_URL and PREFECT_HOME and returns at once. Should the server die, so does the run: what it was
-    to record would be lost, and Prefect's client would retry for minutes.
+    to record would be lost, and Prefect's client would retry for minutes. Of the environment the server of a run and its clients
+    take no other PREFECT_ variable: one that names a database once made this server write its schema there.
+
+    :raises EnvironmentFault: nobody answers at PREFECT_API_URL.
     """
-    if os.environ.get("PREFECT_API_URL"):
+    if url := os.environ.get("PREFECT_API_URL"):
+        _require_answer(url)
         return False
-    os.environ.setdefault("PREFECT_HOME", str(run.workspace.state / "prefect"))
-    os.makedirs(os.environ["PREFECT_HOME"], exist_ok=True)
+    home = run.workspace.state / "prefect"
+    for name in [name for name in os.environ if name.startswith("PREFECT_") and name not in OURS]:
+        del os.environ[name]
+    # Variables come before .env, prefect.toml and pyproject.toml, which Prefect reads in the folder it is started in.
+    os.environ |= {"PREFECT_HOME": str(home), "PREFECT_PROFILES_PATH": str(home / "profiles.toml")}
+    os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = _database_url(run.workspace)
+    home.mkdir(parents=True, exist_ok=True)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(BACKLOG)
@@ -59,6 +75,22 @@ def start(run: Run) -> bool:
     return True
 
 
+def _database_url(workspace: Workspace) -> str:
+    return f"sqlite+aiosqlite:///{workspace.state / 'prefect' / 'prefect.db'}"
+
+
+def _require_answer(url: str) -> None:
+    """EnvironmentFault where no server listens at ``url``; any answer will do, also one that wants credentials."""
+    try:
+        urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS).close()
+    except urllib.error.HTTPError:
+        return
+    except (OSError, ValueError) as fault:  # URLError among them
+        reason = getattr(fault, "reason", fault)
+        message = f"no Prefect server answers at PREFECT_API_URL={url}: {reason}"
+        raise EnvironmentFault(message, fix="prefect server start, or unset PREFECT_API_URL: then every run starts its own") from None
+
+
 def _end_with(child: supervise.Child, run: Run) -> None:
     code = child.process.wait()
     room = size(limits.free(run.workspace.state))  # a full disk is what its database dies of
@@ -73,14 +105,14 @@ def _database() -> Iterator[Path | None]:
     """Inside, the server makes only what its database lacks; the file to keep a copy of when it is ready, None for none.
 
     A fresh one is a copy of what Prefect's 113 migrations made before. The block types of the collections that are
-    installed are in it, so they are not entered again. A database that somebody chose by a setting is left alone.
+    installed are in it, so they are not entered again.
     """
     from prefect.settings import PREFECT_API_BLOCKS_REGISTER_ON_START, PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
 
-    path = Workspace.find().state / "prefect" / "prefect.db"  # `starting` guards no other
-    if PREFECT_API_DATABASE_CONNECTION_URL.value() != f"sqlite+aiosqlite:///{path}":
-        yield None
-        return
+    workspace = Workspace.find()
+    path = workspace.state / "prefect" / "prefect.db"  # `starting` guards no other
+    if (chosen := PREFECT_API_DATABASE_CONNECTION_URL.value()) != _database_url(workspace):
+        raise EnvironmentFault(f"the run's own Prefect server would write to {chosen}", fix="env | grep PREFECT")
     copied, fresh, name = path.with_name("copied"), not path.exists(), _template()
     if empty_database.copy(name, path):
         copied.write_text(name, encoding="utf8")

@@ -104,10 +104,12 @@ def retrain_once(run, curves, early_step, *, own_server):
 """
 CLI = """
 import json, os, sys
+from regraft.cli import environment
 from regraft.execution import launch
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
 
+environment.prepare()
 workspace = Workspace.find()
 show = lambda event: print(json.dumps(event), flush=True)
 pipeline = sys.argv[1]

@@ -163,12 +163,28 @@ def test_a_fresh_workspace_copies_prefects_empty_database(make: Toy, tmp_path: P
     assert first != second
 
 
-def test_a_database_that_a_setting_names_is_neither_copied_nor_kept(make: Toy, tmp_path: Path) -> None:
+def test_what_the_machine_says_of_prefect_and_proxies_does_not_reach_the_server_of_a_run(make: Toy, tmp_path: Path) -> None:
     toy = make(links=10, prefect=True)
-    theirs = tmp_path / "theirs.db"
-    toy.env |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{theirs}"}
+    theirs, home = tmp_path / "theirs.db", tmp_path / "prefect"
+    home.mkdir()
+    profile = f'active = "mine"\n[profiles.mine]\nPREFECT_SERVER_DATABASE_CONNECTION_URL = "sqlite+aiosqlite:///{theirs}"\n'
+    (home / "profiles.toml").write_text(profile)
+    (toy.root / ".env").write_text(f"PREFECT_API_DATABASE_CONNECTION_URL=sqlite+aiosqlite:///{theirs}\n")
+    nobody = "http://127.0.0.1:9"
+    toy.env |= {
+        "PREFECT_HOME": str(home), "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{theirs}", "PREFECT_API_KEY": "theirs",
+        "HTTP_PROXY": nobody, "https_proxy": nobody, "ALL_PROXY": "socks5://127.0.0.1:9", "NO_PROXY": "example.org", "PYTHONSAFEPATH": "1",
+    }  # fmt: skip
     toy.hurry()
     assert toy.start().end() == 0
-    assert len(rows(theirs, "SELECT name FROM flow_run")) == 1
-    assert not (toy.root / "state" / "prefect" / "prefect.db").exists()
-    assert not (tmp_path / "cache").exists()
+    assert len(rows(toy.root / "state" / "prefect" / "prefect.db", "SELECT name FROM flow_run")) == 1
+    assert not theirs.exists()
+
+
+def test_a_prefect_server_that_does_not_answer_is_said_to_be_that(make: Toy) -> None:
+    toy = make(links=1, prefect=True)
+    toy.env["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
+    run = toy.start()
+    assert run.end() == 8
+    (error,) = [event for event in run.events if event["event"] == "raised"]
+    assert error["message"] == "no Prefect server answers at PREFECT_API_URL=http://127.0.0.1:9/api: [Errno 111] Connection refused"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -262,3 +263,17 @@ def test_a_data_dvc_that_is_no_file_of_dvc_is_left_to_dvc_to_refuse(fresh):
     for text in ("outs:\n- path: data\n", "outs: [1, x]", "<<<<<<< HEAD\nouts:\n", "[]", ""):
         (fresh.root / "data.dvc").write_text(text)
         assert dvc_formats.tracked_data(fresh) == {"outs": []}
+
+
+def test_a_lock_file_that_git_ignores_is_refused_before_anything_runs(tiny, cli):
+    subprocess.run(["git", "init", "-q"], cwd=tiny.root, check=True)
+    (tiny.root / ".gitignore").write_text("/state/\n*.lock\n")
+    for verb in ("plan", "run"):
+        said = cli(verb, "tiny")
+        assert said.code == 2
+        assert "git ignores dvc.lock (.gitignore:2: *.lock), so DVC cannot keep it" in said.err
+        assert "next: echo '!dvc.lock' >> .gitignore" in said.err
+    checks = {check["name"]: check for check in json.loads(cli("doctor", "--json").out)["checks"]}
+    assert checks["git"]["state"] == "bad"
+    (tiny.root / ".gitignore").write_text("/state/\n*.lock\n!dvc.lock\n")
+    assert cli("plan", "tiny").code == 0

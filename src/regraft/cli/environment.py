@@ -23,7 +23,27 @@ QUIET = {
 }
 
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
 def prepare() -> None:
-    """Fill in what the user left open."""
+    """Fill in what the user left open, keep loopback traffic away from proxies, and let ``python -m`` find the workspace's code."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    _no_proxy_for_loopback()
+    os.environ.pop("PYTHONSAFEPATH", None)  # `python -m flows` would not see the folder it is started in
+
+
+def _no_proxy_for_loopback() -> None:
+    """A run talks to servers of its own on 127.0.0.1; through a proxy nothing of it would arrive.
+
+    Both spellings, because some libraries read one and some the other; single addresses, because a network such as
+    127.0.0.0/8 counts for none of them.
+    """
+    if not any(name.lower().endswith("_proxy") and value for name, value in os.environ.items()):
+        return
+    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [name.strip() for name in listed.split(",") if name.strip()]
+    if "*" not in names:
+        names += [name for name in LOOPBACK if name not in names]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(names)

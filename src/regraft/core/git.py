@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 
 def git_state(root: Path) -> dict[str, Any]:
     """``{sha, dirty}`` of the workspace; sha is None without git. A changed dvc.lock is not dirt."""
-
-    def git(*argv: str) -> str | None:
-        try:
-            completed = subprocess.run(["git", *argv], cwd=root, capture_output=True, text=True, timeout=20, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return completed.stdout if completed.returncode == 0 else None
-
-    sha = git("rev-parse", "HEAD")
-    changes = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock") if sha else None
+    sha = _git(root, "rev-parse", "HEAD")
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock") if sha else None
     return {"sha": sha.strip() if sha else None, "dirty": bool(changes)}
+
+
+def ignored_by(root: Path, names: Sequence[str]) -> dict[str, str]:
+    """Those of the files ``names`` that git ignores -> the rule, as ``.gitignore:3: *.lock``; empty without git."""
+    rules = {}
+    for line in (_git(root, "check-ignore", "-v", *names) or "").splitlines():
+        rule, _, name = line.partition("\t")
+        file, number, pattern = rule.split(":", 2)
+        if not pattern.startswith("!"):
+            rules[name] = f"{file}:{number}: {pattern}"
+    return rules
+
+
+def _git(root: Path, *argv: str) -> str | None:
+    """What git prints; None where it fails or is not there."""
+    try:
+        completed = subprocess.run(["git", *argv], cwd=root, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return completed.stdout if completed.returncode == 0 else None

@@ -20,6 +20,7 @@ from regraft.config.pipeline_file import load_pipeline
 from regraft.config.resolved_file import read_resolved, render
 from regraft.core import files
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, RegraftError
+from regraft.core.git import ignored_by
 from regraft.core.workspace import Workspace
 from regraft.data.options import DataOptions, listed
 from regraft.execution import composition
@@ -183,12 +184,21 @@ def command(*argv: str) -> list[str]:
 
 
 def ensure_repository(workspace: Workspace) -> None:
-    """``dvc init`` where nobody has done it yet."""
+    """``dvc init`` where nobody has done it yet. ConfigError where git ignores a file that DVC keeps in it."""
+    require_kept(workspace)
     if (workspace.root / ".dvc" / "config").is_file():
         return
     flags = [] if (workspace.root / ".git").exists() else ["--no-scm"]
     ask(workspace, "init", "-q", "-f", *flags)
     ask(workspace, "config", "core.analytics", "false")
+
+
+def require_kept(workspace: Workspace) -> None:
+    """ConfigError where git ignores what DVC keeps in it: DVC would compute a step and then refuse to write that down."""
+    if not (workspace.root / ".git").exists():
+        return
+    for name, rule in ignored_by(workspace.root, ("dvc.lock", "dvc.yaml")).items():
+        raise ConfigError(f"git ignores {name} ({rule}), so DVC cannot keep it", fix=f"echo '!{name}' >> .gitignore")
 
 
 def status(workspace: Workspace, addresses: Sequence[str]) -> dict[str, Any]:

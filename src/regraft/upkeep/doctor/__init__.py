@@ -56,6 +56,7 @@ def examine(workspace: Workspace | None) -> list[Check]:
             "models": lambda: journal.models(present),
             "tokens": lambda: journal.tokens(present),
             "template": lambda: folder.template(present),
+            "git": lambda: folder.kept_by_git(present),
             "imports": lambda: folder.imports(present),
             "leftovers": lambda: folder.leftovers(present),
         }

@@ -137,6 +137,12 @@ def template(workspace: Workspace) -> Iterator[Check]:
         yield Check("template", "ok", differences or "the workspace's code is the installed library's")
 
 
+def kept_by_git(workspace: Workspace) -> Iterator[Check]:
+    """Files that DVC keeps in git, and that git must not ignore."""
+    dvc.require_kept(workspace)
+    yield Check("git", "ok", "what DVC keeps in git is not ignored")
+
+
 def imports(workspace: Workspace) -> Iterator[Check]:
     """Names that the workspace's own code imports from where they are no more."""
     problems = moved_names.outdated_imports(workspace)
