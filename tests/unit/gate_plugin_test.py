@@ -21,6 +21,7 @@ from regraft.core import files
 from regraft.gates.decide import decide, reevaluate
 from regraft.gates.policy import judge
 from regraft.gates.registry import GATES, needs_step, read
+from regraft.gates.telling import Row, row
 from regraft.registry.waivers import cover
 from regraft.reports import explain
 from regraft.reports.card.render import card
@@ -81,6 +82,7 @@ def test_it_has_its_section_of_the_page_its_headline_and_can_be_waived():
     page_of_the_version = card(replace(made_up["FACTS"], verdict={**made_up["VERDICT"], "findings": verdict["findings"]}), made_up["SAID"])
     assert "| label_noise |  |  | 0.300 (" in page_of_the_version
     assert "- Not proven by a gate: 90 labels of 300 test rows are probably wrong: 30 % (" in page_of_the_version
+    assert row(verdict["findings"][-1]) == Row("label noise", "at most 0.010", "0.300", "0.251 to 0.354", "fail")
     (waiver,) = cover(verdict, ["label_noise"], "2999-01-01", "demo-1")
     assert waiver.sentence.startswith("90 labels of ")
 

@@ -14,7 +14,7 @@ import pytest
 
 from regraft.core import files
 from regraft.gates.decide import reevaluate
-from regraft.gates.telling import sentence
+from regraft.gates.telling import row, sentence
 from regraft.gates.verdict import render
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "decisions.tar.xz"
@@ -44,3 +44,12 @@ def test_a_finding_of_today_holds_every_fact_that_a_sentence_of_0_2_said(stored)
             assert "sentence" not in finding
             if "ROC AUC" not in old["sentence"]:  # 0.8875 rounded twice is 0.887
                 assert sentence(finding) == old["sentence"]
+
+
+def test_every_finding_has_five_cells_and_a_number_has_its_range_and_what_was_needed(stored):
+    for folder in stored:
+        for finding in json.loads(render(reevaluate(folder).verdict))["findings"]:
+            cells = row(finding)
+            assert cells.requirement
+            assert cells.result == finding["outcome"]
+            assert [bool(text) for text in (cells.needed, cells.measured, cells.range)] == [finding["value"] is not None] * 3

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,7 +25,7 @@ from regraft.core import files
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc, supervise
-from regraft.gates.telling import sentences
+from regraft.gates.telling import row, sentences
 
 SCHEMA = 2
 NOT_FOR_HOOKS = ("REGRAFT_INVOCATION", "MLFLOW_RUN_ID", "PYTHONUNBUFFERED")
@@ -33,9 +34,13 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 def document(result: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """What a hook gets: how the run ended, the content of verdict.json as ``verdict``, and its findings in words."""
+    """What a hook gets: how the run ended, and the content of verdict.json as ``verdict``.
+
+    Its findings are there in words too: ``sentences``, and ``rows`` of five cells.
+    """
     summary = {key: result.get(key) for key in ("pipeline", "run", "mlflow_run_id", "outcome", "exit", "sentence", "champion")}
-    return {"schema": SCHEMA, "event": "verdict", **summary, "verdict": dict(verdict), "sentences": sentences(verdict["findings"])}
+    told = {"sentences": sentences(verdict["findings"]), "rows": [asdict(row(finding)) for finding in verdict["findings"]]}
+    return {"schema": SCHEMA, "event": "verdict", **summary, "verdict": dict(verdict), **told}
 
 
 def notify(workspace: Workspace, run: str, options: Mapping[str, Any] | None, verdict_document: Mapping[str, Any]) -> list[str]:

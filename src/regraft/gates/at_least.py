@@ -47,4 +47,4 @@ def sentence(f: words.Document) -> str:
     return words.ended(f"{words.score(f, f['value'])} ({words.spread(f)}), {side} the floor of {words.number(f['threshold'])}", f)
 
 
-AT_LEAST = Gate(AtLeast, judge, sentence)
+AT_LEAST = Gate(AtLeast, judge, sentence, limit="at least")

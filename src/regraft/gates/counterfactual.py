@@ -72,6 +72,7 @@ COUNTERFACTUAL = Gate(
     Counterfactual,
     judge,
     sentence,
+    show=words.percent,
     evidence=(PROBES,),
     measured=measured,
     once=ONCE,

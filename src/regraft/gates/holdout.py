@@ -61,4 +61,4 @@ def _change(f: words.Document) -> str:
 
 
 WORN = "the test rows have decided too often to be believed; label fresh ones"
-HOLDOUT = Gate(Holdout, judge, sentence, change=_change, remedy="fresh test rows", unsettled=WORN)
+HOLDOUT = Gate(Holdout, judge, sentence, show="{:,.0f}".format, change=_change, remedy="fresh test rows", unsettled=WORN)

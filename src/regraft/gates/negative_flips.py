@@ -139,6 +139,7 @@ NEGATIVE_FLIPS = Gate(
     NegativeFlips,
     judge,
     sentence,
+    show=words.percent,
     evidence=(SUSPECTS,),
     against=lambda _: "champion",
     measured=measured,

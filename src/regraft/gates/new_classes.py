@@ -103,6 +103,8 @@ NEW_CLASSES = Gate(
     NewClasses,
     judge,
     sentence,
+    show=words.percent,
+    limit="at least",
     once="write one such gate; it is about all of them",
     change=lambda f: budgets.change_of("recall of the new class that decides", f, words.percent, floor=True),
     remedy="more test rows of the new classes",

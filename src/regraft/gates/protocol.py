@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from regraft.gates.options import GateOptions
 from regraft.gates.tables import Table
-from regraft.gates.words import Document
+from regraft.gates.words import Document, number
 
 if TYPE_CHECKING:
     from regraft.gates.comparison import Comparison
@@ -46,6 +46,7 @@ class Named(Protocol):
 
 
 Tone = Literal["", "ok", "no", "muted"]
+Limit = Literal["above", "at least", "at most"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,10 @@ class Gate(Generic[Asked]):
     """The finding. Pure: no IO, no clock; three-way where it rests on a sample."""
     sentence: Callable[[Document], str]
     """A finding of it in words, from what verdict.json stores."""
+    show: Callable[[float], str] = number
+    """How its numbers are written."""
+    limit: Limit = "at most"
+    """On which side of its threshold the whole interval has to lie."""
     evidence: tuple[Table[Any], ...] = ()
     """Files of steps that it reads. A step that leaves one of them runs only in pipelines with such a gate."""
     step: str | None = None

@@ -77,6 +77,7 @@ ROBUSTNESS = Gate(
     Robustness,
     judge,
     sentence,
+    show=words.percent,
     evidence=(PROBES,),
     measured=measured,
     once=ONCE,

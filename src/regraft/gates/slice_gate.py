@@ -136,6 +136,7 @@ SLICES = Gate(
     Slices,
     judge,
     sentence,
+    limit="above",
     against=lambda asked: asked.against,
     columns=lambda asked: asked.slices,
     column_key="slices",

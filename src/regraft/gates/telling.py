@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from regraft.gates import adaptation, class_change, decontaminated, words
@@ -19,6 +20,33 @@ def sentence(finding: Mapping[str, Any] | Finding) -> str:
     if "classes" not in document["facts"]:
         return text
     return f"{text.removesuffix('.')}; {class_change.sentence(document['facts']['classes'])}."
+
+
+@dataclass(frozen=True)
+class Row:
+    """A finding in five cells; empty ones where there is no number."""
+
+    requirement: str
+    needed: str
+    measured: str
+    range: str
+    result: str
+
+
+def row(f: words.Document) -> Row:
+    """A finding as a row of a table."""
+    name = f["gate"].replace("_", " ")
+    requirement = ": ".join(filter(None, (name, words.metric(f["metric"] or ""))))
+    requirement += f" against {words.model(f['against'])}" if f["against"] else ""
+    result = str(f["outcome"])
+    if f["value"] is None:
+        return Row(requirement, "", "", "", result)
+    is_gate = f["gate"] in GATES
+    show = GATES[f["gate"]].show if is_gate else words.number
+    parts = [part for part in f.get("facts", {}).get("parts", ()) if part["metric"] == f["metric"]]
+    limit = "at least" if any(part["floor"] for part in parts) else GATES[f["gate"]].limit if is_gate else "above"
+    spread = show(f["value"]) if f["low"] == f["high"] else f"{show(f['low'])} to {show(f['high'])}"
+    return Row(requirement, f"{limit} {show(f['threshold'])}", show(f["value"]), spread, result)
 
 
 def sentences(findings: Iterable[Mapping[str, Any] | Finding]) -> list[str]:

@@ -99,6 +99,7 @@ TEMPLATES = Gate(
     Templates,
     judge,
     sentence,
+    show=words.percent,
     evidence=(PROBES,),
     measured=measured,
     once=ONCE,

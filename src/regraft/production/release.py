@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from regraft.execution.repro import Outcome, Run
 from regraft.gates.decide import candidate, decide, question
 from regraft.gates.measurements import power_summary
 from regraft.gates.registry import read_all, tables
-from regraft.gates.telling import sentence, sentences
+from regraft.gates.telling import row, sentence, sentences
 from regraft.gates.verdict import Champion, Facts, Verdict
 from regraft.production.step_outputs import gather
 from regraft.production.token_check import require_same_ids
@@ -213,15 +213,17 @@ def _a_report_costs_no_run(run: Run) -> Iterator[None]:
 def _summary(run: Run, tracker: Tracker, decision: Decision, report: str | None) -> str:
     verdict = decision.verdict
     against = f"champion version {verdict.champion.version} ({verdict.champion.digest[:12]})" if verdict.champion else "no champion"
-    rows = [f"| {f.gate} | {f.against or ''} | {f.outcome} | {sentence(f)} |".replace("\n", " ") for f in verdict.findings]
+    rows = [f"| {' | '.join(astuple(row(f.document())))} |" for f in verdict.findings]
     return "\n".join(
         [
             f"# {run.pipeline}: {verdict.outcome.upper()}",
             f"{verdict.candidate.name} (`{verdict.candidate.digest[:12]}`) on {verdict.rows.n:,} test rows; {against}.",
             "",
-            "| gate | against | outcome | finding |",
-            "|---|---|---|---|",
+            "| requirement | needed | measured | range | result |",
+            "|---|---|---|---|---|",
             *rows,
+            "",
+            *(f"- {text}".replace("\n", " ") for text in sentences(verdict.findings)),
             "",
             *([f"- Report: [report.html]({_link(tracker, run, 'artifacts/report.html')}), {report}"] if report else []),
             f"- MLflow run [{run.name}]({_link(tracker, run)}), experiment `regraft/{run.pipeline}`, evidence in `evidence/`",
