@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +63,9 @@ def test_nothing_else_knows_a_gate_by_name(gate):
 def test_every_file_that_may_know_one_does():
     gates = set(GATES) - OTHER_MEANINGS
     assert [path for path in KNOW if not gates & set(words(ROOT / path))] == []
+
+
+def test_reading_the_options_of_every_gate_loads_no_numpy():
+    code = "from regraft.gates.registry import GATES; import sys; [GATES[name] for name in GATES]; import regraft.gates.telling"
+    code += "; print(sorted({'numpy', 'scipy', 'pandas', 'pyarrow', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -1,6 +1,6 @@
 """``beats``: the interval of candidate minus another model must lie above 0; fails when all of it lies below.
 
-A first model has no champion to beat; a champion that cannot be scored leaves the question open (:mod:`regraft.gates.registry`).
+A first model has no champion to beat; a champion that cannot be scored leaves the question open (:mod:`regraft.gates.judging`).
 """
 
 from __future__ import annotations
