@@ -80,7 +80,7 @@ def _inner(said: dict[str, Any], document: dict[str, Any]) -> tuple[dict[str, An
             return document["$defs"][choice["$ref"].rpartition("/")[2]], ""
         if "$ref" in choice.get("items", {}):
             return document["$defs"][choice["items"]["$ref"].rpartition("/")[2]], "[]"
-        if "$ref" in (named := choice.get("additionalProperties") or {}):
+        if isinstance(named := choice.get("additionalProperties"), dict) and "$ref" in named:
             return document["$defs"][named["$ref"].rpartition("/")[2]], ".NAME"
     return None, ""
 
@@ -101,7 +101,7 @@ def _kind(choice: dict[str, Any]) -> str:
     if "$ref" in choice:
         return "mapping"
     if choice.get("type") == "object":
-        return "a name and a mapping each"
+        return "mapping" if choice.get("additionalProperties") is True else "a name and a mapping each"
     if choice.get("type") == "array" and "oneOf" in choice["items"]:
         return "list of mapping"
     if choice.get("type") == "array":

@@ -37,6 +37,7 @@ from regraft.steps.flow import (
     Outcome,
     Run,
     Tracker,
+    for_the_chosen,
     listed,
     read_resolved,
     release,
@@ -174,7 +175,18 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
         tracker.log_record(run.mlflow_run_id, {**outcome.record, "step": outcome.step})  # 0.2 may have called it otherwise
         tracker.log_metrics(run.mlflow_run_id, outcome.step, {**outcome.record["metrics"], **spent(outcome.record)})
 
-    for number, step in enumerate(steps_in(run.workspace, read_resolved(run.workspace, run.pipeline)), start=1):
+    resolved = read_resolved(run.workspace, run.pipeline)
+    steps = steps_in(run.workspace, resolved)
+    later = for_the_chosen(steps) if "by_cost" in resolved else {}  # the others' gates would ask about nobody
+    chosen: str | None = None
+    for number, step in enumerate(sorted(steps, key=lambda step: step.name in later), start=1):
+        if step.name in later:
+            if chosen is None:
+                chosen = release.choose_candidate(run, resolved)
+                run.emit({"event": "chosen", "candidate": chosen})
+            if later[step.name] != chosen:
+                run.emit({"event": "step_finished", "step": step.name, "state": "not_chosen", "seconds": 0.0})
+                continue
         before = {source.step for source in step.sources.values() if isinstance(source, Output)}
         waits = [states[name] for name in states if name in before]
         reproduce = partial(run_step_with_dvc, run, step.name, number) if number > 1 else current.early_step.outcome

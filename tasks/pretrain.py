@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.steps import Cost, Metrics, PipelineContext, Step, StepConfig
+from regraft.steps import NEVER, ONCE, Cost, Metrics, PipelineContext, Step, StepConfig
 from regraft.steps.options import GeneralText, PretrainOptions, Strict, versions_of
 from tasks.tokens import TOKENS
 
@@ -67,4 +67,13 @@ def _tokens(config: PretrainConfig, _: PretrainConfig | None, metrics: Metrics) 
 
 
 COST = Cost(follows=(), tokens=_tokens, trains=True)
-PRETRAIN = Step(name="pretrain", config=PretrainConfig, run=_run, inputs={"tokens": TOKENS / ""}, version=1, gpu=True, cost=COST)
+PRETRAIN = Step(
+    name="pretrain",
+    config=PretrainConfig,
+    run=_run,
+    inputs={"tokens": TOKENS / ""},
+    version=1,
+    gpu=True,
+    cost=COST,
+    instances=lambda options: ONCE if options.adapts else NEVER,
+)

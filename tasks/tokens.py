@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.steps import Metrics, PipelineContext, Step, StepConfig
+from regraft.steps import NEVER, ONCE, Metrics, PipelineContext, Step, StepConfig
 from tasks.corpus import CORPUS
 
 
@@ -35,4 +35,11 @@ def _run(config: TokensConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     return pack(stored_documents(inputs["documents"]), backend(folder), config.sequence_length, out)
 
 
-TOKENS = Step(name="tokens", config=TokensConfig, run=_run, inputs={"documents": CORPUS / "documents.parquet"}, version=1)
+TOKENS = Step(
+    name="tokens",
+    config=TokensConfig,
+    run=_run,
+    inputs={"documents": CORPUS / "documents.parquet"},
+    version=1,
+    instances=lambda options: ONCE if options.adapts else NEVER,
+)

@@ -55,10 +55,14 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     for column in ("step", "", *cost_columns, "why"):
         table.add_column(column, justify="right" if column in cost_columns else "left", no_wrap=column != "why")
     for step in assessment.steps:
+        if step.idle:
+            continue
         word = "up to date" if step.state == "fresh" else "[yellow]runs[/]" if step.certain else "[dim]may run[/]"
         table.add_row(step.name, word, *(_cost(costs_by_step.get(step.name)) if cost_columns else ()), escape("; ".join(step.why)))
     table.add_row("decide", "up to date" if decision is None else "[yellow]runs[/]", *("" for _ in cost_columns), escape(decision or ""))
     console.out.print(table)
+    if idle := [step for step in assessment.steps if step.idle]:
+        console.out.print(f"[dim]{_idle(len(idle))}[/]")
     _total(costs)
     if assessment.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
@@ -66,6 +70,11 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
         _show_power(power)
     if waiver:
         console.out.print(f"\n{console.warned(waiver.message, waiver.fix)}")
+
+
+def _idle(count: int) -> str:
+    """The steps that wait for a candidate to be chosen, in words; ``--json`` names each."""
+    return f"{count} step{'s' * (count != 1)} of candidates that were not chosen {'wait' if count != 1 else 'waits'}"
 
 
 def _show_power(summary: list[dict[str, Any]]) -> None:
@@ -163,10 +172,13 @@ def _show(name: str, entry: dict[str, Any]) -> None:
         message = entry["error"].replace("\n", "\n  ")
         say(f"  [red]{escape(message)}[/]")
         say(f"  next: {escape(entry['fix'])}")
-    width = max((14, *(len(step["name"]) + 1 for step in entry["steps"])))
-    for step in entry["steps"]:
+    shown = [step for step in entry["steps"] if step["state"] != "fresh" or not step["why"]]
+    width = max((14, *(len(step["name"]) + 1 for step in shown)))
+    for step in shown:
         mark = MARK[step["state"] if step["certain"] or step["state"] == "fresh" else "perhaps"]
         say(f"  {step['name']:<{width}}{mark}  [dim]{escape('; '.join(step['why']))}[/]")
+    if idle := len(entry["steps"]) - len(shown):
+        say(f"  [dim]{_idle(idle)}[/]")
 
 
 def explain(

@@ -111,6 +111,10 @@ class Live:
             self._say(prose(f"  [{COLOUR[finding['outcome']]}]{finding['outcome']:<14}[/]{escape(finding['sentence'])}", 16))
         self._say(f"[bold {COLOUR[event['outcome']]}]{event['outcome'].upper()}[/]")
 
+    def _on_chosen(self, event: dict[str, Any]) -> None:
+        self._drop_bar()
+        self._say(f"  [dim]{escape(event['candidate'])} is chosen on dev rows; what gates ask for runs for it alone[/]")
+
     def _on_promoted(self, event: dict[str, Any]) -> None:
         self._say(escape(event["sentence"]))
 
@@ -140,6 +144,8 @@ class Live:
             self._say(f"{name}[dim]cached[/]  " + (f"[dim]from {escape(origin)}[/]" if origin else ""))
         elif event["state"] == "computed":
             self._say(f"{name}{event['seconds']:6.1f} s")
+        elif event["state"] == "not_chosen":
+            return  # who is was said
         else:
             self._say(f"{name}[red]did not finish[/]")
 

@@ -94,7 +94,14 @@ def _cells(step: StepSeen | None, run: str, now: float, *, bar: bool) -> tuple[R
     if step is None:
         return ("[dim]waits[/]" if run == "running" else "",)
     if step.state != "running":
-        return ({"computed": f"{step.seconds:.1f} s", "cached": "[dim]cached[/]", "failed": "[red]did not finish[/]"}[step.state],)
+        return (
+            {
+                "computed": f"{step.seconds:.1f} s",
+                "cached": "[dim]cached[/]",
+                "failed": "[red]did not finish[/]",
+                "not_chosen": "[dim]not chosen[/]",
+            }[step.state],
+        )
     if run != "running":
         return ("[yellow]stopped[/]",)
     took = f"[bold]{clock(now - step.since)}[/]"

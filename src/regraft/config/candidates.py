@@ -7,11 +7,21 @@ a dot would be a path to DVC.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Start = Literal["base", "adapted"]
+from pydantic import Field, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from regraft.core.strict import Strict
+from regraft.training.options import MethodOptions, finetune_options
+from regraft.training.plugins import METHODS, Start
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+TAKEN = ("champion", "rows", "tfidf")
+"""What decisions call other things."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +29,8 @@ class Candidate:
     """One model that a run trains and may release."""
 
     name: str
-    start: Start
-    """``base``: the base model as it came; ``adapted``: what ``pretrain`` made of it."""
+    start: Start | None
+    """``base``: the base model as it came; ``adapted``: what ``pretrain`` made of it; None: its method reads no encoder."""
     finetune: Mapping[str, Any] = field(default_factory=dict)
     """What its part of the pipeline file says of fine-tuning besides the pipeline's own ``finetune``."""
 
@@ -40,3 +50,69 @@ DEFAULT = (Candidate("base", "base"), Candidate("adapted", "adapted"))
 def candidates_in(resolved: Mapping[str, Any]) -> tuple[Candidate, ...]:
     """The candidates of a resolved file, in its order; those of one that regraft 0.2 wrote are the default."""
     return tuple(Candidate(name, **said) for name, said in resolved["candidates"].items()) if "candidates" in resolved else DEFAULT
+
+
+class CandidateOptions(Strict):
+    """One model that is trained, and how it differs from what the file says of all."""
+
+    start: Start | None = None
+    """The encoder that it starts from: `base`, as it came, which is the default, or `adapted` to the corpus."""
+    finetune: dict[str, Any] = Field(default={})
+    """What differs from the pipeline's own `finetune`; of that, keys that this candidate's method does not read are left out."""
+
+    def named(self, name: str, shared: MethodOptions) -> Candidate:
+        """The candidate called ``name``, whose method has been checked."""
+        starts = METHODS[self.overlaid(shared).method].starts
+        return Candidate(name, self.start or next(iter(starts), None), self.finetune)
+
+    def overlaid(self, shared: MethodOptions) -> MethodOptions:
+        """All that holds for its fine-tuning. ValidationError with keys of ``finetune`` as places."""
+        return finetune_options(shared.model_dump(exclude_unset=True), self.finetune) if self.finetune else shared
+
+
+def checked(candidates: dict[str, CandidateOptions], shared: MethodOptions, *, adapts: bool) -> dict[str, CandidateOptions]:
+    """``candidates``, or a ValidationError with every fault of their names, starts and options at its place."""
+    faults = [fault for name, options in candidates.items() for fault in _faults(name, options, shared, adapts=adapts)]
+    if not candidates:
+        faults = [_fault((), "write at least one, such as `base: {start: base}`, or leave the key out", {})]
+    if faults:
+        raise ValidationError.from_exception_data("candidates", faults)
+    return candidates
+
+
+def _faults(name: str, options: CandidateOptions, shared: MethodOptions, *, adapts: bool) -> list[InitErrorDetails]:
+    if not NAME.fullmatch(name):
+        return [_fault((name,), "a candidate is called by lower-case letters, digits and _, starting with a letter", name)]
+    if name in TAKEN:
+        return [_fault((name,), f"a candidate cannot be called {name!r}, which verdicts call something else", name)]
+    try:
+        method = options.overlaid(shared).method
+    except ValidationError as error:
+        return [
+            InitErrorDetails(type=_same(item), loc=(name, "finetune", *item["loc"]), input=item["input"], ctx=item.get("ctx", {}))
+            for item in error.errors(include_url=False)
+        ]
+    starts = METHODS[method].starts
+    if options.start == "adapted" and not adapts:
+        return [
+            _fault(
+                (name, "start"),
+                "`adapted` needs an adaptation, and `adapt: never` says that there is none; change one of the two",
+                "adapted",
+            )
+        ]
+    if options.start is None or options.start in starts:
+        return []
+    known = f"it starts from {' or '.join(starts)}" if starts else "it reads no encoder, so leave the key out"
+    return [_fault((name, "start"), f"the method `{method}` does not start there: {known}", options.start)]
+
+
+def _same(item: Any) -> Any:
+    """The type of an error that is told at another place."""
+    if item["type"] in ("unknown_key", "unknown_plugin"):
+        return PydanticCustomError(item["type"], "{sentence}", {"sentence": item["msg"], **item.get("ctx", {})})
+    return item["type"]
+
+
+def _fault(place: tuple[str, ...], sentence: str, value: Any) -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError("candidate", "{sentence}", {"sentence": sentence}), loc=place, input=value)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from regraft.config.candidates import DEFAULT, Candidate
+from regraft.config.candidates import DEFAULT, Candidate, CandidateOptions, checked
 from regraft.core.strict import Strict
 from regraft.data.options import DataOptions, SplitOptions, TaskOptions
 from regraft.gates.options import GateOptions
@@ -25,6 +25,9 @@ from regraft.training.options import (
     finetune_options,
     pretrain_options,
 )
+from regraft.training.plugins import METHODS
+
+PAIR = {candidate.name: candidate.start for candidate in DEFAULT}
 
 
 class CardOptions(Strict):
@@ -74,10 +77,17 @@ class PipelineOptions(Strict):
     data: DataOptions
     task: TaskOptions = TaskOptions()
     split: SplitOptions = SplitOptions()
+    adapt: Literal["always", "never"] = "always"
+    """Whether the base model is adapted to the corpus; `never` leaves `base` as the only candidate, unless `candidates` names others."""
     pretrain: PretrainOptions = Field(default_factory=lambda: pretrain_options({}))
     """How the base model is adapted to the corpus; `objective` says what it learns from it, and which keys there are."""
     finetune: FinetuneOptions = Field(default_factory=lambda: finetune_options({}, {}))
     """How a model is made from labelled rows; `method` says by which way, and which keys there are."""
+    candidates: dict[str, CandidateOptions] | None = None
+    """The models that are trained, scored and chosen from, by name; by default `base` and `adapted`. A new one trains no other again."""
+    choose_on: Literal["dev", "test"] | None = None
+    """Rows that the candidate is chosen on: `dev`, the default with `candidates`, on rows that do not judge it; or `test`, the rule for
+    `base` and `adapted` alone: adapted only where all of its interval lies above 0."""
     abstain: AbstainOptions | None = None
     """Below which probability the model abstains; needs a gate with `min_coverage`. A change fine-tunes again."""
     gates: tuple[Annotated[GateOptions, Line()], ...] = Field(default_gates(), validate_default=True)
@@ -89,6 +99,27 @@ class PipelineOptions(Strict):
     seed: int = Field(17, ge=0, lt=2**31)
     """Everything random is a function of (seed, epoch, index)."""
 
+    @field_validator("candidates")
+    @classmethod
+    def _candidates_are_whole(
+        cls, candidates: dict[str, CandidateOptions] | None, info: ValidationInfo
+    ) -> dict[str, CandidateOptions] | None:
+        shared = info.data.get("finetune")  # absent where it is at fault itself
+        return candidates if candidates is None or shared is None else checked(candidates, shared, adapts=info.data.get("adapt") != "never")
+
+    @field_validator("choose_on")
+    @classmethod
+    def _test_rows_choose_between_two(cls, choose_on: str | None, info: ValidationInfo) -> str | None:
+        candidates = info.data.get("candidates")
+        pair = (
+            info.data.get("adapt") != "never"
+            if candidates is None
+            else {name: options.start or "base" for name, options in candidates.items()} == PAIR
+        )
+        if choose_on == "test" and not pair:
+            raise ValueError("`test` chooses between `base: {start: base}` and `adapted: {start: adapted}` alone; write `choose_on: dev`")
+        return choose_on
+
     @field_validator("gates")
     @classmethod
     def _they_fit_together(cls, gates: tuple[GateOptions, ...], info: ValidationInfo) -> tuple[GateOptions, ...]:
@@ -98,8 +129,29 @@ class PipelineOptions(Strict):
 
     @property
     def every_candidate(self) -> tuple[Candidate, ...]:
-        """The models that are trained and compared, in their order."""
-        return DEFAULT
+        """The models that are trained and compared, in the order of the file."""
+        if self.candidates is None:
+            return tuple(candidate for candidate in DEFAULT if candidate.start != "adapted" or self.adapt == "always")
+        return tuple(options.named(name, self.finetune) for name, options in self.candidates.items())
+
+    @property
+    def adapts(self) -> bool:
+        """Whether any candidate starts from an adapted encoder."""
+        return any(candidate.start == "adapted" for candidate in self.every_candidate)
+
+    @property
+    def by_cost(self) -> tuple[str, ...] | None:
+        """The candidates by what their methods cost, then by the order of the file, where they are chosen on dev rows; None elsewhere."""
+        if (self.choose_on or ("test" if self.candidates is None and self.adapt == "always" else "dev")) == "test":
+            return None
+        ranks = {candidate.name: METHODS[self.finetune_of(candidate).method].rank for candidate in self.every_candidate}
+        return tuple(sorted(ranks, key=ranks.__getitem__))
+
+    def finetune_of(self, candidate: Candidate) -> MethodOptions:
+        """How ``candidate`` is fine-tuned."""
+        if not candidate.finetune:
+            return self.finetune
+        return finetune_options(self.finetune.model_dump(exclude_unset=True), candidate.finetune)
 
     @property
     def corpus_column(self) -> str:
@@ -150,9 +202,7 @@ class PipelineContext:
     @property
     def finetune(self) -> MethodOptions:
         """How the candidate is fine-tuned; the pipeline's own options where there is none."""
-        if self.candidate is None or not self.candidate.finetune:
-            return self.options.finetune
-        return finetune_options(self.options.finetune.model_dump(exclude_unset=True), self.candidate.finetune)
+        return self.options.finetune_of(self.candidate) if self.candidate else self.options.finetune
 
 
 class StepConfig(Strict):

@@ -113,8 +113,9 @@ def fields_at(model: type[BaseModel], where: Sequence[Any]) -> list[str]:
             key_is_next = False
             continue
         annotation = model.model_fields[part].annotation
-        key_is_next = get_origin(annotation) is dict
         options = [annotation, *getattr(annotation, "__args__", ())]
+        key_is_next = any(get_origin(option) is dict for option in options)
+        options += [value for option in options if get_origin(option) is dict for value in getattr(option, "__args__", ())]
         nested = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
         if not nested:
             return []

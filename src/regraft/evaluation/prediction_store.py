@@ -45,4 +45,6 @@ class PredictionStore:
         """Keep every candidate of a decision: whichever becomes champion need not be scored on these rows again."""
         digests = files.read_json(scores_out / "digests.json")
         for candidate in digests.keys() - {"tfidf", "rows"}:
+            if not (scores_out / f"{candidate}.parquet").is_file():  # its answers stay closed
+                continue
             self.put(digests[candidate], digests["rows"], scores_out / f"{candidate}.parquet")

@@ -14,7 +14,7 @@ from regraft.core.errors import ConfigError
 from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
 from regraft.execution import moved_names
-from regraft.execution.step import Step
+from regraft.execution.step import Output, Step
 
 
 class Composition(Protocol):
@@ -66,6 +66,18 @@ def steps_of(declared: Sequence[Step[Any]], options: PipelineOptions) -> list[St
     wanted = [(step, candidate) for step in declared for candidate in step.instances(options)]
     names = {candidate.instance(step.name) if candidate else step.name for step, candidate in wanted}
     return [step.of(candidate, names) for step, candidate in wanted]
+
+
+def for_the_chosen(steps: Sequence[Step[Any]]) -> dict[str, str]:
+    """{instance: its candidate} of those that no candidate has to be chosen for: what no ``score`` reads, directly or not."""
+    by_name = {step.name: step for step in steps}
+    waiting, needed = [step.name for step in steps if step.kind == "score"], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in by_name and name not in needed:
+            needed.add(name)
+            waiting += [source.step for source in by_name[name].sources.values() if isinstance(source, Output)]
+    return {step.name: step.candidate.name for step in steps if step.candidate and step.name not in needed}
 
 
 def step_in(workspace: Workspace, resolved: Mapping[str, Any], name: str) -> Step[Any]:

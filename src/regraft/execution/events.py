@@ -62,7 +62,7 @@ class StepSeen:
 
     name: str
     state: str
-    """running, computed, cached or failed."""
+    """running, computed, cached, failed or not_chosen."""
     since: float
     seconds: float | None = None
     """How long it took; None while it runs."""

@@ -95,6 +95,8 @@ def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any],
     latest = files.read_json(path)
     if latest["gates"] != values["gates"] or latest["seed"] != values["seed"]:
         return f"the gates changed since {latest['run']}"
+    if latest.get("by_cost") != values.get("by_cost"):
+        return f"the candidates changed since {latest['run']}"
     head = FileJournal(workspace.state, pipeline).head()
     if (head.seq if head else 0) != latest["journal_seq"]:
         return f"the champion changed since {latest['run']}"

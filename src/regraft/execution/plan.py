@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
 from regraft.execution import composition, dvc, dvc_formats, integrity, tracked_data
@@ -28,6 +29,11 @@ class StepState:
     """Direct reasons (input or parameter, old -> new), or the steps it waits for."""
     certain: bool
     """False: it runs only if a step before it comes out different."""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing asks for it now: its candidate is not the chosen one."""
+        return self.state == "fresh" and bool(self.why)
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,31 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, 
     integrity.require_whole(workspace, [*(locked[address] for address in addresses), dvc_formats.tracked_data(workspace)])
     answer = dvc.status(workspace, addresses)
     assessment = judge(steps, pipeline, resolved, locked, answer)
+    if "by_cost" in resolved:
+        assessment = replace(
+            assessment, steps=_with_choice(assessment.steps, composition.for_the_chosen(steps), _last(workspace, pipeline))
+        )
     differs = tracked_data.compare(workspace, answer.get("data.dvc", [])).differs if data else ()
     return replace(assessment, data="; ".join(differs) or None)
+
+
+def _last(workspace: Workspace, pipeline: str) -> str | None:
+    """Whom the last verdict was about; None before the first."""
+    path = workspace.latest_file(pipeline)
+    return str(files.read_json(path)["candidate"]["name"]) if path.is_file() else None
+
+
+def _with_choice(states: Sequence[StepState], later: Mapping[str, str], last: str | None) -> tuple[StepState, ...]:
+    """The states, where some (``later``: instance -> candidate) are for the chosen one alone: that is ``last``, until scores change."""
+    settled = last in later.values() and all(state.state == "fresh" for state in states if state.name not in later)
+    seen = []
+    for state in states:
+        if state.name in later and settled and later[state.name] != last:
+            state = StepState(state.name, "fresh", (f"not chosen: {last} is",), certain=True)
+        elif state.name in later and not settled and state.state != "fresh":
+            state = replace(state, why=(f"if {later[state.name]} is chosen",), certain=False)
+        seen.append(state)
+    return tuple(seen)
 
 
 def judge(

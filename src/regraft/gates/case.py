@@ -30,11 +30,16 @@ class Policy:
     power: float | None = POWER
     """How surely an effect is seen that a verdict calls detectable; None: it says nothing of power, as the first decisions did."""
 
+    choose_on: str | None = None
+    """``dev``: rows that :mod:`regraft.gates.choice` chooses the candidate on; None: test rows, by :mod:`regraft.gates.adaptation`."""
+
     def document(self) -> dict[str, Any]:
+        choosing = {"choose_on": self.choose_on, "rule": "one_standard_error"} if self.choose_on else {}
         document = {
             "gates": [gate.model_dump(mode="json", exclude_none=True) for gate in self.gates],
             "seed": self.seed,
             "resamples": self.resamples,
+            **choosing,
         }
         return document if self.power is None else {**document, "power": self.power}
 
@@ -58,10 +63,10 @@ class Case:
     pipeline: str
     policy: Policy
     digests: Mapping[str, str]
-    """Digests of the two candidates: adapted, and base, which was fine-tuned without adaptation."""
+    """Candidate -> digest of its model."""
     rows: Rows
     predictions: Mapping[str, Predictions]
-    """What was predicted by adapted, base, tfidf, and by the champion where it could be scored."""
+    """What was predicted by the candidates that are compared, by tfidf, and by the champion where it could be scored."""
     champion: Champion | None = None
     champion_problem: Facts | None = None
     """Why the champion cannot be compared with, a ``code`` and what belongs to it: it does not load, its labels are others."""
@@ -75,6 +80,13 @@ class Case:
     """Key of a table that a gate declares -> what was read of it; without those that nobody asked for or no step left."""
     seeds: Mapping[str, Sequence[Predictions]] | None = None
     """What adapted and base say under seeds 2, 3 ... k; None: there is one seed."""
+    dev: Mapping[str, Predictions] | None = None
+    """What every candidate says of dev rows, the cheapest first, where that chooses among them; None elsewhere."""
+
+    @property
+    def must_be_finite(self) -> tuple[str, ...]:
+        """The models whose answers have to be usable: the champion's are not among them."""
+        return tuple(model for model in self.predictions if model != "champion")
 
     def found(self, table: Table[T]) -> T | None:
         """What is known of ``table``; None: nothing."""

@@ -56,6 +56,12 @@ class Comparison:
         """The models that the candidate is compared with where everything is reported."""
         return [model for model in ("champion", "base", "tfidf") if model in self.paired.preds and model != self.candidate]
 
+    @property
+    def counterpart(self) -> str | None:
+        """The other of adapted and base; None where that is not compared."""
+        other = "base" if self.candidate == "adapted" else "adapted"
+        return other if {other, self.candidate} == {"adapted", "base"} and other in self.paired.preds else None
+
     @cached_property
     def repeats(self) -> Repeats | None:
         """The models of all seeds; None where there is one seed."""

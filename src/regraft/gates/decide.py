@@ -4,7 +4,7 @@ An evidence folder holds all that :func:`regraft.gates.policy.evaluate` reads, a
 
     predictions/{adapted,base,tfidf[,champion]}.parquet   labels.json   slices.parquet   decision.json
     measurements.json   negative_flips.csv   verdict.json   [the tables that its gates declare]
-    [seeds/{adapted,base}.{2,3...}.parquet]
+    [seeds/<candidate>.{2,3...}.parquet]   [dev/<candidate>.parquet, where dev rows choose the candidate]
 
 ``decision.json`` is the question (gates, seed, digests, champion), ``verdict.json`` the answer, written last: a folder
 without it holds no decision. Nothing in it depends on when or where it was written. Decisions of 0.2 may vouch for an
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from regraft.evaluation import predictions
 from regraft.evaluation.label_issues import Suspect
 from regraft.evaluation.predictions import Table
 from regraft.evaluation.stats.slices import SliceTable
-from regraft.gates import schema_1
+from regraft.gates import choice, schema_1
 from regraft.gates.comparison import Comparison
 from regraft.gates.evidence import decision_in, seeds, unchanged
 from regraft.gates.evidence import tables as kept_tables
@@ -40,6 +41,7 @@ from regraft.gates.registry import tables as tables_of
 from regraft.gates.verdict import Champion, ClassChange, Facts, Rows, Verdict, render, text_of
 
 SCHEMA = 3
+DEV, CHOICE = "dev", "choice.json"
 DERIVED = ("verdict.json", "measurements.json", "negative_flips.csv", "slices.parquet", "predictions/champion.parquet")
 
 
@@ -89,35 +91,40 @@ def decide(
     :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
     :param measured: key of a table -> its file, of what the run measured of the candidate alone; None where no gate asks.
     """
-    sources = {model: scores_out / f"{model}.parquet" for model in MUST_BE_FINITE}
+    by_cost, models = _opened(scores_out)
+    sources = {model: scores_out / f"{model}.parquet" for model in models}
     if champion and champion_predictions:
         sources["champion"] = champion_predictions
     for name in (*DERIVED, *all_tables()):
         (evidence / name).unlink(missing_ok=True)
+    shutil.rmtree(evidence / DEV, ignore_errors=True)
+    for name in by_cost:
+        files.write_bytes(_dev(evidence, name), _dev(scores_out, name).read_bytes())
     for model, source in sources.items():
         files.write_bytes(_file(evidence, model), source.read_bytes())
     labels, digests = files.read_json(scores_out / "labels.json"), files.read_json(scores_out / "digests.json")
     files.write_json(evidence / "labels.json", labels)
 
     tables = {model: predictions.read(_file(evidence, model)) for model in sources}
-    policy = Policy(read_all(gates), seed)
+    policy = _policy(gates, seed, by_cost)
     slices = _keep_slices(scores_out / "slices.parquet", evidence / "slices.parquet", policy.gates)
     decision = {
         "schema": SCHEMA,
         "pipeline": pipeline,
         **policy.document(),
-        "digests": {model: digests[model] for model in MUST_BE_FINITE},
+        "digests": {model: digests[model] for model in dict.fromkeys((*models, *by_cost))},
         "champion": {"version": champion.version, "digest": champion.digest} if champion else None,
         "champion_problem": (problem := _problem(champion, champion_problem, tables.get("champion"), labels)),
         **({"classes": change} if not problem and (change := _class_change(tables.get("champion"), labels)) else {}),
-        "rows": {"digest": digests["rows"], "n": len(tables["base"].ids)},
+        "rows": {"digest": digests["rows"], "n": len(tables[models[0]].ids)},
         "predictions": {model: files.sha256_file(_file(evidence, model)) for model in sources},
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
         "evidence": kept_tables.keep(scores_out.parents[1], evidence, tables_of(policy.gates), measured or {}),
+        **({"dev": [{"model": name, "sha256": files.sha256_file(_dev(evidence, name))} for name in by_cost]} if by_cost else {}),
         **({"seeds": hashes} if (hashes := seeds.keep(scores_out.parents[1], evidence, policy.gates, digests["rows"])) else {}),
     }
-    for model in MUST_BE_FINITE:
+    for model in models:
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
@@ -135,9 +142,12 @@ def decide(
 
 def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -> str | None:
     """Who the candidate of :func:`decide` is going to be, adapted or base, for what is measured of it alone; None: nobody."""
+    by_cost, models = _opened(scores_out)
+    if by_cost:
+        return models[0]
     digests = files.read_json(scores_out / "digests.json")
     answers = {model: predictions.read(scores_out / f"{model}.parquet").for_gates() for model in MUST_BE_FINITE}
-    policy = Policy(read_all(gates), seed)
+    policy = _policy(gates, seed, by_cost)
     rows = Rows(digests["rows"], len(answers["base"].ids))
     return choose(Case("", policy, digests, rows, answers, seeds=seeds.of_step(scores_out.parents[1], policy.gates)))
 
@@ -145,9 +155,28 @@ def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -
 def question(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, champion: Champion | None) -> tuple[str, dict[str, Any]]:
     """(digest of the test rows, what :func:`decide` would ask them): a ledger's key for one decision."""
     digests = files.read_json(scores_out / "digests.json")
-    policy = Policy(read_all(gates), seed)
-    models = {model: digests[model] for model in MUST_BE_FINITE} | {"champion": champion.digest if champion else None}
-    return digests["rows"], {**policy.document(), "models": models}
+    by_cost, opened = _opened(scores_out)
+    models = {model: digests[model] for model in opened} | {"champion": champion.digest if champion else None}
+    return digests["rows"], {**_policy(gates, seed, by_cost).document(), "models": models}
+
+
+def chosen(gates: Sequence[Mapping[str, Any]], seed: int, dev: Mapping[str, Path]) -> str:
+    """Who is chosen on dev rows; ``dev``: candidate -> its answers to them, the cheapest first. No answer to a test row is read."""
+    answers = {name: predictions.read(path).for_gates() for name, path in dev.items()}
+    return choice.choose(Case("", _policy(gates, seed, tuple(dev)), {}, Rows("", 0), {}, dev=answers)).name
+
+
+def _opened(scores_out: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(candidates by cost that dev rows choose among, models whose answers to test rows are there, the candidate first)."""
+    path = scores_out / CHOICE
+    if not path.is_file():
+        return (), MUST_BE_FINITE
+    document = files.read_json(path)
+    return tuple(document["by_cost"]), tuple(document["models"])
+
+
+def _policy(gates: Sequence[GateOptions | Mapping[str, Any]], seed: int, by_cost: Sequence[str]) -> Policy:
+    return Policy(read_all(gates), seed, choose_on="dev" if by_cost else None)
 
 
 def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
@@ -164,6 +193,9 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
         "evidence": kept_tables.read(evidence, kept_tables.hashes(decision), all_tables()),
         "seeds": seeds.read(evidence, decision.get("seeds")),
     }
+    if dev := decision.get("dev"):
+        files_of = {item["model"]: unchanged(_dev(evidence, item["model"]), item["sha256"]) for item in dev}
+        of_steps["dev"] = {name: predictions.read(path).for_gates() for name, path in files_of.items()}  # by cost
     return _case(decision, tables, slices, of_steps), tables
 
 
@@ -229,7 +261,7 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
     gates = read_all(decision["gates"])
     case = Case(
         pipeline=decision["pipeline"],
-        policy=Policy(gates, decision["seed"], decision["resamples"], decision.get("power")),
+        policy=Policy(gates, decision["seed"], decision["resamples"], decision.get("power"), decision.get("choose_on")),
         digests=decision["digests"],
         rows=Rows(**decision["rows"]),
         predictions={model: table.for_gates() for model, table in tables.items()},
@@ -253,6 +285,10 @@ def _problem_of(stored: Facts | str | None) -> Facts | None:
 
 def _file(evidence: Path, model: str) -> Path:
     return evidence / "predictions" / f"{model}.parquet"
+
+
+def _dev(folder: Path, candidate: str) -> Path:
+    return folder / DEV / f"{candidate}.parquet"
 
 
 def _problem(champion: Champion | None, stated: Facts | None, table: Table | None, labels: Sequence[str]) -> Facts | None:

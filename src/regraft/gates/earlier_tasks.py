@@ -20,7 +20,7 @@ from regraft.evaluation.stats.power import POWER
 from regraft.gates import budgets, words
 from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
 from regraft.gates.protocol import Cell, Gate, Named, Section, SectionTable, asked
-from regraft.gates.stages import PATHS, PRETRAINED, STAGE_WORDS, STAGES
+from regraft.gates.stages import PRETRAINED, path_of, words_of
 from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
 
@@ -71,11 +71,12 @@ Tasks = Mapping[str, "EarlierAnswers"]
 
 def judge(gate: EarlierTasks, comparison: Comparison) -> Finding:
     """The candidate's encoder, as it would be shipped, against the base model as it came; what it lost most of comes first."""
-    options, case, path = gate.earlier_tasks, comparison.case, PATHS[comparison.candidate]
+    options, case = gate.earlier_tasks, comparison.case
     answers = case.found(ANSWERS) or {}
     if missing := [name for name in options.tasks if name not in answers]:
         return Finding.without_number("earlier_tasks", 0, "inconclusive", "not_measured", tasks=missing)
     tasks = {name: answers[name] for name in options.tasks}
+    path = path_of(comparison.candidate, next(iter(tasks.values())).answers)
     if problem := _not_finite(tasks, path):
         rows = sum(len(task.labels) for task in tasks.values())
         return Finding.without_number("earlier_tasks", rows, "fail", "not_finite", **problem)
@@ -138,14 +139,14 @@ def sentence(f: words.Document) -> str:
         return f"nothing was measured on {', '.join(facts['tasks'])}, so nothing is known of what was forgotten there."
     if f["code"] == "not_finite":
         listing = f"held-out row{'s' * (facts['rows']['count'] > 1)} {words.some(facts['rows'])}"
-        return f"the features of {facts['task']} {STAGE_WORDS[facts['stage']]} are not finite ({listing}); its training went wrong."
+        return f"the features of {facts['task']} {words_of(facts['stage'])} are not finite ({listing}); its training went wrong."
     opening = "a linear probe on the frozen encoder is right about this share of the held-out rows"
     return f"{opening}: {'; '.join(map(_part, facts['parts']))}."
 
 
 def _part(part: words.Document) -> str:
     facts, value = part["facts"], part["value"]
-    stages = ", ".join(f"{words.number(each['accuracy'])} {STAGE_WORDS[each['stage']]}" for each in facts["stages"])
+    stages = ", ".join(f"{words.number(each['accuracy'])} {words_of(each['stage'])}" for each in facts["stages"])
     gap = f"{words.number(abs(value))} {'less' if value > 0 else 'more'} than at first" if value else "the same as at first"
     text = f"{facts['task']} {stages}: {gap} ({words.spread(part)}{words.shown(facts)}; {part['n']:,} rows){budgets.side(part)}"
     if part["outcome"] != "inconclusive":
@@ -170,7 +171,7 @@ def measured(comparison: Comparison) -> dict[str, Any]:
     table: dict[str, dict[str, Any]] = {
         name: {"task": name, "rows": len(task.labels), "classes": len(set(task.labels)), "stages": []} for name, task in rows.items()
     }
-    for stage in STAGES:
+    for stage in next(iter(rows.values())).answers:
         finite = {name: task for name, task in rows.items() if None not in (*task.answers[PRETRAINED], *task.answers[stage])}
         results = {} if stage == PRETRAINED else {result.value: result for result in compared(finite, stage, budget, gate.confidence)}
         for name, task in rows.items():
@@ -214,7 +215,7 @@ def _section(measurements: Mapping[str, Any], _: Mapping[str, Mapping[str, Any]]
 
 
 def _row(stage: Mapping[str, Any], budget: float) -> tuple[Cell, ...]:
-    accuracy, lost, name = stage["accuracy"], stage["lost"], Cell(STAGE_WORDS[stage["stage"]])
+    accuracy, lost, name = stage["accuracy"], stage["lost"], Cell(words_of(stage["stage"]))
     cells = (name, Cell("not finite"), Cell(""), Cell(""))
     if accuracy:
         spread = Cell(f"{accuracy['low']:.3f} to {accuracy['high']:.3f}", "muted")

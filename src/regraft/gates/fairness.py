@@ -179,9 +179,10 @@ def _called(rate: str, label: str | None) -> str:
     return rate.replace("_", " ") + (f" of {label}" if label is not None else "")
 
 
-def _other(comparison: Comparison, options: Budget, gap: Gap) -> dict[str, Any]:
-    """The same two groups under the other of adapted and base: what the adaptation changed."""
-    other = "base" if comparison.candidate == "adapted" else "adapted"
+def _other(comparison: Comparison, options: Budget, gap: Gap) -> dict[str, Any] | None:
+    """The same two groups under the other of adapted and base: what the adaptation changed; None where that is not compared."""
+    if (other := comparison.counterpart) is None:
+        return None
     rates = {(group.column, group.value): group.rate for group in groups(comparison, other, options)}
     return {"model": other, "rates": [rates[group.column, group.value] for group in (gap.above, gap.below)]}
 
@@ -202,13 +203,19 @@ def sentence(f: words.Document) -> str:
     text += f", {words.SIDES[f['outcome']]} the {words.number(f['threshold'])} allowed; the largest gap of {facts['judged']} groups"
     if small := facts["small"]["groups"]:
         text += f", {small} with too few rows ({facts['small']['rows']:,} in all) not judged"
-    other = facts["other"]
-    text += f"; with {words.model(other['model'])} these two are {' and '.join(map(words.number, other['rates']))}"
+    if other := facts["other"]:
+        text += f"; with {words.model(other['model'])} these two are {' and '.join(map(words.number, other['rates']))}"
     return f"{text}{words.asked_for(facts, 'such rows')}."
 
 
 def _group(group: words.Document) -> str:
     return f"{group['column']} = {group['value']} ({words.counted(group['rows'], 'row')})"
+
+
+def _both(comparison: Comparison) -> list[str]:
+    """Adapted and base, in this order; the candidate alone where it has no counterpart."""
+    other = comparison.counterpart
+    return sorted((comparison.candidate, other)) if other else [comparison.candidate]
 
 
 def measured(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
@@ -219,7 +226,7 @@ def measured(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
     for gate in asked(FAIRNESS, lines):
         if _absent(comparison, gate.fairness):
             continue
-        by_model = {model: groups(comparison, model, gate.fairness) for model in ("adapted", "base")}
+        by_model = {model: groups(comparison, model, gate.fairness) for model in _both(comparison)}
         for parts in zip(*by_model.values(), strict=True):
             row: dict[str, Any] = {
                 "gate": lines.index(gate),

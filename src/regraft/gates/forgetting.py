@@ -22,7 +22,7 @@ from regraft.gates import budgets, words
 from regraft.gates.finding import facts_of
 from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
 from regraft.gates.protocol import Cell, Gate, Named, Section, SectionTable, asked
-from regraft.gates.stages import PATHS, PRETRAINED, STAGE_WORDS, STAGES
+from regraft.gates.stages import PRETRAINED, path_of, words_of
 from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
 
@@ -117,11 +117,11 @@ def _a_token(sums: Floats) -> Floats:
 
 def judge(gate: Forgetting, comparison: Comparison) -> Finding:
     """The candidate's encoder, as it would be shipped, against the base model as it came."""
-    options, case, path = gate.forgetting, comparison.case, PATHS[comparison.candidate]
+    options, case = gate.forgetting, comparison.case
     losses = case.found(GENERAL)
     if losses is None or not len(losses.masked):
         return Finding.without_number("forgetting", 0, "inconclusive", "not_measured")
-    n = len(losses.masked)
+    n, path = len(losses.masked), path_of(comparison.candidate, losses.nats)
     if problem := _not_finite(losses, path):
         return Finding.without_number("forgetting", n, "fail", "not_finite", **problem)
     table = LossTable.of(losses, case.policy.seed, case.policy.resamples)
@@ -158,8 +158,8 @@ def sentence(f: words.Document) -> str:
     if f["code"] == "not_finite":
         sequences = facts["sequences"]
         listing = f"sequence{'s' * (sequences['count'] > 1)} {words.some(sequences)}"
-        return f"the loss on general text {STAGE_WORDS[facts['stage']]} is not finite ({listing}); its training went wrong."
-    costs = ", ".join(f"{number(each['loss'])} {STAGE_WORDS[each['stage']]}" for each in facts["stages"])
+        return f"the loss on general text {words_of(facts['stage'])} is not finite ({listing}); its training went wrong."
+    costs = ", ".join(f"{number(each['loss'])} {words_of(each['stage'])}" for each in facts["stages"])
     size = f"{words.counted(facts['masked_tokens'], 'masked token')} in {words.counted(f['n'], 'held-out sequence')}"
     change = f"{number(abs(f['value']))} {'more' if f['value'] > 0 else 'less'} than" if f["value"] else "the same as"
     text = f"guessing a masked token of {text_called(facts['text'])} costs, in nats, {costs}: {change} at first"
@@ -183,7 +183,7 @@ def measured(comparison: Comparison) -> dict[str, Any]:
     if gate is None or losses is None:
         return {}
     table = LossTable.of(losses, case.policy.seed, case.policy.resamples)
-    stages = [_stage(table, stage, gate.forgetting.max_loss_increase, gate.confidence) for stage in STAGES]
+    stages = [_stage(table, stage, gate.forgetting.max_loss_increase, gate.confidence) for stage in losses.nats]
     sizes = {"sequences": len(losses.masked), "masked_tokens": int(losses.masked.sum())}
     budget = {"max_loss_increase": gate.forgetting.max_loss_increase, "confidence": gate.confidence}
     return {"forgetting": {"text": text_called(gate.forgetting.text), **sizes, **budget, "stages": stages}}
@@ -218,7 +218,7 @@ def _section(measurements: Mapping[str, Any], metrics: Mapping[str, Mapping[str,
 
 
 def _row(stage: Mapping[str, Any], most: float, budget: float) -> tuple[Cell, ...]:
-    loss, increase, name = stage["loss"], stage["increase"], Cell(STAGE_WORDS[stage["stage"]])
+    loss, increase, name = stage["loss"], stage["increase"], Cell(words_of(stage["stage"]))
     cells = (name, Cell("not finite"), Cell(""), Cell(""))
     if loss:
         spread = Cell(f"{loss['low']:.3f} to {loss['high']:.3f}", "muted")

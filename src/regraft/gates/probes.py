@@ -107,14 +107,11 @@ def judge_family(question: str, comparison: Comparison, budget: float, min_rows:
         few: dict[str, Any] = {"min_rows": min_rows, "sizes": [{"test": kind, "rows": len(rows)} for kind, rows in failed.items()]}
         return Finding.without_number(question, comparison.n, "inconclusive", "too_few", **few)
     worst = settling(family)
-    both, only_adapted, only_base = _together(probes, question, worst.kind)
     facts = {
         "model": candidate,
         "test": worst.kind,
         "failed": worst.failed,
-        "in_both": both,
-        "only_adapted": only_adapted,
-        "only_base": only_base,
+        **_together(probes, question, worst.kind),
         "tests": {outcome: [rate.kind for rate in family if rate.outcome == outcome] for outcome in ("fail", "inconclusive", "pass")},
         "small": small,
     }
@@ -158,7 +155,8 @@ def sentence_of(f: words.Document, wording: Wording) -> str:
         return f"{few if facts['sizes'] else wording.no_row}."
     rows = f"{facts['failed']:,} of {f['n']:,} test rows {wording.when(facts['test'])}"
     text = f"{words.model(facts['model'])} changes its answer to {rows}: {words.percent(f['value'])} ({words.spread(f, words.percent)})"
-    text += f", {words.SIDES[f['outcome']]} the {words.percent(f['threshold'])} allowed; {_origin(facts)}"
+    text += f", {words.SIDES[f['outcome']]} the {words.percent(f['threshold'])} allowed"
+    text += f"; {_origin(facts)}" if "in_both" in facts else ""
     judged = sum(map(len, facts["tests"].values()))
     text += f"; {_family(facts, judged, wording)}" if judged + len(facts["small"]) > 1 else ""
     return f"{text}{words.asked_for(facts, 'such rows')}."
@@ -183,14 +181,16 @@ def _family(facts: words.Document, judged: int, wording: Wording) -> str:
     return f"{family}; too few rows for {few}" if facts["small"] else family
 
 
-def _together(probes: Probes, question: str, kind: str) -> tuple[int, int, int]:
-    """Rows that fail with both models, only with adapted, only with base."""
+def _together(probes: Probes, question: str, kind: str) -> dict[str, int]:
+    """Rows that fail with both models, only with adapted, only with base; empty where not both were asked."""
+    if not {*MODELS} <= probes.answers.keys():
+        return {}
     adapted, base = (probes.failed(question, model)[kind] for model in MODELS)
-    return (
-        sum(adapted[row] and base[row] for row in adapted),
-        sum(adapted[row] and not base[row] for row in adapted),
-        sum(base[row] and not adapted[row] for row in adapted),
-    )
+    return {
+        "in_both": sum(adapted[row] and base[row] for row in adapted),
+        "only_adapted": sum(adapted[row] and not base[row] for row in adapted),
+        "only_base": sum(base[row] and not adapted[row] for row in adapted),
+    }
 
 
 def measured(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
@@ -203,15 +203,16 @@ def measured(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
         return {}
     confidence, table = comparison.case.policy.adaptation[1], []
     for question in dict.fromkeys(probes.gates):
-        by_model = {model: probes.failed(question, model) for model in MODELS}
-        for kind, rows in by_model["adapted"].items():
-            both, gained, lost = _together(probes, question, kind)
-            low, high = tango_interval([gained], [lost], [len(rows)], quantile(confidence))
-            added = _number((gained - lost) / len(rows), low[0], high[0])
-            failed = {model: sum(by_model[model][kind].values()) for model in MODELS}
+        by_model = {model: probes.failed(question, model) for model in probes.answers}
+        for kind, rows in next(iter(by_model.values())).items():
+            failed = {model: sum(by_model[model][kind].values()) for model in by_model}
             shares = {m: {"failed": k, "rate": _number(k / len(rows), *wilson(k, len(rows), confidence))} for m, k in failed.items()}
-            row = {"gate": question, "kind": kind, "rows": len(rows), **shares, "in_both": both, "only_adapted": gained, "only_base": lost}
-            table.append({**row, "added": added})
+            row = {"gate": question, "kind": kind, "rows": len(rows), **shares}
+            if together := _together(probes, question, kind):
+                gained, lost = together["only_adapted"], together["only_base"]
+                low, high = tango_interval([gained], [lost], [len(rows)], quantile(confidence))
+                row |= {**together, "added": _number((gained - lost) / len(rows), low[0], high[0])}
+            table.append(row)
     return {"probes": table}
 
 

@@ -13,9 +13,6 @@ from regraft.gates.case import Case
 from regraft.gates.options import seeds_of
 from regraft.gates.stages import MODELS
 
-SEEDED = MODELS
-"""The models that are fine-tuned more than once; TF-IDF has no seed, and of a champion there is one model."""
-
 
 def seed_name(model: str, number: int) -> str:
     """What one of the k models is called among all models; numbers start at 1, the model that would be registered."""
@@ -24,8 +21,8 @@ def seed_name(model: str, number: int) -> str:
 
 def unusable(case: Case) -> Iterator[tuple[str, int, Sequence[str]]]:
     """(model, number of the seed, rows) of every model of a further seed whose answers cannot be used."""
-    for model in SEEDED if case.seeds else ():
-        for number, table in enumerate((case.seeds or {})[model], start=2):
+    for model, tables in (case.seeds or {}).items():
+        for number, table in enumerate(tables, start=2):
             if table.unusable:
                 yield model, number, table.unusable
 
@@ -39,20 +36,22 @@ class Repeats:
     paired: Paired
     """Models ``adapted seed 1`` ... ``base seed k``, and those of one seed under their own names."""
     seed: int
+    seeded: frozenset[str] = frozenset(MODELS)
+    """The models that were fine-tuned more than once; TF-IDF has no seed, and of a champion there is one model."""
 
     @classmethod
     def of(cls, case: Case, models: Sequence[str]) -> Repeats | None:
         """All seeds of the ``models`` to compare; None where nobody asked for seeds, they were not trained or cannot be used."""
         count = seeds_of(case.policy.gates)
-        if count is None or case.seeds is None or not set(SEEDED) <= set(models) or any(unusable(case)):
+        if count is None or case.seeds is None or not set(case.seeds) <= set(models) or any(unusable(case)):
             return None
-        tables = {seed_name(model, 1) if model in SEEDED else model: case.predictions[model] for model in models}
-        tables |= {seed_name(model, n): table for model in SEEDED for n, table in enumerate(case.seeds[model], start=2)}
-        return cls(count, align(tables), case.policy.seed)
+        tables = {seed_name(model, 1) if model in case.seeds else model: case.predictions[model] for model in models}
+        tables |= {seed_name(model, n): table for model in case.seeds for n, table in enumerate(case.seeds[model], start=2)}
+        return cls(count, align(tables), case.policy.seed, frozenset(case.seeds))
 
     def models(self, model: str) -> list[str]:
         """The names in :attr:`paired` of what the verdict calls ``model``."""
-        return [seed_name(model, n) for n in range(1, self.count + 1)] if model in SEEDED else [model]
+        return [seed_name(model, n) for n in range(1, self.count + 1)] if model in self.seeded else [model]
 
     def means(self, single: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
         """``single`` (model of one seed -> metric -> value) as means over the seeds, by the verdict's names."""
@@ -67,5 +66,5 @@ class Repeats:
         joint: dict[str, Floats] = {}
         for model in dict.fromkeys(name.partition(" seed ")[0] for name in rows):
             parts = np.stack([rows[name] for name in self.models(model)], axis=-1)
-            joint[model] = (parts * shares(self.count, self.seed, len(parts))).sum(axis=-1) if model in SEEDED else parts[:, 0]
+            joint[model] = (parts * shares(self.count, self.seed, len(parts))).sum(axis=-1) if model in self.seeded else parts[:, 0]
         return joint

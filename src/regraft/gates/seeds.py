@@ -13,7 +13,6 @@ from regraft.gates import words
 from regraft.gates.finding import measured_finding, undefined
 from regraft.gates.options import GateOptions
 from regraft.gates.protocol import Gate
-from regraft.gates.stages import MODELS as SEEDED
 from regraft.gates.verdict import Finding
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def measured(comparison: Comparison, metrics: Collection[str] = ()) -> dict[str,
     candidate = comparison.candidate
     return {
         "number": repeats.count,
-        "scores": [row for model in SEEDED for row in _by_seed(comparison, model, None, metrics)],
+        "scores": [row for model in comparison.case.seeds or () for row in _by_seed(comparison, model, None, metrics)],
         "differences": [row for against in comparison.others for row in _by_seed(comparison, candidate, against, metrics)],
     }
 
@@ -108,7 +107,7 @@ def _by_seed(comparison: Comparison, model: str, against: str | None, metrics: C
             continue
         sign = -1.0 if against and metric in words.LOWER_IS_BETTER else 1.0
         each = sign * (comparison.by_seed(model, metric) - (comparison.by_seed(against, metric) if against else 0.0))
-        first = [seed_name(name, 1) if name in SEEDED else name for name in (model, against) if name]
+        first = [seed_name(name, 1) if name in (comparison.case.seeds or ()) else name for name in (model, against) if name]
         rows = [comparison.resampled(metric)[name] for name in first]
         row_error = float((rows[0] - rows[1] if against else rows[0]).std())
         numbers = {"deviation": rounded(float(each.std(ddof=1))), "row_error": rounded(row_error)}

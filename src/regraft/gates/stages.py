@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 MODELS = ("adapted", "base")
-"""The candidates: both answer what is asked of changed texts, and both are trained under several seeds."""
+"""The candidates of a pipeline file that names none."""
 PRETRAINED = "came"
 """The base model as it came: what every other stage is held against."""
 STAGES = (PRETRAINED, "adapted", "finetune", "finetune_base")
@@ -13,5 +15,14 @@ STAGE_WORDS = {
     "finetune": "after adaptation and fine-tuning",
     "finetune_base": "after fine-tuning without adaptation",
 }
-PATHS = {"adapted": (PRETRAINED, "adapted", "finetune"), "base": (PRETRAINED, "finetune_base")}
-"""Candidate -> the stages it went through."""
+_PATHS = {"adapted": (PRETRAINED, "adapted", "finetune"), "base": (PRETRAINED, "finetune_base")}
+
+
+def path_of(candidate: str, measured: Collection[str]) -> tuple[str, ...]:
+    """The stages that a candidate went through, of those that were ``measured``; with one candidate that is all of them."""
+    return _PATHS[candidate] if candidate in _PATHS and {*_PATHS[candidate]} <= {*measured} else tuple(measured)
+
+
+def words_of(stage: str) -> str:
+    """When something was measured."""
+    return STAGE_WORDS.get(stage, "after fine-tuning")

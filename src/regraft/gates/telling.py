@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regraft.gates import adaptation, class_change, decontaminated, words
+from regraft.gates import adaptation, choice, class_change, decontaminated, words
 from regraft.gates.registry import GATES
 from regraft.gates.verdict import Finding
 
@@ -100,5 +100,5 @@ def champion_problem(problem: words.Document) -> str:
     return str(problem["message"])
 
 
-OWN = {"finite": _finite, "identity": _identity, "adaptation": adaptation.sentence}
+OWN = {"finite": _finite, "identity": _identity, "adaptation": adaptation.sentence, "choice": choice.sentence}
 """Findings that no gate makes."""

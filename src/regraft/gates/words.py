@@ -17,8 +17,17 @@ Document = Mapping[str, Any]
 METRICS = {name: known.words for name, known in KNOWN.items()}
 LOWER_IS_BETTER = frozenset(name for name, known in KNOWN.items() if known.lower_is_better)
 """Differences of these are turned round: above 0 is better for every metric."""
-MODELS = {"tfidf": "TF-IDF", "champion": "the champion", "base": "the un-adapted base", "adapted": "adapted"}
 SPOKEN = {"champion": "the one in production", "base": "the same model without adaptation", "tfidf": "a plain word count (TF-IDF)"}
+
+
+class Names(dict[str, str]):
+    """What models are called; a candidate that is not among them has the name that its pipeline file gives it."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+MODELS = Names({"tfidf": "TF-IDF", "champion": "the champion", "base": "the un-adapted base", "adapted": "adapted"})
 SIDES = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}
 """Outcome -> where a number lies that must not exceed a budget."""
 
@@ -45,7 +54,7 @@ def milliseconds(value: float) -> str:
 
 def model(name: str) -> str:
     """A model in the middle of a sentence."""
-    return MODELS.get(name, name)
+    return MODELS[name]
 
 
 def spoken(name: str | None) -> str:

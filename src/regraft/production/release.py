@@ -31,7 +31,7 @@ from regraft.gates.measurements import power_summary
 from regraft.gates.registry import read_all, tables
 from regraft.gates.telling import row, sentence, sentences
 from regraft.gates.verdict import Champion, Facts, Verdict
-from regraft.production.step_outputs import gather
+from regraft.production.step_outputs import choose, gather
 from regraft.production.token_check import require_same_ids
 from regraft.registry.journal import FileJournal, rolled_back
 from regraft.registry.ledger import FileLedger
@@ -125,6 +125,11 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], measu
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
     return decision
+
+
+def choose_candidate(run: Run, resolved: Mapping[str, Any]) -> str | None:
+    """Who is chosen on dev rows, once all candidates are scored; None where test rows choose, and every candidate goes on."""
+    return choose(run.workspace, run.pipeline, resolved)
 
 
 def _gathered(run: Run, resolved: Mapping[str, Any]) -> Path:
@@ -328,6 +333,7 @@ def write_result(
         "gates": list(resolved["gates"]),
         "power": power_summary(files.read_json(decision.evidence / "measurements.json")),
         "seed": resolved["seed"],
+        **({"by_cost": resolved["by_cost"]} if "by_cost" in resolved else {}),
         "scores": files.digest_of(outcomes[f"score-{verdict.candidate.name}"].record["outputs"]),
         "journal_seq": head.seq if head else 0,
     }

@@ -1,7 +1,8 @@
 """What the steps left of every candidate, brought together in the folders that a decision reads.
 
 A step that runs for each candidate leaves one folder for each; :func:`regraft.gates.decide.decide` compares them, so it gets
-one folder a step, in which a file or a column is named after the candidate.
+one folder a step, in which a file or a column is named after the candidate. Where dev rows choose, the answers of the others to
+test rows stay closed: only those of the chosen one, and of models that a gate compares with, are among them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 from regraft.config.candidates import Candidate, candidates_in
 from regraft.core import files
 from regraft.core.workspace import Workspace
-from regraft.gates.registry import read_all, tables
+from regraft.gates.decide import CHOICE, DEV, chosen
+from regraft.gates.registry import gate_of, read_all, tables
 
 FINETUNED = {"adapted": "finetune", "base": "finetune_base"}
 """Candidate -> what a decision calls the stage after its fine-tuning."""
@@ -22,25 +24,48 @@ KEYS = ("gate", "kind", "id", "change", "expect", "label", "task", "masked", "ca
 """Columns that are the same whichever candidate a step ran for."""
 
 
+def choose(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> str | None:
+    """Who is chosen on dev rows, of which all candidates have been scored; None where test rows choose."""
+    if "by_cost" not in resolved:
+        return None
+    dev = {name: _out(workspace, pipeline, f"score-{name}") / "dev.parquet" for name in resolved["by_cost"]}
+    return chosen(resolved["gates"], resolved["seed"], dev)
+
+
 def gather(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], into: Path) -> Path:
     """Bring together what the steps of ``pipeline`` left; the folder ``scores/out`` below ``into``."""
     shutil.rmtree(into, ignore_errors=True)
-    candidates = candidates_in(resolved)
+    name, candidates = choose(workspace, pipeline, resolved), candidates_in(resolved)
     outs = {candidate.name: _out(workspace, pipeline, candidate.instance("score")) for candidate in candidates}
+    opened = list(outs) if name is None else list(dict.fromkeys((name, *(other for other in _opponents(resolved) if other in outs))))
     held_out, scores = _out(workspace, pipeline, "held_out"), into / "scores" / "out"
-    for name in ("labels.json", "slices.parquet", "tfidf.parquet"):
-        files.write_bytes(scores / name, (held_out / name).read_bytes())
+    for file in ("labels.json", "slices.parquet", "tfidf.parquet"):
+        files.write_bytes(scores / file, (held_out / file).read_bytes())
     files.write_bytes(scores / "rows.parquet", (held_out / "test.parquet").read_bytes())
-    for name, out in outs.items():
-        files.write_bytes(scores / f"{name}.parquet", (out / "test.parquet").read_bytes())
-    said, rows = {name: files.read_json(out / "digests.json") for name, out in outs.items()}, files.read_json(held_out / "digests.json")
-    digests = {**{name: digests["model"] for name, digests in said.items()}, "tfidf": rows["tfidf"], "rows": rows["test"]}
+    for each in opened:
+        files.write_bytes(scores / f"{each}.parquet", (outs[each] / "test.parquet").read_bytes())
+    said, rows = {each: files.read_json(out / "digests.json") for each, out in outs.items()}, files.read_json(held_out / "digests.json")
+    digests = {**{each: of_model["model"] for each, of_model in said.items()}, "tfidf": rows["tfidf"], "rows": rows["test"]}
     files.write_json(scores / "digests.json", digests)
-    calibrations = {name: files.read_json(path) if (path := out / "calibration.json").is_file() else None for name, out in outs.items()}
+    calibrations = {each: _calibration(outs[each]) for each in opened}
     if any(calibrations.values()):
         files.write_json(scores / "calibration.json", calibrations)
-    _gates_steps(workspace, pipeline, resolved, candidates, into)
+    if name is not None:
+        for each in resolved["by_cost"]:
+            files.write_bytes(scores / DEV / f"{each}.parquet", (outs[each] / "dev.parquet").read_bytes())
+        files.write_json(scores / CHOICE, {"by_cost": resolved["by_cost"], "models": [*opened, "tfidf"]})
+    _gates_steps(workspace, pipeline, resolved, [each for each in candidates if name in (None, each.name)], into)
     return scores
+
+
+def _opponents(resolved: Mapping[str, Any]) -> set[str]:
+    """The models that gates compare the candidate with."""
+    return {model for line in read_all(resolved["gates"]) if (model := gate_of(line).against(line)) is not None}
+
+
+def _calibration(out: Path) -> Any:
+    path = out / "calibration.json"
+    return files.read_json(path) if path.is_file() else None
 
 
 def _gates_steps(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], candidates: Sequence[Candidate], into: Path) -> None:

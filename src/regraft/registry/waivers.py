@@ -23,6 +23,7 @@ from regraft.registry.waiver import Waiver
 NEVER = {
     "finite": "answers that are no numbers cannot be compared, and nobody can answer for them",
     "adaptation": "it only chooses between adapted and base, and fails no run",
+    "choice": "it only chooses the candidate, and fails no run",
     "identity": "it only says that the candidate is the champion already",
 }
 """Findings that are no requirement a person could waive -> why."""

@@ -180,6 +180,7 @@ def _rivals(verdict: Mapping[str, Any], paired: Paired) -> list[str]:
     """Models to hold the candidate against, the one that matters most first; not itself under another name."""
     same = verdict["champion"] and verdict["champion"]["digest"] == verdict["candidate"]["digest"]
     order = [*(() if same else ("champion",)), "base", "tfidf", "adapted"]
+    order += [model for model in paired.preds if model not in ("champion", *order)]
     return [model for model in order if model in paired.preds and model != verdict["candidate"]["name"]]
 
 

@@ -201,6 +201,8 @@ def _remedy(finding: Finding, rows: int) -> str:
 def _change(finding: dict[str, Any], rows: int) -> str:
     """What it would take for one measured finding to come out otherwise; empty where it decides nothing."""
     name = finding["gate"]
+    if name == "choice":  # on other rows
+        return ""
     if name in GATES and (change := GATES[name].change):
         return change(finding)
     number, threshold, low, high = words.number, finding["threshold"], finding["low"], finding["high"]

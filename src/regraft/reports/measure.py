@@ -77,7 +77,8 @@ def estimates(comparison: Comparison, metrics: Sequence[str], confidence: float)
     A lead above 0 is better for every metric. What a metric does not define for a model is left out.
     """
     candidate, scores = comparison.candidate, comparison.scores
-    order = sorted(comparison.paired.preds, key=(candidate, "champion", "adapted", "base", "tfidf").index)
+    known = (candidate, "champion", "adapted", "base", "tfidf")
+    order = sorted(comparison.paired.preds, key=lambda model: known.index(model) if model in known else len(known))
     for metric in metrics:
         defined = [model for model in order if not isnan(scores[model].get(metric, float("nan")))]
         for model in defined:

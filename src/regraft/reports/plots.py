@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -160,7 +161,7 @@ def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Map
     with _figure(f"loss-{name}", title, WIDTH, height, svgs) as figure:
         axes = _margins(figure, WIDTH, height, 40, 96, 12, 40)
         ends: list[tuple[float, str, str]] = []
-        for (label, points), colour in zip(curves.items(), (ACCENT, SECOND), strict=False):
+        for (label, points), colour in zip(curves.items(), chain((ACCENT, SECOND), repeat(MUTED)), strict=False):
             x, y = np.array([p[0] for p in points], float), np.array([p[1] for p in points], float)
             smooth = _running_mean(y)
             axes.plot(x, y, color=colour, linewidth=0.8, alpha=0.3)

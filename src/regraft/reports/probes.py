@@ -38,7 +38,8 @@ class Probed:
     """The sections about changed texts and about groups; ``tests`` and ``groups`` as measurements.json has them."""
 
     candidate: str
-    other: str
+    other: str | None
+    """The other of adapted and base; None where that was not asked."""
     tests: tuple[dict[str, Any], ...]
     changed: tuple[ChangedRow, ...]
     groups: tuple[dict[str, Any], ...]
@@ -49,7 +50,7 @@ def probed(comparison: Comparison, measured: Mapping[str, Any], texts: Mapping[s
     tests, groups = measured.get("probes", []), measured.get("fairness", [])
     if not tests and not groups:
         return None
-    other = "base" if comparison.candidate == "adapted" else "adapted"
+    other = comparison.counterpart
     return Probed(comparison.candidate, other, tuple(tests), tuple(_changed(comparison, texts)), tuple(groups))
 
 

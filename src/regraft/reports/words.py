@@ -10,9 +10,9 @@ from regraft.gates.comparison import MIN_CLEAN_ROWS
 from regraft.gates.registry import GATES, takes_clean_rows
 from regraft.reports.measure import Estimate
 
-NAMES = {"adapted": "Adapted model", "base": "Un-adapted base", "tfidf": "TF-IDF baseline", "champion": "Champion"}
-SHORT = {"adapted": "adapted", "base": "base", "tfidf": "TF-IDF", "champion": "champion"}
-MIDST = {"adapted": "adapted model", "base": "un-adapted base", "tfidf": "TF-IDF baseline", "champion": "champion"}
+NAMES = words.Names({"adapted": "Adapted model", "base": "Un-adapted base", "tfidf": "TF-IDF baseline", "champion": "Champion"})
+SHORT = words.Names({"adapted": "adapted", "base": "base", "tfidf": "TF-IDF", "champion": "champion"})
+MIDST = words.Names({"adapted": "adapted model", "base": "un-adapted base", "tfidf": "TF-IDF baseline", "champion": "champion"})
 """NAMES in the middle of a sentence."""
 NOTES = {"base": "fine-tuned, not adapted"}
 """What a name does not say of a candidate."""

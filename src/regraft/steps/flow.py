@@ -15,6 +15,7 @@ from regraft.core.uncollected import uncollected as uncollected
 from regraft.core.workspace import Workspace as Workspace
 from regraft.data.options import listed as listed
 from regraft.execution import supervise as supervise
+from regraft.execution.composition import for_the_chosen as for_the_chosen
 from regraft.execution.composition import steps as steps
 from regraft.execution.composition import steps_in as steps_in
 from regraft.execution.flow_main import run_flow as run_flow

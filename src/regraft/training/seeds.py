@@ -91,7 +91,7 @@ def _trained(train: Train, encoder: Path, model: str, number: int, rows: HeldOut
         facts = dict(progress.current().facts)  # scoring writes its own
         answers = score_folder(Path(folder) / "model", rows)
     seconds = time.perf_counter() - began + facts.get("earlier_seconds", 0.0)
-    return Repeat(model, number, answers, metrics["tokens"], seconds, facts["exact"])
+    return Repeat(model, number, answers, metrics["tokens"], seconds, facts.get("exact", True))  # no exact: it was not trained in a loop
 
 
 def _keep(home: Path | None, done: Repeat) -> None:

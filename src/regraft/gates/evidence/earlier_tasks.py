@@ -32,5 +32,7 @@ def load(path: Path) -> dict[str, EarlierAnswers]:
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(columns["task"]):
         rows.setdefault(name, []).append(row)
-    by_task = {name: {column: [columns[column][row] for row in places] for column in ("label", *STAGES)} for name, places in rows.items()}
+    by_task = {
+        name: {column: [columns[column][row] for row in places] for column in columns if column != "task"} for name, places in rows.items()
+    }
     return {name: EarlierAnswers(answers.pop("label"), answers) for name, answers in by_task.items()}

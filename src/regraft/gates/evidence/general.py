@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from regraft.evaluation.retention import GeneralLosses
-from regraft.gates.stages import STAGES
 
 
 def load(path: Path) -> GeneralLosses:
     """The losses, a sequence a row."""
     table = pq.read_table(path)
-    columns = {name: np.asarray(table[name].to_numpy()) for name in ("masked", *STAGES)}
+    columns = {name: np.asarray(table[name].to_numpy()) for name in table.column_names}
     return GeneralLosses(columns.pop("masked").astype(np.int64), {name: nats.astype(np.float64) for name, nats in columns.items()})

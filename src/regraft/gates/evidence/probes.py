@@ -48,7 +48,8 @@ def load(path: Path) -> Probes:
     try:
         table = pq.read_table(io.BytesIO(path.read_bytes()), page_checksum_verification=True)
         c = {name: table.column(name).to_pylist() for name in table.column_names if not name.endswith("_p")}
-        answers = {model: Answers(c[f"{model}_before"], c[f"{model}_pred"], table.column(f"{model}_p").to_numpy()) for model in MODELS}
+        models = [name.removesuffix("_p") for name in table.column_names if name.endswith("_p")]
+        answers = {model: Answers(c[f"{model}_before"], c[f"{model}_pred"], table.column(f"{model}_p").to_numpy()) for model in models}
         return Probes(c["gate"], c["kind"], c["id"], c["change"], c["expect"], c["label"], answers)
     except (OSError, pa.ArrowException, KeyError) as fault:
         raise EnvironmentFault(f"{path} does not hold probes that can be read: {fault}") from fault

@@ -16,7 +16,6 @@ from regraft.evaluation import predictions
 from regraft.evaluation.stats.paired import Predictions
 from regraft.gates.evidence import unchanged
 from regraft.gates.options import GateOptions, seeds_of
-from regraft.gates.repeats import SEEDED
 
 FOLDER = "seeds"
 Hashes = Mapping[str, Sequence[str]]
@@ -44,8 +43,8 @@ def keep(artifacts: Path, evidence: Path, gates: Sequence[GateOptions], rows: st
     if (digests := files.read_json(digests_file)) != {"rows": rows, "seeds": count}:
         actual = f"{digests['seeds']} seeds and rows {digests['rows'][:12]}"
         raise EnvironmentFault(f"{digests_file} is about {actual}, not {count} and {rows[:12]}")
-    hashes: dict[str, list[str]] = {model: [] for model in SEEDED}
-    for model in SEEDED:
+    hashes: dict[str, list[str]] = {model: [] for model in _models(out)}
+    for model in hashes:
         for number in range(2, count + 1):
             target = evidence / FOLDER / file_name(model, number)
             files.write_bytes(target, (out / target.name).read_bytes())
@@ -59,7 +58,10 @@ def of_step(artifacts: Path, gates: Sequence[GateOptions]) -> dict[str, tuple[Pr
     if count is None:
         return None
     numbers = range(2, count + 1)
-    return {model: tuple(predictions.read(_out(artifacts) / file_name(model, n)).for_gates() for n in numbers) for model in SEEDED}
+    return {
+        model: tuple(predictions.read(_out(artifacts) / file_name(model, n)).for_gates() for n in numbers)
+        for model in _models(_out(artifacts))
+    }
 
 
 def read(evidence: Path, hashes: Hashes | None) -> dict[str, tuple[Predictions, ...]] | None:
@@ -71,6 +73,11 @@ def read(evidence: Path, hashes: Hashes | None) -> dict[str, tuple[Predictions, 
         paths = [evidence / FOLDER / file_name(model, number) for number in range(2, len(listed) + 2)]
         by_model[model] = tuple(predictions.read(unchanged(path, sha)).for_gates() for path, sha in zip(paths, listed, strict=True))
     return by_model
+
+
+def _models(out: Path) -> list[str]:
+    """The models that were repeated."""
+    return sorted({path.name.partition(".")[0] for path in out.glob("*.parquet")})
 
 
 def _out(artifacts: Path) -> Path:

@@ -104,7 +104,8 @@ def _opening(facts: Facts, statements: Said) -> Iterator[Line]:
     verdict, labels = facts.verdict, ", ".join(facts.labels)
     pipeline = verdict["pipeline"]
     yield Line(f"# {pipeline}, version {facts.version}\n", _journal(facts))
-    adapted = "adapted to the domain's text before it was fine-tuned" if facts.candidate == "adapted" else "fine-tuned without adaptation"
+    is_adapted = facts.candidate == "adapted" or any(record["step"] == "pretrain" for record in facts.lineage)
+    adapted = "adapted to the domain's text before it was fine-tuned" if is_adapted else "fine-tuned without adaptation"
     yield Line(f"Verdict: **{verdict['outcome'].upper()}**. A text classifier, {adapted}.\n", VERDICT)
     yield Line("## Intended use\n", SAID)
     unstated = f"Not stated: `card.intended_use` in pipelines/{pipeline}.yaml says it."
@@ -217,7 +218,10 @@ def _limitations(facts: Facts, statements: Said) -> Iterator[Line]:
     for step, length in _lengths(facts):
         yield Line(f"- Of a longer text it reads the first {length:,} tokens.", _record(step))
     for finding in facts.verdict["findings"]:
-        if finding["outcome"] != "pass" and finding["gate"] != "seeds":  # it asks nothing; adaptation stands on the cards of 0.1.0
+        if finding["outcome"] != "pass" and finding["gate"] not in (
+            "choice",
+            "seeds",
+        ):  # they ask nothing; adaptation stands on the cards of 0.1.0
             yield Line(f"- Not proven by a gate: {sentence(finding)}", VERDICT)
     yield Line("", SAID)
 

@@ -1,0 +1,96 @@
+"""Which candidate answers the gates, where that is decided on dev rows: the cheapest that they do not show to be worse than the best.
+
+Candidates stand in the order of what they cost. The first one that lies no more than one standard error of the difference below the
+best is chosen (Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3); the error is that of the resamples, so
+it knows that all answered the same rows. Rows that choose do not judge: the gates ask about test rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from regraft.evaluation.stats.measured import rounded
+from regraft.gates import words
+from regraft.gates.finding import measured_finding, undefined
+from regraft.gates.verdict import Finding
+
+if TYPE_CHECKING:
+    from regraft.evaluation.stats.paired import Predictions
+    from regraft.gates.case import Case
+    from regraft.gates.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Who answers the gates, and why."""
+
+    name: str
+    finding: Finding
+
+
+def choose(case: Case) -> Chosen:
+    """The candidate of ``case``, whose ``dev`` holds the answers of all, by cost; the first of them where nothing tells."""
+    assert case.dev is not None
+    usable = {name: answers for name, answers in case.dev.items() if not answers.unusable and len(answers.ids)}
+    if len(case.dev) == 1 or not usable:
+        return _untold(next(iter(case.dev)), 0, "only_one" if len(case.dev) == 1 else "no_answers")
+    if len(usable) == 1:
+        return _untold(next(iter(usable)), 0, "only_usable")
+    comparison, metric = _compared(case, usable), case.policy.adaptation[0]
+    if problem := undefined(comparison, metric, tuple(usable)):
+        return _untold(next(iter(usable)), comparison.n, "undefined", metric=metric, **problem)
+    return _told(comparison, metric, [name for name in case.dev if name not in usable])
+
+
+def _untold(name: str, n: int, code: str, metric: str | None = None, **facts: Any) -> Chosen:
+    return Chosen(name, Finding.without_number("choice", n, "info", code, metric=metric, model=name, **facts))
+
+
+def _told(comparison: Comparison, metric: str, unusable: list[str]) -> Chosen:
+    """The first that lies within one standard error of the best; its lead over the best of the others is the finding's number."""
+    names, sign = list(comparison.paired.preds), -1.0 if metric in words.LOWER_IS_BETTER else 1.0
+    scores = {name: sign * comparison.scores[name][metric] for name in names}
+    best = max(names, key=scores.__getitem__)  # of equals the first
+    resampled = comparison.resampled(metric)
+    errors = {name: float((resampled[best] - resampled[name]).std()) for name in names}
+    name = next(name for name in names if rounded(scores[best] - scores[name]) <= rounded(errors[name]))
+    rival = max((other for other in names if other != name), key=scores.__getitem__)
+    rows = [{"model": each, "score": comparison.scores[each][metric], "error": errors[each]} for each in names]
+    lead = comparison.difference(name, rival, metric, comparison.case.policy.adaptation[1])
+    facts = {"model": name, "best": best, "scores": rows, "unusable": unusable}
+    return Chosen(name, measured_finding("choice", rival, metric, lead, comparison.n, "info", **facts))
+
+
+def _compared(case: Case, usable: Mapping[str, Predictions]) -> Comparison:
+    """All candidates on the dev rows; what was asked of the test rows alone is not asked of them."""
+    from regraft.evaluation.stats.paired import align
+    from regraft.gates.comparison import Comparison
+
+    on_dev = replace(case, predictions=usable, slices=None, evidence={}, seeds=None)
+    return Comparison(on_dev, align(dict(usable)))
+
+
+def sentence(f: words.Document) -> str:
+    """The finding in words."""
+    facts = f["facts"]
+    chosen = facts["model"]  # as the pipeline file calls it
+    match f["code"]:
+        case "only_one":
+            return f"{chosen} is the only candidate."
+        case "only_usable":
+            return f"{chosen} is the only candidate with usable answers to dev rows."
+        case "no_answers":
+            return f"no candidate has usable answers to dev rows, so the cheapest is the candidate: {chosen}."
+        case "undefined":
+            return f"{words.undefined(f)} on dev rows, so the cheapest is the candidate: {chosen}."
+    scores = ", ".join(f"{row['model']} {words.number(row['score'])}" for row in facts["scores"])
+    text = f"{words.metric(f['metric'])} on {words.counted(f['n'], 'dev row')}, cheapest first: {scores}"
+    if facts["unusable"]:
+        text += f" (no usable answers of {' and '.join(facts['unusable'])})"
+    if facts["model"] == facts["best"]:
+        return f"{text}; {chosen} is best, and nothing cheaper lies within one standard error of it, so it is the candidate."
+    (error,) = (row["error"] for row in facts["scores"] if row["model"] == facts["model"])
+    near = f"within one standard error ({words.number(error)}) of the best, {facts['best']}"
+    return f"{text}; {chosen} is the cheapest {near}, so it is the candidate."

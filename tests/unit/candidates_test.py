@@ -1,0 +1,91 @@
+"""``candidates`` of a pipeline file: what it makes of the steps, and how its faults are told."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from regraft.config.pipeline_file import load_pipeline
+from regraft.config.step_names import kind_of
+from regraft.core.errors import ConfigError
+from regraft.core.workspace import Workspace
+from regraft.execution import composition, dvc
+from regraft.execution.resolve import resolve
+
+THREE = """candidates:
+  base: {start: base}
+  adapted: {start: adapted}
+  probe: {finetune: {method: linear_probe}}
+"""
+
+
+def write(tiny: Workspace, text: str) -> int:
+    """Put ``text`` behind the pipeline file; the number of lines before it."""
+    path = tiny.pipeline_file("tiny")
+    before = path.read_text()
+    path.write_text(before + text)
+    return len(before.splitlines())
+
+
+def stages(tiny: Workspace) -> dict[str, object]:
+    return dict(yaml.safe_load(dvc.render_dvc(tiny))["stages"])
+
+
+def test_one_more_leaves_every_section_and_stage_of_the_others_as_it_was(tiny):
+    before, of_before = resolve(tiny, "tiny"), stages(tiny)
+    write(tiny, THREE)
+    after, of_after = resolve(tiny, "tiny"), stages(tiny)
+    assert set(after) - set(before) == {"by_cost", "finetune-probe", "score-probe"}
+    assert {key: value for key, value in after.items() if key in before and key != "candidates"} == {
+        key: value for key, value in before.items() if key != "candidates"
+    }
+    assert {name: of_after[name] for name in of_before} == of_before
+    assert [step.name for step in composition.steps_in(tiny, after)][-3:] == ["score-base", "score-adapted", "score-probe"]
+
+
+def test_the_cheapest_method_comes_first_and_then_the_order_of_the_file(tiny):
+    write(tiny, THREE + "  long: {finetune: {epochs: 9}}\n")
+    values = resolve(tiny, "tiny")
+    assert values["by_cost"] == ["probe", "base", "adapted", "long"]
+    assert values["finetune-long"]["finetune"]["epochs"] == 9
+    assert values["finetune-long"]["finetune"]["batch_size"] == values["finetune-base"]["finetune"]["batch_size"] == 16
+    assert "epochs" not in values["finetune-probe"]["finetune"], "what its method does not read is not inherited"
+
+
+def test_without_a_candidate_that_starts_there_nothing_is_adapted(tiny):
+    write(tiny, "adapt: never\n")
+    values = resolve(tiny, "tiny")
+    assert [key for key in values if kind_of(key) in ("tokens", "pretrain", "finetune", "score")] == ["finetune-base", "score-base"]
+
+
+def test_two_pipelines_may_start_a_candidate_of_one_name_differently(tiny):
+    (tiny.root / "pipelines" / "other.yaml").write_text(tiny.pipeline_file("tiny").read_text() + "candidates: {adapted: {start: base}}\n")
+    stage = yaml.safe_load(dvc.render_dvc(tiny))["stages"]["finetune-adapted"]
+    assert stage["do"]["deps"][0] == "${item.input_1}"
+    places = {pipeline: item["input_1"] for pipeline, item in stage["foreach"].items()}
+    assert places == {"tiny": "artifacts/tiny/pretrain/out/model", "other": "artifacts/other/contract/out/rows.parquet"}
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "says"),
+    [
+        ("candidates: {}\n", 1, "candidates: write at least one"),
+        ("candidates:\n  Base: {}\n", 2, "candidates.Base: a candidate is called by lower-case letters"),
+        ("candidates:\n  tfidf: {}\n", 2, "candidates.tfidf: a candidate cannot be called 'tfidf'"),
+        ("candidates:\n  a: {}\n  a: {}\n", 3, "the key 'a' is written twice"),
+        ("candidates:\n  a: {strat: base}\n", 2, "candidates.a.strat: unknown; did you mean start?"),
+        ("candidates:\n  a: {start: bas}\n", 2, "candidates.a.start: input should be 'base' or 'adapted', not 'bas'; did you mean 'base'?"),
+        ("candidates:\n  a:\n    finetune:\n      epocs: 3\n", 4, "candidates.a.finetune.epocs: unknown; did you mean epochs?"),
+        ("candidates:\n  a:\n    finetune: {method: lorra}\n", 3, "no method 'lorra'; did you mean 'lora'?"),
+        ("candidates:\n  a:\n    finetune: {epochs: -1}\n", 3, "candidates.a.finetune.epochs: input should be greater than or equal to 1"),
+        ("adapt: never\ncandidates:\n  a: {start: adapted}\n", 3, "`adapted` needs an adaptation, and `adapt: never` says"),
+        ("candidates:\n  a: {}\nchoose_on: test\n", 3, "choose_on: `test` chooses between"),
+        ("adapt: off\n", 1, "adapt: input should be 'always' or 'never', not False"),
+    ],
+)
+def test_a_fault_names_its_key_and_line(tiny, text, row, says):
+    before = write(tiny, text)
+    with pytest.raises(ConfigError) as refused:
+        load_pipeline(tiny, "tiny")
+    assert says in str(refused.value)
+    assert refused.value.problems[0]["row"] == before + row
