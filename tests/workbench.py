@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,14 @@ NOTHING_YET: dict[str, Any] = {
 def line(**keys: Any) -> GateOptions:
     """A line of ``gates:`` with these keys."""
     return read(keys)
+
+
+def example_of(page: str, language: str) -> str:
+    """The first block of code in ``language`` on a page of docs/extend/."""
+    text = (Path(__file__).parents[1] / "docs" / "extend" / f"{page}.md").read_text(encoding="utf8")
+    block = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    assert block, f"{page}.md shows no {language}"
+    return block[1]
 
 
 def copy(source: Path, target: Path) -> Path:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from tinyspace import tiny_rows, write_tiny_model
+from workbench import example_of
 
 from regraft.config.schema import schema
 from regraft.core import files
@@ -27,21 +26,16 @@ from regraft.training.plugins import OBJECTIVES, SEAMS
 from regraft.training.pretraining import pretrain
 from regraft.training.rows import Rows
 
-PAGES = Path(__file__).parents[2] / "docs" / "extend"
 LABELS = ["garden", "harbour", "kitchen"]
-
-
-def block(page, kind):
-    return re.search(rf"```{kind}\n(.*?)```", (PAGES / f"{page}.md").read_text(encoding="utf8"), re.DOTALL).group(1)
 
 
 def install(page, site):
     """What ``pip install`` leaves of a package with the page's code and entry point."""
-    group, entry = block(page, "toml").strip().replace('"', "").splitlines()
+    group, entry = example_of(page, "toml").strip().replace('"', "").splitlines()
     module = entry.partition(" = ")[0]
     info = site / f"their_{module}-1.0.dist-info"
     info.mkdir(parents=True)
-    (site / f"{module}.py").write_text(block(page, "python"))
+    (site / f"{module}.py").write_text(example_of(page, "python"))
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: their-{module}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"{group.replace('project.entry-points.', '')}\n{entry}\n")
     return module
@@ -82,7 +76,7 @@ def train(base, rows, out, task="text-classification", checkpoints=None, **own):
 
 @pytest.mark.parametrize("installed", ["method"], indirect=True)
 def test_the_pages_method_is_planned_trained_and_continued_to_the_same_bytes(installed, tiny, cli, rows, tmp_path, monkeypatch):
-    edit(tiny, **yaml.safe_load(block("method", "yaml")))
+    edit(tiny, **yaml.safe_load(example_of("method", "yaml")))
     assert cli("plan", "tiny").code == 0
     section = resolve(tiny, "tiny")["finetune-base"]
     assert (section["finetune"]["strength"], section["versions"]) == (0.1, {"method": 1})
@@ -124,7 +118,7 @@ def distance(base, model):
 
 @pytest.mark.parametrize("installed", ["objective"], indirect=True)
 def test_the_pages_objective_is_planned_and_hides_runs_that_follow_from_seed_and_place(installed, tiny, cli, tmp_path):
-    edit(tiny, **yaml.safe_load(block("objective", "yaml")))
+    edit(tiny, **yaml.safe_load(example_of("objective", "yaml")))
     assert cli("plan", "tiny").code == 0
     section = resolve(tiny, "tiny")["pretrain"]
     assert (section["pretrain"]["span"], section["versions"]) == (4, {"objective": 1})
@@ -162,7 +156,7 @@ def test_the_pages_family_is_accepted_adapted_and_trained_by_every_method(instal
     EsmForMaskedLM(config).save_pretrained(tiny.root / "models/esm")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(base / name, tiny.root / "models/esm" / name)
-    edit(tiny, **yaml.safe_load(block("family", "yaml")))
+    edit(tiny, **yaml.safe_load(example_of("family", "yaml")))
     planned = cli("plan", "tiny")
     assert planned.code == 0, planned
     assert resolve(tiny, "tiny")["finetune-base"]["versions"] == {"family": 1}
@@ -195,7 +189,7 @@ def test_the_pages_task_type_is_planned_and_an_answer_next_to_the_right_one_cost
 
     from regraft.models.task_types import task_type
 
-    edit(tiny, task={**yaml.safe_load(block("task_type", "yaml"))["task"], "label": "label"})
+    edit(tiny, task={**yaml.safe_load(example_of("task_type", "yaml"))["task"], "label": "label"})
     assert cli("plan", "tiny").code == 0
     section = resolve(tiny, "tiny")["finetune-base"]
     assert (section["task"], section["versions"]) == ("ordinal", {"task": 1})

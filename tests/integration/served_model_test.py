@@ -10,7 +10,6 @@ import json
 import os
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from safetensors.numpy import save_file
+from workbench import example_of
 
 from regraft.core import files
 from regraft.core.errors import ConfigError
@@ -148,7 +148,7 @@ print(json.dumps({"answer": answer.to_dict("records"), "torch": "torch" in sys.m
 def test_a_kind_of_another_package_is_served_without_that_package_and_without_torch(production, tmp_path, monkeypatch):
     site, folder = tmp_path / "site-packages", tmp_path / "model"
     (site / "their_kind-1.0.dist-info").mkdir(parents=True)
-    shutil.copyfile(ROOT / "tests" / "kind_of_ours.py", site / "their_kind.py")
+    (site / "their_kind.py").write_text(example_of("kind", "python"))
     (site / "their_kind-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: their-kind\nVersion: 1.0\n")
     (site / "their_kind-1.0.dist-info" / "entry_points.txt").write_text("[regraft.kinds]\ncounter = their_kind\n")
     monkeypatch.syspath_prepend(site)

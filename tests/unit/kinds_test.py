@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from workbench import example_of
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
@@ -25,9 +25,10 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     site = tmp_path / "site-packages"
     info = site / "their_kind-1.0.dist-info"
     info.mkdir(parents=True)
-    shutil.copyfile(ROOT / "tests" / "kind_of_ours.py", site / "their_kind.py")
+    (site / "their_kind.py").write_text(example_of("kind", "python"))
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-kind\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[regraft.kinds]\ncounter = their_kind\n")
+    group, entry = example_of("kind", "toml").strip().replace('"', "").splitlines()
+    (info / "entry_points.txt").write_text(f"{group.replace('project.entry-points.', '')}\n{entry}\n")
     monkeypatch.syspath_prepend(site)
     monkeypatch.setattr(kinds, "KINDS", Registry("regraft.kinds", "kind of model", kinds.KINDS.ours))
     yield info

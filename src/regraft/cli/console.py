@@ -91,7 +91,7 @@ def fail(error: RegraftError) -> int:
         return error.exit_code
     err.print(prose(f"[bold red]error[/]: {escape(str(error))}", 2, err))
     described = str(error)
-    for problem in error.problems:
+    for problem in error.problems if "\n" not in described else ():  # several lines are a list of them already
         if (message := problem.get("message", "")) and message not in described:
             err.print(prose(f"  {escape(_place(problem))}{escape(message)}", 4, err))
     err.print(f"[dim]next:[/] {escape(fix)}")
