@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from regraft.core import files
+from regraft.gates.stages import STAGES
 
 
 def test_what_was_measured_is_what_the_gate_judged_and_the_page_shows(everything):
@@ -14,9 +15,10 @@ def test_what_was_measured_is_what_the_gate_judged_and_the_page_shows(everything
     metrics = everything.record("earlier_tasks-adapted")["metrics"]
     ends = [metrics["finetuned_accuracy"], everything.record("earlier_tasks-base")["metrics"]["finetuned_accuracy"]]
     (task,) = everything.measurements["earlier_tasks"]["tasks"]
-    assert [round(stage["accuracy"]["value"], 5) for stage in task["stages"]] == [
-        round(accuracy, 5) for accuracy in (metrics["came_accuracy"], metrics["adapted_accuracy"], *ends)
-    ]
+    assert {stage["stage"]: round(stage["accuracy"]["value"], 5) for stage in task["stages"]} == {
+        stage: round(accuracy, 5)
+        for stage, accuracy in zip(STAGES, (metrics["came_accuracy"], metrics["adapted_accuracy"], *ends), strict=True)
+    }
     assert 'id="earlier-tasks"' in (everything.root / everything.result["report"]).read_text()
 
 

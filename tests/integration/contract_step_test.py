@@ -71,7 +71,7 @@ def run(folder: Path, labelled: Path, rules: dict[str, Any] | None = RULES, spli
 
 
 def test_a_label_that_templates_expect_and_no_row_has_ends_the_step(tmp_path):
-    asked = replace(context(), probes={"templates": [{"name": "one", "texts": ["a"], "label": "gardn"}, {"name": "two"}]})
+    asked = replace(context(), named={"templates": [{"name": "one", "texts": ["a"], "label": "gardn"}, {"name": "two"}]})
     config = ContractConfig.of(asked)
     assert config.expected == ("gardn",)
     assert "expected" not in ContractConfig.of(context()).model_dump(), "no key, and so no other fingerprint, where nothing is expected"
@@ -79,7 +79,7 @@ def test_a_label_that_templates_expect_and_no_row_has_ends_the_step(tmp_path):
     with pytest.raises(ConfigError, match="a test expects the label 'gardn', which no labelled row has"):
         CONTRACT.run(config, {"labelled": labelled}, out)
     assert not any(out.iterdir())
-    known = ContractConfig.of(replace(asked, probes={"templates": [{"name": "one", "texts": ["a"], "label": LABELS[0]}]}))
+    known = ContractConfig.of(replace(asked, named={"templates": [{"name": "one", "texts": ["a"], "label": LABELS[0]}]}))
     CONTRACT.run(known, {"labelled": labelled}, out)
     assert json.loads((out / "labels.json").read_text()) == sorted(LABELS)
 
