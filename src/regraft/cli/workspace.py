@@ -42,8 +42,8 @@ def init(
 
 def _upgrade(workspace: Workspace) -> None:
     from regraft import __version__
+    from regraft.core.quantities import counted
     from regraft.execution import launch, moved_names
-    from regraft.gates.words import counted
     from regraft.upkeep.upgrade import merges, upgrade
 
     with ExitStack() as held:  # no run is at work on the files

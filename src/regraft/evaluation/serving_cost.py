@@ -9,7 +9,6 @@ without the web framework round it. Every timing is kept; quantiles and their in
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -23,7 +22,7 @@ from typing import Any
 
 from regraft.core import files
 from regraft.core.cores import cores, device
-from regraft.core.errors import RegraftError
+from regraft.evaluation import in_a_process
 from regraft.evaluation.loading import loaded
 
 SCHEMA = 1
@@ -113,18 +112,5 @@ def _gpu_bytes(device: str) -> int:
     return int(torch.cuda.max_memory_reserved()) if device == "cuda" else 0
 
 
-def main(argv: list[str]) -> int:
-    if len(argv) != 3:
-        print("usage: python -m regraft.evaluation.serving_cost MODEL_DIR TEXTS_JSON OUT_JSON", file=sys.stderr)  # noqa: T201
-        return 2
-    folder, texts, out = map(Path, argv)
-    try:
-        files.write_json(out, measure(folder, json.loads(texts.read_text(encoding="utf8"))))
-    except RegraftError as error:
-        print(error)  # noqa: T201  # whoever started this reads it
-        return error.exit_code
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(in_a_process.main("regraft.evaluation.serving_cost", measure))

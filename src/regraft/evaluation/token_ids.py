@@ -8,7 +8,6 @@ they agree.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from regraft.core import files
-from regraft.core.errors import RegraftError
 from regraft.data.pairs import apart
+from regraft.evaluation import in_a_process
 
 SCHEMA = 1
 MOST_ROWS = 5_000
@@ -73,18 +72,5 @@ def stored(scratch: Path, model: str) -> Json | None:
     return None
 
 
-def main(argv: list[str]) -> int:
-    if len(argv) != 3:
-        print("usage: python -m regraft.evaluation.token_ids MODEL_DIR TEXTS_JSON OUT_JSON", file=sys.stderr)  # noqa: T201
-        return 2
-    folder, texts, out = map(Path, argv)
-    try:
-        files.write_json(out, compared(folder, json.loads(texts.read_text(encoding="utf8"))))
-    except RegraftError as error:
-        print(error)  # noqa: T201  # whoever started this reads it
-        return error.exit_code
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(in_a_process.main("regraft.evaluation.token_ids", compared))

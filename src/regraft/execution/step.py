@@ -195,13 +195,7 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     """
     config = _section(step, pipeline, resolved)
     located = locate_inputs(step, workspace, pipeline, resolved["data"])
-    inputs = {name: item.path for name, item in located.items()}
-    for name, path in inputs.items():
-        if isinstance(located[name].source, Output) and not path.exists():
-            raise ConfigError(
-                f"step '{step.name}' needs {name} ({workspace.relative(path)}), which is not there",
-                fix=f"regraft run {pipeline}",
-            )
+    _require_outputs(step, workspace, pipeline, located)
     _same_base(step, config, workspace, pipeline)
     hashes = {name: item.hash() for name, item in located.items() if item.there}
     identity = fingerprint(config, step.version, hashes)
@@ -216,7 +210,7 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     started, clock, processor = datetime.now(UTC), time.perf_counter(), time.process_time()
     with running(context), _rejections_kept(partial, workspace.scratch / "rejected" / f"{pipeline}.{step.name}"):
         emit("start")
-        metrics = dict(step.run(config, inputs, partial / "out"))
+        metrics = dict(step.run(config, {name: item.path for name, item in located.items()}, partial / "out"))
     # Of a training that was cut, the time before the cut as well: `regraft plan` learns from it.
     elapsed, earlier = time.perf_counter() - clock, context.facts.get("earlier_seconds", 0.0)
     seconds, cpu_seconds = round(elapsed + earlier, 3), (time.process_time() - processor) * (1 + earlier / elapsed)
@@ -242,6 +236,20 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
         "energy": energy.estimate(cpu_seconds, seconds, context.facts.get("device", "cpu")),
         **_circumstances(workspace, context),
     }
+    _publish(partial, home, record)
+    # The checkpoints stay until DVC has the output (regraft.execution.repro): a kill in between must not cost the training.
+
+
+def _require_outputs(step: Step[Any], workspace: Workspace, pipeline: str, located: Mapping[str, Input]) -> None:
+    """ConfigError where an input is another step's output and is not there."""
+    for name, item in located.items():
+        if isinstance(item.source, Output) and not item.path.exists():
+            message = f"step '{step.name}' needs {name} ({workspace.relative(item.path)}), which is not there"
+            raise ConfigError(message, fix=f"regraft run {pipeline}")
+
+
+def _publish(partial: Path, home: Path, record: Mapping[str, Any]) -> None:
+    """Move what a step left from ``partial`` to ``home``, the record last."""
     files.sync_tree(partial)
     (home / "record.json").unlink(missing_ok=True)  # a record means a whole output: none while it changes
     for name in ("out", "evidence"):
@@ -249,7 +257,6 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
         (partial / name).rename(home / name)
     files.write_json(home / "record.json", record)
     shutil.rmtree(partial, ignore_errors=True)
-    # The checkpoints stay until DVC has the output (regraft.execution.repro): a kill in between must not cost the training.
 
 
 @contextmanager

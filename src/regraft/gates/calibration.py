@@ -209,10 +209,6 @@ def _check(lines: Sequence[Calibration], other: Mapping[str, Any]) -> str | None
     return None
 
 
-def _change(f: words.Document) -> str:
-    return budgets.change_of(f"calibration ({f['metric']})", f, words.number, floor=f["metric"] == "coverage")
-
-
 def _failed(f: words.Document) -> str:
     return "it abstains too often" if f["metric"] == "coverage" else "its probabilities are not as right as they say"
 
@@ -224,7 +220,7 @@ CALIBRATION = Gate(
     evidence=(TABLE,),
     check=_check,
     measured=measured,
-    change=_change,
+    change=lambda f: budgets.change_of(f"calibration ({f['metric']})", f, words.number, floor=f["metric"] == "coverage"),
     remedy="the candidate measured",
     failed=_failed,
 )

@@ -174,17 +174,13 @@ def _latency(milliseconds: Mapping[str, Sequence[float]]) -> Iterator[dict[str, 
         yield {"batch": batch, "timings": len(timings), **numbers}
 
 
-def _change(f: words.Document) -> str:
-    return budgets.change_of(f"cost ({f['metric']})", f, words.number)
-
-
 COST = Gate(
     Cost,
     judge,
     sentence,
     evidence=(TABLE,),
     measured=measured,
-    change=_change,
+    change=lambda f: budgets.change_of(f"cost ({f['metric']})", f, words.number),
     remedy="the candidate measured",
     failed=lambda _: "serving it takes more than it may",
     unsettled="what serving the new model takes is not known well enough",

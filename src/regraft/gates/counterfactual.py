@@ -64,10 +64,6 @@ def _read(gate: Counterfactual, named: Named) -> Any:
     return named.content(terms, IdentityTerms, "counterfactual", "terms")["terms"]
 
 
-def _change(f: words.Document) -> str:
-    return budgets.change_of("counterfactual flips, in the dimension that decides", f, words.percent)
-
-
 COUNTERFACTUAL = Gate(
     Counterfactual,
     judge,
@@ -77,7 +73,7 @@ COUNTERFACTUAL = Gate(
     measured=measured,
     once=ONCE,
     reads=_read,
-    change=_change,
+    change=lambda f: budgets.change_of("counterfactual flips, in the dimension that decides", f, words.percent),
     remedy="test rows that it can be asked of",
     failed=lambda _: "its answers change too often with the people that a text speaks of",
 )

@@ -95,13 +95,7 @@ def decide(
     sources = {model: scores_out / f"{model}.parquet" for model in models}
     if champion and champion_predictions:
         sources["champion"] = champion_predictions
-    for name in (*DERIVED, *all_tables()):
-        (evidence / name).unlink(missing_ok=True)
-    shutil.rmtree(evidence / DEV, ignore_errors=True)
-    for name in by_cost:
-        files.write_bytes(_dev(evidence, name), _dev(scores_out, name).read_bytes())
-    for model, source in sources.items():
-        files.write_bytes(_file(evidence, model), source.read_bytes())
+    _copy_answers(scores_out, sources, by_cost, evidence)
     labels, digests = files.read_json(scores_out / "labels.json"), files.read_json(scores_out / "digests.json")
     files.write_json(evidence / "labels.json", labels)
 
@@ -138,6 +132,17 @@ def decide(
         files.write_text(evidence / "negative_flips.csv", flips)
     files.write_text(evidence / "verdict.json", render(verdict))
     return verdict
+
+
+def _copy_answers(scores_out: Path, sources: Mapping[str, Path], by_cost: Sequence[str], evidence: Path) -> None:
+    """Put the answers that are compared into ``evidence``, out of which goes all that an earlier decision left."""
+    for name in (*DERIVED, *all_tables()):
+        (evidence / name).unlink(missing_ok=True)
+    shutil.rmtree(evidence / DEV, ignore_errors=True)
+    for name in by_cost:
+        files.write_bytes(_dev(evidence, name), _dev(scores_out, name).read_bytes())
+    for model, source in sources.items():
+        files.write_bytes(_file(evidence, model), source.read_bytes())
 
 
 def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -> str | None:

@@ -229,10 +229,6 @@ def _read(gate: EarlierTasks, named: Named) -> dict[str, str]:
     return {name: named.digest(task.data, "earlier_tasks", "tasks", name, "data") for name, task in tasks.items()}
 
 
-def _change(f: words.Document) -> str:
-    return budgets.change_of("accuracy lost on the earlier task that decides", f, words.number)
-
-
 EARLIER_TASKS = Gate(
     EarlierTasks,
     judge,
@@ -241,7 +237,7 @@ EARLIER_TASKS = Gate(
     measured=measured,
     once="write one such gate with all its tasks",
     reads=_read,
-    change=_change,
+    change=lambda f: budgets.change_of("accuracy lost on the earlier task that decides", f, words.number),
     remedy="a run of the step `earlier_tasks`",
     failed=lambda _: "it lost more of an earlier task than is allowed",
     unsettled="the earlier tasks have too few rows to tell what the new model has forgotten",

@@ -242,10 +242,6 @@ def measured(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
     return {"fairness": table} if any(asked(FAIRNESS, lines)) else {}
 
 
-def _change(f: words.Document) -> str:
-    return budgets.change_of("the largest gap between groups", f, words.percent)
-
-
 FAIRNESS = Gate(
     Fairness,
     judge,
@@ -253,7 +249,7 @@ FAIRNESS = Gate(
     columns=lambda line: line.fairness.groups,
     column_key="fairness.groups",
     measured=measured,
-    change=_change,
+    change=lambda f: budgets.change_of("the largest gap between groups", f, words.percent),
     remedy="test rows that it can be asked of",
     failed=lambda _: "it serves one group of rows much worse than another",
 )

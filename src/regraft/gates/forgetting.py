@@ -246,10 +246,6 @@ def _read(gate: Forgetting, named: Named) -> str | None:
     return None if text is None else named.digest(text, "forgetting", "text", otherwise=otherwise)
 
 
-def _change(f: words.Document) -> str:
-    return budgets.change_of("forgetting, in nats", f, words.number)
-
-
 FORGETTING = Gate(
     Forgetting,
     judge,
@@ -258,7 +254,7 @@ FORGETTING = Gate(
     measured=measured,
     once="adaptation can keep to one budget only",
     reads=_read,
-    change=_change,
+    change=lambda f: budgets.change_of("forgetting, in nats", f, words.number),
     remedy="a run of the step `forgetting`",
     failed=lambda _: "it lost more of its general language than is allowed",
     unsettled="the general text measured on is too little to tell what the new model has forgotten",

@@ -127,10 +127,6 @@ def _suspect(comparison: Comparison) -> Mask:
     return np.array([row in issues for row in comparison.paired.ids], dtype=np.bool_)
 
 
-def _change(f: words.Document) -> str:
-    return budgets.change_of("negative flips", f, words.percent)
-
-
 def _failed(f: words.Document) -> str:
     return f"it gets too many rows wrong that {words.spoken(f['against'])} gets right"
 
@@ -143,7 +139,7 @@ NEGATIVE_FLIPS = Gate(
     evidence=(SUSPECTS,),
     against=lambda _: "champion",
     measured=measured,
-    change=_change,
+    change=lambda f: budgets.change_of("negative flips", f, words.percent),
     remedy="a champion that can be scored",
     failed=_failed,
 )

@@ -69,10 +69,6 @@ def sentence(f: words.Document) -> str:
     return sentence_of(f, WORDING)
 
 
-def _change(f: words.Document) -> str:
-    return budgets.change_of("robustness, on the test that decides", f, words.percent)
-
-
 ROBUSTNESS = Gate(
     Robustness,
     judge,
@@ -81,7 +77,7 @@ ROBUSTNESS = Gate(
     evidence=(PROBES,),
     measured=measured,
     once=ONCE,
-    change=_change,
+    change=lambda f: budgets.change_of("robustness, on the test that decides", f, words.percent),
     remedy="test rows that it can be asked of",
     failed=lambda _: "its answers change too often with a typo, capitals or a mark",
 )

@@ -91,10 +91,6 @@ def _templates(test: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...],
         yield from ((("pairs", i, j), text) for j, text in enumerate(pair))
 
 
-def _change(f: words.Document) -> str:
-    return budgets.change_of("cases of the templates that come out wrong", f, words.percent)
-
-
 TEMPLATES = Gate(
     Templates,
     judge,
@@ -104,7 +100,7 @@ TEMPLATES = Gate(
     measured=measured,
     once=ONCE,
     reads=_read,
-    change=_change,
+    change=lambda f: budgets.change_of("cases of the templates that come out wrong", f, words.percent),
     remedy="test rows that it can be asked of",
     failed=lambda _: "it gets cases wrong that it has to get right",
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from regraft.core.quantities import NAMED as NAMED
+from regraft.core.quantities import counted as counted
 from regraft.core.quantities import first_of
 from regraft.evaluation.stats.metric import METRICS as KNOWN
 
@@ -35,11 +36,6 @@ SIDES = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}
 def number(value: float) -> str:
     """Three decimals, or as many of six as a value needs that would otherwise read as zero."""
     return f"{value:.3f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.6f}".rstrip("0")
-
-
-def counted(n: int, noun: str) -> str:
-    """ "1 row", "1,200 rows"."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def percent(value: float) -> str:
