@@ -51,6 +51,19 @@ def _spread_what_waits(items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: (item.path != first, order[item.path.parent], item.path in waiting))
 
 
+@pytest.fixture(autouse=True)
+def modules_go_with_their_folder(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A module that a test imports from its ``tmp_path`` is forgotten after it: the next test may write one of that name."""
+    if "tmp_path" not in request.fixturenames:
+        yield
+        return
+    folder, before = str(request.getfixturevalue("tmp_path")), set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(folder):
+            del sys.modules[name]
+
+
 # --- the tiny workspace ------------------------------------------------------------------------------------------
 
 

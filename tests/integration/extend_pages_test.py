@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
@@ -51,7 +50,6 @@ def installed(request, tmp_path, monkeypatch):
     yield module
     for registry in SEAMS.values():
         registry.__dict__.pop("places", None)
-    sys.modules.pop(module, None)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +38,6 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     GATES.__dict__.pop("places", None)
     yield
     GATES.__dict__.pop("places", None)
-    sys.modules.pop("label_noise", None)
 
 
 def artifacts(folder: Path, doubted: int) -> Path:

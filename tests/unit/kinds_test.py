@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A distribution that brings the kind ``counter``, as pip would have installed it."""
     site = tmp_path / "site-packages"
     info = site / "their_kind-1.0.dist-info"
@@ -31,8 +30,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     (info / "entry_points.txt").write_text(f"{group.replace('project.entry-points.', '')}\n{entry}\n")
     monkeypatch.syspath_prepend(site)
     monkeypatch.setattr(kinds, "KINDS", Registry("regraft.kinds", "kind of model", kinds.KINDS.ours))
-    yield info
-    sys.modules.pop("their_kind", None)
+    return info
 
 
 def counter(folder: Path, temperature: float = 1.0) -> Path:
