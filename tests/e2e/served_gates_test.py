@@ -39,7 +39,7 @@ def test_the_report_shows_it_and_what_training_took(everything: Ran, ask: Ask, t
     page = (tmp_path / "page.html").read_text()
     assert "Can its probabilities be trusted?" in page
     assert "It abstains below a probability of" in page
-    assert "To serve it" in page
+    assert "What serving takes" in page
     assert "12 W x" in page
     with sqlite3.connect(root / "state" / "mlflow.db") as connection:
         ((wh,),) = connection.execute("select value from latest_metrics where key = 'finetune-base/energy_wh'").fetchall()

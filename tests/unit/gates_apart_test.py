@@ -25,7 +25,6 @@ KNOW = {
     "src/regraft/evaluation/stats/ranking.py": "`at_least` is a number there",
     "src/regraft/evaluation/variants.py": "makes the variants that the gates of the step `probes` are about",
     "src/regraft/data/precheck.py": "reads earlier tasks as their step does, before anything is trained",
-    "src/regraft/reports/probes.py": "its section shows rows, which a table cannot",
     "src/regraft/steps/evaluation.py": "the face of the step `earlier_tasks`",
     "tasks/forgetting.py": "the step of the gate",
     "tasks/earlier_tasks.py": "the step of the gate",

@@ -112,8 +112,8 @@ def test_a_gate_without_probes_is_an_error_and_a_label_that_no_row_has_leaves_th
 
 def test_the_page_shows_tests_groups_and_changed_rows_and_only_where_they_were_asked_for():
     plain = document(evidence())
-    assert plain.probed is None
-    assert 'id="probes"' not in render(plain)
+    assert plain.sections == ()
+    assert 'id="changed-texts"' not in render(plain)
     gates = (
         line(counterfactual={"max_flip_rate": 0.2}),
         line(fairness={"groups": ("region",), "max_gap": 0.2}),
@@ -128,11 +128,15 @@ def test_the_page_shows_tests_groups_and_changed_rows_and_only_where_they_were_a
     rows = [[getattr(v, name) for v in variants] for name in ("gate", "kind", "id", "change", "expect", "label")]
     case = replace(found.case, evidence={"probes": store.Probes(*rows, said)})
     report = document(replace(found, case=case, verdict=judge(case).document()))
-    assert [(t["kind"], t["rows"], t["in_both"]) for t in report.probed.tests] == [("gender", 50, 3)]
-    assert [(c.id, c.change, c.now) for c in report.probed.changed] == [("r00002", "he to she", "other"), ("r00001", "he to she", "other")]
-    assert {g["value"] for g in report.probed.groups} == {f"region {n}" for n in range(4)}
+    groups, texts = report.sections
+    assert [[row[i].text for i in (0, 1, 2, 7)] for row in texts.tables[0].rows] == [["gender", "counterfactual", "50", "3"]]
+    assert [(e.id, e.remarks[0].word, e.remarks[-1].word) for e in texts.examples] == [
+        ("r00002", "he to she", "other"),
+        ("r00001", "he to she", "other"),
+    ]
+    assert {row[0].text for row in groups.tables[0].rows} == {f"region = region {n}" for n in range(4)}
     page = render(report)
-    assert 'id="probes"' in page
+    assert 'id="changed-texts"' in page
     assert 'id="groups"' in page
     assert HOSTILE not in page
     json.dumps(as_json(report))

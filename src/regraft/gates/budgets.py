@@ -12,7 +12,7 @@ from typing import Any
 from regraft.evaluation.stats.measured import FindingOutcome, Measured, at_most
 from regraft.gates import words
 from regraft.gates.finding import facts_of
-from regraft.gates.protocol import Cell, Tone
+from regraft.gates.section import Cell, Tone
 from regraft.gates.verdict import Facts, Finding
 from regraft.gates.words import number
 

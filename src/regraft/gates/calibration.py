@@ -17,6 +17,7 @@ from regraft.gates.budgets import Held, finding, side
 from regraft.gates.finding import needed
 from regraft.gates.options import CONFIDENCE, Confidence, GateOptions, at_least_one
 from regraft.gates.protocol import Gate, asked
+from regraft.gates.section import Cell, IntervalPlot, Results, Section, SectionTable
 from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
 
@@ -195,6 +196,52 @@ def _answered(answers: Sure, below: float, confidence: float) -> dict[str, Any]:
     return {"answered": _share(n, answers.n, confidence), "right": _share(int(answers.right[answered].sum()), n, confidence)}
 
 
+def _section(results: Results) -> Section | None:
+    """How sure answers are, beside how often they are right."""
+    if (calibrated := results.measurements.get("calibration")) is None:
+        return None
+    bins, caption = calibrated["bins"], "Right answers by probability"
+    points = tuple((each["p"], *(each["right"][key] for key in ("low", "value", "high"))) for each in bins)
+    abstain = calibrated.get("abstain")
+    mark = (abstain["below"], "abstains") if abstain and abstain["below"] <= 1 else None
+    rows = tuple(map(_row, bins))
+    folded = f"As a table, {words.counted(len(bins), 'bin')}{' of equally many rows' * (len(bins) > 1)}"
+    return Section(
+        "Can its probabilities be trusted?",
+        "Probabilities",
+        summary=(_errors(calibrated), *([_abstaining(abstain)] if abstain else [])),
+        plot=IntervalPlot(caption, "probability of the answer", "share of right answers", points, mark),
+        tables=(SectionTable(("probability", "rows", "right", "interval"), rows, words=0, folded=folded),),
+    )
+
+
+def _row(each: Mapping[str, Any]) -> tuple[Cell, ...]:
+    right = each["right"]
+    return Cell(f"{each['p']:.3f}"), Cell(f"{each['rows']:,}"), Cell(words.share(right["value"])), Cell(_spread(right), "muted")
+
+
+def _errors(calibrated: Mapping[str, Any]) -> str:
+    ece, brier = calibrated["ece"], calibrated["brier"]
+    text = f"On average a probability is {ece['value']:.3f} away from the share of right answers "
+    spread = words.interval(calibrated["confidence"], f"{ece['low']:.3f}", f"{ece['high']:.3f}")
+    text += f"({spread}; ECE). "
+    text += f"The Brier score is {brier['value']:.3f} ({brier['low']:.3f} to {brier['high']:.3f})."
+    return text + (f" Temperature {calibrated['temperature']:.3g}, fitted on dev rows." if calibrated["temperature"] else "")
+
+
+def _abstaining(abstain: Mapping[str, Any]) -> str:
+    asked_for, right, answered = words.share(abstain["precision"]), abstain["right"], abstain["answered"]
+    if not right:
+        return f"It abstains from every test row: no threshold showed {asked_for} of right answers on the dev rows."
+    text = f"It abstains below a probability of {abstain['below']:.3f}: {words.share(answered['value'])} of the test rows are "
+    text += f"answered ({_spread(answered)}), {words.share(right['value'])} of those right ({_spread(right)})"
+    return f"{text}; {asked_for} were asked for."
+
+
+def _spread(share: Mapping[str, float]) -> str:
+    return words.percents(share["low"], share["high"])
+
+
 def _check(lines: Sequence[Calibration], other: Mapping[str, Any]) -> str | None:
     """Who abstains is held to a share of rows that have to be answered, and only who abstains."""
     covered = any(line.calibration.min_coverage for line in lines)
@@ -223,4 +270,5 @@ CALIBRATION = Gate(
     change=lambda f: budgets.change_of(f"calibration ({f['metric']})", f, words.number, floor=f["metric"] == "coverage"),
     remedy="the candidate measured",
     failed=_failed,
+    section=_section,
 )

@@ -21,6 +21,7 @@ from regraft.gates import budgets, words
 from regraft.gates.budgets import Held, finding, side
 from regraft.gates.options import CONFIDENCE, Confidence, GateOptions, at_least_one
 from regraft.gates.protocol import Gate
+from regraft.gates.section import Cell, Results, Section, SectionTable
 from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
 
@@ -174,6 +175,29 @@ def _latency(milliseconds: Mapping[str, Sequence[float]]) -> Iterator[dict[str, 
         yield {"batch": batch, "timings": len(timings), **numbers}
 
 
+def _section(results: Results) -> Section | None:
+    """What was measured, and on what machine."""
+    if (cost := results.measurements.get("cost")) is None:
+        return None
+    machine = cost["machine"]
+    place = f"{machine['device']} ({machine['capability']}, {words.counted(machine['threads'], 'thread')}, torch {machine['torch']}; "
+    note = f"Measured once on {place}load {cost['load']:.1f} before). Milliseconds, with {100 * cost['confidence']:g} % intervals."
+    summary = f"{cost['peak_mb']:,.0f} MB of memory, {cost['size_mb']:.1f} MB of files."
+    head = ("texts at once", "median", "interval", "95 of 100 within", "interval", "timings")
+    table = SectionTable(head, tuple(map(_row, cost["latency_ms"])), words=0, optional=(5,))
+    return Section("What serving takes", "Serving", note, (summary,), tables=(table,))
+
+
+def _row(latency: Mapping[str, Any]) -> tuple[Cell, ...]:
+    quantiles = [cell for name in QUANTILES for cell in _cells(latency[name])]
+    return Cell(str(latency["batch"])), *quantiles, Cell(f"{latency['timings']:,}", "muted")
+
+
+def _cells(quantile: Mapping[str, float]) -> tuple[Cell, Cell]:
+    value, low, high = (words.milliseconds(quantile[key]) for key in ("value", "low", "high"))
+    return Cell(value), Cell(f"{low} to {high}", "muted")
+
+
 COST = Gate(
     Cost,
     judge,
@@ -184,4 +208,5 @@ COST = Gate(
     remedy="the candidate measured",
     failed=lambda _: "serving it takes more than it may",
     unsettled="what serving the new model takes is not known well enough",
+    section=_section,
 )

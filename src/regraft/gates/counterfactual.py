@@ -8,7 +8,7 @@ from pydantic import Field
 
 from regraft.core.strict import Strict
 from regraft.evaluation.probe_options import IdentityTerms
-from regraft.gates import budgets, words
+from regraft.gates import budgets, changed_texts, words
 from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
 from regraft.gates.probes import ONCE, PROBES, Wording, judge_family, measured, sentence_of
 from regraft.gates.protocol import Gate, Named
@@ -76,4 +76,5 @@ COUNTERFACTUAL = Gate(
     change=lambda f: budgets.change_of("counterfactual flips, in the dimension that decides", f, words.percent),
     remedy="test rows that it can be asked of",
     failed=lambda _: "its answers change too often with the people that a text speaks of",
+    section=changed_texts.section,
 )

@@ -19,7 +19,8 @@ from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.power import POWER
 from regraft.gates import budgets, words
 from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
-from regraft.gates.protocol import Cell, Gate, Named, Section, SectionTable, asked
+from regraft.gates.protocol import Gate, Named, asked
+from regraft.gates.section import Cell, Results, Section, SectionTable
 from regraft.gates.stages import PRETRAINED, path_of, words_of
 from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
@@ -196,9 +197,9 @@ def _stage(task: EarlierAnswers, stage: str, result: SliceResult | None, confide
     return row
 
 
-def _section(measurements: Mapping[str, Any], _: Mapping[str, Mapping[str, Any]]) -> Section | None:
+def _section(results: Results) -> Section | None:
     """Each task at every stage of the way."""
-    if (found := measurements.get("earlier_tasks")) is None:
+    if (found := results.measurements.get("earlier_tasks")) is None:
         return None
     corrected = f", and corrected for {len(found['tasks'])} tasks" if len(found["tasks"]) > 1 else ""
     note = "Share of a task's held-out rows that a linear probe gets right: the same probe for every model, trained on the other rows of "
@@ -210,8 +211,8 @@ def _section(measurements: Mapping[str, Any], _: Mapping[str, Mapping[str, Any]]
     for task in found["tasks"]:
         rows = tuple(_row(stage, found["max_accuracy_loss"]) for stage in task["stages"])
         size = f"{task['rows']:,} held-out rows of {task['classes']} classes."
-        tables.append(SectionTable(head, rows, title=task["task"], note=size))
-    return Section("What is left of earlier tasks", "Earlier tasks", note, tuple(tables))
+        tables.append(SectionTable(head, rows, title=task["task"], note=size, optional=(3,)))
+    return Section("What is left of earlier tasks", "Earlier tasks", note, tables=tuple(tables))
 
 
 def _row(stage: Mapping[str, Any], budget: float) -> tuple[Cell, ...]:

@@ -25,6 +25,7 @@ from regraft.gates import budgets, words
 from regraft.gates.finding import measured_finding
 from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
 from regraft.gates.protocol import Gate, asked
+from regraft.gates.section import Cell, Results, Section, SectionTable
 from regraft.gates.verdict import Finding
 
 if TYPE_CHECKING:
@@ -242,6 +243,28 @@ def measured(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
     return {"fairness": table} if any(asked(FAIRNESS, lines)) else {}
 
 
+def _section(results: Results) -> Section | None:
+    """Every group, by itself."""
+    every, comparison = results.measurements.get("fairness", []), results.comparison
+    if not every or comparison is None:
+        return None
+    candidate, other = comparison.candidate, comparison.counterpart
+    note = f"Each rate with its own 95 % interval, for the candidate ({words.model(candidate)}). The requirement is about the largest gap "
+    note += "between two groups of one column, over all pairs at once."
+    head = ("group", "rate", "rows", "value", "interval", "0 to 100 %", *((words.model(other),) if other else ()))
+    rows = tuple(_row(group, candidate, other) for group in every)
+    return Section("How groups fare", "Groups", note, tables=(SectionTable(head, rows, words=2, optional=(4,)),))
+
+
+def _row(group: dict[str, Any], candidate: str, other: str | None) -> tuple[Cell, ...]:
+    own = group[candidate]
+    size = f"{group['rows']:,}{'' if group['judged'] else ' (too few)'}"
+    spread = Cell(words.percents(own["low"], own["high"]), "muted")
+    bar = Cell("", span=(own["low"], own["value"], own["high"]))
+    cells = (Cell(f"{group['column']} = {group['value']}"), Cell(group["rate"], "muted"), Cell(size), Cell(words.share(own["value"])))
+    return (*cells, spread, bar, *((Cell(words.share(group[other]["value"]), "muted"),) if other else ()))
+
+
 FAIRNESS = Gate(
     Fairness,
     judge,
@@ -252,4 +275,5 @@ FAIRNESS = Gate(
     change=lambda f: budgets.change_of("the largest gap between groups", f, words.percent),
     remedy="test rows that it can be asked of",
     failed=lambda _: "it serves one group of rows much worse than another",
+    section=_section,
 )

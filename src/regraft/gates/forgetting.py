@@ -21,7 +21,8 @@ from regraft.evaluation.stats.power import POWER, detectable, more_rows
 from regraft.gates import budgets, words
 from regraft.gates.finding import facts_of
 from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
-from regraft.gates.protocol import Cell, Gate, Named, Section, SectionTable, asked
+from regraft.gates.protocol import Gate, Named, asked
+from regraft.gates.section import Cell, Results, Section, SectionTable
 from regraft.gates.stages import PRETRAINED, path_of, words_of
 from regraft.gates.tables import Table
 from regraft.gates.verdict import Finding
@@ -204,9 +205,9 @@ def _stage(table: LossTable, stage: str, budget: float, confidence: float) -> di
     return row
 
 
-def _section(measurements: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> Section | None:
+def _section(results: Results) -> Section | None:
     """Every stage of the way, and whether adaptation had to end early."""
-    if (found := measurements.get("forgetting")) is None:
+    if (found := results.measurements.get("forgetting")) is None:
         return None
     size = f"{words.counted(found['masked_tokens'], 'token')} in {words.counted(found['sequences'], 'held-out sequence')}"
     note = f"Nats that guessing a masked token of {found['text']} costs: {size}, heads warmed up the same way for all. Lower is better. "
@@ -214,7 +215,8 @@ def _section(measurements: Mapping[str, Any], metrics: Mapping[str, Mapping[str,
     most = max((stage["loss"]["high"] for stage in found["stages"] if stage["loss"]), default=1.0)
     rows = tuple(_row(stage, most, found["max_loss_increase"]) for stage in found["stages"])
     head = ("model", "nats", "interval", "", "against the first", "interval")
-    return Section("What was forgotten", "Forgetting", note, (SectionTable(head, rows),), _ended(metrics.get("pretrain", {})))
+    table = SectionTable(head, rows, optional=(3,))
+    return Section("What was forgotten", "Forgetting", note, tables=(table,), end=_ended(results.metrics.get("pretrain", {})))
 
 
 def _row(stage: Mapping[str, Any], most: float, budget: float) -> tuple[Cell, ...]:

@@ -76,12 +76,16 @@ def _shared(comparison: Comparison, confidence: float) -> Json:
 
 def of_gates(comparison: Comparison) -> Json:
     """What gates measure beyond their findings: those that are asked, and those that find evidence of theirs."""
-    asked = {line.gate for line in comparison.case.policy.gates}
     parts: Json = {}
-    for name in GATES:
-        if name in asked or any(table.key in comparison.case.evidence for table in GATES[name].evidence):
-            parts |= GATES[name].measured(comparison)
+    for name in involved(comparison.case):
+        parts |= GATES[name].measured(comparison)
     return parts
+
+
+def involved(case: Case) -> list[str]:
+    """The gates that are asked, and those that find evidence of theirs, in the order of the registry."""
+    asked = {line.gate for line in case.policy.gates}
+    return [name for name in GATES if name in asked or any(table.key in case.evidence for table in GATES[name].evidence)]
 
 
 def _number(value: float, low: float, high: float) -> Json:

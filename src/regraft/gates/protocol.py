@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from regraft.gates.options import GateOptions
+from regraft.gates.section import Results, Section
 from regraft.gates.tables import Table
 from regraft.gates.words import Document, number
 
@@ -45,45 +46,7 @@ class Named(Protocol):
         """Tell a fault at ``where`` in the file ``name``; all of them are raised together, after the last gate was read."""
 
 
-Tone = Literal["", "ok", "no", "muted"]
 Limit = Literal["above", "at least", "at most"]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a table, where it is more than its words."""
-
-    text: str
-    tone: Tone = ""
-    """How it is coloured: good, bad, or beside the point."""
-    bar: float | None = None
-    """A share of the whole, drawn as a bar in place of the text; None: the text is shown."""
-
-
-@dataclass(frozen=True)
-class SectionTable:
-    """A table of a section. A page knows how a table looks."""
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    title: str = ""
-    note: str = ""
-    words: int = 1
-    """Columns up to this one hold words; the others numbers, which stand to the right."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page about a run, as data: the page knows nothing of the gate."""
-
-    title: str
-    short: str
-    """What the page's contents call it."""
-    note: str
-    """What is shown, in plain text."""
-    tables: tuple[SectionTable, ...]
-    end: str = ""
-    """What is said below the tables."""
 
 
 def _nothing(*_: Any) -> Any:
@@ -134,8 +97,8 @@ class Gate(Generic[Asked]):
     """What a candidate is that passed it against the champion, to stand after "The new model is"; None: nothing special."""
     undecided: str | None = None
     """What too few rows cannot tell of a candidate against the champion; None: whether it is as good."""
-    section: Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Section | None] = _nothing
-    """Its section of the page, from the content of measurements.json and of step -> metrics; None: it has none."""
+    section: Callable[[Results], Section | None] = _nothing
+    """Its section of the page; None: there is nothing to show."""
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from regraft.core.strict import Strict
 from regraft.evaluation.probe_options import Invariance
-from regraft.gates import budgets, words
+from regraft.gates import budgets, changed_texts, words
 from regraft.gates.options import CONFIDENCE, Confidence, GateOptions
 from regraft.gates.probes import ONCE, PROBES, Wording, judge_family, measured, sentence_of
 from regraft.gates.protocol import Gate
@@ -80,4 +80,5 @@ ROBUSTNESS = Gate(
     change=lambda f: budgets.change_of("robustness, on the test that decides", f, words.percent),
     remedy="test rows that it can be asked of",
     failed=lambda _: "its answers change too often with a typo, capitals or a mark",
+    section=changed_texts.section,
 )

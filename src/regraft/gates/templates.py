@@ -12,7 +12,7 @@ from regraft.data.pairs import MARK, apart
 from regraft.evaluation.probe_labels import guess
 from regraft.evaluation.probe_options import TemplateFile
 from regraft.evaluation.stats.measured import Measured, at_most, rounded
-from regraft.gates import budgets, words
+from regraft.gates import budgets, changed_texts, words
 from regraft.gates.options import CONFIDENCE, GateOptions
 from regraft.gates.probes import ONCE, PROBES, answered, finding, measured, unanswered
 from regraft.gates.protocol import Gate, Named
@@ -103,4 +103,5 @@ TEMPLATES = Gate(
     change=lambda f: budgets.change_of("cases of the templates that come out wrong", f, words.percent),
     remedy="test rows that it can be asked of",
     failed=lambda _: "it gets cases wrong that it has to get right",
+    section=changed_texts.section,
 )

@@ -43,6 +43,16 @@ def percent(value: float) -> str:
     return f"{value * 100:.3g} %"
 
 
+def share(value: float) -> str:
+    """A share for a glance: 0.226 is "23 %", kept on one line."""
+    return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
+
+
+def percents(low: float, high: float) -> str:
+    """An interval of :func:`share`."""
+    return f"{share(low)} to {share(high)}"
+
+
 def milliseconds(value: float) -> str:
     """Three digits, or whole ones of a large number."""
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"

@@ -11,9 +11,9 @@ from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import seeds
 from regraft.gates import words as gate_words
 from regraft.gates.comparison import Comparison
-from regraft.gates.measurements import of_gates
-from regraft.gates.protocol import Section
+from regraft.gates.measurements import involved, of_gates
 from regraft.gates.registry import GATES, takes_clean_rows
+from regraft.gates.section import Results, Section
 from regraft.gates.telling import sentences
 from regraft.registry.journal import Entry
 from regraft.registry.waivers import told
@@ -22,10 +22,9 @@ from regraft.reports import measure, words
 from regraft.reports.evidence import Evidence
 from regraft.reports.label_curve import LabelCurve
 from regraft.reports.measure import Confusion, Estimate, Slice
-from regraft.reports.probes import Probed, probed
 from regraft.reports.row_quality import RowEvidence, row_evidence
 
-SCHEMA = 3
+SCHEMA = 4
 DATA_COUNTS = {"contract": ("read", "accepted", "quarantined"), "corpus": ("train", "dev", "test", "documents", "heldout")}
 
 
@@ -63,17 +62,11 @@ class Report:
     """Column -> rows whose value has too few test rows to be a slice."""
     flips: tuple[flipping.FlippedRows, ...]
     """Against the model that matters most first."""
-    probed: Probed | None
-    """Changed texts and groups; None where no gate asked for them."""
     label_curve: LabelCurve | None
     doubts: RowEvidence | None
     """What speaks against single rows; None where no gate asked."""
     seeds: dict[str, Any] | None
     """Every metric by seed (:func:`regraft.gates.seeds.measured`); None where no gate asked for several."""
-    calibration: dict[str, Any] | None
-    """The reliability table and what abstaining does, as in measurements.json; None where neither a gate nor `abstain` asks."""
-    serving: dict[str, Any] | None
-    """What serving the candidate takes, as in measurements.json; None where it was not measured."""
     data: dict[str, Any]
     base_model: dict[str, str] | None
     """Name as in the pipeline file, and digest, of the model that training started from; None where no record names it."""
@@ -85,7 +78,7 @@ class Report:
     history: tuple[dict[str, Any], ...]
     """What the journal says about these weights when the document was made."""
     sections: tuple[Section, ...]
-    """What gates show of what they measured, in the order of the policy."""
+    """What gates show of what they measured."""
 
 
 def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
@@ -128,28 +121,24 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         slices=slices,
         small=small,
         flips=tuple(_flips(evidence, paired, candidate, rivals)) if paired is not None else (),
-        probed=probed(comparison, measured, _texts(evidence)) if comparison and comparable else None,
         label_curve=curve,
         doubts=row_evidence(evidence, comparison if comparable else None, measured),
         seeds=seeds.measured(comparison, metrics) if comparison else None,
-        calibration=measured.get("calibration"),
-        serving=measured.get("cost"),
         data=_data(evidence),
         base_model=next(filter(None, map(_base_model, evidence.records.values())), None),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
         history=tuple(
             {"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason, "waivers": _plain(e)} for e in evidence.history
         ),
-        sections=tuple(_sections(evidence, measured)),
+        sections=_sections(evidence, measured, comparison if comparable else None),
     )
 
 
-def _sections(evidence: Evidence, measured: Mapping[str, Any]) -> Iterator[Section]:
-    """The sections of the gates that were asked, each once."""
+def _sections(evidence: Evidence, measured: Mapping[str, Any], comparison: Comparison | None) -> tuple[Section, ...]:
+    """The sections of the gates that were asked or measured something; gates that share one give it once."""
     metrics = {step: record.get("metrics", {}) for step, record in evidence.records.items()}
-    for name in dict.fromkeys(line.gate for line in evidence.case.policy.gates):
-        if section := GATES[name].section(measured, metrics):
-            yield section
+    results = Results(measured, metrics, comparison, _texts(evidence))
+    return tuple(dict.fromkeys(filter(None, (GATES[name].section(results) for name in involved(evidence.case)))))
 
 
 def _waived(evidence: Evidence, digest: str) -> Iterator[str]:

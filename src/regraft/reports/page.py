@@ -84,8 +84,7 @@ def _plots(report: Report) -> dict[str, Any]:
     drawings["losses"] = _losses(report)
     if report.confusion and len(report.confusion.labels) <= plots.MOST_CLASSES:
         drawings["confusion"] = plots.confusion_plot(report.confusion)
-    if report.calibration:
-        drawings["reliability"] = plots.reliability_plot(report.calibration)
+    drawings["sections"] = {section.title: plots.interval_plot(section.plot) for section in report.sections if section.plot}
     if report.label_curve:
         drawings["labels"] = plots.label_curve_plot(report.label_curve)
     return drawings

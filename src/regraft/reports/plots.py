@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from regraft.gates.section import IntervalPlot
 from regraft.reports.label_curve import LabelCurve
 from regraft.reports.measure import Confusion, Estimate
 from regraft.reports.words import METRICS, NAMES, SHORT
@@ -248,24 +249,25 @@ def _square(x: int, y: int, path: Callable[..., Any]) -> Any:
     return path([(x - 0.5, y - 0.5), (x + 0.5, y - 0.5), (x + 0.5, y + 0.5), (x - 0.5, y + 0.5), (x - 0.5, y - 0.5)], closed=True)
 
 
-def reliability_plot(table: Mapping[str, Any]) -> str:
-    """Share of right answers by probability, a dot a bin with its interval; on the diagonal both are the same."""
+def interval_plot(plot: IntervalPlot) -> str:
+    """Shares by a share, a dot each with its interval; on the diagonal both are the same."""
     height, svgs = 250, list[str]()
-    with _figure("reliability", "Reliability diagram", WIDTH, height, svgs) as figure:
+    with _figure("intervals", plot.caption, WIDTH, height, svgs) as figure:
         axes = _margins(figure, WIDTH, height, 58, 20, 14, 44)
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
-        for row in table["bins"]:
-            right = row["right"]
-            axes.plot([row["p"]] * 2, [right["low"], right["high"]], color=ACCENT, linewidth=3.5, alpha=0.35, solid_capstyle="round")
-            axes.plot([row["p"]], [right["value"]], "o", color=ACCENT, markersize=7)
-        if "abstain" in table and (below := table["abstain"]["below"]) <= 1:
-            axes.axvline(below, color=WARN, linewidth=1.2, linestyle=(0, (4, 3)))
-            where = ("data", "axes fraction")
-            axes.annotate("abstains", (below, 1), (-5, -6), where, "offset points", va="center", ha="right", fontsize=11, color=MUTED)
-        axes.set_xlim(max(0.0, min(row["p"] for row in table["bins"]) - 0.05), 1.02)
+        for across, low, value, high in plot.points:
+            axes.plot([across] * 2, [low, high], color=ACCENT, linewidth=3.5, alpha=0.35, solid_capstyle="round")
+            axes.plot([across], [value], "o", color=ACCENT, markersize=7)
+        if plot.mark:
+            where, name = plot.mark
+            axes.axvline(where, color=WARN, linewidth=1.2, linestyle=(0, (4, 3)))
+            axes.annotate(
+                name, (where, 1), (-5, -6), ("data", "axes fraction"), "offset points", va="center", ha="right", fontsize=11, color=MUTED
+            )
+        axes.set_xlim(max(0.0, min(point[0] for point in plot.points) - 0.05), 1.02)
         axes.set_ylim(-0.02, 1.02)
-        axes.set_xlabel("probability of the answer", labelpad=6)
-        axes.set_ylabel("share of right answers", labelpad=6)
+        axes.set_xlabel(plot.across, labelpad=6)
+        axes.set_ylabel(plot.up, labelpad=6)
         axes.locator_params(nbins=5)
         axes.grid(axis="y")
     return svgs[0]
