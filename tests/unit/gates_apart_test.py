@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,13 @@ def files() -> Iterator[Path]:
     yield ROOT / "docs" / "reference.py"
 
 
-def words(path: Path) -> Iterator[str]:
+@cache
+def words(path: Path) -> frozenset[str]:
     """Every string and every identifier of a file."""
+    return frozenset(_words(path))
+
+
+def _words(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
         match node:
             case ast.Constant(value=str(word)) | ast.Attribute(attr=word) | ast.Name(id=word) | ast.arg(arg=word):
@@ -55,13 +61,13 @@ def words(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("gate", [name for name in GATES if name not in OTHER_MEANINGS])
 def test_nothing_else_knows_a_gate_by_name(gate):
     own = GATES.places[gate].partition(":")[0].replace(".", "/") + ".py"
-    hits = [path.relative_to(ROOT).as_posix() for path in files() if gate in set(words(path))]
+    hits = [path.relative_to(ROOT).as_posix() for path in files() if gate in words(path)]
     assert [path for path in hits if path not in KNOW and path != f"src/{own}"] == []
 
 
 def test_every_file_that_may_know_one_does():
     gates = set(GATES) - OTHER_MEANINGS
-    assert [path for path in KNOW if not gates & set(words(ROOT / path))] == []
+    assert [path for path in KNOW if not gates & words(ROOT / path)] == []
 
 
 def test_reading_the_options_of_every_gate_loads_no_numpy():
