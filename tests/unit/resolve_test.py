@@ -254,7 +254,6 @@ def written(tiny: Workspace, pretrain: str, finetune: str) -> None:
         ("", "", [
             (None, "pretrain.sequence_length", 128, "is 128, the default, but",
              "edit pipelines/tiny.yaml: pretrain: {sequence_length: 48}"),
-            (None, "finetune.max_length", 64, "is 64, the default, but", "edit pipelines/tiny.yaml: finetune: {max_length: 48}"),
         ]),
     ],
 )  # fmt: skip

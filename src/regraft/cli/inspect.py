@@ -30,7 +30,7 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     from regraft.config.pipeline_file import load_pipeline
     from regraft.core.workspace import Workspace
     from regraft.data import precheck
-    from regraft.execution import dvc, freshness, run_cost
+    from regraft.execution import dvc, freshness, run_cost, text_lengths
     from regraft.execution.plan import assess
     from regraft.execution.resolve import resolve
 
@@ -43,12 +43,13 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     assessment = assess(workspace, pipeline, values)
     decision = freshness.decision_due(workspace, pipeline, values, assessment)
     power, waiver = freshness.last_power(workspace, pipeline), freshness.waiver(workspace, pipeline)
+    texts = text_lengths.cut_texts(workspace, pipeline, values)
     costs = run_cost.estimate(workspace, pipeline, values, assessment)
     costs_by_step = {step.name: step for step in costs.steps}
     if json:
         steps = [asdict(s) | {"cost": asdict(costs_by_step[s.name]) if s.name in costs_by_step else None} for s in assessment.steps]
         document = {"pipeline": pipeline, "steps": steps, "data": assessment.data, "decision": decision, "cost": costs.document()}
-        console.print_json({**document, "power": power, "waiver": waiver.document() if waiver else None})
+        console.print_json({**document, "power": power, "waiver": waiver.document() if waiver else None, "texts": texts})
         return
     cost_columns = ("tokens", "time", "disk") if costs.known else ()
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -66,6 +67,9 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     _total(costs)
     if assessment.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
+    for entry in texts:
+        said = escape(text_lengths.sentence(entry))
+        console.out.print(console.prose(f"[yellow]warning[/]: {said}" if entry["warning"] else f"[dim]{said}[/]", 2))
     if power:
         _show_power(power)
     if waiver:

@@ -50,6 +50,7 @@ class Live:
             disable=quiet or not out.is_terminal,
         )
         self._bar: TaskID | None = None
+        self._warned = set[str]()
 
     def __enter__(self) -> Live:
         self._progress.start()
@@ -99,7 +100,8 @@ class Live:
         self._say(f"[dim]waiting for process {event.get('pid')}, which holds this pipeline[/]")
 
     def _on_warning(self, event: dict[str, Any]) -> None:
-        if not self._quiet:
+        if not self._quiet and event["message"] not in self._warned:  # two candidates may say the same of their texts
+            self._warned.add(event["message"])
             # A line on stderr would land in the middle of the bar, which is on stdout.
             console = err if self._progress.disable else self._progress.console
             console.print(prose(f"[yellow]warning[/]: {escape(event['message'])}", 2, console))

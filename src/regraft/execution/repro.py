@@ -211,9 +211,12 @@ def _out_of_memory(run: Run, step: str) -> EnvironmentFault:
     message, fix = f"step '{step}' was killed by the kernel for want of memory", f"regraft run {run.pipeline}"
     section = read_resolved(run.workspace, run.pipeline)[step]
     for name, options in section.items():
-        length = options.get("sequence_length") or options.get("max_length") if isinstance(options, dict) else None
-        if length and (rows := options.get("batch_size", 1)) > 1:
-            message += f" at batches of {rows} x {length} tokens; half as many rows are the next to try"
+        if not isinstance(options, dict) or not options.keys() & {"sequence_length", "max_length"}:
+            continue
+        length = options.get("sequence_length") or options.get("max_length")
+        if (rows := options.get("batch_size", 1)) > 1:
+            size = f"{rows} x {length} tokens" if length else f"{rows} rows"
+            message += f" at batches of {size}; half as many rows are the next to try"
             fix += f" --set {name}.batch_size={rows // 2}"
     return EnvironmentFault(f"{message}; log: {run.log}", fix=fix)
 

@@ -143,7 +143,7 @@ def _require_positions(
     problems = []
     for part, key in (("pretrain", "sequence_length"), ("finetune", "max_length")):
         part_options = getattr(options, part)
-        length = getattr(part_options, key, 0)  # a method may read no tokens
+        length = getattr(part_options, key, None) or 0  # a method may read no tokens, and one that the data choose is never too long
         if length <= most or not any(_reads(section, key) for section in sections.values()):
             continue
         default = "" if key in part_options.model_fields_set else ", the default"

@@ -23,6 +23,7 @@ from regraft.reports.evidence import Evidence
 from regraft.reports.label_curve import LabelCurve
 from regraft.reports.measure import Confusion, Estimate, Slice
 from regraft.reports.row_quality import RowEvidence, row_evidence
+from regraft.training import lengths
 
 SCHEMA = 4
 DATA_COUNTS = {"contract": ("read", "accepted", "quarantined"), "corpus": ("train", "dev", "test", "documents", "heldout")}
@@ -106,7 +107,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         outcome=verdict["outcome"],
         headline=words.headline(verdict, estimates),
         support=words.support(verdict, estimates),
-        cautions=(*_waived(evidence, verdict["candidate"]["digest"]), *words.cautions(verdict, estimates)),
+        cautions=(*_waived(evidence, verdict["candidate"]["digest"]), *words.cautions(verdict, estimates), *_cut(evidence, candidate)),
         verdict=verdict,
         sentences=tuple(sentences(verdict["findings"])),
         metrics=metrics,
@@ -146,6 +147,12 @@ def _waived(evidence: Evidence, digest: str) -> Iterator[str]:
     for entry in evidence.history:
         if entry.waivers and entry.digest == digest:
             yield f"This model was {told(entry)}."
+
+
+def _cut(evidence: Evidence, candidate: str) -> Iterator[str]:
+    """What the candidate never saw of the texts, where that is much."""
+    if warning := lengths.warning(evidence.records.get(f"finetune-{candidate}", {}).get("metrics", {})):
+        yield f"Texts are cut: {warning}."
 
 
 def _plain(entry: Entry) -> list[dict[str, Any]]:
@@ -213,6 +220,9 @@ def _data(evidence: Evidence) -> dict[str, Any]:
     tokens = evidence.records.get("tokens", {}).get("metrics", {})
     counts |= {name: int(value) for name, value in tokens.items() if name.endswith("_tokens")}
     counts["by_rule"] = dict(sorted((evidence.counts or {}).get("by_rule", {}).items()))
+    counts["lengths"] = [
+        {"steps": steps, **numbers, "sentence": lengths.sentence(numbers)} for steps, numbers in lengths.by_step(evidence.records.values())
+    ]
     return counts
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from regraft.core import files
+from regraft.core import files, progress
 from regraft.core.errors import DataRejected
 from regraft.data.pairs import apart
 from regraft.evaluation import temperature
 from regraft.models import kinds, tokenizer
+from regraft.models.task_types import task_type
+from regraft.training import lengths as text_lengths
 from regraft.training.options import MethodOptions
 from regraft.training.plugins import METHODS, Learning
 
@@ -37,31 +39,37 @@ def finetune(
     """Train a model by the method of ``options``, on the encoder in ``source``, and write its folder to ``out``.
 
     :param source: None for a method that reads no encoder.
-    :param rows: columns id, text, label, split; ``train`` is trained on, ``dev`` calibrated and measured on, ``test`` not looked at.
+    :param rows: columns id, text, label, split; ``train`` is trained on, ``dev`` calibrated and measured on; of ``test`` only the
+        lengths are told.
     :param precision: the share of right answers below which the model abstains (:mod:`regraft.evaluation.temperature`);
         None: it never does.
     :param text_pair: what the second text is called where the model is served; None: ``text`` is one text. Else it is two
         (:mod:`regraft.data.pairs`), and methods find them in the columns ``first`` and ``second`` as well.
-    :returns: rows, tokens and steps trained, the temperature, and ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` of dev rows.
+    :returns: rows, tokens and steps trained, what is cut of texts (:mod:`regraft.training.lengths`), the temperature, and
+        ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` of dev rows.
     :raises DataRejected: there is no training row, or no dev row for a model that is to abstain.
     :raises ConfigError: the encoder has fewer positions than ``options.max_length``.
     """
-    training = rows[rows["split"] == "train"]
-    if training.empty:
+    splits = {split: rows[rows["split"] == split] for split in ("train", "dev", "test")}
+    if splits["train"].empty:
         raise DataRejected("no labelled row is left for training", fix="add rows to data.labelled, or lower split.test and split.dev")
-    dev = rows[rows["split"] == "dev"]
-    if precision is not None and dev.empty:
+    if precision is not None and splits["dev"].empty:
         raise DataRejected("no dev row is left to choose the threshold of `abstain` on", fix="add dev rows, or take `abstain` out")
     if text_pair is not None:
-        training, dev = _apart(training), _apart(dev)
-    method = METHODS[options.method]
+        splits = {split: _apart(part) for split, part in splits.items()}
+    training, dev = splits["train"], splits["dev"]
+    method, lengths = METHODS[options.method], dict[str, float]()
+    if source is not None:
+        options, lengths = text_lengths.measured(options, task_type(task), source, splits)
+        if warning := text_lengths.warning(lengths):
+            progress.warn_once(warning)
     measured = method.train(Learning(name, source, training, dev, labels, task, seed, out), options)
     files.write_json(out / "labels.json", list(labels))
     second = {} if text_pair is None else {"text_pair": text_pair}
     if second and method.kind == kinds.DEFAULT:
         tokenizer.without_types(out)
     kinds.describe(out, text_column, kind=method.kind, **second, **method.describe(options))
-    return {"rows": len(training), **measured, **calibrated(out, dev, labels, precision)}
+    return {"rows": len(training), **measured, **lengths, **calibrated(out, dev, labels, precision)}
 
 
 def _apart(rows: pd.DataFrame) -> pd.DataFrame:

@@ -51,7 +51,7 @@ class MethodOptions(Strict):
 
     @property
     def most_tokens(self) -> int | None:
-        """How many tokens of a text are read; None: all of its words."""
+        """How many tokens of a text are read; None: all of its words, or as many as the data choose."""
         return None
 
 
@@ -68,8 +68,9 @@ class GradientOptions(MethodOptions):
     """Peak rate of the new pooler and classification head, same schedule."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     """Share of the target spread over all classes (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7)."""
-    max_length: int = Field(64, ge=8, le=512)
-    """Tokens of a text that the model reads; the rest is cut."""
+    max_length: int | None = Field(None, ge=8, le=512)
+    """Tokens of a text that the model reads; the rest is cut. By default the data choose: as many as all but one in 1,000 training rows
+    have, in steps of 8, and at most 512 or what the base model reads."""
     checkpoint_seconds: float = Field(30.0, gt=0)
     """Most seconds of work a crash may cost."""
 
@@ -78,7 +79,7 @@ class GradientOptions(MethodOptions):
         return self.epochs
 
     @property
-    def most_tokens(self) -> int:
+    def most_tokens(self) -> int | None:
         return self.max_length
 
 

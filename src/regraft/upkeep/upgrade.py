@@ -14,7 +14,7 @@ from regraft import __version__
 from regraft.core import files
 from regraft.core.errors import ConfigError
 from regraft.core.workspace import Workspace
-from regraft.upkeep import renamed_steps, template
+from regraft.upkeep import kept_defaults, renamed_steps, template
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Upgrade:
     """Changed by both sides: their owners' to merge."""
     renamed: tuple[tuple[str, str], ...] = ()
     """Folders of artifacts, (before, now): the steps that left them have other names."""
+    kept: tuple[str, ...] = ()
+    """Pipeline files that got a default of before as a key, because it means something else now."""
+    keep: tuple[str, ...] = ()
+    """Pipeline files whose owners have to write it."""
 
 
 def upgrade(root: Path) -> Upgrade:
@@ -53,10 +57,12 @@ def upgrade(root: Path) -> Upgrade:
             (root / path).unlink(missing_ok=True)
     left = tuple(item for item in moved if item.by == "both")
     kept = {item.path: stamp.files[item.path] for item in left if item.path in stamp.files}
+    kept_files, keep = kept_defaults.keep(Workspace(root), stamp.version)  # before the stamp: after a kill it is done again
     known = {path: sha for path, sha in template.stamped(current).items() if path not in {item.path for item in left}}
     template.write_stamp(root, {**known, **kept})
     written, removed = (tuple(path for path in ours if (path in current) is there) for there in (True, False))
-    return Upgrade(stamp.version, written, removed, left, tuple(renamed_steps.rename(Workspace(root))))
+    renamed = tuple(renamed_steps.rename(Workspace(root)))
+    return Upgrade(stamp.version, written, removed, left, renamed, tuple(kept_files), tuple(keep))
 
 
 def behind(root: Path) -> str | None:

@@ -13,6 +13,7 @@ from regraft.gates.telling import sentence
 from regraft.registry.waivers import told
 from regraft.reports.card import SAID, SCHEMA
 from regraft.reports.card.facts import CONFIDENCE, Facts, flat
+from regraft.training import lengths
 
 VERDICT = "evidence/verdict.json"
 HUB_METRICS = {"macro_f1": "f1"}
@@ -215,8 +216,9 @@ def _limitations(facts: Facts, statements: Said) -> Iterator[Line]:
     listed = ", ".join(f"{each.label} (F1 {words.number(each.f1)}, {each.rows:,} rows)" for each in weak)
     yield Line(f"- Weakest labels on the test rows: {listed}.", predictions(facts.candidate))
     yield Line("- The numbers hold for texts like the test rows, which come from the same source as the training rows.", SAID)
-    for step, length in _lengths(facts):
-        yield Line(f"- Of a longer text it reads the first {length:,} tokens.", _record(step))
+    for step, length, share in _lengths(facts):
+        longer = "" if share is None else f"; {lengths.percent(share)} of the test rows are longer"
+        yield Line(f"- Of a longer text it reads the first {length:,} tokens{longer}.", _record(step))
     for finding in facts.verdict["findings"]:
         if finding["outcome"] != "pass" and finding["gate"] not in (
             "choice",
@@ -258,11 +260,13 @@ def _base(facts: Facts) -> dict[str, str]:
     return {"base_model": "not known", "base_digest": "not known", "source": "records"}
 
 
-def _lengths(facts: Facts) -> Iterator[tuple[str, int]]:
+def _lengths(facts: Facts) -> Iterator[tuple[str, int, float | None]]:
+    """The step that fine-tuned, how many tokens its model reads, and the share of test rows with more; None: it did not measure that."""
     for record in facts.lineage[-1:]:
-        for name, value in flat(record["params"]):
-            if name.endswith("max_length"):
-                yield record["step"], value
+        written = [value for name, value in flat(record["params"]) if name.endswith("max_length")]
+        length = record["metrics"].get("max_length", next(iter(written), None))
+        if length is not None:
+            yield record["step"], int(length), record["metrics"].get("cut_test")
 
 
 def _named(model: str, facts: Facts) -> str:

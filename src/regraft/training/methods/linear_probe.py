@@ -39,11 +39,12 @@ class LinearProbeOptions(MethodOptions):
     """What stands for a text: the mean of its tokens' vectors (Reimers & Gurevych 2019, "Sentence-BERT", section 3), or the first's."""
     inverse_regularization: float | None = Field(None, gt=0, le=1e4)
     """scikit-learn's C: larger fits the training rows closer. By default that of 0.001, 0.01 ... 10 whose loss on dev rows is least."""
-    max_length: int = Field(64, ge=8, le=512)
-    """Tokens of a text that the model reads; the rest is cut."""
+    max_length: int | None = Field(None, ge=8, le=512)
+    """Tokens of a text that the model reads; the rest is cut. By default the data choose: as many as all but one in 1,000 training rows
+    have, in steps of 8, and at most 512 or what the base model reads."""
 
     @property
-    def most_tokens(self) -> int:
+    def most_tokens(self) -> int | None:
         return self.max_length
 
 
@@ -72,7 +73,7 @@ class LinearProbe:
         from regraft.models.task_types import task_type
 
         source, task, machine = learning.source, task_type(learning.task), Machine.here()
-        assert source is not None
+        assert source is not None and options.max_length is not None  # the data have chosen
         encoder.check_length(source, options.max_length, "finetune.max_length")
         current().facts.update(device=machine.device, threads=machine.threads, precision="fp32")
         frozen, store = Encoder(source, options.pooling), EmbeddingStore(current().embeddings)
