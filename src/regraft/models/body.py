@@ -7,13 +7,13 @@ that transformers builds). A body that is not whole cannot begin anew, and would
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from regraft.core.errors import Problem
+from regraft.models import weight_files
 
 Json = dict[str, Any]
 PREFIXES = {
@@ -57,13 +57,8 @@ def _problem(folder: Path, key: str, value: Any, why: str) -> Problem:
 
 
 def _shapes(folder: Path) -> dict[str, list[int]]:
-    """Tensor -> shape, of all safetensors files in ``folder``."""
-    shapes: dict[str, list[int]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with path.open("rb") as handle:
-                header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
-            shapes |= {name: list(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
-            return {}
-    return shapes
+    """Tensor -> shape, of the safetensors files in ``folder`` that are loaded."""
+    try:
+        return {name: list(entry["shape"]) for path in weight_files.loaded(folder) for name, entry in weight_files.header(path).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
+        return {}

@@ -49,7 +49,7 @@ def load(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, set[
         ignore_mismatched_sizes=True,  # of a head; the encoder's are refused below
         **options,
     )
-    model.config.problem_type = None  # of the head that came; transformers would serve ours by it
+    _forget_head(model.config, options)
     missing = set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}
     prefix = f"{model.base_model_prefix}."
     if lost := sorted(name for name in missing if name.startswith(prefix) and ".pooler." not in name):
@@ -59,6 +59,16 @@ def load(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, set[
             fix="name another base_model in the pipeline file",
         )
     return model, missing
+
+
+def _forget_head(config: Any, options: Any) -> None:
+    """Take out of ``config`` what it says of the head that came: transformers would serve ours by it, and call its outputs so."""
+    config.problem_type = None
+    if "id2label" not in options:
+        config.id2label, config.label2id = (
+            {0: "LABEL_0", 1: "LABEL_1"},
+            {"LABEL_0": 0, "LABEL_1": 1},
+        )  # transformers' own, left out of files
 
 
 def save(model: PreTrainedModel, source: Path, out: Path) -> None:

@@ -136,7 +136,16 @@ def _read(folder: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     quiet()
-    loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    try:
+        loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as fault:  # a conversion fails in ways that nobody listed: TypeError, ValueError, of Rust
+        if (folder / TOKENIZER).is_file():
+            raise
+        first = (str(fault).strip() or type(fault).__name__).splitlines()[0]
+        raise ConfigError(
+            f"{folder} has no {TOKENIZER}, and transformers cannot make one of the older files there: {first}",
+            fix=f"put the {TOKENIZER} of the same model into {folder}",
+        ) from fault
     return loaded
 
 

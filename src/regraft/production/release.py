@@ -196,7 +196,8 @@ class Published:
 def publish(run: Run, tracker: Tracker, decision: Decision) -> Published:
     """The evidence goes to the MLflow run, and so does the page about it."""
     with _a_report_costs_no_run(run):
-        keep(run.workspace, run.pipeline, decision.evidence)
+        if contradictory := keep(run.workspace, run.pipeline, decision.evidence):
+            run.emit({"event": "warning", "message": f"{contradictory}; the report lists them"})
     tracker.log_evidence(run.mlflow_run_id, decision.evidence, decision.verdict.outcome)
     report = None
     with _a_report_costs_no_run(run):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from regraft.core import files
+from regraft.data import contradictions
 from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import seeds
 from regraft.gates import words as gate_words
@@ -107,7 +108,11 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         outcome=verdict["outcome"],
         headline=words.headline(verdict, estimates),
         support=words.support(verdict, estimates),
-        cautions=(*_waived(evidence, verdict["candidate"]["digest"]), *words.cautions(verdict, estimates), *_cut(evidence, candidate)),
+        cautions=(
+            *_waived(evidence, verdict["candidate"]["digest"]),
+            *words.cautions(verdict, estimates),
+            *_data_cautions(evidence, candidate),
+        ),
         verdict=verdict,
         sentences=tuple(sentences(verdict["findings"])),
         metrics=metrics,
@@ -149,8 +154,10 @@ def _waived(evidence: Evidence, digest: str) -> Iterator[str]:
             yield f"This model was {told(entry)}."
 
 
-def _cut(evidence: Evidence, candidate: str) -> Iterator[str]:
-    """What the candidate never saw of the texts, where that is much."""
+def _data_cautions(evidence: Evidence, candidate: str) -> Iterator[str]:
+    """Rows that were dropped though their labels contradict others, and what the candidate never saw of the texts, where that is much."""
+    if evidence.contradictions and (contradictory := contradictions.sentence(evidence.contradictions)):
+        yield f"{contradictory}."
     if warning := lengths.warning(evidence.records.get(f"finetune-{candidate}", {}).get("metrics", {})):
         yield f"Texts are cut: {warning}."
 
@@ -223,6 +230,8 @@ def _data(evidence: Evidence) -> dict[str, Any]:
     counts["lengths"] = [
         {"steps": steps, **numbers, "sentence": lengths.sentence(numbers)} for steps, numbers in lengths.by_step(evidence.records.values())
     ]
+    table = evidence.contradictions or {"id": []}
+    counts["contradictions"] = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
     return counts
 
 

@@ -7,6 +7,7 @@ overwrites it. So :func:`keep` puts beside the predictions what a person needs t
     report/train.parquet   id, text, label of at most TRAIN_ROWS training rows: the learning curve of labels
     report/counts.json     rows read, accepted and quarantined, by rule and label
     report/suspects.parquet   the rows with the most suspect labels, where a gate asked for them
+    report/contradictions.parquet   rows that were dropped for others of another label, with both texts, where there are any
 
 The test rows are those of the predictions beside them, so the copy is of the same order of size; of the training
 rows a bounded sample goes along, because nothing but the curve asks for them. All are the same bytes for the
@@ -33,7 +34,7 @@ from regraft.gates.policy import Case
 from regraft.registry.journal import Entry, FileJournal
 from regraft.registry.tracking import EVIDENCE, TrackedRun, Tracker
 
-FOLDER = "report"
+FOLDER, CONTRADICTIONS = "report", "contradictions.parquet"
 TRAIN_ROWS = 5_000
 """Enough for eight doublings, and 0.4 MB of texts of the demo's length."""
 Columns = Mapping[str, list[Any]]
@@ -60,14 +61,19 @@ class Evidence:
     train: Columns | None
     counts: dict[str, Any] | None
     suspects: Columns | None = None
+    contradictions: Columns | None = None
 
 
-def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
-    """Write ``report/`` into the evidence folder of the run that has just been decided, from its steps' outputs."""
+def keep(workspace: Workspace, pipeline: str, evidence: Path) -> str | None:
+    """Write ``report/`` into the evidence folder of the run that has just been decided, from its steps' outputs.
+
+    :returns: what the data team should be told of labels that contradict one another; None where none do.
+    """
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
     import pyarrow.parquet as pq
 
+    from regraft.data import contradictions
     from regraft.data.tables import write_table
 
     outputs = {step: workspace.artifacts(pipeline, step) / "out" for step in ("contract", "corpus", "held_out")}
@@ -87,6 +93,13 @@ def keep(workspace: Workspace, pipeline: str, evidence: Path) -> None:
     write_table(folder / "train.parquet", train.to_pydict())
     files.write_json(folder / "counts.json", files.read_json(outputs["contract"] / "counts.json"))
     keep_texts(workspace.artifacts(pipeline, "held_out").parent, evidence)
+    dropped = workspace.artifacts(pipeline, "corpus") / "evidence" / "dropped.parquet"
+    if not dropped.is_file():  # a corpus step of a team's own
+        return None
+    table = contradictions.columns(contradictions.find(outputs["contract"] / "rows.parquet", outputs["corpus"] / "splits.parquet", dropped))
+    if table["id"]:
+        write_table(folder / CONTRADICTIONS, table)
+    return contradictions.sentence(table)
 
 
 def gather(tracker: Tracker, name: str) -> Evidence:
@@ -114,6 +127,7 @@ def gather(tracker: Tracker, name: str) -> Evidence:
         train=_columns(report / "train.parquet"),
         counts=files.read_json(report / "counts.json") if (report / "counts.json").is_file() else None,
         suspects=_columns(report / SUSPECTS),
+        contradictions=_columns(report / CONTRADICTIONS),
     )
 
 

@@ -96,7 +96,7 @@ def warning(metrics: Mapping[str, Any]) -> str | None:
     if better > length:
         rest = percent(metrics["cut_train_there"])
         return f"{sentence(metrics)}; finetune.max_length: {better:g} would cut {rest} of the train rows, left out it is chosen so"
-    return f"{sentence(metrics)}; no more is read of a text than {length:g} tokens: put first what matters, or make several rows of a long text"
+    return f"{sentence(metrics)}; no more than {length:g} can be read: put first what matters, or make several rows of a long text"
 
 
 def percent(share: float) -> str:

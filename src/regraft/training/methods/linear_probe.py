@@ -73,7 +73,8 @@ class LinearProbe:
         from regraft.models.task_types import task_type
 
         source, task, machine = learning.source, task_type(learning.task), Machine.here()
-        assert source is not None and options.max_length is not None  # the data have chosen
+        assert source is not None
+        assert options.max_length is not None
         encoder.check_length(source, options.max_length, "finetune.max_length")
         current().facts.update(device=machine.device, threads=machine.threads, precision="fp32")
         frozen, store = Encoder(source, options.pooling), EmbeddingStore(current().embeddings)
