@@ -180,13 +180,22 @@ def test_a_value_that_always_fails_is_the_file_s_fault(tmp_path):
     assert {rule for _, rule, _ in quarantined(run(tmp_path / "few", hand_in(tmp_path, few))).values()} == {"label.valid_values"}
 
 
-@pytest.mark.parametrize(("label", "words"), [("-1", "the label -1"), ("", "no label")])
+@pytest.mark.parametrize(
+    ("label", "words"), [("-1", "the label -1"), ("", "no label"), ("?", "the label ?"), ("unlabelled", "the label unlabelled")]
+)
 def test_test_rows_whose_labels_are_kept_back_are_said_to_be_that(tmp_path, label, words):
     rows = [row | {"part": ("train", "dev", "test")[n // 3 % 3]} for n, row in enumerate(good(200))]
     rows = [row | {"label": label} if row["part"] == "test" else row for row in rows]
     tests = sum(row["part"] == "test" for row in rows)
-    problem = refused(tmp_path, rows, None, "part")["label.hidden"]
+    refusal = refused(tmp_path, rows, None, "part")
+    assert next(iter(refusal)) == "label.hidden", "what is behind the others comes first"
+    problem = refusal["label.hidden"]
     assert problem["message"] == f"{tests} of {tests} test rows have {words}: public data sets keep those of the test split back"
+
+
+def test_a_class_for_every_row_is_no_label(tmp_path):
+    rows = [row | {"label": row["text"]} for row in good()]
+    assert refused(tmp_path, rows, None)["label.classes"]["message"].endswith("is 'label' really the label?")
 
 
 def test_a_number_as_a_label_is_one_fault_not_also_a_missing_label(tmp_path):

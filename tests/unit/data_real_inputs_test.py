@@ -185,3 +185,61 @@ def test_splits_are_called_what_data_sets_call_them(name, split):
     row = Row("f", 1, {"id": "1", "label": "A", "part": name}, (), None)
     (read_row,) = spelled([row], TaskOptions(normalise_labels=True), "part")
     assert (read_row.values["part"], read_row.values["label"]) == (split, "a")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16le", "utf-16be"])
+def test_utf_16_without_a_mark_is_called_that_and_its_command_mends_it(tmp_path, encoding):
+    (tmp_path / "rows.csv").write_bytes("id,text,label\na,x,l\nb,y,m\n".encode(encoding))
+    (problem,) = problems(tmp_path / "rows.csv")
+    assert problem["message"] == f"it is UTF-16 without a byte-order mark ({encoding})"
+    subprocess.run(["bash", "-c", str(problem["fix"])], cwd=tmp_path, check=True)
+    assert [row.values["id"] for row in read(tmp_path / "rows.csv")] == ["a", "b"]
+
+
+@pytest.mark.parametrize("above", ["sep=,", "# exported on Monday"])
+def test_a_line_above_the_header_is_named_and_its_command_takes_it_out(tmp_path, above):
+    (tmp_path / "rows.csv").write_text(f"{above}\nid,text,label\na,x,l\n")
+    (problem,) = problems(tmp_path / "rows.csv")
+    assert str(problem["message"]).endswith("and the header comes after it")
+    subprocess.run(["bash", "-c", str(problem["fix"])], cwd=tmp_path, check=True)
+    assert [row.values["id"] for row in read(tmp_path / "rows.csv")] == ["a"]
+
+
+@pytest.mark.parametrize(("header", "says"), [
+    ("a,the quay,harbour", "is the first line a row, and the header missing?"),
+    ("ID,Text,Label", "the header spells its columns 'ID', 'Text', 'Label', and the pipeline file 'id', 'text', 'label'"),
+    (" id,text ,label ", "the header spells its columns ' id', 'text ', 'label ', and the pipeline file 'id', 'text', 'label'"),
+])  # fmt: skip
+def test_a_header_without_any_of_the_columns_is_one_fault(tmp_path, header, says):
+    (tmp_path / "rows.csv").write_text(f"{header}\nb,y,m\n")
+    (problem,) = problems(tmp_path / "rows.csv")
+    assert says in str(problem["message"])
+
+
+def test_one_object_over_several_lines_is_the_file_s_fault(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"id": "a", "text": "x", "label": "l"}, indent=2))
+    (problem,) = problems(tmp_path / "rows.jsonl")
+    assert (problem["message"], problem["fix"]) == (
+        "JSON over several lines; one object a line is needed", "jq -c . rows.jsonl > lines.jsonl && mv lines.jsonl rows.jsonl",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "suffix"), [(b'{"id": "a"}\n', ".jsonl"), (b"id,text\n", ".csv"), (b"id\ttext\n", ".tsv")])
+def test_a_part_without_a_suffix_is_to_be_called_what_it_is(tmp_path, content, suffix):
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "part-00000").write_bytes(content)
+    with pytest.raises(DataRejected) as refused:
+        read(tmp_path / "rows")
+    assert refused.value.problems[0]["fix"] == f"call it {suffix}: mv rows/part-00000 rows/part-00000{suffix}"
+
+
+def test_what_nobody_sees_tells_no_labels_apart_and_is_no_text():
+    assert canonical("garden\u200b") == canonical("\ufeffGarden ") == "garden"
+    assert present("\x01\x02\x7f") is None
+    assert present("\x01a") == "\x01a"
+
+
+def test_a_corpus_of_nothing_that_can_be_seen_is_refused(tmp_path):
+    (tmp_path / "corpus.txt").write_text("\u200b\n\n\ufeff\u200d\n")
+    with pytest.raises(DataRejected, match="holds no document"):
+        list(read_corpus(Source("data.corpus", tmp_path / "corpus.txt", "corpus.txt"), "text").documents)

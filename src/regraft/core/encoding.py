@@ -22,7 +22,9 @@ ENCODINGS = (
     *("iso8859_2", "iso8859_5", "iso8859_7", "iso8859_9", "iso8859_13", "iso8859_15", "mac_cyrillic", "tis_620"),
 )
 """What a guess is made among: what files are written in, of the names that iconv and Perl know too."""
-SPELLING = {name: name.replace("_", "-").replace("iso8859", "iso-8859") for name in ENCODINGS} | {"shift_jis": "shift_jis"}
+SPELLING = {name: name.replace("_", "-").replace("iso8859", "iso-8859") for name in ENCODINGS} | {
+    "shift_jis": "shift_jis", "utf_16_le": "utf-16le", "utf_16_be": "utf-16be",
+}  # fmt: skip
 
 WESTERN = frozenset("àâäáãåæçèéêëìíîïñòóôöõøœùúûüýÿßÀÂÄÁÃÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÖÕØŒÙÚÛÜÝ‘’“”–—…€£°§«»•™\xa0".encode("cp1252"))  # noqa: RUF001
 

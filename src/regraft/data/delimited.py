@@ -7,6 +7,7 @@ with ``data.tsv_quoted``.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterator, Sequence
 from typing import TextIO
@@ -69,7 +70,10 @@ def read_delimited(
             continue
         if header is None:
             header = fields
-            if faults := [*_quoted_header(header, file, number, quoted=quoted), *header_problems(header, file, number, required, mark)]:
+            faults = [*_quoted_header(header, file, number, quoted=quoted), *header_problems(header, file, number, required, mark)]
+            if faults:
+                with contextlib.suppress(csv.Error):
+                    faults = list(header_problems(header, file, number, required, mark, next(reader, []))) if len(faults) == 1 else faults
                 problems += faults
                 return
             warn_of_nameless(header, file)

@@ -16,6 +16,7 @@ from regraft.core.errors import Problem
 from regraft.core.progress import warn_once
 from regraft.data.formats import TEXTS, faults_of_file, open_text, suffix_of, whole_problem
 from regraft.data.reading import read_file
+from regraft.data.rows import present
 from regraft.data.sources import Source, list_files, reject, reject_if
 
 MANY_LINES = 20
@@ -57,6 +58,9 @@ def _documents(source: Source, paths: list[tuple[Path, str]], column: str, corpu
         else:
             texts = _rows(path, shown, column, unreadable, problems, tsv_quoted=source.tsv_quoted)
         for document in texts:
+            if present(document.text) is None:  # zero-width characters and the like
+                unreadable.append((document.where, "nothing of it can be seen"))
+                continue
             any_document = True
             yield document
     for note in corpus.whole_files:

@@ -75,6 +75,8 @@ def hint(path: Path, shown: str) -> str:
     name = path.name.lower()
     if name.endswith(".json") and _begins_with(path, b"{"):  # one object, or JSON lines, as Spark writes them
         return _filled("if it holds one object a line call it .jsonl: mv {name} {stem}.jsonl", path, shown)
+    if not path.suffix and (kind := _looks_like(path)):  # as Hadoop names its parts
+        return _filled(f"call it {kind}: mv {{name}} {{name}}{kind}", path, shown)
     advice = next((text for end, text in sorted(HINTS.items(), key=lambda item: -len(item[0])) if name.endswith(end)), None)
     return _filled(advice, path, shown) if advice else "convert it or move it away"
 
@@ -85,6 +87,20 @@ def _begins_with(path: Path, sign: bytes) -> bool:
             return handle.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(sign)
     except OSError:
         return False
+
+
+def _looks_like(path: Path) -> str | None:
+    """The suffix that the first line of a file without one would have; None: its first line does not show."""
+    try:
+        with path.open("rb") as handle:
+            first = handle.readline(4096)
+    except OSError:
+        return None
+    if first.startswith(b"PAR1"):
+        return ".parquet"
+    if first.startswith(b"{"):
+        return ".jsonl"
+    return ".tsv" if b"\t" in first else ".csv" if b"," in first else None
 
 
 def _filled(text: str, path: Path, shown: str) -> str:
@@ -130,10 +146,27 @@ def whole_problem(path: Path, shown: str) -> Problem | None:
             return Problem(message=message, file=shown, rule="file.type", fix=_filled(actual[1], path, shown))
     if suffix_of(path) == ".parquet" and first:
         return None  # its own reader says more
+    if wide := _wide(path):
+        message = f"it is UTF-16 without a byte-order mark ({wide})"
+        fix = f"iconv -f {wide} -t utf-8 {shlex.quote(shown)} > utf8{path.suffix} && mv utf8{path.suffix} {shlex.quote(shown)}"
+        return Problem(message=message, file=shown, row=1, rule="file.utf8", fix=fix)
     with open_bytes(path) as unpacked:
         if unpacked.read(64).removeprefix(b"\xef\xbb\xbf").strip() or unpacked.read(1):
             return None
     return Problem(message="the file is empty", file=shown, rule="file.empty", fix="fill it or remove it")
+
+
+def _wide(path: Path) -> str | None:
+    """``utf-16le`` or ``utf-16be`` where every other byte of the beginning is 0; None elsewhere."""
+    try:
+        with open_bytes(path) as handle:
+            first = handle.read(64)
+    except (OSError, EOFError, zlib.error):
+        return None
+    even, odd = first[::2], first[1::2]
+    if len(first) < 8:
+        return None
+    return "utf-16le" if all(even) and not any(odd) else "utf-16be" if all(odd) and not any(even) else None
 
 
 def gzip_problem(path: Path, shown: str, error: Exception) -> Problem:

@@ -40,6 +40,12 @@ def read_json_lines(handle: TextIO, file: str, required: Sequence[str], strings:
             fix = f"jq -c '.[]' {name} > lines.jsonl && mv lines.jsonl {name}"
             problems.append(Problem(message=message, file=file, row=number, rule="jsonl.lines", fix=fix))
             return
+        if not count and line.strip() == "{":
+            message = "JSON over several lines; one object a line is needed"
+            name = shlex.quote(file)
+            fix = f"jq -c . {name} > lines.jsonl && mv lines.jsonl {name}"
+            problems.append(Problem(message=message, file=file, row=number, rule="jsonl.lines", fix=fix))
+            return
         count += 1
         row = _row(line.strip(), file, number, strings)
         if isinstance(row.raw, dict):

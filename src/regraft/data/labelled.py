@@ -26,6 +26,8 @@ First = Callable[[Collection[str]], Mapping[str, tuple[str, int]]]
 """Labels -> ``{label: (file, line) of its first row}``."""
 MANY = 1000
 """Classes that are named one by one; where more are at fault, the label column is not a label."""
+FEW = 20
+"""Neither is one where so many are at fault and there is a class for every third row."""
 
 
 def whole_problems(validated: Validated, contract: Contract, task: TaskOptions, splitting: Splitting, most: float) -> list[Problem]:
@@ -44,7 +46,7 @@ def whole_problems(validated: Validated, contract: Contract, task: TaskOptions, 
         message = f"{share}; above {most:.0%} the data, not a row, is what is wrong"
         problems.append(Problem(message=message, rule="rows.quarantined", fix=fix))
     if patterns := pattern_problems(validated, contract, task, splitting.column):
-        return [*problems, *patterns]  # classes are counted once they are what they should be
+        return [*patterns, *problems]  # the pattern is why; classes are counted once they are what they should be
     if validated.kept:
         dealt = {label: Counter[str]() for label in contract.column(task.label).valid_values or ()}
         splitting.count(validated, task, dealt)
@@ -100,7 +102,7 @@ def class_problems(
     """
     problems = []
     thin = {label: splits for label, splits in sorted(dealt.items()) if not (splits["train"] and splits["test"])}
-    if len(thin) > MANY:
+    if len(thin) > min(MANY, max(FEW, sum(splits.total() for splits in dealt.values()) / 3)):
         message = f"{len(thin)} of {len(dealt)} classes have no train or no test row; is {column!r} really the label?"
         return [Problem(message=message, column=column, rule=f"{column}.classes", fix="name the column of the labels as task.label")]
     places = first(thin) if thin else {}

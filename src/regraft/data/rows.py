@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,9 @@ def broken(file: str, number: int, rule: str, reason: str, raw: Any) -> Row:
 
 IGNORABLE = r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
 """Unicode's Default_Ignorable_Code_Point, of the Basic Multilingual Plane: zero-width spaces, joiners, marks of direction."""
-VISIBLE = re.compile(rf"[^\s{IGNORABLE}]")
+CONTROL = r"\x00-\x1f\x7f-\x9f"
+VISIBLE = re.compile(rf"[^\s{CONTROL}{IGNORABLE}]")
+_IGNORED = re.compile(f"[{IGNORABLE}]")
 
 
 def present(text: str) -> str | None:
@@ -58,10 +61,23 @@ def present(text: str) -> str | None:
     return text if VISIBLE.search(text) else None
 
 
+def without_ignorable(text: str) -> str:
+    """``text`` without the characters that nobody sees."""
+    return _IGNORED.sub("", text)
+
+
 def header_problems(
-    header: Sequence[str], file: str, row: int | None, required: Sequence[str], mark: str | None = None
+    header: Sequence[str],
+    file: str,
+    row: int | None,
+    required: Sequence[str],
+    mark: str | None = None,
+    following: Sequence[str] = (),
 ) -> Iterator[Problem]:
-    """What is wrong with the names of a file's columns; ``mark`` separates them in a text file."""
+    """What is wrong with the names of a file's columns; ``mark`` separates them in a text file.
+
+    :param following: the values of the line that comes after the header, of a text file.
+    """
     if len(header) == 1 and mark and (other := next((sign for sign in MARKS if sign != mark and sign in header[0]), None)):
         suffix, right = (".csv", "comma") if mark == "," else (".tsv", "tab")
         fix = {",": "name it .csv", "\t": "name it .tsv"}.get(other, f"save it as {right}-separated {suffix[1:].upper()}")
@@ -71,6 +87,9 @@ def header_problems(
     for name in sorted({name for name in header if header.count(name) > 1 and name.strip()}):
         fault = f"the header has the column {name!r} {header.count(name)} times"
         yield Problem(message=fault, file=file, row=row, column=name, rule="header.unique", fix="rename or remove it")
+    if (missing := [name for name in required if name not in header]) and len(missing) == len(required) > 1 and mark:
+        yield _no_header(header, file, row, required, following)
+        return
     for name in required:
         if name not in header:
             probably = guess(name, header, otherwise=".")
@@ -81,6 +100,24 @@ def header_problems(
                 file=file, row=row, column=name, rule="header.required",
                 fix=f"rename a column to {name!r}, or name yours in the pipeline file: in `task`, that of a corpus in `data.corpus_text`",
             )  # fmt: skip
+
+
+def _no_header(header: Sequence[str], file: str, row: int | None, required: Sequence[str], following: Sequence[str]) -> Problem:
+    """Not one of the columns is there: the header stands in the next line, is spelled otherwise, or is none."""
+    columns, wanted = ", ".join(map(repr, header)), ", ".join(map(repr, required))
+    name = shlex.quote(file)
+    place = {"file": file, "row": row, "column": required[0], "rule": "header.required"}
+    if set(required) <= set(following):
+        message = f"the first line is {columns}, and the header comes after it"
+        unpack, pack = ("gunzip -c {} | ", " | gzip") if file.endswith(".gz") else ("", "")
+        fix = f"{unpack.format(name)}tail -n +2 {'' if unpack else name}{pack} > headed && mv headed {name}".replace("  ", " ")
+        return Problem(message=message, fix=fix, **place)
+    spelled = {name: other for name in required for other in header if other.strip().casefold() == name.casefold()}
+    if len(spelled) == len(required):
+        message = f"the header spells its columns {', '.join(map(repr, spelled.values()))}, and the pipeline file {wanted}"
+        return Problem(message=message, fix="write the names in the header as `task` has them, or `task` as the header has them", **place)
+    message = f"none of the columns {wanted} is in the header, which is {columns}; is the first line a row, and the header missing?"
+    return Problem(message=message, fix="write a first line that names the columns, or name yours in `task` of the pipeline file", **place)
 
 
 def warn_of_nameless(header: Sequence[str], file: str) -> None:

@@ -8,15 +8,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from regraft.data.options import TaskOptions
-from regraft.data.rows import Row
+from regraft.data.rows import Row, without_ignorable
 
 SPLIT_NAMES: Mapping[str, str] = {"val": "dev", "valid": "dev", "validation": "dev", "training": "train", "testing": "test"}
 """What data sets call their splits besides train, dev and test."""
 
 
 def canonical(label: str) -> str:
-    """One spelling of a label: composed (NFC), without case, single blanks between words and none around them."""
-    return unicodedata.normalize("NFC", " ".join(unicodedata.normalize("NFC", label).casefold().split()))
+    """One spelling of a label: composed (NFC), without case and what nobody sees, single blanks between words and none around them."""
+    return unicodedata.normalize("NFC", " ".join(without_ignorable(unicodedata.normalize("NFC", label)).casefold().split()))
 
 
 def variants(labels: Mapping[str, int]) -> dict[str, list[str]]:
