@@ -98,11 +98,12 @@ def _hidden(validated: Validated, task: TaskOptions, split: str) -> Iterator[Pro
             for item in pc.value_counts(of_rows.filter(pa.array(np.equal(splits, name).astype(bool)))).to_pylist():
                 counts[item["values"]] += item["counts"]
     test = labels["test"]
-    name, count = next(((name, count) for name, count in test.most_common(2) if name is not None), (None, 0))
-    stands_in = name is not None and name not in labels["train"] and name not in labels["dev"] and (len(labels["train"]) > 1)
-    hidden = test[None] + (count if stands_in else 0)
+    commonest = next((label for label, _ in test.most_common(2) if label is not None), None)
+    elsewhere = labels["train"] | labels["dev"]
+    stands_in = commonest is not None and commonest not in elsewhere and len(elsewhere) > 1
+    hidden = test[None] + (test[commonest] if stands_in else 0)
     if 2 * hidden > test.total():
-        written = "no label" if test[None] == hidden else f"the label {name}"
+        written = "no label" if test[None] == hidden else f"the label {commonest}"
         message = f"{hidden:,} of {counted(test.total(), 'test row')} have {written}: public data sets keep those of the test split back"
         instead = f"or leave data.split out: then a hash of {task.id} decides"
         fix = f"take these rows out and call the labelled rows of another split test, {instead}"
