@@ -66,7 +66,8 @@ def test_the_record_says_all_that_a_reader_needs_later(workspace):
     record = leave(workspace)
     assert set(record) == {
         "schema", "pipeline", "step", "step_version", "fingerprint", "invocation", "run", "mlflow_run_id", "inputs", "params", "outputs",
-        "metrics", "started", "seconds", "energy", "peak_mb", "device", "threads", "precision", "exact", "versions", "git",
+        "metrics", "started", "seconds", "energy", "peak_mb", "device", "threads", "shards", "workers",
+        "precision", "exact", "versions", "git",
     }  # fmt: skip
     assert record["inputs"] == {"text": {"path": "in.txt", "hash": files.sha256_text("hey")}}
     assert record["outputs"] == {"shout.txt": files.sha256_text("hey!hey!")}

@@ -40,7 +40,8 @@ class Running:
     report: bool = False
     """Print progress events on stdout."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """device, threads, precision, exact: measured by the step, written into its record."""
+    """device, threads, shards, workers, precision, exact: measured by the step, written into its record. ``workers_mb``: memory of
+    processes that a training was shared with, which the record adds to the step's own."""
     part: int = 0
     """How often a step that does the same work several times has done it."""
     parts: int = 1

@@ -36,7 +36,7 @@ from regraft.models import base_model
 C = TypeVar("C", bound=StepConfig)
 Metrics = Mapping[str, int | float]
 Inputs = Mapping[str, "Output | str"]
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "pandas", "scikit-learn", "great-expectations", "rensa", "regraft")
 
 
@@ -308,14 +308,21 @@ def _circumstances(workspace: Workspace, context: Running) -> dict[str, Any]:
         "invocation": os.environ.get("REGRAFT_INVOCATION", ""),
         "run": workspace.invocation().get("run", ""),
         "mlflow_run_id": _mlflow_run_id(workspace),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 1024**2),
+        "peak_mb": _peak_mb() + context.facts.get("workers_mb", 0),
         "device": context.facts.get("device", "cpu"),
         "threads": context.facts.get("threads", 1),
+        "shards": context.facts.get("shards", 1),
+        "workers": context.facts.get("workers", 1),
         "precision": context.facts.get("precision", "fp32"),
         "exact": context.facts.get("exact", True),
         "versions": _versions(),
         "git": git_state(workspace.root),
     }
+
+
+def _peak_mb() -> int:
+    """Most memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 1024**2)
 
 
 def _mlflow_run_id(workspace: Workspace) -> str:

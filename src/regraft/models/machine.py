@@ -34,6 +34,9 @@ class Machine:
     precision: str
     """``bf16``: autocast, with weights and optimizer in fp32; or ``fp32``."""
     torch: str
+    shards: int = 1
+    """Parts that a batch is computed in, each in one thread (:mod:`regraft.training.parts`); 1: whole batches, and the bits depend on
+    :attr:`threads`. A section of the resolved file says it, no machine."""
 
     @classmethod
     def here(cls) -> Machine:
@@ -56,9 +59,13 @@ class Machine:
         return asdict(self)
 
     def differs(self, earlier: Machine) -> str:
-        """What cannot be made the same here, in words; empty if the bits can. Threads always can."""
-        now, then = replace(self, threads=earlier.threads).facts(), earlier.facts()
+        """What cannot be made the same here, in words; empty if the bits can. Threads always can, and shards come from the section."""
+        now, then = replace(self, threads=earlier.threads, shards=earlier.shards).facts(), earlier.facts()
         return ", ".join(f"{name} {then[name]} then, {now[name]} now" for name in now if now[name] != then[name])
+
+    def in_shards(self, shards: int) -> Machine:
+        """This machine, computing batches in so many parts of one thread each; 1: whole batches, with the threads it has."""
+        return self if shards == 1 else replace(self, threads=1, shards=shards)
 
     def apply(self) -> None:
         """Set this process up; before the first tensor of a run."""

@@ -87,10 +87,17 @@ def _measured(
             losses[:] = [per_sequence(loss, corpus, machine, sequences)]
             return {"loss": float(losses[0][1].sum() / max(1, losses[0][0].sum()))}
 
-        head = Group(head_parameters(model), options.head_learning_rate, "pretrain.head_learning_rate")
-        return [Phase("head", steps, lambda step: loss.batch(corpus.batch(step)), [head], dropout=False, after=after, tokens=per_step)]
+        def whole(step: int) -> tuple[torch.Tensor, int]:
+            return loss.batch(corpus.batch(step))
 
-    train(name, model, phases, seed=seed, checkpoint_seconds=options.checkpoint_seconds)
+        def part(step: int, part: int, parts: int) -> tuple[torch.Tensor, int] | None:
+            batch = corpus.part(step, part, parts)
+            return None if batch is None else loss.batch(batch)
+
+        head = Group(head_parameters(model), options.head_learning_rate, "pretrain.head_learning_rate")
+        return [Phase("head", steps, whole, [head], dropout=False, after=after, part=part, tokens=per_step)]
+
+    train(name, model, phases, seed=seed, checkpoint_seconds=options.checkpoint_seconds, shards=options.shards or 1)
     return losses[0]
 
 

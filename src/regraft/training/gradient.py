@@ -75,7 +75,8 @@ class Gradient:
             groups, penalty = self.groups(model, family(model), options), self.penalty(model, options)
             return [_phase(model, machine, rows, options, learning.task, groups, penalty)]
 
-        train(learning.name, model, phases, seed=learning.seed, checkpoint_seconds=options.checkpoint_seconds)
+        kept, shards = options.checkpoint_seconds, options.shards or 1
+        train(learning.name, model, phases, seed=learning.seed, checkpoint_seconds=kept, shards=shards)
         self.finish(model)
         encoder.save(model, source, learning.out)
         return {"tokens": sum(map(len, rows.ids)) * options.epochs, "steps": rows.steps * options.epochs}
@@ -120,6 +121,11 @@ def _phase(
         length=lambda step: max(len(rows.ids[i]) for i in rows.chosen(step)),
         largest=lambda count: loss(rows.padded(rows.longest(count))),
     )
+
+    def part(step: int, part: int, parts: int) -> tuple[Tensor, int] | None:
+        batch = rows.part(step, part, parts)
+        return None if batch is None else loss(batch)
+
     tokens = sum(map(len, rows.ids)) / rows.steps
     steps = rows.steps * options.epochs
-    return Phase("all", steps, lambda step: loss(rows.batch(step)), groups, batches=batches, penalty=penalty, tokens=tokens)
+    return Phase("all", steps, lambda step: loss(rows.batch(step)), groups, batches=batches, penalty=penalty, part=part, tokens=tokens)

@@ -6,6 +6,7 @@ What is left as state is weights, optimizer and the step counter, which a checkp
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -16,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from regraft.core import limits
-from regraft.core.errors import Interrupted
+from regraft.core.errors import ConfigError, Interrupted
 from regraft.core.progress import STOP, current, emit, progress
 from regraft.core.randomness import seed_of
 from regraft.models.machine import Machine, resume_on
 from regraft.training import trouble
 from regraft.training.checkpoint import Checkpoint, Checkpoints, exclusive
 from regraft.training.phase import Phase
+from regraft.training.workers import Team, workers
 
 WARMUP = 0.06  # of a phase's steps (Liu et al. 2019, "RoBERTa", table 10)
 CLIP = 1.0
@@ -95,31 +97,34 @@ class Training:
         return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
 
     def _run(self, phase: Phase, optimizer: torch.optim.AdamW, before: int, first: int) -> None:
-        parameters = [p for group in phase.groups for p in group.parameters]
-        for step in range(first, phase.steps):
-            self._stop_or_save(phase, optimizer, before + step)
-            if not self._may_go_on(phase, step):
-                return
-            self.model.train(phase.dropout)
-            factor = schedule(step, phase.steps)
-            for group, options in zip(phase.groups, optimizer.param_groups, strict=True):
-                options["lr"] = group.rate * factor
-            torch.manual_seed(seed_of(self.seed, "dropout", phase.name, step))
-            try:
-                value, norm = self._step(phase, optimizer, parameters, step)
-            except (RuntimeError, MemoryError) as error:
-                if not limits.out_of_memory(error):
-                    raise
-                refused = str(error).partition("\n")[0]
-            else:
+        with contextlib.closing(self._taker(phase, optimizer)) as taker:
+            for step in range(first, phase.steps):
+                self._stop_or_save(phase, optimizer, before + step)
+                if not self._may_go_on(phase, step):
+                    return
+                factor = schedule(step, phase.steps)
+                try:
+                    value, norm = taker.step(step, factor, CLIP)
+                except (RuntimeError, MemoryError) as error:
+                    if not limits.out_of_memory(error):
+                        raise
+                    refused = str(error).partition("\n")[0]
+                    break
                 if not (math.isfinite(value) and math.isfinite(norm)):
                     saved = trouble.finite(self.model) and self._save(phase, optimizer, before + step)
                     raise trouble.diverged(self, phase, step, before + step, value, saved)
                 self._tell(before + step + 1, {f"{self.name}/loss": value, f"{self.name}/rate": factor}, phase.tokens)
-                continue
-            raise trouble.out_of_memory(self, phase, step, optimizer, refused)  # out of `except`: its frames held tensors
-        self._stop_or_save(phase, optimizer, before + phase.steps)
-        self._may_go_on(phase, phase.steps)
+            else:
+                self._stop_or_save(phase, optimizer, before + phase.steps)
+                self._may_go_on(phase, phase.steps)
+                return
+        raise trouble.out_of_memory(self, phase, step, optimizer, refused)  # out of `except`: its frames held tensors
+
+    def _taker(self, phase: Phase, optimizer: torch.optim.AdamW) -> Team | Whole:
+        """What takes the steps of ``phase``."""
+        if self.machine.shards == 1 or not phase.steps:
+            return Whole(self, phase, optimizer)
+        return Team(phase, self.model, optimizer, self.machine, self.seed, workers(self.machine.shards))
 
     def _may_go_on(self, phase: Phase, step: int) -> bool:
         """Let the phase's watch look, if it is time to; False: the model is as it was when the watch last allowed it.
@@ -135,19 +140,6 @@ class Training:
         if self._allowed is not None:
             self.model.load_state_dict(self._allowed)
         return False
-
-    def _step(self, phase: Phase, optimizer: torch.optim.AdamW, parameters: Sequence[nn.Parameter], step: int) -> tuple[float, float]:
-        """One step and its loss and gradient norm; the weights stay as they were if one of the two is not finite."""
-        with self.machine.autocast():
-            loss, _ = phase.loss(step)
-            loss = loss if phase.penalty is None else loss + phase.penalty()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(parameters, CLIP).item()
-        value = loss.item()
-        if math.isfinite(value) and math.isfinite(norm):
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        return value, norm
 
     def _tell(self, done: int, metrics: dict[str, float], tokens: float | None) -> None:
         now = time.monotonic()
@@ -172,24 +164,67 @@ class Training:
         return saved
 
 
+@dataclass
+class Whole:
+    """Takes steps with all rows of a batch at once."""
+
+    training: Training
+    phase: Phase
+    optimizer: torch.optim.AdamW
+
+    def step(self, step: int, factor: float, clip: float) -> tuple[float, float]:
+        """One step at ``factor`` of the peak rates: its loss and gradient norm; no weight changes where one is not finite."""
+        phase, optimizer, machine = self.phase, self.optimizer, self.training.machine
+        self.training.model.train(phase.dropout)
+        for group, options in zip(phase.groups, optimizer.param_groups, strict=True):
+            options["lr"] = group.rate * factor
+        torch.manual_seed(seed_of(self.training.seed, "dropout", phase.name, step))
+        with machine.autocast():
+            loss, _ = phase.loss(step)
+            loss = loss if phase.penalty is None else loss + phase.penalty()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_([p for group in phase.groups for p in group.parameters], clip).item()
+        value = loss.item()
+        if math.isfinite(value) and math.isfinite(norm):
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return value, norm
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 def train(
-    name: str, model: nn.Module, phases: Callable[[nn.Module, Machine], Sequence[Phase]], *, seed: int, checkpoint_seconds: float
+    name: str,
+    model: nn.Module,
+    phases: Callable[[nn.Module, Machine], Sequence[Phase]],
+    *,
+    seed: int,
+    checkpoint_seconds: float,
+    shards: int = 1,
 ) -> dict[str, float]:
     """Put ``model`` on this machine and take it through ``phases``, resuming exactly; returns what the phases measured.
 
     Alone on its checkpoint folder; device, threads, precision and exactness go into the record.
 
+    :param shards: parts that each batch is computed in on a CPU, so that no bit depends on the number of cores; 1: whole batches.
     :raises EnvironmentFault: a checkpoint of another kind of machine, without ``--allow-inexact``.
+    :raises ConfigError: there is a phase that cannot be computed in ``shards``.
     """
     context = current()
     if context.checkpoints is None:
-        return _train(name, model, phases, seed, checkpoint_seconds)
+        return _train(name, model, phases, seed, checkpoint_seconds, shards)
     with exclusive(context.checkpoints):
-        return _train(name, model, phases, seed, checkpoint_seconds)
+        return _train(name, model, phases, seed, checkpoint_seconds, shards)
 
 
 def _train(
-    name: str, model: nn.Module, phases: Callable[[nn.Module, Machine], Sequence[Phase]], seed: int, checkpoint_seconds: float
+    name: str,
+    model: nn.Module,
+    phases: Callable[[nn.Module, Machine], Sequence[Phase]],
+    seed: int,
+    checkpoint_seconds: float,
+    shards: int,
 ) -> dict[str, float]:
     context = current()
     checkpoints = Checkpoints(context.checkpoints)
@@ -197,13 +232,28 @@ def _train(
     machine, exact = resume_on(
         checkpoints.start(), continues=checkpoint is not None, pipeline=context.pipeline, allow_inexact=context.allow_inexact
     )
+    if machine.device == "cpu":
+        machine = machine.in_shards(shards)
     context.facts |= {"device": machine.device, "threads": machine.threads, "precision": machine.precision, "exact": exact}
+    if machine.shards > 1:
+        context.facts |= {"shards": machine.shards, "workers": workers(machine.shards)}
     if checkpoint:
         context.facts["earlier_seconds"] = checkpoint.seconds
     checkpoints.begin(machine, exact)
     machine.apply()
     model.to(machine.device)
-    return Training(name, model, phases(model, machine), seed, machine, checkpoints, checkpoint_seconds).run(checkpoint)
+    planned = phases(model, machine)
+    if machine.shards > 1:
+        _require_parts(name, model, planned)
+    return Training(name, model, planned, seed, machine, checkpoints, checkpoint_seconds).run(checkpoint)
+
+
+def _require_parts(name: str, model: nn.Module, phases: Sequence[Phase]) -> None:
+    """Refuse what gives another gradient when its batches are cut. ConfigError naming it."""
+    whole = [f"the phase {phase.name!r}" for phase in phases if phase.part is None]
+    whole += [f"the model's {key}" for key, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if whole:
+        raise ConfigError(f"{name}: {whole[0]} needs whole batches and cannot be trained in shards", fix="take `shards` out")
 
 
 def schedule(step: int, steps: int) -> float:

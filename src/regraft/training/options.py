@@ -8,11 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from regraft.core.plugin_options import Section
 from regraft.core.strict import Strict
 from regraft.training.plugins import METHODS, OBJECTIVES
+
+
+def _power_of_two(shards: int) -> int:
+    if shards & (shards - 1):
+        raise ValueError(f"{shards} is no power of two; take {1 << (shards.bit_length() - 1)} or {1 << shards.bit_length()}")
+    return shards
+
+
+Shards = Annotated[int, AfterValidator(_power_of_two)]
 
 
 class ObjectiveOptions(Strict):
@@ -32,6 +41,9 @@ class ObjectiveOptions(Strict):
     """Peak rate; linear warm-up over the first 6 % of steps, then linear decay to 0."""
     head_learning_rate: float = Field(3e-3, gt=0, lt=1)
     """Peak rate of a new prediction head while the encoder is frozen, same schedule."""
+    shards: Shards | None = Field(None, ge=2, le=64, exclude_if=lambda shards: shards is None)
+    """Parts that a batch is computed in, a power of two: the model is then the same for any number of cores. By default batches are
+    computed whole, and the model depends on the number of threads."""
     dropout: bool = False
     """The model's own dropout while pretraining. Below one epoch there is nothing to overfit, and it costs a third of the speed."""
     checkpoint_seconds: float = Field(30.0, gt=0)
@@ -66,6 +78,9 @@ class GradientOptions(MethodOptions):
     """Peak rate of the encoder; linear warm-up over the first 6 % of steps, then linear decay to 0."""
     head_learning_rate: float = Field(1e-3, gt=0, lt=1)
     """Peak rate of the new pooler and classification head, same schedule."""
+    shards: Shards | None = Field(None, ge=2, le=64, exclude_if=lambda shards: shards is None)
+    """Parts that a batch is computed in, a power of two: the model is then the same for any number of cores. By default batches are
+    computed whole, and the model depends on the number of threads."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     """Share of the target spread over all classes (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7)."""
     max_length: int | None = Field(None, ge=8, le=512)

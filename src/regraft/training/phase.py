@@ -45,6 +45,9 @@ class Phase:
     watch: Watch | None = None
     penalty: Callable[[], Tensor] | None = None
     """What the weights themselves cost, added to the loss once a step; None: nothing."""
+    part: Callable[[int, int, int], tuple[Tensor, int] | None] | None = None
+    """(step, k, n) -> ``loss`` of the k-th of n parts of the step's rows, of which every row is in one; None: that part has no rows.
+    Without it a phase cannot be trained in parts."""
     tokens: float | None = None
     """Tokens read in one step, on average; None: they are not counted."""
 

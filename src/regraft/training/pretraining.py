@@ -29,6 +29,7 @@ from regraft.models.machine import Machine
 from regraft.training.general_text import UNKNOWN_TEXT
 from regraft.training.loop import train
 from regraft.training.options import ObjectiveOptions
+from regraft.training.parts import share
 from regraft.training.phase import Batches, Group, Phase, Watch
 from regraft.training.plugins import OBJECTIVES, Corruption
 
@@ -56,6 +57,11 @@ class Corpus:
     def batch(self, step: int) -> tuple[Ints, Ints]:
         """Ids and labels of one training step, ``[batch_size, length]``: a function of (seed, epoch, index)."""
         return self._corrupted(self.places(step))
+
+    def part(self, step: int, part: int, parts: int) -> tuple[Ints, Ints] | None:
+        """:meth:`batch` of one part of the step's sequences; None: it has none."""
+        places = share(self.places(step), part, parts)
+        return self._corrupted(list(places)) if places else None
 
     def places(self, step: int) -> list[tuple[int, int]]:
         """``(epoch, index)`` of the sequences of one training step."""
@@ -131,6 +137,7 @@ def pretrain(base: Path, tokens: Path, options: ObjectiveOptions, seed: int, out
         partial(phases, loss=objective.loss(model), corpus=corpus, options=options, warmup=warmup, steps=steps, budget=budget),
         seed=seed,
         checkpoint_seconds=options.checkpoint_seconds,
+        shards=options.shards or 1,
     )
     encoder.save(model, base, out)
     return {"steps": steps, "head_steps": warmup, "tokens": steps * per_step, **_spent(notes, per_step)}
@@ -166,6 +173,13 @@ def phases(
         value = heldout_loss(model, loss, corpus, machine)
         return {} if value is None else {name: value}
 
+    def in_parts(offset: int) -> Callable[[int, int, int], tuple[Tensor, int] | None]:
+        def of(step: int, part: int, parts: int) -> tuple[Tensor, int] | None:
+            batch = corpus.part(offset + step, part, parts)
+            return None if batch is None else loss(batch)
+
+        return of
+
     def batches(offset: int) -> Batches:
         return Batches(
             "pretrain.batch_size",
@@ -183,6 +197,7 @@ def phases(
             dropout=False,
             after=partial(measure, "heldout_loss_before"),
             batches=batches(0),
+            part=in_parts(0),
             tokens=per_step,
         ),
         Phase(
@@ -193,6 +208,7 @@ def phases(
             dropout=options.dropout,
             after=partial(measure, "heldout_loss"),
             batches=batches(warmup),
+            part=in_parts(warmup),
             tokens=per_step,
             watch=budget.watch(model, loss, corpus, machine, warmup, steps) if budget else None,
         ),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regraft.core.randomness import order, words
+from regraft.training.parts import share
 
 POOL = 16  # batches among which rows are sorted by length: nearly no padding, and still a random order
 
@@ -54,6 +55,11 @@ class Rows:
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Ids and attention mask ``[rows, longest]`` and labels ``[rows]`` of one step, int64."""
         return self.padded(self.chosen(step))
+
+    def part(self, step: int, part: int, parts: int) -> tuple[Tensor, Tensor, Tensor] | None:
+        """:meth:`batch` of one part of the step's rows, padded to its own longest; None: it has no row."""
+        chosen = share(self.chosen(step).tolist(), part, parts)
+        return self.padded(np.array(chosen)) if chosen else None
 
     def chosen(self, step: int) -> NDArray[np.int64]:
         """Numbers of the rows of one step."""

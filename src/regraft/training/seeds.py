@@ -58,6 +58,7 @@ def repeat(train: Train, encoders: Mapping[str, Path], count: int, rows: HeldOut
     homes = [context.checkpoints / f"{model}-{number}" if context.checkpoints else None for model, number in planned]
     finished: list[Repeat] = []
     earlier = 0.0  # seconds, in processes before this one
+    shared: dict[str, int] = {}
     with exclusive(context.checkpoints) if context.checkpoints else contextlib.nullcontext():
         machine, exact = _machine(context, homes[0])
         for part, ((model, number), home) in enumerate(zip(planned, homes, strict=True)):
@@ -71,8 +72,10 @@ def repeat(train: Train, encoders: Mapping[str, Path], count: int, rows: HeldOut
                     Checkpoints(home).begin(machine, exact)
                 finished.append(_trained(train, encoders[model], model, number, rows, seed, scratch))
             earlier += own_context.facts.get("earlier_seconds", 0.0)
+            shared |= {name: value for name, value in own_context.facts.items() if name in ("shards", "workers", "workers_mb")}
             _keep(home, finished[-1])
     facts = {"device": machine.device, "threads": machine.threads, "precision": machine.precision, "earlier_seconds": earlier}
+    context.facts |= shared
     context.facts |= {**facts, "exact": exact and all(part_done.exact for part_done in finished)}
     return finished
 

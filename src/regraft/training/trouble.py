@@ -22,6 +22,7 @@ from regraft.core.quantities import first_of
 from regraft.models.machine import Machine
 from regraft.training.checkpoint import Checkpoints
 from regraft.training.phase import Phase
+from regraft.training.workers import workers
 
 NAMED = 32
 """Rows that a message names; the default batch of fine-tuning."""
@@ -119,11 +120,13 @@ def _fits(training: Training, phase: Phase, rows: int) -> bool:
     if training.machine.device == "cuda":
         torch.cuda.empty_cache()
     assert phase.batches is not None
+    shards = training.machine.shards
+    at_once = min(rows, -(-rows // shards) * workers(shards))
     try:
         optimizer = training.optimizer(phase)
         training.model.train(phase.dropout)
         with training.machine.autocast():
-            loss, _ = phase.batches.largest(rows)
+            loss, _ = phase.batches.largest(at_once)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     except (RuntimeError, MemoryError) as error:

@@ -201,6 +201,7 @@ def _cost(facts: Facts, _: Said) -> Iterator[Line]:
     yield from _table(["step", "computed by", "seconds", "peak memory", "on"], "records")
     for record in records:
         on = f"{record['device']}, {record['precision']}, {record['threads']} thread{'s' * (record['threads'] != 1)}"
+        on += f" in {workers} processes" if (workers := record.get("workers", 1)) > 1 else ""
         cells = [record["step"], record["run"] or "", f"{record['seconds']:,.1f}", f"{record['peak_mb']:,} MB", on]
         yield Line(_row(cells), _record(record["step"]))
     total = sum(record["seconds"] for record in records)
