@@ -182,13 +182,17 @@ def _table(kind: str, parameters: list[Any]) -> Iterator[str]:
 
 def _exit_codes() -> str:
     """The exception tree by its codes; a root stands for what no branch says."""
-    lines = ["| code | when |", "|---|---|", "| 0 | it worked; for a run: PASS, or nothing to do |"]
+    lines = [
+        "| code | when |",
+        "|---|---|",
+        "| 0 | it worked; for a run: PASS, or nothing to do, whatever verdict stands (`regraft status --check` ends with its code) |",
+    ]
     kinds = [kind for kind in errors.BY_NAME.values() if kind is not errors.RegraftError]
     for code in sorted({kind.exit_code for kind in kinds}):
         words = [_flat(inspect.getdoc(kind) or "") for kind in kinds if kind.exit_code == code]
         lines.append(f"| {code} | {_cell(' '.join(['An internal error; its log is named.'] * (code == 1) + words))} |")
-    end = "A failed gate never exits 0. Every error names the thing, the reason and the next command to type; with `--json` it is\n"
-    end += "a document `{schema, exit, errors[{message, file, row, column, value, rule, fix}]}`."
+    end = "A run that decided never exits 0 on a failed gate. Every error names the thing, the reason and the next command to\n"
+    end += "type; with `--json` it is a document `{schema, exit, errors[{message, file, row, column, value, rule, fix}]}`."
     return "\n".join(["# Exit codes", "", *lines, "", end, ""])
 
 

@@ -72,6 +72,12 @@ def test_the_candidate_of_a_failed_run_is_registered_and_promoted_on_a_person_s_
     assert judged.returncode == 4, "a waiver is about one verdict: the next run does not pass by it"
     assert ask(root, "status", "--json").json["pipelines"]["tiny"]["waiver"]["until"] == UNTIL
 
+    idle = ask(root, "run", "tiny")
+    assert (idle.code, idle.out.splitlines()[1].startswith("FAIL")) == (0, True), "nothing had to be decided"
+    document = ask(root, "run", "tiny", "--json").json
+    assert (document["exit"], document["standing_exit"], document["decided"]) == (0, 4, False)
+    assert (ask(root, "status", "tiny").code, ask(root, "status", "tiny", "--check").code) == (0, 4)
+
     set_floor(root, 0.01)
     passed = regraft(root, "run", "tiny", "--json")
     assert passed.returncode == 0, passed.stdout + passed.stderr

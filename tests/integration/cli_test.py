@@ -14,6 +14,10 @@ import pytest
 from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.execution import composition
+from regraft.execution.events import Recorder, events_file
+from regraft.execution.freshness import prepare
+from regraft.reports.overview import standing_exit
+from regraft.upkeep.doctor import folder
 
 
 def written(workspace: Workspace) -> set[str]:
@@ -216,3 +220,46 @@ def test_a_wrong_command_line_is_one_document_too_where_a_program_asked(argv, sa
     said = cli(*argv.split())
     (error,) = said.json["errors"]
     assert (said.code, error["fix"], says in error["message"]) == (2, fix, True)
+
+
+def test_while_a_run_is_at_work_status_says_where_and_plan_whom_to_watch(cli, tiny):
+    run = "tiny-20260101T000000-abcdef"
+    record = Recorder(events_file(tiny, run))
+    for event in ({"event": "run_started", "run": run}, {"event": "step_started", "step": "contract"}):
+        record(event)
+    entry = cli("status", "tiny", "--json").json["pipelines"]["tiny"]
+    assert entry["running"] == {"run": run, "step": "contract"}
+    assert [(step["state"], step["why"]) for step in entry["steps"][:2]] == [
+        ("missing", [f"at work in {run}"]),
+        ("missing", [f"waits in {run}"]),
+    ]
+    told, planned = cli("status", "tiny").out, cli("plan", "tiny")
+    assert "never run here" not in told
+    assert f"running       {run}, step contract; `regraft status --watch` follows it" in told
+    assert (planned.code, f"{run} is at work at step contract" in planned.err) == (7, True)
+    record.close()  # it ended, or was killed
+    assert cli("status", "tiny", "--json").json["pipelines"]["tiny"]["running"] is None
+    assert cli("plan", "tiny").code == 0
+
+
+@pytest.mark.parametrize(
+    ("standing", "code"),
+    [([], 0), ([0, 0], 0), ([0, 5], 5), ([5, 6], 6), ([6, 4, 5], 4), ([None, 0], 5), ([None, 4], 4), ([4, "broken"], 2)],
+)
+def test_status_check_ends_with_the_most_pressing_code(standing, code):
+    entries = [
+        {"verdict": {"exit": 4}, "exit": 2, "error": "x"} if n == "broken" else {"verdict": None if n is None else {"exit": n}}
+        for n in standing
+    ]
+    assert standing_exit({"pipelines": dict(enumerate(entries))}) == code
+
+
+def test_what_a_run_with_overrides_left_is_no_fault_until_somebody_edits_it(tiny):
+    prepare(tiny, "tiny", ["finetune.epochs=3"])
+    (check,) = (check for check in folder.pipelines(tiny) if check.name == "generated files")
+    assert (check.state, "--set finetune.epochs=3" in check.message) == ("warn", True)
+    path = tiny.resolved_file("tiny")
+    path.write_text(path.read_text().replace("seed: ", "seed: 1"))
+    assert [check.state for check in folder.pipelines(tiny) if check.name == "generated files"] == ["bad"]
+    prepare(tiny, "tiny")
+    assert [check.state for check in folder.pipelines(tiny) if check.name == "generated files"] == ["ok"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,14 +28,17 @@ def add_to(app: typer.Typer) -> None:
 
 def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     """Say which steps of PIPELINE would run, and why. Changes nothing."""
-    from regraft.config.pipeline_file import load_pipeline
+    from regraft.config.pipeline_file import load_pipeline, require_pipeline
     from regraft.core.workspace import Workspace
     from regraft.data import precheck
     from regraft.execution import dvc, freshness, run_cost, text_lengths
+    from regraft.execution.events import require_idle
     from regraft.execution.plan import assess
     from regraft.execution.resolve import resolve
 
     workspace = Workspace.find()
+    require_pipeline(workspace, pipeline)
+    require_idle(workspace, pipeline)
     values = resolve(workspace, pipeline, set_ or ())
     freshness.require_data(workspace, pipeline, values["data"])
     precheck.look(workspace.root, values)
@@ -128,11 +132,12 @@ def status(
         str | None, typer.Argument(help="One pipeline; all of them without it.", show_default=False, autocompletion=complete.pipelines)
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the runs in progress until Ctrl-C.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with the code of the verdict that stands, 5 before the first.")] = False,
     json: Json = False,
 ) -> None:
     """Show champions, the last verdicts and the state of every step."""
     from regraft.core.workspace import Workspace
-    from regraft.reports.overview import overview
+    from regraft.reports.overview import overview, standing_exit
 
     workspace = Workspace.find()
     if watch:
@@ -141,9 +146,11 @@ def status(
     document = overview(workspace, pipeline)
     if json:
         console.print_json(document)
-        return
-    for name, entry in document["pipelines"].items():
-        _show(name, entry)
+    else:
+        for name, entry in document["pipelines"].items():
+            _show(name, entry)
+    if check:
+        sys.exit(standing_exit(document))
 
 
 def _watch(workspace: Workspace, pipeline: str | None, json: bool) -> None:
@@ -172,6 +179,9 @@ def _show(name: str, entry: dict[str, Any]) -> None:
     if challenger:
         say(f"  challenger    version {challenger['version']}")
     say(f"  verdict       {verdict['outcome'].upper()} in {verdict['run']}" if verdict else "  verdict       none yet")
+    if running := entry["running"]:
+        at = f", step {running['step']}" if running["step"] else ""
+        say(f"  running       {running['run']}{at}; `regraft status --watch` follows it")
     if entry.get("error"):
         message = entry["error"].replace("\n", "\n  ")
         say(f"  [red]{escape(message)}[/]")
@@ -179,8 +189,10 @@ def _show(name: str, entry: dict[str, Any]) -> None:
     shown = [step for step in entry["steps"] if step["state"] != "fresh" or not step["why"]]
     width = max((14, *(len(step["name"]) + 1 for step in shown)))
     for step in shown:
-        mark = MARK[step["state"] if step["certain"] or step["state"] == "fresh" else "perhaps"]
-        say(f"  {step['name']:<{width}}{mark}  [dim]{escape('; '.join(step['why']))}[/]")
+        mark, why = MARK[step["state"] if step["certain"] or step["state"] == "fresh" else "perhaps"], "; ".join(step["why"])
+        if running and step["state"] != "fresh":
+            mark, why = "[bold]at work[/]" if step["name"] == running["step"] else "[dim]waits[/]", ""
+        say(f"  {step['name']:<{width}}{mark}  [dim]{escape(why)}[/]")
     if idle := len(entry["steps"]) - len(shown):
         say(f"  [dim]{_idle(idle)}[/]")
 

@@ -69,23 +69,30 @@ class Live:
         if handler := getattr(self, f"_on_{event.get('event')}", None):
             handler(event)
 
-    def show_result(self, result: dict[str, Any], *, repeated: bool = False) -> None:
-        """The last words of a run; ``repeated``: of one that went to its end earlier."""
+    def show_standing(self, result: dict[str, Any]) -> None:
+        """The result of an earlier run that holds as it is."""
         outcome = result["outcome"]
-        if outcome is None:  # stopped by a signal
+        self._say(f"nothing changed since {escape(result['run'])}; no step runs")
+        self._say(f"[bold {COLOUR[outcome]}]{outcome.upper()}[/]  [dim]regraft explain {result['pipeline']} tells why[/]")
+        self._show_outcome(result)
+
+    def show_result(self, result: dict[str, Any]) -> None:
+        """The last words of a run."""
+        if result["outcome"] is None:  # stopped by a signal
             self._say(f"[yellow]{escape(result['sentence'])}[/]")
             return
-        if repeated:
-            self._say(f"nothing changed since {escape(result['run'])}; no step runs")
-            self._say(f"[bold {COLOUR[outcome]}]{outcome.upper()}[/]  [dim]regraft explain {result['pipeline']} tells why[/]")
+        self._show_outcome(result)
+        if result["outcome"] != "pass":
+            self._say(f"next: regraft explain {result['pipeline']}")
+
+    def _show_outcome(self, result: dict[str, Any]) -> None:
+        """What a run left: why nothing was promoted, the report, the champion."""
         if result["exit"] == ApprovalPending.exit_code:
             self._say(f"[yellow]not promoted[/]: {escape(result['sentence'])}")
         champion = result["champion"]
         if report := result.get("report"):  # absent in results of a version that wrote none
             self._say(f"report: {escape(report)}")
         self._say(f"champion: version {champion['version']} [dim]({champion['digest'][:12]})[/]" if champion else "champion: none")
-        if outcome != "pass" and not repeated:
-            self._say(f"next: regraft explain {result['pipeline']}")
 
     def _say(self, markup: str | Text) -> None:
         if not self._quiet:

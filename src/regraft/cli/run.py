@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,21 +34,40 @@ def run(
     allow_inexact: Annotated[bool, typer.Option("--allow-inexact", help="Resume even where the bits may differ.")] = False,
     json: Json = False,
 ) -> None:
-    """Bring PIPELINE up to date: run what changed, decide on evidence, register and promote what earned it."""
+    """Bring PIPELINE up to date: run what changed, decide on evidence, register and promote what earned it.
+
+    Exits 0 where nothing had to run, whatever stands; `regraft status PIPELINE --check` exits with what stands.
+    """
+    from regraft.core.errors import RegraftError
+    from regraft.core.workspace import Workspace
+    from regraft.execution import going_on
+
+    again = going_on.command(pipeline, set_ or (), allow_inexact=allow_inexact)
+    try:
+        result = _bring_up_to_date(Workspace.find(), pipeline, set_ or (), again, wait=wait, allow_inexact=allow_inexact, quiet=json)
+    except RegraftError as error:
+        raise going_on.restated(error, pipeline, again) from error
+    if json:
+        console.print_json(result)
+    sys.exit(result["exit"])
+
+
+def _bring_up_to_date(
+    workspace: Workspace, pipeline: str, sets: Sequence[str], again: str, *, wait: bool, allow_inexact: bool, quiet: bool
+) -> dict[str, Any]:
+    """The result of a run, or the standing one where nothing is to be done; ``again`` is the command that goes on with this run."""
     from regraft.cli.live import Live
     from regraft.config.pipeline_file import require_pipeline
-    from regraft.core.workspace import Workspace
     from regraft.execution import freshness, launch, moved_names, run_cost
     from regraft.execution.dvc import ensure_repository
     from regraft.execution.plan import assess
     from regraft.upkeep import upgrade
 
-    workspace = Workspace.find()
     require_pipeline(workspace, pipeline)
-    with Live(quiet=json) as live, launch.run_lock(workspace, pipeline, wait=wait, on_event=live.show):
-        if freshness.wants_demo(workspace, pipeline, set_ or ()):
+    with Live(quiet=quiet) as live, launch.run_lock(workspace, pipeline, wait=wait, on_event=live.show):
+        if freshness.wants_demo(workspace, pipeline, sets):
             _build_demo(workspace, live)
-        prepared = freshness.prepare(workspace, pipeline, set_ or ())
+        prepared = freshness.prepare(workspace, pipeline, sets)
         ensure_repository(workspace)
         steps = assess(workspace, pipeline, prepared.values)
         for note in prepared.notes:
@@ -58,17 +78,15 @@ def run(
             live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
         if (waiver := freshness.waiver(workspace, pipeline)) and waiver.expired:
             live.show({"event": "warning", "message": waiver.message})
-        last_result = freshness.nothing_to_do(workspace, pipeline, prepared.values, steps)
-        if last_result is None:
-            moved_names.refuse_outdated(workspace)  # of flows/, which only the flow imports
-            run_cost.require_room(run_cost.estimate(workspace, pipeline, prepared.values, steps), workspace)
-        result: dict[str, Any] = last_result or launch.launch(
-            workspace, pipeline, allow_inexact=allow_inexact, due=steps.due, on_event=live.show
-        )
-        live.show_result(result, repeated=last_result is not None)
-    if json:
-        console.print_json(result)
-    sys.exit(result["exit"])
+        if (standing := freshness.nothing_to_do(workspace, pipeline, prepared.values, steps)) is not None:
+            live.show_standing(standing)
+            return {**standing, "exit": 0, "decided": False, "standing_exit": standing["exit"]}
+        moved_names.refuse_outdated(workspace)  # of flows/, which only the flow imports
+        run_cost.require_room(run_cost.estimate(workspace, pipeline, prepared.values, steps), workspace)
+        result = launch.launch(workspace, pipeline, allow_inexact=allow_inexact, due=steps.due, again=again, on_event=live.show)
+        live.show_result(result)
+    # One that was stopped by a signal decided nothing, and leaves standing what stood.
+    return {**result, **({"decided": True, "standing_exit": result["exit"]} if result["outcome"] else {"decided": False})}
 
 
 def _build_demo(workspace: Workspace, live: Live) -> None:

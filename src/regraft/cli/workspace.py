@@ -88,7 +88,7 @@ def dvc(
 
     workspace = Workspace.find()
     if check:
-        if stale := generated.out_of_step(workspace):
+        if stale := [_with_overrides(workspace, path) for path in generated.out_of_step(workspace)]:
             raise ConfigError(f"not in step with the code and the pipeline files: {', '.join(stale)}", fix="regraft dvc")
         console.out.print("dvc.yaml and pipelines/resolved/ are in step")
         return
@@ -101,6 +101,14 @@ def dvc(
     if same_results or step_code.lock_file(workspace).is_file():
         step_code.write(workspace, same_results=same_results)
     console.out.print(f"dvc.yaml and pipelines/resolved/: {', '.join(workspace.pipelines) or 'no pipeline'}")
+
+
+def _with_overrides(workspace: Workspace, path: str) -> str:
+    """A file that is out of step, and the overrides of the run that left it so, where that is why."""
+    from regraft.execution.overridden import overrides
+
+    sets = overrides(workspace, Path(path).stem) if path.startswith("pipelines/resolved/") else ()
+    return f"{path} (of a run with {' '.join(f'--set {item}' for item in sets)})" if sets else path
 
 
 def doctor(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.core import lock
+from regraft.core.errors import Conflict
 from regraft.core.workspace import Workspace
 
 Event = Mapping[str, Any]
@@ -143,6 +144,19 @@ class RunSeen:
             case "result" | "error" as kind:
                 self.ended, self.failed = at, kind == "error"
                 self.last = str(event.get("message") or event.get("sentence") or "")
+
+
+def run_at_work(workspace: Workspace, pipeline: str) -> RunSeen | None:
+    """The run of ``pipeline`` that is at work now, as far as it has come; None: none is."""
+    seen = Watch(workspace, pipeline).look()
+    return seen if seen and seen.state == "running" else None
+
+
+def require_idle(workspace: Workspace, pipeline: str) -> None:
+    """Conflict while a run of ``pipeline`` is at work: what another would have to do is not known before it ends."""
+    if seen := run_at_work(workspace, pipeline):
+        where = f" at step {seen.current.name}" if seen.current else ""
+        raise Conflict(f"{seen.run} is at work{where}; what there is left to run is known when it has ended", fix="regraft status --watch")
 
 
 class Watch:

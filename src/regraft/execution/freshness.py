@@ -1,7 +1,7 @@
 """Is there anything to do? Answered without Prefect, MLflow, pandas or torch.
 
 Nothing is to be done when every step is fresh, the policy is the one the last verdict was written under, and the
-champion is still the one that verdict left behind. Then that verdict's exit code is the answer.
+champion is still the one that verdict left behind. Then that verdict stands, and is shown.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty
 from regraft.data import precheck
 from regraft.data.options import listed
-from regraft.execution import dvc
+from regraft.execution import dvc, overridden
 from regraft.execution.plan import Assessment
 from regraft.execution.resolve import resolve
 from regraft.registry.journal import FileJournal
@@ -50,6 +50,7 @@ def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Pr
     precheck.look(workspace.root, values)
     require_slices(workspace, pipeline, options)
     keep_resolved(workspace, values)
+    overridden.note(workspace, pipeline, sets)
     dvc.write_generated(workspace)
     notes = [f"--set changed pipelines/resolved/{pipeline}.yaml only; `regraft dvc --check` fails until a run without it"] if sets else []
     return Prepared(values, tuple(notes))

@@ -37,7 +37,7 @@ from regraft.core import files, lock
 from regraft.core.errors import Conflict, EnvironmentFault, RegraftError
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
-from regraft.execution import composition, dvc, supervise
+from regraft.execution import composition, dvc, going_on, supervise
 from regraft.execution.dvc_repair import repair
 from regraft.execution.events import Recorder, events_file
 
@@ -135,11 +135,13 @@ def launch(
     *,
     allow_inexact: bool = False,
     due: Sequence[str] | None = None,
+    again: str | None = None,
     on_event: Callable[[Event], None] = _ignore,
 ) -> Event:
     """Run the flow for ``pipeline`` to its end and return its ``result`` event without ``event``.
 
-    ``due`` are the steps that are not fresh, for which the flow makes ready; None: all of them may run.
+    ``due`` are the steps that are not fresh, for which the flow makes ready; None: all of them may run. ``again`` is the
+    command that goes on with the run; None: the plain one.
 
     Call it inside :func:`run_lock`, in the main thread. SIGINT and SIGTERM are handed on: the step at work writes
     its checkpoint, and the result's ``exit`` is 130 or 143. An ``error`` event is raised as the error it was.
@@ -168,22 +170,21 @@ def launch(
         flow = supervise.spawn([sys.executable, "-m", "flows"], cwd=workspace.root, env=env, log=out)
         code = flow.finish(on_line)
         _wait_until_quiet(workspace, pipeline)
-        return _concluded(workspace, pipeline, run, last, code, received)
+        return _concluded(workspace, again or going_on.command(pipeline), run, last, code, received)
 
 
-def _concluded(workspace: Workspace, pipeline: str, run: str, last: dict[str, Event], code: int, received: list[int]) -> Event:
+def _concluded(workspace: Workspace, again: str, run: str, last: dict[str, Event], code: int, received: list[int]) -> Event:
     """The result; or the error that stands in for it."""
-    again = f"`regraft run {pipeline}` continues"
     log = workspace.relative(workspace.log_file(run))
     if "result" in last:
         return {key: value for key, value in last["result"].items() if key != "event"}
     if received:
-        sentence = f"stopped by {signal.Signals(received[0]).name}; {again}"
+        sentence = f"stopped by {signal.Signals(received[0]).name}; `{again}` continues"
         return {"run": run, "outcome": None, "exit": 128 + received[0], "sentence": sentence, "champion": None, "candidate": None}
     if "error" in last:
         raise supervise.error_from(last["error"])
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit {code} and no result"
-    raise RegraftError(f"the flow {how}; {again}; log: {log}", fix=f"regraft run {pipeline}")
+    raise RegraftError(f"the flow {how}; `{again}` continues; log: {log}", fix=again)
 
 
 @contextlib.contextmanager

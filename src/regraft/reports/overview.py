@@ -10,19 +10,28 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from regraft.config.resolved_file import read_resolved
 from regraft.core import files
-from regraft.core.errors import ConfigError, RegraftError
+from regraft.core.errors import ApprovalPending, ConfigError, GateFailed, GateInconclusive, RegraftError
 from regraft.core.quantities import first_of, roughly
 from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
+from regraft.execution import composition, dvc_formats
+from regraft.execution.events import RunSeen, run_at_work
 from regraft.execution.plan import assess
 from regraft.execution.resolve import resolve
 from regraft.registry.journal import FileJournal, challenger_of, champion_of
 from regraft.registry.waivers import notice
 
+DONE = ("computed", "cached", "not_chosen")
+"""How a step of a run ends that need not run again."""
+
 
 def overview(workspace: Workspace, only: str | None = None) -> dict[str, Any]:
-    """``{tracking_uri, pipelines{P: {champion, challenger, waiver, verdict, steps[{name, state, why}]}}}``."""
+    """``{tracking_uri, pipelines{P: {champion, challenger, waiver, verdict, running, steps[{name, state, why}]}}}``.
+
+    ``verdict.exit`` is the code with which the run ended that decided; ``running`` is the run at work, or None.
+    """
     if only is not None and only not in workspace.pipelines:
         raise ConfigError(unknown("pipeline", only, workspace.pipelines), fix="regraft status")
     names = [only] if only else list(workspace.pipelines)
@@ -39,16 +48,46 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
         "champion": champion_of(entries),
         "challenger": challenger_of(entries),
         "waiver": waiver.document() if waiver else None,
-        "verdict": {"outcome": verdict["outcome"], "run": verdict["run"]} if verdict else None,
+        "verdict": {"outcome": verdict["outcome"], "run": verdict["run"], "exit": verdict["exit"]} if verdict else None,
+        "running": None,
         "steps": [],
     }
     try:
-        values = resolve(workspace, name)
-        steps = assess(workspace, name, values, data=False).steps
-        entry["steps"] = [{"name": step.name, "state": step.state, "why": list(step.why), "certain": step.certain} for step in steps]
+        if at_work := run_at_work(workspace, name):  # DVC says nothing of the steps meanwhile
+            current = at_work.current
+            entry["running"] = {"run": at_work.run, "step": current.name if current else None}
+            entry["steps"] = _steps(workspace, name, at_work)
+        else:
+            steps = assess(workspace, name, resolve(workspace, name), data=False).steps
+            entry["steps"] = [{"name": step.name, "state": step.state, "why": list(step.why), "certain": step.certain} for step in steps]
     except RegraftError as error:  # a broken pipeline file must not hide the champions of the others
-        entry |= {"error": str(error), "fix": error.fix or error.usual_fix}
+        entry |= {"error": str(error), "fix": error.fix or error.usual_fix, "exit": error.exit_code}
     return entry
+
+
+def _steps(workspace: Workspace, pipeline: str, seen: RunSeen) -> list[dict[str, Any]]:
+    """The steps of a pipeline of which a run is at work: those it is done with are fresh."""
+    kept = dvc_formats.stages(workspace)
+    steps: list[dict[str, Any]] = []
+    for step in composition.steps_in(workspace, read_resolved(workspace, pipeline)):
+        reached = seen.steps.get(step.name)
+        done = reached is not None and reached.state in DONE
+        state = "fresh" if done else "stale" if f"{step.name}@{pipeline}" in kept else "missing"
+        why = [] if done else [f"{'at work' if reached and reached.state == 'running' else 'waits'} in {seen.run}"]
+        steps.append({"name": step.name, "state": state, "why": why, "certain": reached is not None})
+    return steps
+
+
+def standing_exit(document: dict[str, Any]) -> int:
+    """The exit code of what stands in an :func:`overview`: of all pipelines the most pressing; without a verdict nothing is decided.
+
+    First comes what keeps a pipeline from running at all, then FAIL, what waits for people, INCONCLUSIVE.
+    """
+    entries = document["pipelines"].values()
+    faults = [entry["exit"] for entry in entries if "error" in entry]
+    codes = [entry["verdict"]["exit"] if entry["verdict"] else GateInconclusive.exit_code for entry in entries]
+    urgent = [code for code in (GateFailed.exit_code, ApprovalPending.exit_code) if code in codes]
+    return next(iter([*faults, *urgent]), max(codes, default=0))
 
 
 def fleet(workspace: Workspace, now: datetime) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from regraft.core.errors import RegraftError
 from regraft.core.quantities import first_of, size
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, dvc, dvc_formats, freshness, integrity, moved_names, tracked_data
+from regraft.execution.overridden import overrides
 from regraft.execution.resolve import resolve
 from regraft.upkeep import template as templates
 from regraft.upkeep import upgrade
@@ -62,9 +63,23 @@ def pipelines(workspace: Workspace) -> Iterator[Check]:
     if faulty := [check.name for check in checks if check.state == "bad"]:
         yield Check("generated files", "warn", f"not compared, because of {', '.join(faulty)}")
         return
-    stale = dvc.out_of_step(workspace)
-    fault = f"are out of step with the code and the pipeline files: {', '.join(stale)}" if stale else None
-    yield verdict("generated files", fault, "dvc.yaml and pipelines/resolved/", "are in step", "regraft dvc")
+    yield from _generated(workspace)
+
+
+def _generated(workspace: Workspace) -> Iterator[Check]:
+    """dvc.yaml and the resolved files against code and pipeline files; what a run with overrides left is no fault."""
+    differing = dvc.out_of_step(workspace)
+    on_purpose = {
+        workspace.relative(workspace.resolved_file(name)): sets for name in workspace.pipelines if (sets := overrides(workspace, name))
+    }
+    for path in on_purpose.keys() & set(differing):
+        sets = " ".join(f"--set {item}" for item in on_purpose[path])
+        message = f"{path} is that of a run with {sets}, not of the pipeline file; a run without it brings it back"
+        yield Check("generated files", "warn", message, "regraft dvc")
+    stale = [path for path in differing if path not in on_purpose]
+    if stale or not differing:
+        fault = f"are out of step with the code and the pipeline files: {', '.join(stale)}" if stale else None
+        yield verdict("generated files", fault, "dvc.yaml and pipelines/resolved/", "are in step", "regraft dvc")
 
 
 def _pipeline(workspace: Workspace, name: str) -> Check:
