@@ -14,7 +14,7 @@ import pytest
 from workbench import NOTHING_YET, line
 
 from regraft.evaluation.stats.paired import Predictions, align
-from regraft.reports import measure
+from regraft.reports import measure, words
 from regraft.reports.document import as_json, document
 from regraft.reports.flips import flips
 from regraft.reports.overview import stale
@@ -71,6 +71,19 @@ NO_LOAD = {"code": "failed", "message": "it does not load"}
 def test_the_first_sentence_says_what_was_decided(given, outcome, said):
     report = document(evidence(**given))
     assert (report.outcome, said in report.headline) == (outcome, True), report.headline
+
+
+@pytest.mark.parametrize(
+    ("rows", "floor", "said"), [(300, 0.99, "but it misses a requirement"), (40, 0.85, "but 40 test rows are too few to tell")]
+)
+def test_nobody_is_told_that_the_model_in_production_must_not_go_there(rows, floor, said):
+    verdict = evidence(rows=rows, gates=(line(at_least=floor),)).verdict
+    champion = {"version": "3", "digest": verdict["candidate"]["digest"]}
+    headline = words.headline(verdict | {"champion": champion}, ())
+    assert headline.startswith("The model in production is still the best candidate, ")
+    assert said in headline
+    assert "new model" not in headline
+    assert words.headline(verdict, (), waived=True).startswith("The new model went to production on a waiver, not on its evidence: ")
 
 
 def test_a_model_that_passed_below_the_baseline_is_flagged():

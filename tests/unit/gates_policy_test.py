@@ -71,11 +71,19 @@ def test_the_table_of_outcomes(adapted, base, tfidf, champion, candidate, outcom
     assert verdict.candidate.digest == f"digest-of-{candidate}"
 
 
-@pytest.mark.parametrize("adapted", [100, 170, 171])
-def test_adaptation_that_does_not_pay_is_said_and_decides_nothing(adapted):
+@pytest.mark.parametrize(
+    ("adapted", "said"),
+    [
+        (100, "adaptation did not pay here, so base is the candidate"),
+        (170, "adaptation did not pay here, so base is the candidate"),  # the same answers
+        (171, "whether adaptation pays is not shown, so base is the candidate"),
+        (200, "adaptation paid, so adapted is the candidate"),
+    ],
+)
+def test_what_adaptation_did_has_three_words_and_decides_nothing(adapted, said):
     found = finding(case(adapted, 170), "adaptation", "base")
     assert found.outcome == "info"
-    assert "adaptation did not pay here, so base is the candidate" in sentence(found)
+    assert said in sentence(found)
 
 
 def test_a_failed_gate_outweighs_an_open_one():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from regraft.gates import words
 from regraft.gates.finding import measured_finding, undefined
@@ -10,6 +11,14 @@ from regraft.gates.verdict import Finding
 
 if TYPE_CHECKING:
     from regraft.gates.comparison import Comparison
+
+
+Effect = Literal["paid", "did not pay", "not shown"]
+WORDS: Mapping[Effect, str] = {
+    "paid": "adaptation paid, so adapted is the candidate",
+    "did not pay": "adaptation did not pay here, so base is the candidate",
+    "not shown": "whether adaptation pays is not shown, so base is the candidate",
+}
 
 
 def judge(comparison: Comparison) -> Finding:
@@ -32,5 +41,9 @@ def sentence(f: words.Document) -> str:
     """The finding in words."""
     if f["code"] == "undefined":
         return f"{words.undefined(f)}, so base is the candidate."
-    paid = "adaptation paid, so adapted is the candidate" if f["facts"]["paid"] else "adaptation did not pay here, so base is the candidate"
-    return words.ended(f"{words.comparison(f)}: {paid}", f)
+    return words.ended(f"{words.comparison(f)}: {WORDS[effect(f)]}", f)
+
+
+def effect(f: words.Document) -> Effect:
+    """What the interval of a stored finding shows."""
+    return "paid" if f["low"] > 0 else "did not pay" if f["high"] <= 0 else "not shown"

@@ -30,6 +30,10 @@ class Policy:
     power: float | None = POWER
     """How surely an effect is seen that a verdict calls detectable; None: it says nothing of power, as the first decisions did."""
 
+    interval: str | None = None
+    """``percentile_and_score``: intervals hold what rows leave open where none of them varies (:mod:`regraft.evaluation.stats.unseen`);
+    None: they are the bootstrap's alone, as up to 0.2."""
+
     choose_on: str | None = None
     """``dev``: rows that :mod:`regraft.gates.choice` chooses the candidate on; None: test rows, by :mod:`regraft.gates.adaptation`."""
 
@@ -40,6 +44,7 @@ class Policy:
             "seed": self.seed,
             "resamples": self.resamples,
             **choosing,
+            **({"interval": self.interval} if self.interval else {}),
         }
         return document if self.power is None else {**document, "power": self.power}
 

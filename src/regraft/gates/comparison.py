@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import isnan
+from math import isinf, isnan
 
 import numpy as np
 
 from regraft.core.errors import EnvironmentFault
-from regraft.evaluation.stats import metrics, ranking
+from regraft.evaluation.stats import metrics, ranking, unseen
 from regraft.evaluation.stats.bootstrap import interval, replicates
 from regraft.evaluation.stats.measured import Measured, rounded
+from regraft.evaluation.stats.metric import METRICS
 from regraft.evaluation.stats.metrics import COUNTED
 from regraft.evaluation.stats.paired import Floats, Paired, Predictions, align
-from regraft.evaluation.stats.power import detectable
+from regraft.evaluation.stats.power import detectable, quantile
 from regraft.evaluation.stats.seed_noise import measured_by_seeds, within_range
 from regraft.gates.case import Case
 from regraft.gates.options import MetricOptions
@@ -108,12 +109,26 @@ class Comparison:
         resampled = self.resampled(metric)
         moved = sign * (resampled[model] - resampled[against])
         each = sign * (self.by_seed(model, metric) - self.by_seed(against, metric))
-        return self.measured(sign * (self.scores[model][metric] - self.scores[against][metric]), moved, each, threshold, confidence)
+        value, span = sign * (self.scores[model][metric] - self.scores[against][metric]), METRICS[metric].most - METRICS[metric].least
+        return self._opened(self.measured(value, moved, each, threshold, confidence), -span, span)
 
     def score(self, model: str, metric: str, confidence: float, threshold: float = 0.0) -> Measured:
         """``metric`` of ``model`` itself."""
         value, resampled = self.scores[model][metric], self.resampled(metric)[model]
-        return within_range(self.measured(value, resampled, self.by_seed(model, metric), threshold, confidence), metric)
+        measured = within_range(self.measured(value, resampled, self.by_seed(model, metric), threshold, confidence), metric)
+        return self._opened(measured, METRICS[metric].least, METRICS[metric].most)
+
+    def _opened(self, measured: Measured, least: float, most: float) -> Measured:
+        """``measured`` with what the rows leave open where none of them varies; as it is where the policy names no such interval."""
+        if self.case.policy.interval is None or isinf(most):
+            return measured
+        ends = (measured.low, measured.high)
+        low, high = map(rounded, unseen.opened(ends, measured.value, self.n, measured.confidence, least, most))
+        if (low, high) == ends:
+            return measured
+        error = max(measured.value - low, high - measured.value) / quantile(measured.confidence)
+        effect = detectable(error, measured.confidence, measured.power) if measured.power is not None else 0.0
+        return replace(measured, low=low, high=high, detectable=max(measured.detectable, rounded(effect)))
 
     def by_seed(self, model: str, metric: str) -> Floats:
         """[k] scores of ``model`` under each seed; [1] where there is one."""

@@ -28,6 +28,7 @@ from regraft.data.tables import write_table
 from regraft.evaluation import predictions
 from regraft.evaluation.label_issues import Suspect
 from regraft.evaluation.predictions import Table
+from regraft.evaluation.stats import unseen
 from regraft.evaluation.stats.slices import SliceTable
 from regraft.gates import choice, schema_1
 from regraft.gates.comparison import Comparison
@@ -181,7 +182,7 @@ def _opened(scores_out: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _policy(gates: Sequence[GateOptions | Mapping[str, Any]], seed: int, by_cost: Sequence[str]) -> Policy:
-    return Policy(read_all(gates), seed, choose_on="dev" if by_cost else None)
+    return Policy(read_all(gates), seed, interval=unseen.NAME, choose_on="dev" if by_cost else None)
 
 
 def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
@@ -266,7 +267,14 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
     gates = read_all(decision["gates"])
     case = Case(
         pipeline=decision["pipeline"],
-        policy=Policy(gates, decision["seed"], decision["resamples"], decision.get("power"), decision.get("choose_on")),
+        policy=Policy(
+            gates,
+            decision["seed"],
+            decision["resamples"],
+            power=decision.get("power"),
+            interval=decision.get("interval"),
+            choose_on=decision.get("choose_on"),
+        ),
         digests=decision["digests"],
         rows=Rows(**decision["rows"]),
         predictions={model: table.for_gates() for model, table in tables.items()},

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.evaluation.stats import unseen
 from regraft.evaluation.stats.bootstrap import class_counts, interval
 from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.metrics import COUNTED, counts
@@ -124,7 +125,13 @@ def _classes(comparison: Comparison, confidence: float) -> list[Json]:
         row: Json = {"label": comparison.paired.classes[k], "rows": int(of_all_rows.sizes[k]), "predicted": int(of_all_rows.named[k])}
         for name, (value, resampled) in columns.items():
             defined = resampled[:, k][~np.isnan(resampled[:, k])]  # a resample in which nothing was given this class has no precision
-            row[name] = None if isnan(value[k]) or not len(defined) else _number(value[k], *interval(defined, confidence))
+            if isnan(value[k]) or not len(defined):
+                row[name] = None
+                continue
+            ends = interval(defined, confidence)
+            if comparison.case.policy.interval:
+                ends = unseen.opened(ends, value[k], row["predicted" if name == "precision" else "rows"], confidence, 0.0, 1.0)
+            row[name] = _number(value[k], *ends)
         table.append(row)
     return table
 

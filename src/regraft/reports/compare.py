@@ -20,6 +20,7 @@ from regraft.core.quantities import first_of
 from regraft.core.suggest import unknown
 from regraft.evaluation import predictions
 from regraft.evaluation.prediction_store import PredictionStore
+from regraft.evaluation.stats import unseen
 from regraft.evaluation.stats.bootstrap import RESAMPLES, interval, replicates
 from regraft.evaluation.stats.flips import Flips
 from regraft.evaluation.stats.measured import rounded
@@ -222,7 +223,8 @@ def _other_rows(a: Side, b: Side, one: Predictions, two: Predictions) -> Environ
 def _differences(paired: Paired, seed: int, confidence: float) -> Iterator[Difference]:
     a, b = scores(paired, "a"), scores(paired, "b")
     for metric, models in replicates(paired, seed=seed, resamples=RESAMPLES).items():
-        low, high = interval(models["b"] - models["a"], confidence)
+        ends = interval(models["b"] - models["a"], confidence)
+        low, high = unseen.opened(ends, b[metric] - a[metric], len(paired.ids), confidence, -1.0, 1.0)
         yield Difference(metric, *map(rounded, (a[metric], b[metric], b[metric] - a[metric], low, high)))
 
 

@@ -106,7 +106,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         pipeline=evidence.run.pipeline,
         run=evidence.run.name,
         outcome=verdict["outcome"],
-        headline=words.headline(verdict, estimates),
+        headline=words.headline(verdict, estimates, waived=any(_waived(evidence, verdict["candidate"]["digest"]))),
         support=words.support(verdict, estimates),
         cautions=(
             *_waived(evidence, verdict["candidate"]["digest"]),

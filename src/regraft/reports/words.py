@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from regraft.gates import class_change, words
+from regraft.gates import adaptation, class_change, words
 from regraft.gates.comparison import MIN_CLEAN_ROWS
 from regraft.gates.registry import GATES, takes_clean_rows
 from regraft.reports.measure import Estimate
@@ -29,9 +29,11 @@ METRICS = {
 }
 
 
-def headline(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
-    """The verdict in one sentence; ``estimates`` tell what no gate asked."""
+def headline(verdict: Mapping[str, Any], estimates: Sequence[Estimate], *, waived: bool = False) -> str:
+    """The verdict in one sentence; ``estimates`` tell what no gate asked, ``waived`` that the candidate was promoted on somebody's word."""
     champion = verdict["champion"]
+    if champion and champion["digest"] == verdict["candidate"]["digest"] and verdict["outcome"] != "pass":
+        return _of_champion(verdict, estimates)
     passed = {f["gate"] for f in verdict["findings"] if f["against"] == "champion" and f["outcome"] == "pass"}
     better = next((text for name in GATES if name in passed and (text := GATES[name].passed)), None)
     match verdict["outcome"]:
@@ -45,9 +47,22 @@ def headline(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
             return "The new model meets every requirement and may replace the one in production."
         case "pass":
             return "The new model meets every requirement and may go to production, where there is none yet."
+        case "fail" if waived:
+            return f"The new model went to production on a waiver, not on its evidence: {_why_not(verdict['findings'])}."
         case "fail":
             return f"The new model must not go to production: {_why_not(verdict['findings'])}."
+    if waived:
+        return f"The new model went to production on a waiver, not on its evidence: {_why_open(verdict, estimates)}."
     return f"No decision: {_why_open(verdict, estimates)}.{' The one in production stays.' if champion else ''}"
+
+
+def _of_champion(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
+    """A verdict that did not pass, where the best candidate is the model in production: nothing new is kept from it."""
+    if verdict["outcome"] == "fail":
+        why_not = _why_not(verdict["findings"])
+        return f"The model in production is still the best candidate, but {why_not}. It stays until something better passes."
+    why = _why_open(verdict, estimates).replace("the new model", "it")
+    return f"The model in production is still the best candidate, but {why}. It stays."
 
 
 def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
@@ -118,8 +133,10 @@ def cautions(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> Itera
     if verdict["outcome"] == "pass" and baseline and baseline.low <= 0 and "tfidf" not in compared:
         how = "loses to" if baseline.high < 0 else "is not clearly better than"
         yield f"The candidate {how} a plain word count (TF-IDF), which costs seconds to train; no gate asked."
-    if verdict["candidate"]["name"] == "base" and any(f["gate"] == "adaptation" for f in verdict["findings"]):
-        yield "Adapting the base model to the domain's text did not pay here, so the candidate was trained without it."
+    by_adaptation = [f for f in verdict["findings"] if f["gate"] == "adaptation" and f["low"] is not None]
+    for finding in by_adaptation if verdict["candidate"]["name"] == "base" else ():
+        shown = "did not pay here" if adaptation.effect(finding) == "did not pay" else "was not shown to pay here"
+        yield f"Adapting the base model to the domain's text {shown}, so the candidate was trained without it."
     change = next((f["facts"]["classes"] for f in verdict["findings"] if "classes" in f.get("facts", {})), None)
     if change:
         yield f"Compared with the one in production on the rows of classes that both know: {class_change.sentence(change)}."

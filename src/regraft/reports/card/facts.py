@@ -12,6 +12,7 @@ from typing import Any
 
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
+from regraft.evaluation.stats import unseen
 from regraft.evaluation.stats.bootstrap import interval, replicates
 from regraft.evaluation.stats.measured import Measured, rounded
 from regraft.evaluation.stats.metrics import scores
@@ -120,6 +121,8 @@ def _scores(case: Case) -> dict[str, dict[str, Measured]]:
     for metric, models in replicates(paired, seed=case.policy.seed, resamples=case.policy.resamples).items():
         for model, resampled in models.items():
             low, high = interval(resampled, CONFIDENCE)
+            if case.policy.interval:
+                low, high = unseen.opened((low, high), value[model][metric], len(paired.ids), CONFIDENCE, 0.0, 1.0)
             measured[model][metric] = Measured(rounded(value[model][metric]), rounded(low), rounded(high), 0.0, CONFIDENCE)
     return measured
 
