@@ -18,6 +18,9 @@ from typer.main import get_command
 from regraft.cli.app import with_verbs
 from regraft.config.pipeline import PipelineOptions
 from regraft.config.schema import schema
+from regraft.core.errors import ConfigError
+from regraft.data.contract import Contract, load_contract
+from regraft.data.options import TaskOptions
 from regraft.evaluation.probe_options import TemplateFile
 
 EVERY = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs" / "decisions").glob("*.md")))
@@ -116,3 +119,16 @@ def test_the_picture_is_well_formed_and_loads_nothing():
 )
 def test_an_output_is_compared_without_what_differs_from_run_to_run(shown, printed, same):
     assert (missing((shown,), f"before\n{printed}\nafter") == []) is same
+
+
+def test_the_contract_of_the_data_team_s_page_fits_the_pipeline_file_there(tmp_path):
+    page = next(page for page in PAGES if page.name == "data-team.md")
+    values = [(block.text, yaml.safe_load(block.text)) for block in blocks(page, "yaml")]
+    task = next(value["task"] for _, value in values if "id" in value.get("task", {}))
+    (text,) = (text for text, value in values if value.get("kind") == "DataContract")
+    (tmp_path / "contract.yaml").write_text(text)
+    contract = Contract.model_validate(load_contract(tmp_path / "contract.yaml")).for_task(TaskOptions(**task))
+    assert [column.name for column in contract.columns] == [task["id"], task["text"], task["label"]]
+    with pytest.raises(ConfigError, match=r"task\.id is 'id'") as refused:
+        Contract.model_validate(load_contract(tmp_path / "contract.yaml")).for_task(TaskOptions())
+    assert "call the column in the contract as the data does (- {name: id})" in str(refused.value.fix)

@@ -61,10 +61,14 @@ class Contract(Strict):
         """
         names = [column.name for column in self.columns]
         pair = (("text_pair", task.text_pair),) if task.text_pair is not None else ()
-        for key, name in (("id", task.id), ("text", task.text), *pair, ("label", task.label)):
+        used = (("id", task.id), ("text", task.text), *pair, ("label", task.label))
+        for key, name in used:
             if name not in names:
-                probably, existing = guess(name, names, otherwise="."), ", ".join(names)
-                raise ConfigError(f"task.{key} is {name!r}, which the contract {self.id!r} does not describe{probably} It has {existing}")
+                free = [other for other in names if other not in dict(used).values()]
+                probably, existing = guess(name, free, otherwise="."), ", ".join(names)
+                message = f"task.{key} is {name!r}, which the contract {self.id!r} does not describe{probably} It has {existing}"
+                fix = f"call the column in the contract as the data does (- {{name: {name}}}), or correct task.{key} in the pipeline file"
+                raise ConfigError(message, fix=fix)
         text: dict[str, Any] = {"required": True, **({"without": MARK} if pair else {})}
         label: dict[str, Any] = {"required": True}
         if task.normalise_labels and (named := self.column(task.label).valid_values):
