@@ -150,6 +150,26 @@ def test_a_model_that_changed_since_its_verdict_is_not_registered(bench, tmp_pat
     assert bench.actions() == []
 
 
+def test_a_model_whose_files_are_links_into_dvc_s_cache_is_registered_as_files(bench, tmp_path):
+    """DVC's ``cache.type = symlink``; MLflow refuses a link that leaves the folder."""
+    cache, linked = shutil.copytree(bench.models[1], tmp_path / "cache" / "model"), tmp_path / "artifacts" / "model"
+    linked.mkdir(parents=True)
+    for path in cache.iterdir():
+        (linked / path.name).symlink_to(path)
+    bench.models = {1: linked}
+    folder = registration.model_folder(bench.tracker, bench.pipeline, bench.register(1))
+    assert files.digest(folder) == bench.digest(1)
+    assert not [path for path in folder.rglob("*") if path.is_symlink()]
+
+
+def test_what_mlflow_lists_as_failures_is_told_with_a_reason(bench):
+    listed = "The following failures occurred while downloading artifacts from /w:\n##### File a #####\nInvalid path: outside the folder"
+    from mlflow.exceptions import MlflowException
+
+    with pytest.raises(EnvironmentFault, match=r"artifacts from /w: Invalid path: outside the folder$"), bench.tracker.store():
+        raise MlflowException(listed)
+
+
 def test_promotion_moves_the_champion_and_is_repeatable(bench):
     first, second = bench.promote(1), bench.promote(2)
     assert bench.aliases() == {"champion": second}

@@ -24,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import sys
@@ -183,8 +184,19 @@ def _concluded(workspace: Workspace, again: str, run: str, last: dict[str, Event
         return {"run": run, "outcome": None, "exit": 128 + received[0], "sentence": sentence, "champion": None, "candidate": None}
     if "error" in last:
         raise supervise.error_from(last["error"])
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit {code} and no result"
+    how = (
+        f"was killed by {signal.Signals(-code).name}"
+        if code < 0
+        else f"ended with exit {code} and no result{_last_words(workspace.log_file(run))}"
+    )
     raise RegraftError(f"the flow {how}; `{again}` continues; log: {log}", fix=again)
+
+
+def _last_words(log: Path) -> str:
+    """What an interpreter that could not even start the flow said last, to stand after a sentence."""
+    lines = log.read_text(encoding="utf8", errors="replace").split("\n") if log.is_file() else []
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return f" ({last.strip()[:300]})" if re.match(r"[\w.]+(Error|Exception|Exit)\b", last) else ""
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ journal entry by both. A kill anywhere in between costs the work since the last 
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -126,9 +127,19 @@ def _logged_model(client: MlflowClient, pipeline: str, run_id: str, folder: Path
             model_id=model.model_id,
             metadata={"regraft": artifact.manifest(folder)},
         )
-        artifact.save(description, folder, example, path)
+        artifact.save(description, _without_links(folder, Path(temporary)), example, path)
         client.log_model_artifacts(model.model_id, str(path))
     return client.finalize_logged_model(model.model_id, "READY")
+
+
+def _without_links(folder: Path, into: Path) -> Path:
+    """``folder``, or a copy of it below ``into`` where its files are symbolic links, as DVC's ``cache.type = symlink`` makes them.
+
+    MLflow takes a link out of the folder that it is given for an escape, and refuses it.
+    """
+    if not any(path.is_symlink() for path in folder.rglob("*")):
+        return folder
+    return Path(shutil.copytree(folder, into / "linked" / folder.name))  # of the same name: the manifest has it
 
 
 def registered(entries: Sequence[Entry], pipeline: str, version: str) -> Entry:

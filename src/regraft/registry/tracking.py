@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 EVIDENCE = "evidence"
 OUTCOME = "regraft.outcome"
+MOST_WORDS = 300
+"""Characters of a store's own words that are shown."""
 POINTS_A_CALL = 1000  # MLflow refuses a batch of more metrics
 
 
@@ -92,10 +94,12 @@ class Tracker:
             raise self._fault(error) from (error if self.shown == self.uri else None)  # its text may hold the password
 
     def _fault(self, error: Exception) -> EnvironmentFault:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        lines = [line.strip("# ") for line in str(error).strip().splitlines() if line.strip("# ")] or [type(error).__name__]
+        # A list of failures begins with a line that only says so, and its first entry with a path.
+        reason = f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
         secret = urllib.parse.urlsplit(self.uri).netloc.rpartition("@")[0]
         reason = reason.replace(f"{secret}@", "") if secret else reason
-        return EnvironmentFault(f"MLflow at {self.shown}: {reason[:300]}", fix="regraft doctor")
+        return EnvironmentFault(f"MLflow at {self.shown}: {reason[:MOST_WORDS]}", fix="regraft doctor")
 
     def _connect(self) -> MlflowClient:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # a refused query would print its traceback
