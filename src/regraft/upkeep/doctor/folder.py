@@ -73,8 +73,8 @@ def _generated(workspace: Workspace) -> Iterator[Check]:
         workspace.relative(workspace.resolved_file(name)): sets for name in workspace.pipelines if (sets := overrides(workspace, name))
     }
     for path in on_purpose.keys() & set(differing):
-        sets = " ".join(f"--set {item}" for item in on_purpose[path])
-        message = f"{path} is that of a run with {sets}, not of the pipeline file; a run without it brings it back"
+        flags = " ".join(f"--set {item}" for item in on_purpose[path])
+        message = f"{path} is that of a run with {flags}, not of the pipeline file; a run without it brings it back"
         yield Check("generated files", "warn", message, "regraft dvc")
     stale = [path for path in differing if path not in on_purpose]
     if stale or not differing:
