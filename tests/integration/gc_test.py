@@ -19,6 +19,7 @@ from regraft.core.workspace import Workspace
 from regraft.evaluation.prediction_store import PredictionStore
 from regraft.execution import dvc
 from regraft.registry import promotion, registration
+from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 from regraft.upkeep.gc import dvc_cache
 
@@ -102,7 +103,7 @@ def test_an_alias_of_ones_own_a_base_model_and_a_candidate_that_waits_keep_their
     value["base_model"] = tiny.relative(registration.model_folder(registry, "tiny", "1"))
     files.write_text(tiny.pipeline_file("second"), yaml.safe_dump(value))
     digest = registration.registered(promotion.FileJournal(tiny.state, "tiny").entries(), "tiny", "5").digest
-    files.write_json(tiny.latest_file("tiny"), {"candidate": {"digest": digest}})
+    store_of(tiny).keep_latest("tiny", {"candidate": {"digest": digest}})
     why = {v["version"]: v["why"] for v in cli("gc", "--json").json["kept"]}
     assert (why["1"], why["5"]) == ("base model of 'second'", "candidate of the last verdict")
     registry.set_alias("tiny", "eu", "5")

@@ -18,6 +18,7 @@ from regraft.execution import composition, dvc, dvc_formats, freshness, integrit
 from regraft.execution.plan import Assessment, assess, judge
 from regraft.execution.resolve import resolve
 from regraft.execution.step import Output, Step
+from regraft.registry.store import store_of
 from regraft.upkeep.doctor import folder
 
 SCORED = ["score-base", "score-adapted"]
@@ -183,7 +184,7 @@ def stand(workspace: Workspace) -> None:
     """A verdict stands, written under the present gates."""
     values = resolve(workspace, "tiny")
     latest = {"run": "tiny-1", "journal_seq": 0, "gates": values["gates"], "seed": values["seed"], "champion": None, "exit": 4}
-    files.write_json(workspace.latest_file("tiny"), latest)
+    store_of(workspace).keep_latest("tiny", latest)
 
 
 def test_a_verdict_is_due_when_what_it_rests_on_changed(fresh):

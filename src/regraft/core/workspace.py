@@ -68,10 +68,6 @@ class Workspace:
         """The id of a run in MLflow, written once it has one; a step may start before."""
         return self.scratch / "invocations" / f"{run}.mlflow.json"
 
-    def latest_file(self, pipeline: str) -> Path:
-        """What the last finished run of a pipeline decided: the no-op path reads it instead of MLflow."""
-        return self.state / "latest" / f"{pipeline}.json"
-
     def relative(self, path: Path) -> str:
         """``path`` as people type it: relative to the root where it lies below it."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)

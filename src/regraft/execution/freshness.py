@@ -19,7 +19,6 @@ from typing import Any
 from regraft.config.pipeline import PipelineOptions
 from regraft.config.pipeline_file import load_pipeline
 from regraft.config.resolved_file import keep_resolved
-from regraft.core import files
 from regraft.core.errors import DataRejected, Problem
 from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty
@@ -28,7 +27,7 @@ from regraft.data.options import listed
 from regraft.execution import dvc, overridden
 from regraft.execution.plan import Assessment
 from regraft.execution.resolve import resolve
-from regraft.registry.journal import FileJournal
+from regraft.registry.store import store_of
 from regraft.registry.waivers import Notice, notice
 
 
@@ -90,15 +89,14 @@ def require_slices(workspace: Workspace, pipeline: str, options: PipelineOptions
 
 def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any], steps: Assessment) -> str | None:
     """Why a new verdict would be written, or None."""
-    path = workspace.latest_file(pipeline)
-    if not path.is_file():
+    latest = store_of(workspace).latest(pipeline)
+    if latest is None:
         return "no verdict yet"
-    latest = files.read_json(path)
     if latest["gates"] != values["gates"] or latest["seed"] != values["seed"]:
         return f"the gates changed since {latest['run']}"
     if latest.get("by_cost") != values.get("by_cost"):
         return f"the candidates changed since {latest['run']}"
-    head = FileJournal(workspace.state, pipeline).head()
+    head = store_of(workspace).journal(pipeline).head()
     if (head.seq if head else 0) != latest["journal_seq"]:
         return f"the champion changed since {latest['run']}"
     return None if steps.fresh else "if the scores come out different"
@@ -106,21 +104,19 @@ def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any],
 
 def last_power(workspace: Workspace, pipeline: str) -> list[dict[str, Any]]:
     """What the test rows of the last finished run can show; empty before the first."""
-    path = workspace.latest_file(pipeline)
-    return list(files.read_json(path).get("power", [])) if path.is_file() else []
+    return list((store_of(workspace).latest(pipeline) or {}).get("power", []))
 
 
 def waiver(workspace: Workspace, pipeline: str) -> Notice | None:
     """What the champion stands on besides its verdict, as of now; None: on nothing."""
-    return notice(pipeline, FileJournal(workspace.state, pipeline).entries(), datetime.now(UTC))
+    return notice(pipeline, store_of(workspace).journal(pipeline).entries(), datetime.now(UTC))
 
 
 def nothing_to_do(workspace: Workspace, pipeline: str, values: dict[str, Any], steps: Assessment) -> dict[str, Any] | None:
     """The result that holds as it is; None when something has to run."""
-    path = workspace.latest_file(pipeline)
-    if not path.is_file():
+    latest = store_of(workspace).latest(pipeline)
+    if latest is None:
         return None
-    latest: dict[str, Any] = files.read_json(path)
     if decision_due(workspace, pipeline, values, steps) or _remote_champion_moved(pipeline, latest):
         return None
     return latest

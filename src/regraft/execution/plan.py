@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
 from regraft.execution import composition, dvc, dvc_formats, integrity, tracked_data
 from regraft.execution.step import Output, Step
+from regraft.registry.store import store_of
 
 State = Literal["fresh", "stale", "missing"]
 
@@ -78,8 +78,8 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, 
 
 def _last(workspace: Workspace, pipeline: str) -> str | None:
     """Whom the last verdict was about; None before the first."""
-    path = workspace.latest_file(pipeline)
-    return str(files.read_json(path)["candidate"]["name"]) if path.is_file() else None
+    latest = store_of(workspace).latest(pipeline)
+    return str(latest["candidate"]["name"]) if latest else None
 
 
 def _with_choice(states: Sequence[StepState], later: Mapping[str, str], last: str | None) -> tuple[StepState, ...]:

@@ -7,7 +7,6 @@ Nothing here computes a number: the verdict is :func:`regraft.gates.decide.decid
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -19,8 +18,6 @@ from typing import Any
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault, Interrupted
 from regraft.core.progress import STOP
-from regraft.evaluation.prediction_store import PredictionStore
-from regraft.evaluation.serving_cost import ServingStore
 from regraft.execution import dvc, supervise
 from regraft.execution.launch import Event, write_invocation
 from regraft.execution.notify import document, notify
@@ -33,11 +30,11 @@ from regraft.gates.telling import row, sentence, sentences
 from regraft.gates.verdict import Champion, Facts, Verdict
 from regraft.production.step_outputs import choose, gather
 from regraft.production.token_check import require_same_ids
-from regraft.registry.journal import FileJournal, rolled_back
-from regraft.registry.ledger import FileLedger
+from regraft.registry.journal import rolled_back
 from regraft.registry.projection import project
 from regraft.registry.promotion import champion, promote
 from regraft.registry.registration import EXAMPLES, model_folder, register
+from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 from regraft.registry.waivers import waived_of
 from regraft.reports.card import store as card_store
@@ -90,7 +87,7 @@ def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
     scores = _gathered(run, resolved)
     if (name := candidate(resolved["gates"], resolved["seed"], scores)) is None:
         return None
-    store, digest = ServingStore(run.workspace.state / "serving"), files.read_json(scores / "digests.json")[name]
+    store, digest = store_of(run.workspace).serving, files.read_json(scores / "digests.json")[name]
     if stored := store.get(digest):
         return stored
     texts = run.workspace.scratch / "evidence" / f"{run.name}.texts.json"
@@ -120,7 +117,7 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], measu
     evidence = run.workspace.scratch / "evidence" / run.name
     gates, seed = resolved["gates"], resolved["seed"]
     rows, inquiry = question(gates, seed, scores, incumbent)
-    decisions = FileLedger(run.workspace.state).record(rows, inquiry, pipeline=run.pipeline, run=run.name)
+    decisions = store_of(run.workspace).ledger.record(rows, inquiry, pipeline=run.pipeline, run=run.name)
     verdict = decide(run.pipeline, gates, seed, scores, incumbent, answers, problem, evidence, decisions, measured)
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
@@ -144,7 +141,7 @@ def _model(run: Run, candidate: str) -> Path:
 
 def _champion_answers(run: Run, tracker: Tracker, scores: Path, incumbent: Champion) -> tuple[Path | None, Facts | None]:
     """The champion's predictions on these test rows, scored only if nobody ever did; or why there are none."""
-    store = PredictionStore(run.workspace.state / "predictions")
+    store = store_of(run.workspace).predictions
     store.keep(scores)
     rows = files.read_json(scores / "digests.json")["rows"]
     if stored := store.get(incumbent.digest, rows):
@@ -247,7 +244,7 @@ def _link(tracker: Tracker, run: Run, below: str = "") -> str:
 
 def withheld(run: Run, decision: Decision) -> str | None:
     """Why a model that passed is not promoted; None: nothing speaks against it."""
-    entry = rolled_back(FileJournal(run.workspace.state, run.pipeline).entries(), decision.verdict.candidate.digest)
+    entry = rolled_back(store_of(run.workspace).journal(run.pipeline).entries(), decision.verdict.candidate.digest)
     if entry is None:
         return None
     version = entry.from_["version"] if entry.from_ else "?"
@@ -302,7 +299,7 @@ def promote_version(run: Run, tracker: Tracker, decision: Decision, version: str
 
 def stands_on_waiver(run: Run) -> bool:
     """Whether the champion was promoted on somebody's word; when it passes, it needs that no more."""
-    return waived_of(FileJournal(run.workspace.state, run.pipeline).entries()) is not None
+    return waived_of(store_of(run.workspace).journal(run.pipeline).entries()) is not None
 
 
 def write_result(
@@ -317,7 +314,7 @@ def write_result(
     report: str | None,
 ) -> Event:
     """Write what the no-op path will read (``state/latest/<pipeline>.json``), and return it: the run's result."""
-    head = FileJournal(run.workspace.state, run.pipeline).head()
+    head = store_of(run.workspace).journal(run.pipeline).head()
     verdict = decision.verdict
     result: Event = {
         "schema": 1,
@@ -338,9 +335,7 @@ def write_result(
         "scores": files.digest_of(outcomes[f"score-{verdict.candidate.name}"].record["outputs"]),
         "journal_seq": head.seq if head else 0,
     }
-    path = run.workspace.latest_file(run.pipeline)
-    os.makedirs(path.parent, exist_ok=True)
-    files.write_json(path, result)
+    store_of(run.workspace).keep_latest(run.pipeline, result)
     return result
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from regraft.core.errors import Conflict
-from regraft.registry.journal import Entry, FileJournal, challenger_of, champion_of
-from regraft.registry.lease import lease
+from regraft.registry.journal import Entry, challenger_of, champion_of
+from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 
 ALIASES = ("champion", "challenger")
@@ -21,11 +21,11 @@ def project(tracker: Tracker, pipeline: str) -> list[str]:
 
     When nothing is amiss in local state this takes no lock and imports no MLflow.
     """
-    journal = FileJournal(tracker.workspace.state, pipeline)
+    journal = store_of(tracker.workspace).journal(pipeline)
     entries = journal.entries()
     if not entries or _wanted(entries) == _ours(tracker.aliases(pipeline)):
         return []
-    with lease(tracker.workspace.state, pipeline):
+    with store_of(tracker.workspace).lease(pipeline):
         return project_held(tracker, pipeline, journal.entries())
 
 

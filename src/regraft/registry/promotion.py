@@ -21,9 +21,9 @@ from typing import Any
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, GateFailed, GateInconclusive
 from regraft.registry import artifact
 from regraft.registry.journal import Action, Entry, FileJournal, Model, challenger_of, champion_of, previous_of
-from regraft.registry.lease import lease
 from regraft.registry.projection import project, project_held
 from regraft.registry.registration import model_folder, model_root, registered
+from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 from regraft.registry.waiver import Waiver
 from regraft.registry.waivers import listed, waived_of
@@ -50,7 +50,7 @@ class Change:
 
 def champion(tracker: Tracker, pipeline: str) -> dict[str, str] | None:
     """``{version, digest, run, since}`` by the journal, without importing MLflow; None: there is no champion."""
-    return champion_of(FileJournal(tracker.workspace.state, pipeline).entries())
+    return champion_of(store_of(tracker.workspace).journal(pipeline).entries())
 
 
 def promote(
@@ -69,8 +69,8 @@ def promote(
     no error, unless it is to stand on other ``waivers`` than it does, or on none. Raises ``Conflict`` when the champion
     has moved, ``EnvironmentFault`` when the model's bytes are not those that were registered.
     """
-    journal = FileJournal(tracker.workspace.state, pipeline)
-    with lease(tracker.workspace.state, pipeline):
+    journal = store_of(tracker.workspace).journal(pipeline)
+    with store_of(tracker.workspace).lease(pipeline):
         entries = journal.entries()
         entry = registered(entries, pipeline, version)
         current = _model(champion_of(entries))
@@ -93,7 +93,7 @@ def require(pipeline: str, entries: Sequence[Entry], expected: Mapping[str, Any]
 
 def promote_by_hand(tracker: Tracker, pipeline: str, version: int | None, reason: str) -> Change:
     """``regraft promote``: a version (the challenger by default) whose verdict passed against today's champion."""
-    entries = FileJournal(tracker.workspace.state, pipeline).entries()
+    entries = store_of(tracker.workspace).journal(pipeline).entries()
     if version is None:
         challenger = challenger_of(entries)
         if challenger is None:
@@ -116,7 +116,7 @@ def rollback(tracker: Tracker, pipeline: str, to: int | str | None = None, *, re
     Its bytes are verified, and a child process loads it and lets it answer its input example, before anything
     changes. Raises ``EnvironmentFault`` that names the broken file and leaves the champion as it is.
     """
-    journal = FileJournal(tracker.workspace.state, pipeline)
+    journal = store_of(tracker.workspace).journal(pipeline)
     entries = journal.entries()
     entry = _target(entries, pipeline, None if to is None else str(to))
     if entry.to == _model(champion_of(entries)):
@@ -127,7 +127,7 @@ def rollback(tracker: Tracker, pipeline: str, to: int | str | None = None, *, re
     root = model_root(tracker, pipeline, entry.to["version"])
     artifact.verify(root, entry.digest, name, f"regraft history {pipeline}, and `regraft rollback {pipeline} --to` an older version")
     smoke_test(root, name)
-    with lease(tracker.workspace.state, pipeline):
+    with store_of(tracker.workspace).lease(pipeline):
         model_root(tracker, pipeline, entry.to["version"])  # `regraft gc` may have freed it meanwhile
         return _move(tracker, journal, entries, "rollback", entry, reason, by)
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.registry import artifact
-from regraft.registry.journal import SCHEMA, Entry, FileJournal
-from regraft.registry.lease import lease
+from regraft.registry.journal import SCHEMA, Entry
 from regraft.registry.projection import project_held
+from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def register(
     ``verdict`` is the content of verdict.json. The alias ``challenger`` follows from the journal, by
     :func:`regraft.registry.projection.project`.
     """
-    journal = FileJournal(tracker.workspace.state, pipeline)
-    with lease(tracker.workspace.state, pipeline):
+    journal = store_of(tracker.workspace).journal(pipeline)
+    with store_of(tracker.workspace).lease(pipeline):
         entries = journal.entries()
         registrations = [e for e in entries if e.action == "register" and (e.run, e.digest) == (run_name, digest)]
         if registrations and registrations[-1].to:
@@ -177,6 +177,6 @@ def model_folder(tracker: Tracker, pipeline: str, version: str) -> Path:
 
     Raises ``EnvironmentFault`` naming the file and both sha256 where they differ.
     """
-    entry = registered(FileJournal(tracker.workspace.state, pipeline).entries(), pipeline, version)
+    entry = registered(store_of(tracker.workspace).journal(pipeline).entries(), pipeline, version)
     fix = f"regraft rollback {pipeline}, or put the bytes back from a backup"
     return artifact.verify(model_root(tracker, pipeline, version), entry.digest, f"version {version} of '{pipeline}'", fix)

@@ -19,7 +19,6 @@ from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.core.quantities import first_of
 from regraft.core.suggest import unknown
 from regraft.evaluation import predictions
-from regraft.evaluation.prediction_store import PredictionStore
 from regraft.evaluation.stats import unseen
 from regraft.evaluation.stats.bootstrap import RESAMPLES, interval, replicates
 from regraft.evaluation.stats.flips import Flips
@@ -28,8 +27,9 @@ from regraft.evaluation.stats.metrics import scores
 from regraft.evaluation.stats.paired import Paired, Predictions, align
 from regraft.gates import words
 from regraft.gates.evidence import decision_in, unchanged
-from regraft.registry.journal import FileJournal, challenger_of, champion_of
+from regraft.registry.journal import challenger_of, champion_of
 from regraft.registry.registration import registered
+from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 
 SCHEMA = 1
@@ -151,7 +151,7 @@ def _digests(evidence: Path) -> dict[str, str]:
 def _version(tracker: Tracker, typed: str, pipeline: str, version: str | None, alias: str | None) -> Side:
     if pipeline not in tracker.workspace.pipelines:
         raise ConfigError(unknown("pipeline", pipeline, tracker.workspace.pipelines), fix="regraft status")
-    entries = FileJournal(tracker.workspace.state, pipeline).entries()
+    entries = store_of(tracker.workspace).journal(pipeline).entries()
     if version is None:
         models = {"champion": champion_of(entries), "challenger": challenger_of(entries)}
         if alias not in models:
@@ -196,7 +196,7 @@ def _scored_elsewhere(tracker: Tracker, side: Side, other: Side, rows: str) -> A
     """The answers of ``side`` to the rows of ``other``'s run: there as champion, or in the store of predictions; None: there are none."""
     if side.digest in _digests(_evidence(tracker, other)).values():
         return _answers(tracker, side, other)
-    stored = PredictionStore(tracker.workspace.state / "predictions").get(side.digest, rows)
+    stored = store_of(tracker.workspace).predictions.get(side.digest, rows)
     return Answers(rows, _usable(side, stored)) if stored else None
 
 

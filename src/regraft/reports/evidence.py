@@ -31,7 +31,8 @@ from regraft.evaluation.predictions import Table
 from regraft.gates.decide import read_case
 from regraft.gates.evidence.row_quality import SUSPECTS
 from regraft.gates.policy import Case
-from regraft.registry.journal import Entry, FileJournal
+from regraft.registry.journal import Entry
+from regraft.registry.store import store_of
 from regraft.registry.tracking import EVIDENCE, TrackedRun, Tracker
 
 FOLDER, CONTRADICTIONS = "report", "contradictions.parquet"
@@ -113,7 +114,7 @@ def gather(tracker: Tracker, name: str) -> Evidence:
     verdict = files.read_json(path)
     records = sorted((files.read_json(p) for p in recorded.glob("*.json")), key=lambda r: (r["started"], r["step"]))
     digest = verdict["candidate"]["digest"]
-    journal = FileJournal(tracker.workspace.state, run.pipeline).entries()
+    journal = store_of(tracker.workspace).journal(run.pipeline).entries()
     report = folder / FOLDER
     return Evidence(
         run=run,

@@ -15,14 +15,15 @@ from regraft.core.errors import ConfigError
 from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
 from regraft.registry.journal import Entry, FileJournal, champion_of
+from regraft.registry.store import store_of
 
 
 def journal_of(workspace: Workspace, pipeline: str) -> FileJournal:
     """The journal of ``pipeline``, whose file may be gone by now; ConfigError where neither is known."""
-    journals = {path.name for path in (workspace.state / "journal").glob("[a-z]*") if path.is_dir()}
-    if pipeline not in journals.union(workspace.pipelines):
-        raise ConfigError(unknown("pipeline", pipeline, journals.union(workspace.pipelines)), fix="regraft status")
-    return FileJournal(workspace.state, pipeline)
+    known = {*store_of(workspace).journals(), *workspace.pipelines}
+    if pipeline not in known:
+        raise ConfigError(unknown("pipeline", pipeline, known), fix="regraft status")
+    return store_of(workspace).journal(pipeline)
 
 
 def moment(text: str, pipeline: str, now: datetime | None = None) -> datetime:

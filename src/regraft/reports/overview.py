@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from regraft.config.resolved_file import read_resolved
-from regraft.core import files
 from regraft.core.errors import ApprovalPending, ConfigError, GateFailed, GateInconclusive, RegraftError
 from regraft.core.quantities import first_of, roughly
 from regraft.core.suggest import unknown
@@ -20,7 +19,8 @@ from regraft.execution import composition, dvc_formats
 from regraft.execution.events import RunSeen, run_at_work
 from regraft.execution.plan import assess
 from regraft.execution.resolve import resolve
-from regraft.registry.journal import FileJournal, challenger_of, champion_of
+from regraft.registry.journal import challenger_of, champion_of
+from regraft.registry.store import store_of
 from regraft.registry.waivers import notice
 
 DONE = ("computed", "cached", "not_chosen")
@@ -40,9 +40,8 @@ def overview(workspace: Workspace, only: str | None = None) -> dict[str, Any]:
 
 
 def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
-    entries = FileJournal(workspace.state, name).entries()
-    latest = workspace.latest_file(name)
-    verdict = files.read_json(latest) if latest.is_file() else None
+    entries = store_of(workspace).journal(name).entries()
+    verdict = store_of(workspace).latest(name)
     waiver = notice(name, entries, datetime.now(UTC))
     entry: dict[str, Any] = {
         "champion": champion_of(entries),

@@ -13,8 +13,9 @@ from regraft.core.workspace import Workspace
 from regraft.gates.telling import sentence
 from regraft.models import base_model
 from regraft.registry.beside import put_beside, read_beside
-from regraft.registry.journal import Entry, FileJournal, champion_of
+from regraft.registry.journal import Entry, champion_of
 from regraft.registry.registration import registered
+from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 from regraft.registry.waivers import told
 from regraft.reports.card import CARD, SAID, SCHEMA
@@ -35,7 +36,7 @@ class Verified:
 
 def entry_of(tracker: Tracker, pipeline: str, version: int | None) -> Entry:
     """The registration of ``version``: the champion without one, else the newest."""
-    entries = FileJournal(tracker.workspace.state, pipeline).entries()
+    entries = store_of(tracker.workspace).journal(pipeline).entries()
     champion = champion_of(entries)
     newest = next((e.to["version"] for e in reversed(entries) if e.action == "register" and e.to), None)
     chosen = str(version) if version is not None else champion["version"] if champion else newest
@@ -47,7 +48,7 @@ def entry_of(tracker: Tracker, pipeline: str, version: int | None) -> Entry:
 def facts_of(tracker: Tracker, entry: Entry) -> Facts:
     """The facts about a version, from the artifacts of the run that made it."""
     run = tracker.find_run(entry.run, decided=True)
-    journal = FileJournal(tracker.workspace.state, entry.pipeline).entries()
+    journal = store_of(tracker.workspace).journal(entry.pipeline).entries()
     waived = tuple(each for each in journal if each.waivers and each.to == entry.to)
     try:
         facts = gather(entry, run.run_id, tracker.download(run, "evidence"), tracker.download(run, "records"))
@@ -59,7 +60,7 @@ def facts_of(tracker: Tracker, entry: Entry) -> Facts:
 
 def write(tracker: Tracker, pipeline: str, version: str, options: Mapping[str, Any] | None) -> str:
     """Make the card of ``version``, store it with the version and return its text. ``options``: the resolved file's ``card``."""
-    entry = registered(FileJournal(tracker.workspace.state, pipeline).entries(), pipeline, version)
+    entry = registered(store_of(tracker.workspace).journal(pipeline).entries(), pipeline, version)
     facts = facts_of(tracker, entry)
     statements = Said.of({**(options or {}), "base_license": _base_license(tracker.workspace, facts)})
     text = card(facts, statements)

@@ -14,9 +14,10 @@ from regraft.core.errors import EnvironmentFault, RegraftError
 from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
 from regraft.production.token_check import compare, mending
-from regraft.registry.journal import FileJournal, champion_of, previous_of
+from regraft.registry.journal import champion_of, previous_of
 from regraft.registry.projection import project
 from regraft.registry.registration import model_folder, model_location
+from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 from regraft.registry.waivers import notice
 from regraft.upkeep.doctor.check import Check
@@ -56,11 +57,11 @@ def tokens(workspace: Workspace) -> Iterator[Check]:
 
 
 def _pipelines(workspace: Workspace) -> list[str]:
-    return sorted(path.name for path in (workspace.state / "journal").glob("[a-z]*") if path.is_dir())
+    return store_of(workspace).journals()
 
 
 def _pipeline(workspace: Workspace, pipeline: str) -> Check:
-    name, journal, tracker = f"registry {pipeline}", FileJournal(workspace.state, pipeline), Tracker(workspace)
+    name, journal, tracker = f"registry {pipeline}", store_of(workspace).journal(pipeline), Tracker(workspace)
     if problems := journal.verify():
         faults = "; ".join(str(problem["message"]) for problem in problems)
         fix = f"restore {workspace.relative(journal.folder)} from a backup"
@@ -84,7 +85,7 @@ def _pipeline(workspace: Workspace, pipeline: str) -> Check:
 
 def _whole(workspace: Workspace, pipeline: str) -> str | None:
     """A sentence on the versions that are as they were registered; None where none is on this machine, or nobody can say what should be."""
-    tracker, journal = Tracker(workspace), FileJournal(workspace.state, pipeline)
+    tracker, journal = Tracker(workspace), store_of(workspace).journal(pipeline)
     if tracker.uri.startswith("http") or journal.verify():  # the check `registry` says so
         return None
     entries = journal.entries()
@@ -103,7 +104,7 @@ def _whole(workspace: Workspace, pipeline: str) -> str | None:
 
 def _same_ids(workspace: Workspace, pipeline: str) -> str | None:
     """A sentence on the rows that both readings of the champion's tokenizer cut alike; None where it is not on this machine."""
-    tracker, journal = Tracker(workspace), FileJournal(workspace.state, pipeline)
+    tracker, journal = Tracker(workspace), store_of(workspace).journal(pipeline)
     if tracker.uri.startswith("http") or journal.verify() or (champion := champion_of(journal.entries())) is None:
         return None
     if model_location(tracker, pipeline, champion["version"]) is None:

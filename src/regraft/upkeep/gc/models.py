@@ -18,9 +18,9 @@ from regraft.core import files
 from regraft.core.errors import ConfigError, RegraftError
 from regraft.core.workspace import Workspace
 from regraft.models import base_model
-from regraft.registry.journal import Entry, FileJournal, challenger_of, champion_of, previous_of
-from regraft.registry.lease import lease
+from regraft.registry.journal import Entry, challenger_of, champion_of, previous_of
 from regraft.registry.registration import FREED, model_location
+from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 from regraft.upkeep.gc.room import Item, Room, size
 
@@ -47,12 +47,12 @@ def versions(tracker: Tracker) -> list[Version]:
     """Every version in a journal whose weights lie in this workspace; of a shared store none."""
     if tracker.remote:
         return []
-    journals = sorted(path.name for path in (tracker.workspace.state / "journal").glob("[a-z]*") if path.is_dir())
+    journals = store_of(tracker.workspace).journals()
     return [version for pipeline in journals for version in _of(tracker, pipeline)]
 
 
 def _of(tracker: Tracker, pipeline: str) -> Iterator[Version]:
-    entries = FileJournal(tracker.workspace.state, pipeline).entries()
+    entries = store_of(tracker.workspace).journal(pipeline).entries()
     registered = [entry.to for entry in entries if entry.action == "register" and entry.to]
     reasons = kept(tracker, pipeline, entries) if registered else {}
     bases = list(_bases(tracker.workspace)) if registered else []
@@ -74,8 +74,8 @@ def kept(tracker: Tracker, pipeline: str, entries: Sequence[Entry]) -> dict[str,
             reasons.setdefault(model["version"], name)
     if previous := previous_of(entries):
         reasons.setdefault(previous["version"], "rollback target")
-    latest = tracker.workspace.latest_file(pipeline)
-    if latest.is_file() and (candidate := files.read_json(latest).get("candidate")):
+    latest = store_of(tracker.workspace).latest(pipeline) or {}
+    if candidate := latest.get("candidate"):
         for entry in entries:
             if entry.action == "register" and entry.to and entry.digest == candidate["digest"]:
                 reasons.setdefault(entry.to["version"], "candidate of the last verdict")
@@ -130,8 +130,8 @@ def free(tracker: Tracker, going: Sequence[Version]) -> int:
 
     freed = 0
     for version in going:
-        with lease(tracker.workspace.state, version.pipeline):
-            entries = FileJournal(tracker.workspace.state, version.pipeline).entries()
+        with store_of(tracker.workspace).lease(version.pipeline):
+            entries = store_of(tracker.workspace).journal(version.pipeline).entries()
             if version.version in kept(tracker, version.pipeline, entries):
                 continue
             with tracker.store() as client:
