@@ -21,6 +21,11 @@ class ContractConfig(StepConfig):
     task: TaskOptions
     split: str | None = Field(None, exclude_if=lambda column: column is None)
     """Column that says train, dev or test. Left out where there is none: a hash of the id decides."""
+    by: str | None = Field(None, exclude_if=lambda column: column is None)
+    """Column that orders the rows: the newest test. Left out where there is none."""
+    spent: str | None = Field(None, exclude_if=lambda path: path is None)
+    """The list of rows that test no more. Left out where there is none, as is its digest."""
+    spent_digest: str | None = Field(None, exclude_if=lambda digest: digest is None)
     seed: int
     test: float
     dev: float
@@ -34,18 +39,18 @@ class ContractConfig(StepConfig):
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options, split = context.options, context.options.data.split
-        contract = Contract.model_validate(context.contract).for_task(options.task).with_split(split)
+        contract = Contract.model_validate(context.contract).for_task(options.task).with_split(split).with_order(options.split.by)
         shares = {"test": options.split.test, "dev": options.split.dev}
         expected = tuple(sorted({test["label"] for test in context.named.get("templates", ()) if "label" in test})) or None
         fields = {"labelled": options.data.labelled, "contract": contract, "task": options.task, "split": split, "expected": expected}
-        return cls(**fields, tsv_quoted=options.data.tsv_quoted, seed=options.seed, **shares)
+        return cls(**fields, **context.spent, by=options.split.by, tsv_quoted=options.data.tsv_quoted, seed=options.seed, **shares)
 
 
 def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from tempfile import TemporaryDirectory
 
     from regraft.steps import files, progress
-    from regraft.steps.data import Source, contract_page, labelled, quarantine, read_rows, reject, spelled, validate_rows
+    from regraft.steps.data import Source, contract_page, labelled, quarantine, read_rows, read_spent, reject, spelled, validate_rows
     from regraft.steps.evaluation import require_labels
 
     contract, task, sheet = config.contract, config.task, evidence(out) / "quarantine.csv"
@@ -57,18 +62,21 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         waiting = Path(store) / "quarantine.parquet"
         report = quarantine.write_quarantine(waiting, sheet, validated, task)
         files.write_text(evidence(out) / "contract.html", contract_page.render(contract, validated.read, validated.quarantined, report))
-        splitting = labelled.Splitting(config.seed, config.test, config.dev, config.split)
+        spent = read_spent(config.spent, config.spent_digest)
+        splitting = labelled.Splitting(config.seed, config.test, config.dev, config.split, config.by, spent=spent).ordered(validated)
         if faults := labelled.whole_problems(validated, contract, task, splitting, config.max_quarantined):
-            refusal = labelled.refusal(contract, task, config.split)
+            refusal = labelled.refusal(contract, task, splitting)
             reject(f"data.labelled ({source.all_shown}) {refusal}", faults + report.first, sheet, report.more)
         labels = validated.counts(task.label)
         require_labels(config.expected or (), labels)
 
-        quarantine.write_texts(out / "texts.parquet", validated, task, config.split)
+        quarantine.write_texts(out / "texts.parquet", validated, task, splitting)
         quarantine.write_accepted(out / "rows.parquet", validated, task)
         waiting.rename(out / "quarantine.parquet")
-        quarantine.write_counts(out / "counts.json", validated, report, labels)
+        quarantine.write_counts(out / "counts.json", validated, report, labels, splitting.order)
         files.write_json(out / "labels.json", sorted(labels))
+    if splitting.order and (uneven := splitting.order.uneven(config.test)):
+        progress.emit("warning", message=uneven)
     if validated.quarantined:
         place = f"artifacts/{progress.current().pipeline}/contract/evidence/{sheet.name}"
         progress.emit("warning", message=f"{report.sentence(validated.read, validated.quarantined)}; all of them: {place}")

@@ -26,12 +26,16 @@ class CorpusConfig(StepConfig):
     seed: int
     pairs: bool = Field(False, exclude_if=lambda pairs: not pairs)
     """The labelled rows are pairs of texts."""
+    spent: str | None = Field(None, exclude_if=lambda path: path is None)
+    """The list of rows that test no more. Left out where there is none, as is its digest."""
+    spent_digest: str | None = Field(None, exclude_if=lambda digest: digest is None)
 
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options = context.options
         text = {"corpus": options.data.corpus, "text_column": options.corpus_column, "tsv_quoted": options.data.tsv_quoted}
-        return cls(**text, split=options.split, seed=options.seed, pairs=options.task.text_pair is not None)
+        pairs = options.task.text_pair is not None
+        return cls(**text, **context.spent, split=options.split, seed=options.seed, pairs=pairs)
 
 
 def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
@@ -40,6 +44,7 @@ def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
         leaks,
         read_corpus,
         read_given,
+        read_spent,
         read_texts,
         report_leaks,
         split_rows,
@@ -49,15 +54,16 @@ def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
 
     corpus = read_corpus(Source.of("data.corpus", inputs, config.corpus, tsv_quoted=config.tsv_quoted), config.text_column)
     texts, given_splits = read_texts(inputs["texts"]), read_given(inputs["texts"])
-    division = split_rows(texts, corpus, config.split, config.seed, given_splits, scratch=out.parent, pairs=config.pairs)
+    spent = read_spent(config.spent, config.spent_digest)
+    division = split_rows(texts, corpus, config.split, config.seed, given_splits, scratch=out.parent, pairs=config.pairs, spent=spent)
     write_documents(out / "documents.parquet", division.documents)
     write_table(out / "splits.parquet", {"id": division.splits.keys(), "split": division.splits.values()})
     dropped = {name: [getattr(item, name) for item in division.dropped] for name in ("id", "reason", "of")}
     write_table(evidence(out) / "dropped.parquet", dropped)
-    return {
-        **division.counts(),
-        **(report_leaks(leaks(division.dropped, given_splits, texts), evidence(out) / "leaks.parquet") if given_splits else {}),
-    }
+    if not given_splits:
+        return division.counts()
+    leaked, key = leaks(division.dropped, given_splits, texts), "split.by" if config.split.by else "data.split"
+    return {**division.counts(), **report_leaks(leaked, evidence(out) / "leaks.parquet", key)}
 
 
 CORPUS = Step(

@@ -193,6 +193,47 @@ def test_test_rows_whose_labels_are_kept_back_are_said_to_be_that(tmp_path, labe
     assert problem["message"] == f"{tests} of {tests} test rows have {words}: public data sets keep those of the test split back"
 
 
+def by_date(folder: Path, labelled: Path) -> Path:
+    """What the step leaves where the column ``made`` orders the rows."""
+    data = {"corpus": "c.txt", "labelled": f"own/{labelled.name}"}
+    options = PipelineOptions.model_validate({"version": 1, "base_model": "models/x", "data": data, "split": {"by": "made"}})
+    out = empty(folder / "contract")
+    CONTRACT.run(ContractConfig.of(PipelineContext("own", options, "", default_contract(options.task))), {"labelled": labelled}, out)
+    return out
+
+
+def test_the_newest_rows_test_where_a_column_orders_them(tmp_path):
+    rows = [row | {"made": f"2026-{n // 28 + 1:02d}-{n % 28 + 1:02d}"} for n, row in enumerate(good(80))]
+    rows[7]["made"] = ""
+    out = by_date(tmp_path, hand_in(tmp_path, rows[::-1]))
+    splits = pd.read_parquet(out / "texts.parquet").set_index("id")["split"]
+    assert [splits[f"r{n}"] for n in (0, 51, 52, 58, 59, 60, 79)] == ["train", "train", "dev", "dev", "dev", "test", "test"]
+    assert quarantined(out) == {"r7": (74, "made.required", "made is missing")}
+    order = files.read_json(out / "counts.json")["order"]
+    assert order == {"column": "made", "dev_from": rows[52]["made"], "test_from": rows[60]["made"]}
+
+
+def test_timestamps_of_parquet_order_rows_as_they_are(tmp_path):
+    table = pd.DataFrame([row | {"made": pd.Timestamp("2026-01-01") + pd.Timedelta(hours=n)} for n, row in enumerate(good(80))])
+    table.to_parquet(tmp_path / "rows.parquet")
+    splits = pd.read_parquet(by_date(tmp_path, tmp_path / "rows.parquet") / "texts.parquet").set_index("id")["split"]
+    assert (splits["r0"], splits["r59"], splits["r60"]) == ("train", "dev", "test")
+
+
+def test_values_that_order_nothing_refuse_the_file_with_the_first_of_them(tmp_path):
+    rows = [row | {"made": "last week" if n == 5 else f"2026-01-{n % 28 + 1:02d}"} for n, row in enumerate(good(80))]
+    with pytest.raises(DataRejected) as refused:
+        by_date(tmp_path, hand_in(tmp_path, rows))
+    (problem,) = refused.value.problems
+    assert (problem["file"], problem["row"], problem["value"]) == ("own/rows.csv", 7, "last week")
+
+
+def test_two_keys_do_not_both_say_which_rows_test():
+    data = {"corpus": "c.txt", "labelled": "rows.csv", "split": "part"}
+    with pytest.raises(ValueError, match=r"data\.split and split\.by both say which rows are held out, 'part' and 'made'"):
+        PipelineOptions.model_validate({"version": 1, "base_model": "models/x", "data": data, "split": {"by": "made"}})
+
+
 def test_a_class_for_every_row_is_no_label(tmp_path):
     rows = [row | {"label": row["text"]} for row in good()]
     assert refused(tmp_path, rows, None)["label.classes"]["message"].endswith("is 'label' really the label?")

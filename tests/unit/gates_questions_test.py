@@ -140,7 +140,7 @@ def test_the_champion_again_is_not_compared_with_itself(gate):
     [
         (1, "pass", "this is the first decision on these test rows; the budget is 3."),
         (3, "pass", "the budget is 3."),
-        (4, "inconclusive", "label fresh test rows."),
+        (4, "inconclusive", "label fresh rows, and let them test: regraft renew-test."),
         (None, "inconclusive", "were not counted."),
     ],
 )

@@ -90,9 +90,9 @@ def _options(
 
 def with_verbs() -> typer.Typer:
     """The app with every verb; reading their signatures imports nothing heavy."""
-    from regraft.cli import card, champion, compare, diff, gc, history, inspect, predict, report, run, schema, workspace
+    from regraft.cli import card, champion, compare, diff, gc, history, inspect, predict, renew_test, report, run, schema, workspace
 
     if not app.registered_commands:
-        for module in (run, inspect, compare, history, diff, report, champion, card, predict, workspace, gc, schema):
+        for module in (run, inspect, compare, history, diff, report, champion, renew_test, card, predict, workspace, gc, schema):
             module.add_to(app)
     return app

@@ -30,7 +30,7 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     """Say which steps of PIPELINE would run, and why. Changes nothing."""
     from regraft.config.pipeline_file import load_pipeline, require_pipeline
     from regraft.core.workspace import Workspace
-    from regraft.data import precheck
+    from regraft.data import by_order, precheck
     from regraft.execution import dvc, freshness, run_cost, text_lengths
     from regraft.execution.events import require_idle
     from regraft.execution.plan import assess
@@ -47,13 +47,15 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     assessment = assess(workspace, pipeline, values)
     decision = freshness.decision_due(workspace, pipeline, values, assessment)
     power, waiver = freshness.last_power(workspace, pipeline), freshness.waiver(workspace, pipeline)
-    texts = text_lengths.cut_texts(workspace, pipeline, values)
+    texts, borders = text_lengths.cut_texts(workspace, pipeline, values), freshness.borders(workspace, pipeline, values)
     costs = run_cost.estimate(workspace, pipeline, values, assessment)
     costs_by_step = {step.name: step for step in costs.steps}
     if json:
         steps = [asdict(s) | {"cost": asdict(costs_by_step[s.name]) if s.name in costs_by_step else None} for s in assessment.steps]
         document = {"pipeline": pipeline, "steps": steps, "data": assessment.data, "decision": decision, "cost": costs.document()}
-        console.print_json({**document, "power": power, "waiver": waiver.document() if waiver else None, "texts": texts})
+        console.print_json(
+            {**document, "power": power, "waiver": waiver.document() if waiver else None, "texts": texts, "borders": borders}
+        )
         return
     cost_columns = ("tokens", "time", "disk") if costs.known else ()
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -71,6 +73,8 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     _total(costs)
     if assessment.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
+    if borders:
+        console.out.print(console.prose(f"[dim]{escape(by_order.sentence(borders))}[/]", 2))
     for entry in texts:
         said = escape(text_lengths.sentence(entry))
         console.out.print(console.prose(f"[yellow]warning[/]: {said}" if entry["warning"] else f"[dim]{said}[/]", 2))

@@ -164,7 +164,11 @@ class PipelineOptions(Strict):
 
     @model_validator(mode="after")
     def _splits_are_given_or_drawn(self) -> Self:
-        column = self.data.split
+        column, by = self.data.split, self.split.by
+        if by is not None and column is not None:
+            raise ValueError(f"data.split and split.by both say which rows are held out, {column!r} and {by!r}; leave one of them out")
+        if by in (*self.task.texts, self.task.label):
+            raise ValueError(f"split.by is {by!r}, which `task` names as text or label; it is a column that orders the rows")
         if column is None:
             return self
         if column in (self.task.id, *self.task.texts, self.task.label):
@@ -191,6 +195,8 @@ class PipelineContext:
     """Gate -> what its ``reads`` made of the files that its line names."""
     candidate: Candidate | None = None
     """The candidate whose section is made; None in sections of steps that are no candidate's."""
+    spent: Mapping[str, str] = field(default_factory=dict)
+    """``spent`` and ``spent_digest``: the list of rows that test no more, and its sha256. Empty where there is none."""
 
     @property
     def starts_from_base(self) -> dict[str, str]:

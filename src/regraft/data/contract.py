@@ -83,6 +83,14 @@ class Contract(Strict):
         others = tuple(column for column in self.columns if column.name != name)
         return self.model_copy(update={"columns": (*others, Column(name=name, required=True, valid_values=SPLITS))})
 
+    def with_order(self, name: str | None) -> Contract:
+        """This contract with ``name`` as a column that every row has, because it orders them; None: none does."""
+        if name is None:
+            return self
+        known = next((column for column in self.columns if column.name == name), Column(name=name))
+        others = tuple(column for column in self.columns if column.name != name)
+        return self.model_copy(update={"columns": (*others, known.model_copy(update={"required": True}))})
+
 
 class _Odcs(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -294,6 +302,6 @@ def default_contract(task: TaskOptions) -> dict[str, Any]:
     return Contract(id="default", version="1", columns=columns).model_dump(mode="json", exclude_none=True)
 
 
-def unwritten(task: TaskOptions, split: str | None) -> Contract:
-    """What labelled data has to look like where nobody wrote a contract; ``split`` is the column that says train, dev or test."""
-    return Contract.model_validate(default_contract(task)).for_task(task).with_split(split)
+def unwritten(task: TaskOptions, split: str | None, by: str | None = None) -> Contract:
+    """What labelled data has to look like where nobody wrote a contract; ``split`` says train, dev or test, ``by`` orders the rows."""
+    return Contract.model_validate(default_contract(task)).for_task(task).with_split(split).with_order(by)

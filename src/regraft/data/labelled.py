@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regraft.core.errors import Problem
+from regraft.data.by_order import Order, flat, order
 from regraft.data.contract import Contract, unwritten
 from regraft.data.options import TaskOptions
 from regraft.data.patterns import pattern_problems
@@ -36,7 +37,7 @@ def whole_problems(validated: Validated, contract: Contract, task: TaskOptions, 
     ``most`` is the largest share of rows that may be quarantined.
     """
     problems = []
-    has_contract = contract != unwritten(task, splitting.column)
+    has_contract = contract != unwritten(task, splitting.column, splitting.by)
     fix = "mend the rows, or the contract" if has_contract else "mend the rows"
     if not validated.kept:
         nothing_left = f"none of the {validated.read} rows " + ("keeps the contract" if has_contract else "can be used")
@@ -47,6 +48,8 @@ def whole_problems(validated: Validated, contract: Contract, task: TaskOptions, 
         problems.append(Problem(message=message, rule="rows.quarantined", fix=fix))
     if patterns := pattern_problems(validated, contract, task, splitting.column):
         return [*patterns, *problems]  # the pattern is why; classes are counted once they are what they should be
+    if splitting.fault is not None:
+        return [*problems, splitting.fault]
     if validated.kept:
         dealt = {label: Counter[str]() for label in contract.column(task.label).valid_values or ()}
         splitting.count(validated, task, dealt)
@@ -54,38 +57,73 @@ def whole_problems(validated: Validated, contract: Contract, task: TaskOptions, 
     return problems
 
 
-def refusal(contract: Contract, task: TaskOptions, split: str | None) -> str:
+def refusal(contract: Contract, task: TaskOptions, splitting: Splitting) -> str:
     """What labelled data that is rejected does, in words; a contract that nobody wrote is not named."""
-    return f"breaks the contract {contract.id!r}" if contract != unwritten(task, split) else "cannot carry the task"
+    known = unwritten(task, splitting.column, splitting.by)
+    return f"breaks the contract {contract.id!r}" if contract != known else "cannot carry the task"
 
 
 @dataclass(frozen=True)
 class Splitting:
-    """How rows come to their split: by a hash of their id, or by a column that says so."""
+    """How rows come to their split: by a hash of their id, by a column that says so, or by one that orders them."""
 
     seed: int
     test: float
     dev: float
-    column: str | None
+    column: str | None = None
+    """That says train, dev or test."""
+    by: str | None = None
+    """That orders the rows."""
+    order: Order | None = None
+    """Its borders; None without such a column, or with a :attr:`fault`."""
+    fault: Problem | None = None
+    """Why its values order nothing."""
+    spent: Collection[str] = ()
+    """Ids of rows that test no more, where a hash decides."""
+
+    def ordered(self, validated: Validated) -> Splitting:
+        """This, with the borders that the accepted rows give."""
+        if self.by is None or not validated.kept:
+            return self
+        found = order(flat(validated.values(self.by)), self.by, test=self.test, dev=self.dev)
+        if isinstance(found, Order):
+            return replace(self, order=found)
+        if strange := found.get("value"):
+            file, row = validated.first(self.by, [strange])[strange]
+            found = Problem({**found, "file": file, "row": row})
+        return replace(self, fault=found)
+
+    @property
+    def key(self) -> str | None:
+        """The column that decides about a row; None: its id."""
+        return self.column or self.by
+
+    def of(self, value: str) -> str:
+        """The split of a row with ``value`` in :attr:`key`, or with that id."""
+        if self.column is not None:
+            return value
+        return self.order.split(value) if self.order else split_of(self.seed, value, self.test, self.dev, self.spent)
 
     @property
     def why(self) -> str:
         """What puts a row into its split, in words."""
+        if self.order is not None:
+            return f"{self.by} orders the rows, and those from {self.order.test_from} on test"
         return BY_ID if self.column is None else f"the column {self.column!r} says which row is held out"
 
     @property
     def enough(self) -> int | None:
         """Rows with which a class is almost surely in test and in train; None: that is for the column to say."""
-        return rows_for_every_split(self.test, self.dev) if self.column is None else None
+        return rows_for_every_split(self.test, self.dev) if self.key is None else None
 
     def count(self, validated: Validated, task: TaskOptions, dealt: dict[str, Counter[str]]) -> None:
         """Add the accepted rows to ``{label: {split: rows}}``; a label that has train and test rows is not counted further."""
-        for keys, labels in validated.values(self.column or task.id, task.label):
+        for keys, labels in validated.values(self.key or task.id, task.label):
             for key, label in zip(keys, labels, strict=True):
                 if (splits := dealt.get(label)) is None:
                     splits = dealt[label] = Counter()
                 if not ("train" in splits and "test" in splits):  # hashing 10,000,000 ids would take 13 s
-                    splits[key if self.column else split_of(self.seed, key, self.test, self.dev)] += 1
+                    splits[self.of(key)] += 1
 
 
 def rows_for_every_split(test: float, dev: float) -> int:

@@ -39,23 +39,23 @@ def leaks(dropped: Iterable[Dropped], splits: Mapping[str, Split], texts: Sequen
     return [Leak(key, splits[key], of, splits[of], text[key] == text[of]) for key, of in across]
 
 
-def report(leaked: Sequence[Leak], path: Path) -> dict[str, int]:
-    """Write the leaks to ``path``, warn whoever watches, and return how many there are."""
+def report(leaked: Sequence[Leak], path: Path, key: str = "data.split") -> dict[str, int]:
+    """Write the leaks to ``path``, warn whoever watches, and return how many there are; ``key`` says what gave the splits."""
     columns = {name: [getattr(leak, name) for leak in leaked] for name in ("id", "split", "of", "of_split")}
     write_table(path, {**columns, "kind": ["exact" if leak.exact else "near" for leak in leaked]})
     exact = sum(leak.exact for leak in leaked)
     if leaked:
         context = progress.current()
         listing = f"artifacts/{context.pipeline}/{context.step}/evidence/{path.name}"
-        progress.emit("warning", message=f"{sentence(leaked)}; listed in {listing}")
+        progress.emit("warning", message=f"{sentence(leaked, key)}; listed in {listing}")
     return {"leaked_exact": exact, "leaked_near": len(leaked) - exact}
 
 
-def sentence(leaked: Sequence[Leak]) -> str:
+def sentence(leaked: Sequence[Leak], key: str = "data.split") -> str:
     """The leaks in words: how many, how alike, and between which splits."""
     between = Counter((leak.split, leak.of_split) for leak in leaked)
     counts = ", ".join(f"{count} of {split} in {other}" for (split, other), count in sorted(between.items()))
     exact = sum(leak.exact for leak in leaked)
     rows = f"{len(leaked)} row{'s' * (len(leaked) > 1)}"
     alike = f"{exact} word for word, {len(leaked) - exact} nearly"
-    return f"data.split: {rows} repeat a row of another split ({alike}) and were taken out: {counts}"
+    return f"{key}: {rows} repeat a row of another split ({alike}) and were taken out: {counts}"

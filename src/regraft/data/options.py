@@ -98,6 +98,9 @@ class SplitOptions(Strict):
     """Share of rows that early stopping and model selection may see."""
     near_duplicate: float = Field(0.8, gt=0, le=1)
     """Jaccard similarity of 5-character shingles above which two texts count as near-duplicates."""
+    by: str | None = Field(None, min_length=1, exclude_if=lambda column: column is None)
+    """Column that orders the rows: dates, timestamps or numbers. The newest rows are test rows, those before them dev rows, and the
+    past is trained on; when newer rows arrive, what tested before is trained on. By default a hash of the id decides."""
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> Self:

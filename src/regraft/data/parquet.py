@@ -1,4 +1,4 @@
-"""Rows of a Parquet file: strings stay strings, integers become their digits, and nothing else is taken for text.
+"""Rows of a Parquet file: strings stay strings, integers become their digits, dates are written as ISO 8601 does, and nothing else is text.
 
 A file has one schema, so a column of another type than a contract's is a fault of the file, said before any row is
 read. Read batch by batch: a row group need not fit into memory unpacked.
@@ -52,7 +52,15 @@ def read_parquet(path: Path, file: str, required: Sequence[str], strings: Collec
 def _type_problems(schema: Any, file: str, strings: Collection[str]) -> Iterator[Problem]:
     import pyarrow.types as kinds
 
-    textual = (kinds.is_string, kinds.is_large_string, kinds.is_string_view, kinds.is_integer, kinds.is_null)
+    textual = (
+        kinds.is_string,
+        kinds.is_large_string,
+        kinds.is_string_view,
+        kinds.is_integer,
+        kinds.is_null,
+        kinds.is_date,
+        kinds.is_timestamp,
+    )
     for field in schema:
         kind = field.type.value_type if kinds.is_dictionary(field.type) else field.type
         if field.name in strings and not any(fits(kind) for fits in textual):

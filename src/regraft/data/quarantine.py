@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ import pyarrow as pa
 
 from regraft.core import files
 from regraft.core.errors import Problem
+from regraft.data.by_order import Order
+from regraft.data.labelled import Splitting
 from regraft.data.options import TaskOptions
 from regraft.data.pairs import join
 from regraft.data.rows import Fault, Row
@@ -103,13 +106,13 @@ def _listed(piece: Sequence[tuple[Row, tuple[Fault, ...]]], task: TaskOptions, s
     yield "raw", [text.encode("utf8", "backslashreplace").decode() for text in raw]
 
 
-def write_texts(path: Path, validated: Validated, task: TaskOptions, split: str | None) -> None:
+def write_texts(path: Path, validated: Validated, task: TaskOptions, splitting: Splitting) -> None:
     """Write id and text (and the given split) of every row that has both and whose id is its own, sorted by id: no label is looked at.
 
     Rows that share an id are left out, as each of them is quarantined whatever its label says; so are rows without a
     place in a given split.
     """
-    masks = []
+    masks, split, order = [], splitting.column, splitting.order
     for number, table in enumerate(validated.store.tables):
         usable = table[WHOLE].to_numpy() & ~validated.repeats[task.id].masks[number]
         for name in (task.id, *task.texts):
@@ -119,9 +122,11 @@ def write_texts(path: Path, validated: Validated, task: TaskOptions, split: str 
                 usable &= ~table[breaks(f"{name}.without")].to_numpy()
         if split is not None:
             usable &= table[value(split)].is_valid().to_numpy() & ~table[breaks(f"{split}.valid_values")].to_numpy()
+        if order is not None:
+            usable &= np.array([item is not None and order.places(item) for item in table[value(order.column)].to_pylist()], bool)
         masks.append(usable)
-    sources = {"id": (task.id,), "text": task.texts, **({"split": (split,)} if split is not None else {})}
-    _write_sorted(path, validated, task.id, masks, sources)
+    sources = {"id": (task.id,), "text": task.texts, **({"split": (splitting.key,)} if splitting.key is not None else {})}
+    _write_sorted(path, validated, task.id, masks, sources, {"split": splitting.of} if order is not None else {})
 
 
 def write_accepted(path: Path, validated: Validated, task: TaskOptions) -> None:
@@ -136,14 +141,24 @@ def write_accepted(path: Path, validated: Validated, task: TaskOptions) -> None:
 
 
 def _write_sorted(
-    path: Path, validated: Validated, key: str, kept: Sequence[np.ndarray[Any, Any]], sources: Mapping[str, tuple[str, ...]]
+    path: Path,
+    validated: Validated,
+    key: str,
+    kept: Sequence[np.ndarray[Any, Any]],
+    sources: Mapping[str, tuple[str, ...]],
+    made: Mapping[str, Callable[[str], str]] = MappingProxyType({}),
 ) -> None:
-    """Write the columns of ``sources``, each made of one column of the data or of two, sorted by ``key``."""
+    """Write the columns of ``sources``, each made of one column of the data or of two, sorted by ``key``.
+
+    :param made: column -> what makes its values of those in the data.
+    """
     schema = pa.schema([(name, pa.string()) for name in sources])
     columns = list(dict.fromkeys(value(name) for name in (key, *(name for names in sources.values() for name in names))))
     with TableWriter(path, schema) as writer:
         for bucket in validated.store.in_order(value(key), kept, columns):
-            writer.write(pa.table([_one([bucket[value(name)] for name in names]) for names in sources.values()], schema=schema))
+            columns_out = {column: _one([bucket[value(name)] for name in names]) for column, names in sources.items()}
+            columns_out |= {column: pa.array(map(make, columns_out[column].to_pylist()), pa.string()) for column, make in made.items()}
+            writer.write(pa.table(list(columns_out.values()), schema=schema))
 
 
 def _one(columns: Sequence[Any]) -> Any:
@@ -153,7 +168,11 @@ def _one(columns: Sequence[Any]) -> Any:
     return pa.array([join(*texts) for texts in zip(*(column.to_pylist() for column in columns), strict=True)], pa.string())
 
 
-def write_counts(path: Path, validated: Validated, summary: Told, labels: Counter[str]) -> None:
-    """Write how many rows were read = accepted + quarantined, how often each rule is broken, and the accepted rows of each label."""
+def write_counts(path: Path, validated: Validated, summary: Told, labels: Counter[str], order: Order | None = None) -> None:
+    """Write how many rows were read = accepted + quarantined, how often each rule is broken, and the accepted rows of each label.
+
+    ``order`` has the borders of a split by a column that orders the rows.
+    """
     counts = {"read": validated.read, "accepted": validated.kept, "quarantined": validated.quarantined}
-    files.write_json(path, {**counts, "by_rule": dict(summary.by_rule), "by_label": dict(labels)})
+    borders = {"order": order.document()} if order is not None else {}
+    files.write_json(path, {**counts, "by_rule": dict(summary.by_rule), "by_label": dict(labels), **borders})

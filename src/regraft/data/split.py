@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Literal, get_args
 
 Split = Literal["test", "dev", "train"]
@@ -20,8 +21,10 @@ def uniform(seed: int, key: str) -> float:
     return (int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big") >> 11) / 2**53
 
 
-def split_of(seed: int, key: str, test: float, dev: float) -> Split:
-    """The split of the row ``key`` where ``test`` and ``dev`` are the shares held out."""
+def split_of(seed: int, key: str, test: float, dev: float, spent: Collection[str] = ()) -> Split:
+    """The split of the row ``key`` where ``test`` and ``dev`` are the shares held out; a row that is ``spent`` tests no more."""
+    if key in spent:
+        return "train"
     value = uniform(seed, key)
     if value < test:
         return "test"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,14 +107,15 @@ def split_rows(
     *,
     scratch: Path | None = None,
     pairs: bool = False,
+    spent: Collection[str] = (),
 ) -> Dealt:
     """Deal the labelled ``texts`` (id, text) and the documents of ``corpus`` out; the result ignores the order of either.
 
     ``given`` is ``{id: split}`` where the data says so itself; else ids are hashed. ``scratch`` is a folder on a disk with
     room for twice the corpus and 512 bytes a document. ``pairs``: the texts are pairs (:mod:`regraft.data.pairs`), and a document
-    that holds one of the two is dropped like one that holds a text.
+    that holds one of the two is dropped like one that holds a text. Rows that are ``spent`` test no more.
     """
-    rows = [(given[key] if given else split_of(seed, key, options.test, options.dev), key, text) for key, text in texts]
+    rows = [(given[key] if given else split_of(seed, key, options.test, options.dev, spent), key, text) for key, text in texts]
     rows.sort(key=lambda row: (PRIORITY.index(row[0]), row[1]))
     distinct = find_distinct([(key, text) for _, key, text in rows], corpus.documents, scratch or Path(tempfile.gettempdir()))
     normalised = _Normalised(distinct.texts)

@@ -102,6 +102,15 @@ def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any],
     return None if steps.fresh else "if the scores come out different"
 
 
+def borders(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Where a split by a column that orders the rows had its borders when ``contract`` last ran; None: no such split, or not yet."""
+    path = workspace.artifacts(pipeline, "contract") / "out" / "counts.json"
+    if "by" not in resolved.get("contract", {}) or not path.is_file():
+        return None
+    last: dict[str, Any] | None = files.read_json(path).get("order")
+    return last
+
+
 def last_power(workspace: Workspace, pipeline: str) -> list[dict[str, Any]]:
     """What the test rows of the last finished run can show; empty before the first."""
     return list((store_of(workspace).latest(pipeline) or {}).get("power", []))

@@ -15,9 +15,11 @@ from regraft.config.named_files import read_named
 from regraft.config.pipeline import PipelineContext, PipelineOptions
 from regraft.config.pipeline_file import blamed, load_pipeline, pipeline_document
 from regraft.config.resolved_file import RESOLVED_SCHEMA, keep_resolved
+from regraft.core import files
 from regraft.core.errors import ConfigError, Problem
 from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty, line_of
+from regraft.data import spent as spent_rows
 from regraft.execution import composition
 from regraft.execution.step import Step
 from regraft.gates.registry import steps
@@ -45,7 +47,8 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         contract = default_contract(options.task)
     named = read_named(workspace, name, options, contract)
     family = _require_plugins(workspace, name, options, folder)
-    context = PipelineContext(name, options, base_model.digest(folder), contract, family, named)
+    spent = _spent(workspace, name, options)
+    context = PipelineContext(name, options, base_model.digest(folder), contract, family, named, spent=spent)
     sections = _sections(composition.steps(workspace), context)
     _require_positions(workspace, name, options, folder, sections, sets)
     return {
@@ -59,6 +62,19 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         **options.model_dump(mode="json", include={"card", "notify"}, exclude_none=True),  # no step reads them
         **sections,
     }
+
+
+def _spent(workspace: Workspace, name: str, options: PipelineOptions) -> dict[str, str]:
+    """The list of test rows that were worn out, where there is one, for the sections that deal rows out."""
+    path = workspace.root / "pipelines" / f"{name}{spent_rows.SUFFIX}"
+    if not path.is_file():
+        return {}
+    shown, key = workspace.relative(path), "data.split" if options.data.split else "split.by" if options.split.by else None
+    if key is not None:
+        message = f"{shown} lists rows that test no more, but {key} says which rows test"
+        raise ConfigError(message, fix=f"take {key} out of the pipeline file, or: rm {shown}")
+    spent_rows.load(path, shown)
+    return {"spent": shown, "spent_digest": files.sha256_file(path)}
 
 
 def _sections(steps: Sequence[Step[Any]], context: PipelineContext) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def sentence(f: words.Document) -> str:
         taken = "this is the first decision on these test rows"
     if decisions <= budget:
         return f"{taken}; the budget is {budget:,.0f}."
-    worn = "what they say is no longer independent of the models they chose; label fresh test rows"
+    worn = "what they say is no longer independent of the models they chose; label fresh rows, and let them test: regraft renew-test"
     return f"{taken}, and the budget is {budget:,.0f}: {worn}."
 
 

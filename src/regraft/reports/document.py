@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from regraft.core import files
-from regraft.data import contradictions
+from regraft.data import by_order, contradictions
 from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import seeds
 from regraft.gates import words as gate_words
@@ -226,6 +226,8 @@ def _data(evidence: Evidence) -> dict[str, Any]:
         counts |= {name: int(value) for name, value in metrics.items() if name.startswith("dropped_")}
     tokens = evidence.records.get("tokens", {}).get("metrics", {})
     counts |= {name: int(value) for name, value in tokens.items() if name.endswith("_tokens")}
+    if order := (evidence.counts or {}).get("order"):
+        counts["order"] = {**order, "sentence": by_order.sentence(order)}
     counts["by_rule"] = dict(sorted((evidence.counts or {}).get("by_rule", {}).items()))
     counts["lengths"] = [
         {"steps": steps, **numbers, "sentence": lengths.sentence(numbers)} for steps, numbers in lengths.by_step(evidence.records.values())

@@ -20,6 +20,7 @@ from regraft.data.reading import read_rows as read_rows
 from regraft.data.sources import Source as Source
 from regraft.data.sources import reject as reject
 from regraft.data.spelling import spelled as spelled
+from regraft.data.spent import read_spent as read_spent
 from regraft.data.splitting import read_given as read_given
 from regraft.data.splitting import read_texts as read_texts
 from regraft.data.splitting import split_rows as split_rows
