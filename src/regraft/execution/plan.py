@@ -124,7 +124,10 @@ def _own_reasons(step: Step[Any], entry: Mapping[str, Any], pipeline: str, resol
     params: Mapping[str, Any] = next(iter(entry.get("params", {}).values()), {})
     before, now = _flat(params.get(step.name, {})), _flat(resolved[step.name])
     for key in sorted(before.keys() | now.keys()):
-        if before.get(key) == now.get(key):
+        if before.get(key) == now.get(key) or key == "spent":  # its digest tells as much
+            continue
+        if key == "spent_digest":
+            yield "test rows were renewed" if now.get(key) else "a renewal of test rows was taken back"
             continue
         if key == "base_digest" and before.get("base_model") == now.get("base_model"):
             yield f"the files of the base model {now['base_model']} changed"
