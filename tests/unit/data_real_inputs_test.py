@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from regraft.core import progress
@@ -243,3 +245,14 @@ def test_a_corpus_of_nothing_that_can_be_seen_is_refused(tmp_path):
     (tmp_path / "corpus.txt").write_text("\u200b\n\n\ufeff\u200d\n")
     with pytest.raises(DataRejected, match="holds no document"):
         list(read_corpus(Source("data.corpus", tmp_path / "corpus.txt", "corpus.txt"), "text").documents)
+
+
+@pytest.mark.parametrize(("label", "fix"), [
+    (["garden"], "write the one value of 'label' in its place (in pandas: frame['label'].str[0]); with several decide on one"),
+    ({"name": "garden"}, "write one field of 'label' in its place"),
+    (1.5, "cast 'label' to string before it is written"),
+])  # fmt: skip
+def test_a_parquet_column_of_another_type_says_what_to_write_instead(tmp_path, label, fix):
+    pq.write_table(pa.table({"id": ["a"], "text": ["x"], "label": [label]}), tmp_path / "rows.parquet")
+    (problem,) = problems(tmp_path / "rows.parquet")
+    assert problem["fix"] == fix

@@ -66,6 +66,11 @@ def _type_problems(schema: Any, file: str, strings: Collection[str]) -> Iterator
         if field.name in strings and not any(fits(kind) for fits in textual):
             message = f"the column {field.name!r} holds {kind}; regraft reads strings and integers there"
             fix = f"cast {field.name!r} to string before it is written"
+            if kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind):
+                one = f"frame[{field.name!r}].str[0]"
+                fix = f"write the one value of {field.name!r} in its place (in pandas: {one}); with several decide on one"
+            elif kinds.is_struct(kind) or kinds.is_map(kind):
+                fix = f"write one field of {field.name!r} in its place"
             yield Problem(message=message, file=file, column=field.name, rule="parquet.type", fix=fix)
 
 
