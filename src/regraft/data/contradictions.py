@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from regraft.core.quantities import counted, first_of
 from regraft.data.dedup import normalise
@@ -26,8 +26,8 @@ class Contradiction:
     of_label: str
     of_text: str
     of_split: str
-    exact: bool
-    """The same words; otherwise nearly the same."""
+    kind: Literal["exact", "near"]
+    """The same words, or nearly the same."""
 
 
 def find(rows: Path, splits: Path, dropped: Path) -> list[Contradiction]:
@@ -47,7 +47,7 @@ def find(rows: Path, splits: Path, dropped: Path) -> list[Contradiction]:
         Contradiction(
             *(pair["id"], gone["label"], gone["text"]),
             *(pair["of"], stayed["label"], stayed["text"], split[pair["of"]]),
-            exact=normalise(gone["text"]) == normalise(stayed["text"]),
+            kind="exact" if normalise(gone["text"]) == normalise(stayed["text"]) else "near",
         )
         for pair in pairs
         if (gone := row[pair["id"]])["label"] != (stayed := row[pair["of"]])["label"]
@@ -68,6 +68,6 @@ def sentence(table: Mapping[str, Sequence[Any]]) -> str | None:
         f"{key} ({label!r}) for {of} ({of_label!r})"
         for key, label, of, of_label in zip(*(table[name] for name in ("id", "label", "of", "of_label")), strict=True)
     ]
-    exact = sum(table["exact"])
+    exact = list(table["kind"]).count("exact")
     rows = f"{counted(count, 'row')} {'repeats' if count == 1 else 'repeat'} a row with another label"
     return f"{rows} ({exact} word for word, {count - exact} nearly) and {'was' if count == 1 else 'were'} dropped: {first_of(shown)}"
