@@ -315,3 +315,24 @@ def test_the_overview_has_a_row_for_a_pipeline_without_anything_and_for_one_that
 )
 def test_the_overview_tells_what_runs_from_what_may_run(names, perhaps, says):
     assert stale(names, perhaps, 5) == says
+
+
+def test_the_page_tells_what_is_cut_of_texts_where_rows_contradict_and_where_the_borders_of_a_split_are():
+    few = evidence()
+    contradictions = {
+        "id": ["r9"], "label": ["blue"], "text": ["the same words"], "of": ["r1"], "of_label": ["red"], "of_text": ["the same words"],
+        "of_split": ["train"], "kind": ["exact"],
+    }  # fmt: skip
+    counts = {**(few.counts or {}), "order": {"column": "made", "dev_from": "2026-02-01", "test_from": "2026-03-01"}}
+    metrics = {"max_length": 64, "cut_train": 0.12, "cut_test": 0.1, "max_length_for_train": 200, "cut_train_there": 0.0}
+    candidate = f"finetune-{few.verdict['candidate']['name']}"
+    record = {**next(iter(few.records.values())), "step": candidate, "metrics": metrics}
+    told = dataclasses.replace(few, contradictions=contradictions, counts=counts, records={**few.records, candidate: record})
+    shown = document(told)
+    assert (
+        "1 row repeats a row with another label (1 word for word, 0 nearly) and was dropped: r9 ('blue') for r1 ('red')." in shown.cautions
+    )
+    assert any("12 % of the train rows and 10 % of the test rows are longer than the 64 tokens" in caution for caution in shown.cautions)
+    text = render(shown)
+    assert "test rows begin with 2026-03-01, dev rows 2026-02-01" in text
+    assert "1 row repeats a row with another label" in text
