@@ -19,6 +19,7 @@ from typing import Any
 from regraft.config.pipeline import PipelineOptions
 from regraft.config.pipeline_file import load_pipeline
 from regraft.config.resolved_file import keep_resolved
+from regraft.core import files
 from regraft.core.errors import DataRejected, Problem
 from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty

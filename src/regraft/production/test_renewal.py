@@ -30,7 +30,7 @@ from regraft.execution import launch
 from regraft.execution.resolve import resolve
 from regraft.gates.comparison import MIN_CLEAN_ROWS
 from regraft.registry.journal import whoami
-from regraft.registry.ledger import FileLedger
+from regraft.registry.store import store_of
 
 LEAST = MIN_CLEAN_ROWS
 """Fresh test rows without which nothing can be told."""
@@ -84,9 +84,9 @@ def renew(workspace: Workspace, pipeline: str) -> Renewal:
         _require_enough(workspace, pipeline, options, fresh)
         digests = workspace.artifacts(pipeline, "held_out") / "out" / "digests.json"
         rows = files.read_json(digests)["test"] if digests.is_file() else None
-        decisions = FileLedger(workspace.state).count(rows) if rows else 0
-        latest = workspace.latest_file(pipeline)
-        run = files.read_json(latest)["run"] if latest.is_file() else None
+        store = store_of(workspace)
+        decisions = store.ledger.count(rows) if rows else 0
+        run = (store.latest(pipeline) or {}).get("run")
         at = datetime.now(UTC).isoformat(timespec="seconds")
         renewed = spent.Round(at=at, by=whoami(), run=run, rows=rows, decisions=decisions, ids=tuple(worn))
         files.write_json(path, spent.Spent(rounds=(*before.rounds, renewed)).model_dump(mode="json"))
