@@ -48,7 +48,7 @@ def start(run: Run) -> bool:
     :raises EnvironmentFault: nobody answers at PREFECT_API_URL.
     """
     if url := os.environ.get("PREFECT_API_URL"):
-        _require_answer(url)
+        require_answer(url)
         return False
     home = run.workspace.state / "prefect"
     for name in [name for name in os.environ if name.startswith("PREFECT_") and name not in OURS]:
@@ -79,7 +79,7 @@ def _database_url(workspace: Workspace) -> str:
     return f"sqlite+aiosqlite:///{workspace.state / 'prefect' / 'prefect.db'}"
 
 
-def _require_answer(url: str) -> None:
+def require_answer(url: str) -> None:
     """EnvironmentFault where no server listens at ``url``; any answer will do, also one that wants credentials."""
     try:
         urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS).close()

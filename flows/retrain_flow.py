@@ -12,12 +12,14 @@ same cores; what waits for what is declared all the same, and shows in Prefect.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
+from uuid import UUID
 
 from prefect import State, Task, flow, task
 from prefect.artifacts import create_markdown_artifact
@@ -28,6 +30,7 @@ from prefect.states import Completed
 from flows.bridge import step_task
 from regraft.steps import Output, files
 from regraft.steps.flow import (
+    FLOW_RUN,
     STOP,
     Curves,
     EarlyStep,
@@ -98,11 +101,21 @@ def retrain_once(run: Run, curves: Curves, early_step: EarlyStep, *, own_server:
     token = _current.set(current)
     try:
         with settings:
-            retrain(run.pipeline)
+            _begin(run.pipeline)
     finally:
         _current.reset(token)
     assert current.result is not None
     return current.result
+
+
+def _begin(pipeline: str) -> None:
+    """A flow run of its own; on an agent, the one that the server has scheduled."""
+    if not (scheduled := os.environ.get(FLOW_RUN)):
+        retrain(pipeline)
+        return
+    from prefect.flow_engine import load_flow_run, run_flow
+
+    run_flow(retrain, flow_run=load_flow_run(UUID(scheduled)), parameters={"pipeline": pipeline})
 
 
 def _warm(tracker: Tracker) -> None:

@@ -27,7 +27,7 @@ from snippets import PAGES, Block, blocks, commands, missing
 pytestmark = pytest.mark.timeout(3600)
 Ask = Callable[..., Any]
 RUNNABLE = ("sh", "console", "python", "yaml", "json")
-SHARED = [page for page in PAGES if page.name != "ml-engineer.md"]
+SHARED = [page for page in PAGES if page.name not in ("ml-engineer.md", "operate.md")]
 ALONE = next(page for page in PAGES if page.name == "ml-engineer.md")
 
 

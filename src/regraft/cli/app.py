@@ -90,9 +90,25 @@ def _options(
 
 def with_verbs() -> typer.Typer:
     """The app with every verb; reading their signatures imports nothing heavy."""
-    from regraft.cli import card, champion, compare, diff, gc, history, inspect, predict, renew_test, report, run, schema, workspace
+    from regraft.cli import (
+        card,
+        champion,
+        compare,
+        deploy,
+        diff,
+        gc,
+        history,
+        inspect,
+        predict,
+        renew_test,
+        report,
+        run,
+        schema,
+        workspace,
+    )
 
+    verbs = (run, inspect, compare, history, diff, report, champion, renew_test, card, predict, deploy, workspace, gc, schema)
     if not app.registered_commands:
-        for module in (run, inspect, compare, history, diff, report, champion, renew_test, card, predict, workspace, gc, schema):
+        for module in verbs:
             module.add_to(app)
     return app

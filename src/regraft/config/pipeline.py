@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from regraft.config.candidates import DEFAULT, Candidate, CandidateOptions, checked
+from regraft.config.schedule import ScheduleOptions
 from regraft.core.strict import Strict
 from regraft.data.options import DataOptions, SplitOptions, TaskOptions
 from regraft.gates.options import GateOptions
@@ -96,6 +97,8 @@ class PipelineOptions(Strict):
     """What the model card says in people's words."""
     notify: NotifyOptions | None = None
     """A command or webhook that is run once on every verdict."""
+    schedule: ScheduleOptions | None = None
+    """When the pipeline runs by itself, once `regraft deploy` has told a Prefect server."""
     seed: int = Field(17, ge=0, lt=2**31)
     """Everything random is a function of (seed, epoch, index)."""
 

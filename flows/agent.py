@@ -1,0 +1,27 @@
+"""``python -m flows agent POOL``: a Prefect worker for the workspace that it is started in.
+
+The worker's environment is its jobs': this workspace, and the interpreter's folder first on the path, so that the command of a
+deployment finds the ``regraft`` of this environment and the clone that this agent was started in.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from flows.lost_runs import HEARTBEAT_SECONDS
+from regraft.steps.flow import Workspace
+
+
+def main(pool: str) -> None:
+    """Become the worker; Ctrl-C ends it when its runs have written their checkpoints."""
+    workspace = Workspace.find()
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    os.environ["REGRAFT_WORKSPACE"] = str(workspace.root)
+    # A run whose machine is gone is told by the heartbeats that stop: flows/lost_runs.py.
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(HEARTBEAT_SECONDS))
+    name = f"{socket.gethostname()} {workspace.root.name}"
+    argv = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name, "--limit", "1"]
+    os.execv(sys.executable, [sys.executable, *argv])

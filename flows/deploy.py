@@ -1,0 +1,121 @@
+"""``python -m flows deploy``: bring the deployments of a Prefect server in step with the pipelines of a workspace.
+
+Reads ``{workspace, wanted, every, dry_run}`` from stdin (:mod:`regraft.execution.deployments`), prints ``{changes}``.
+A deployment is the flow ``retrain`` under the name of a pipeline; a tag says whose workspace it is from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+from prefect.exceptions import ObjectAlreadyExists
+
+from flows import lost_runs
+from regraft.steps.flow import Conflict, deployments
+
+FLOW, TAG = "retrain", "regraft"
+WAIT = ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE, grace_period_seconds=60)
+"""A trigger that comes while a run is under way waits for its end: it may be about newer data. The seconds are those for which an
+agent that died before its run began keeps the place."""
+COMMAND = "regraft job"
+"""What an agent runs, in its own clone of the workspace."""
+FORM = {
+    "type": "object",
+    "title": "Parameters",
+    "properties": {
+        "pipeline": {"type": "string", "title": "pipeline", "description": "A pipeline file, without .yaml.", "position": 0},
+        "set": {
+            "type": "array",
+            "title": "set",
+            "description": "Keys to override in this run alone, as in `regraft run --set`: pretrain.budget_tokens=100000",
+            "items": {"type": "string", "pattern": "^[^=]+=.*$"},
+            "default": [],
+            "position": 1,
+        },
+    },
+    "required": ["pipeline"],
+}
+
+
+def main(asked: dict[str, Any]) -> dict[str, Any]:
+    """Apply what is ``asked``; the changes, which were made unless it says ``dry_run``."""
+    owner = f"workspace:{asked['workspace']}"
+    with get_client(sync_client=True) as client:
+        of_regraft = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
+        _require_free_names(of_regraft, asked["wanted"], owner)
+        known = {deployment.name: deployment for deployment in of_regraft if owner in deployment.tags}
+        documents = {name: document_of(deployment) for name, deployment in known.items()}
+        changes = deployments.changes(asked["wanted"], documents, asked["every"])
+        if not asked["dry_run"]:
+            lost_runs.watch(client, TAG)
+            for change in changes:
+                if change.verb == "remove":
+                    client.delete_deployment(known[change.pipeline].id)
+                elif change.verb != "keep":
+                    _write(client, change.pipeline, asked["wanted"][change.pipeline], owner, known.get(change.pipeline))
+    return {"changes": [change.document() for change in changes]}
+
+
+def _require_free_names(there: list[DeploymentResponse], wanted: dict[str, Any], owner: str) -> None:
+    for deployment in there:
+        if deployment.name in wanted and owner not in deployment.tags:
+            other = next((tag for tag in deployment.tags if tag.startswith("workspace:")), "another workspace")
+            message = f"the Prefect server has a deployment {FLOW}/{deployment.name} of {other}, and this is {owner}"
+            raise Conflict(message, fix="rename the pipeline file or the workspace's folder, or use another Prefect server")
+
+
+def document_of(deployment: DeploymentResponse) -> dict[str, Any]:
+    """What the server has, as :func:`regraft.execution.deployments.wanted` has it."""
+    environment = (deployment.job_variables or {}).get("env") or {}
+    return {
+        "description": deployment.description,
+        "version": deployment.version,
+        "schedule": _document_of(deployment.schedules[0].schedule) if len(deployment.schedules) == 1 else None,
+        "pool": deployment.work_pool_name,
+        "expected": environment.get(deployments.EXPECTED),
+    }
+
+
+def _document_of(schedule: Any) -> dict[str, Any]:
+    match schedule:
+        case CronSchedule():
+            return {"cron": schedule.cron, "timezone": schedule.timezone or "UTC"}
+        case IntervalSchedule():
+            return {"seconds": round(schedule.interval.total_seconds())}
+    return {"other": repr(schedule)}  # somebody's own, made in Prefect's pages: deploying puts ours in its place
+
+
+def _write(client: SyncPrefectClient, pipeline: str, document: dict[str, Any], owner: str, known: DeploymentResponse | None) -> None:
+    with contextlib.suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=document["pool"], type="process", description="Runs of regraft's pipelines."))
+    active = known.schedules[0].active if known and len(known.schedules) == 1 else True  # one that was paused stays paused
+    client.create_deployment(  # or bring the one of that name in step
+        client.create_flow_from_name(FLOW),
+        pipeline,
+        version=document["version"],
+        schedules=[DeploymentScheduleCreate(schedule=_schedule(document["schedule"]), active=active)] if document["schedule"] else [],
+        concurrency_limit=1,
+        concurrency_options=WAIT,
+        parameters={"pipeline": pipeline},
+        parameter_openapi_schema=FORM,
+        enforce_parameter_schema=True,
+        description=document["description"],
+        work_pool_name=document["pool"],
+        tags=[TAG, owner],
+        entrypoint="flows/retrain_flow.py:retrain",
+        job_variables={"command": COMMAND, "env": {deployments.EXPECTED: document["expected"]}},
+    )
+
+
+def _schedule(document: dict[str, Any]) -> CronSchedule | IntervalSchedule:
+    if "seconds" in document:
+        return IntervalSchedule(interval=timedelta(seconds=document["seconds"]))
+    return CronSchedule(cron=document["cron"], timezone=document["timezone"])

@@ -1,0 +1,65 @@
+"""A schedule is a time that comes; what a server is told is what differs; a run refuses a clone that is not what was deployed."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from regraft.config.schedule import ScheduleOptions, seconds
+from regraft.core.errors import EnvironmentFault
+from regraft.execution import deployments
+from regraft.execution.deployments import Change, changes
+
+DOCUMENT = {"description": "d", "version": "1", "schedule": {"seconds": 60}, "pool": "regraft", "expected": "a" * 64}
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"cron": "0 3 * *"}, "write five fields"),
+        ({"cron": "0 25 * * 1"}, "write five fields"),
+        ({"cron": "0 0 31 2 *"}, "that some day fits"),
+        ({"cron": "@daily"}, "write five fields"),
+        ({"interval": "6"}, "String should match pattern"),
+        ({"interval": "0h"}, "String should match pattern"),
+        ({"interval": "3s"}, "write at least 10s"),
+        ({"interval": "6h", "timezone": "Europe/Berlyn"}, "a name of the IANA database"),
+        ({"interval": "6h", "timezone": "../etc/passwd"}, "a name of the IANA database"),
+        ({}, "write either `cron: ...` or `interval: ...`"),
+        ({"cron": "0 3 * * 1", "interval": "6h"}, "write either `cron: ...` or `interval: ...`"),
+    ],
+)
+def test_a_schedule_that_never_comes_or_says_two_things_is_refused(value, says):
+    with pytest.raises(ValidationError, match=says):
+        ScheduleOptions.model_validate(value)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90m", 5400), ("5400s", 5400), ("2d", 172_800), ("6h", 21_600)])
+def test_an_interval_is_the_same_however_it_is_written(text, expected):
+    assert seconds(text) == expected
+    assert ScheduleOptions(interval=text).document() == {"seconds": expected}
+
+
+def test_a_leap_day_is_a_day():
+    assert ScheduleOptions(cron="0 0 29 2 *").words == "cron 0 0 29 2 * (UTC)"
+
+
+def test_what_is_as_it_should_be_is_left_alone_and_what_differs_is_named():
+    known = {"same": DOCUMENT, "other": {**DOCUMENT, "schedule": None, "pool": "gpu"}, "gone": DOCUMENT}
+    wanted = dict.fromkeys(("new", "same", "other"), DOCUMENT)
+    assert changes(wanted, known, every=True) == [
+        Change("create", "new"), Change("keep", "same"), Change("update", "other", ("schedule", "pool")), Change("remove", "gone"),
+    ]  # fmt: skip
+
+
+def test_deploying_one_pipeline_removes_no_other():
+    assert changes({"new": DOCUMENT}, {"gone": DOCUMENT}, every=False) == [Change("create", "new")]
+
+
+def test_a_clone_that_resolves_otherwise_is_refused_with_the_way_out(monkeypatch):
+    monkeypatch.setattr(deployments, "resolved_digest", lambda *_: "b" * 64)
+    deployments.require_expected(None, "demo", None)
+    deployments.require_expected(None, "demo", "b" * 64)
+    with pytest.raises(EnvironmentFault, match=r"resolves to b{12} here and to a{12} where it was deployed") as refused:
+        deployments.require_expected(None, "demo", "a" * 64)
+    assert "regraft deploy demo" in refused.value.fix
