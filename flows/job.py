@@ -16,7 +16,8 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from regraft.steps.flow import FLOW_RUN, EnvironmentFault, RegraftError, Workspace, deployments, supervise
 
