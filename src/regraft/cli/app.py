@@ -88,6 +88,15 @@ def _options(
     """Options of ``regraft`` itself."""
 
 
+GROUPS = {
+    "Train": ("run", "plan", "status", "deploy", "agent"),
+    "Read the evidence": ("report", "explain", "compare", "diff", "card"),
+    "Production": ("promote", "rollback", "history", "predict"),
+    "Workspace": ("init", "doctor", "gc", "dvc", "schema"),
+}
+"""How ``--help`` shows the verbs; one that is in no group stands under "Commands"."""
+
+
 def with_verbs() -> typer.Typer:
     """The app with every verb; reading their signatures imports nothing heavy."""
     from regraft.cli import (
@@ -111,4 +120,14 @@ def with_verbs() -> typer.Typer:
     if not app.registered_commands:
         for module in verbs:
             module.add_to(app)
+        _in_groups()
     return app
+
+
+def _in_groups() -> None:
+    places = {verb: (number, panel) for number, panel in enumerate(GROUPS) for verb in GROUPS[panel]}
+    for info in (*app.registered_commands, *app.registered_groups):
+        name = info.name or (info.callback.__name__ if info.callback else "")
+        if name in places:
+            info.rich_help_panel = places[name][1]
+    app.registered_commands.sort(key=lambda info: places.get(info.name or info.callback.__name__, (len(GROUPS), ""))[0])  # type: ignore[union-attr]

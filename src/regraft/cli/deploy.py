@@ -36,7 +36,7 @@ def deploy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and change nothing.")] = False,
     json: Json = False,
 ) -> None:
-    """Tell a Prefect server which pipelines run when. Without PIPELINE, deployments of pipelines that are gone go, too."""
+    """Tell a Prefect server which pipelines run when: PIPELINE, or all of them, and which are gone."""
     from regraft.config.pipeline_file import load_pipeline
     from regraft.core.workspace import Workspace
     from regraft.execution import deployments
