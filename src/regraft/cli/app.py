@@ -91,7 +91,7 @@ def _options(
 GROUPS = {
     "Train": ("run", "plan", "status", "deploy", "agent"),
     "Read the evidence": ("report", "explain", "compare", "diff", "card"),
-    "Production": ("promote", "rollback", "history", "predict"),
+    "Production": ("promote", "rollback", "history", "renew-test", "predict"),
     "Workspace": ("init", "doctor", "gc", "dvc", "schema"),
 }
 """How ``--help`` shows the verbs; one that is in no group stands under "Commands"."""
@@ -127,7 +127,10 @@ def with_verbs() -> typer.Typer:
 def _in_groups() -> None:
     places = {verb: (number, panel) for number, panel in enumerate(GROUPS) for verb in GROUPS[panel]}
     for info in (*app.registered_commands, *app.registered_groups):
-        name = info.name or (info.callback.__name__ if info.callback else "")
-        if name in places:
-            info.rich_help_panel = places[name][1]
-    app.registered_commands.sort(key=lambda info: places.get(info.name or info.callback.__name__, (len(GROUPS), ""))[0])  # type: ignore[union-attr]
+        if place := places.get(_verb(info)):
+            info.rich_help_panel = place[1]
+    app.registered_commands.sort(key=lambda info: places.get(_verb(info), (len(GROUPS), ""))[0])
+
+
+def _verb(info: Any) -> str:
+    return str(info.name or info.callback.__name__.replace("_", "-"))
