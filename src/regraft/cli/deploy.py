@@ -60,7 +60,16 @@ def deploy(
 
 
 def start(pool: Pool = "regraft") -> None:
-    """Run what is deployed to a pool, in this clone of the workspace and on this machine, until Ctrl-C."""
+    """Examine this machine as `doctor` does, then run what is deployed to a pool, in this clone of the workspace, until Ctrl-C."""
+    from regraft.cli.workspace import show
+    from regraft.core.workspace import Workspace
+    from regraft.upkeep.doctor import examine
+
+    checks = examine(Workspace.find())
+    show(check for check in checks if check.state != "ok")
+    if any(check.state == "bad" for check in checks):
+        console.err.print("[bold red]error[/]: nothing that is deployed would run here\n[dim]next:[/] regraft doctor")
+        sys.exit(8)
     _become("agent", pool)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from regraft.cli.run import Json
 
 if TYPE_CHECKING:
     from regraft.core.workspace import Workspace
+    from regraft.upkeep.doctor import Check
 
 
 def add_to(app: typer.Typer) -> None:
@@ -136,13 +138,18 @@ def doctor(
     if json:
         console.print_json({"exit": 8 if bad else 0, "repaired": repaired, "checks": [asdict(check) for check in checks]})
     else:
-        mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "bad": "[red]bad [/]"}
-        for check in checks:
-            message = check.message.replace("\n", "\n    ")
-            console.out.print(f"{mark[check.state]}  {check.name}: {escape(message)}")
-            if check.fix and check.state != "ok":
-                console.out.print(f"      [dim]next:[/] {escape(check.fix)}")
+        show(checks)
     sys.exit(8 if bad else 0)
+
+
+def show(checks: Iterable[Check]) -> None:
+    """A line a check, and what to type where something is wrong."""
+    mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "bad": "[red]bad [/]"}
+    for check in checks:
+        message = check.message.replace("\n", "\n    ")
+        console.out.print(f"{mark[check.state]}  {check.name}: {escape(message)}")
+        if check.fix and check.state != "ok":
+            console.out.print(f"      [dim]next:[/] {escape(check.fix)}")
 
 
 def _relocate(workspace: Workspace) -> list[str]:
