@@ -48,7 +48,7 @@ $(INSTALLED): requirements.lock pyproject.toml $(if $(filter-out $(shell cat .ve
 	@$(PIP) --no-deps --require-hashes -r requirements.lock
 	@echo "installing regraft (3 of 3)"
 	@$(PIP) --no-deps --no-build-isolation -e .
-	@$(if $(COMPILE),echo "compiling, on all cores"; $(BIN)/python $(COMPILE) || true)# some packages bring templates that are no Python
+	@$(if $(COMPILE),echo "compiling on all cores"; $(BIN)/python $(COMPILE) || true)# some packages bring templates that are no Python
 	@echo "$(TORCH)" > .venv/.torch
 	@touch $@
 
