@@ -18,7 +18,8 @@ SUPPORTED  := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 # A pyenv shim exists for versions that are not active, so a candidate has to answer. 3.11 first: it is what was tried.
 PYTHON     ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
                 $$p -c "$(SUPPORTED)" 2>/dev/null && echo $$p && break; done)
-# pip compiles 24,000 files one after the other, 75 s: `compileall` takes all cores. COMPILE= leaves it to whoever imports.
+# pip compiles 24,000 files one after the other, 75 s: `compileall` takes all cores. Some bring
+# templates that are no Python, which fails nothing. COMPILE= leaves it to whoever imports.
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 COMPILE    ?= -m compileall -q -q -j 0 .venv/lib
 # The longer ones first, so that no worker idles at the end.
@@ -48,7 +49,7 @@ $(INSTALLED): requirements.lock pyproject.toml $(if $(filter-out $(shell cat .ve
 	@$(PIP) --no-deps --require-hashes -r requirements.lock
 	@echo "installing regraft (3 of 3)"
 	@$(PIP) --no-deps --no-build-isolation -e .
-	@$(if $(COMPILE),echo "compiling on all cores"; $(BIN)/python $(COMPILE) || true)# some packages bring templates that are no Python
+	@$(if $(COMPILE),echo "compiling on all cores"; $(BIN)/python $(COMPILE) || true)
 	@echo "$(TORCH)" > .venv/.torch
 	@touch $@
 
