@@ -126,7 +126,8 @@ def with_verbs() -> typer.Typer:
 
 def _in_groups() -> None:
     places = {verb: (number, panel) for number, panel in enumerate(GROUPS) for verb in GROUPS[panel]}
-    for info in (*app.registered_commands, *app.registered_groups):
+    every: list[Any] = [*app.registered_commands, *app.registered_groups]
+    for info in every:
         if place := places.get(_verb(info)):
             info.rich_help_panel = place[1]
     app.registered_commands.sort(key=lambda info: places.get(_verb(info), (len(GROUPS), ""))[0])
