@@ -101,6 +101,18 @@ def test_where_a_column_says_who_tests_it_renews_them(tiny, cli, section, keys, 
     assert (said.code, says in said.err) == (2, True)
 
 
+def test_plan_says_who_tests_before_the_borders_are_drawn_and_where_they_are_after(tiny, cli):
+    path = tiny.pipeline_file("tiny")
+    rows = [json.loads(row) | {"made": number * 37 % 120} for number, row in enumerate((tiny.root / "data/rows.jsonl").open())]
+    files.write_text(tiny.root / "data" / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "split": {"by": "made"}}))
+    assert "split by made: the newest rows test, the past is trained on" in cli("plan", "tiny").out
+    cli("dvc")
+    step(cli, "contract")
+    assert cli("plan", "tiny", "--json").json["borders"] == {"column": "made", "dev_from": "78", "test_from": "90"}
+    assert "split by made: test rows begin with 90, dev rows 78; newer rows move the borders" in cli("plan", "tiny").out
+
+
 def test_a_list_that_somebody_broke_or_that_has_no_say_is_refused(tiny, cli):
     path = tiny.root / "pipelines" / "tiny.spent.json"
     path.write_text('{"rounds": [{"ids": []}]}')

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from regraft.core.errors import Problem
-from regraft.core.quantities import counted
+from regraft.core.quantities import counted, first_of
 from regraft.data.split import Split
 
 Kind = Literal["numbers", "dates"]
@@ -132,7 +132,7 @@ def _aware(value: str) -> bool:
 
 def _unordered(column: str, strange: list[str], count: int) -> Problem:
     """Values that are neither numbers nor dates as ISO 8601 writes them: sorted as text, 9 comes after 10 and 31.12. after 1.1."""
-    shown = ", ".join(repr(value[:40]) for value in dict.fromkeys(strange[:50]))[:200]
+    shown = first_of([repr(value[:40]) for value in dict.fromkeys(strange)])
     what = f"{len(strange):,} of {counted(count, 'value')} are neither numbers nor dates like 2026-03-31, such as {shown}"
     why = "; sorted as text they would not be in order" if len(strange) == count else ""
     return _problem(
@@ -148,7 +148,9 @@ def _problem(column: str, what: str, fix: str, **more: str) -> Problem:
 
 
 def sentence(document: Mapping[str, str | None]) -> str:
-    """Where the borders are that :meth:`Order.document` holds, in words, and what becomes of them."""
+    """Where the borders are that :meth:`Order.document` holds, in words, and what becomes of them; before they are drawn, who tests."""
+    if document["test_from"] is None:
+        return f"split by {document['column']}: the newest rows test, the past is trained on; the step contract says where the borders are"
     dev = f", dev rows {document['dev_from']}" if document["dev_from"] is not None else ""
     moves = "newer rows move the borders, and what tested before is trained on"
     return f"split by {document['column']}: test rows begin with {document['test_from']}{dev}; {moves}"

@@ -104,12 +104,12 @@ def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any],
 
 
 def borders(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Where a split by a column that orders the rows had its borders when ``contract`` last ran; None: no such split, or not yet."""
-    path = workspace.artifacts(pipeline, "contract") / "out" / "counts.json"
-    if "by" not in resolved.get("contract", {}) or not path.is_file():
+    """Where a split by a column that orders the rows had its borders when ``contract`` last ran, None before; None: no such split."""
+    if (column := resolved.get("contract", {}).get("by")) is None:
         return None
-    last: dict[str, Any] | None = files.read_json(path).get("order")
-    return last
+    path = workspace.artifacts(pipeline, "contract") / "out" / "counts.json"
+    last: dict[str, Any] | None = files.read_json(path).get("order") if path.is_file() else None
+    return last if last and last["column"] == column else {"column": column, "dev_from": None, "test_from": None}
 
 
 def last_power(workspace: Workspace, pipeline: str) -> list[dict[str, Any]]:
