@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sqlite3
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +23,7 @@ from regraft.core.workspace import Workspace
 from regraft.execution import dvc
 from regraft.registry.journal import FileJournal
 from regraft.upkeep import doctor, template
-from regraft.upkeep.doctor import folder, installation, journal, stores
+from regraft.upkeep.doctor import folder, installation, journal, machine, stores
 from regraft.upkeep.doctor.check import Check
 
 Serve = Callable[..., str]
@@ -323,6 +325,47 @@ def test_checkpoints_that_nobody_will_resume_are_named(workspace):
 def test_a_state_folder_that_cannot_be_written_is_bad(workspace, monkeypatch):
     monkeypatch.setenv("REGRAFT_STATE", "/proc/regraft")
     assert next(folder.state(workspace)).state == "bad"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_root_in_a_workspace_of_somebody_else_is_warned(workspace):
+    (check,) = machine.owner(workspace)
+    assert check.state == "ok"
+    os.chown(workspace.root, 12345, -1)
+    (check,) = machine.owner(workspace)
+    assert (check.state, "belongs to uid 12345, and this is root" in check.message) == ("warn", True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_what_another_user_left_is_named_with_the_command_that_gives_it_back(workspace, monkeypatch):
+    (denied := workspace.scratch / "locks").mkdir(parents=True)
+    for path in (workspace.root, workspace.scratch):
+        os.chown(path, 12345, -1)
+    with monkeypatch.context() as other:  # a process of that user would not see pytest's folder
+        other.setattr(os, "geteuid", lambda: 12345)
+        other.setattr(os, "access", lambda path, _: path.stat().st_uid == 12345)
+        (check,) = machine.owner(workspace)
+    assert (check.state, check.message) == ("bad", f"{denied} belongs to root, and this is uid 12345")
+    assert check.fix == f"sudo chown -R 12345 {denied}"
+
+
+def test_a_clock_that_was_set_back_is_told_by_the_journal(workspace, monkeypatch):
+    class Tomorrow(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(days=1)
+
+    assert [check.state for check in machine.clock(workspace)] == ["ok"]
+    monkeypatch.setattr("regraft.registry.journal.datetime", Tomorrow)
+    FileJournal(workspace.state, "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
+    (check,) = machine.clock(workspace)
+    assert (check.state, "ahead of this clock" in check.message) == ("warn", True)
+
+
+@pytest.mark.parametrize(("folder", "state"), [("/proc/nowhere/home", "warn"), ("/tmp", "ok")])
+def test_a_home_that_cannot_be_written_is_a_warning(folder, state, monkeypatch):
+    monkeypatch.setenv("HOME", folder)
+    assert [check.state for check in machine.home()] == [state]
 
 
 def test_python_in_the_folder_mlflow_is_bad(workspace):

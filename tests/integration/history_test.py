@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from regraft.core import files
 from regraft.core.errors import ConfigError
 from regraft.registry.journal import FileJournal, Model
-from regraft.reports.history import document, moment
+from regraft.reports.history import document, moment, until
 
 NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
 RUNS = {version: f"tiny-2026010{version}T000000-abcdef" for version in (1, 2)}
@@ -161,3 +162,13 @@ def test_history_imports_no_mlflow(told, tiny):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(tiny.root), capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
+
+
+def test_an_entry_of_a_clock_that_was_ahead_does_not_hide_the_ones_before_the_next(tmp_path):
+    journal = FileJournal(tmp_path, "tiny")
+    entries = [
+        replace(journal.append(seen, "register", from_=None, to={"version": str(seen), "digest": "d"}, run="r", reason=""), at=at)
+        for seen, at in enumerate(("2026-01-01T00:00:00+00:00", "2030-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"))
+    ]
+    noon = [datetime(2026, 1, day, 12, tzinfo=UTC) for day in (1, 2)]
+    assert [[entry.seq for entry in until(entries, at)] for at in noon] == [[1], [1, 2, 3]]

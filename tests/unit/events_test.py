@@ -11,7 +11,7 @@ import pytest
 
 from regraft.core import files
 from regraft.core.workspace import Workspace
-from regraft.execution.events import WINDOW, Recorder, RunSeen, Watch, events_file
+from regraft.execution.events import WINDOW, Recorder, RunSeen, Watch, events_file, run_at_work
 
 RUN = "demo-20260101T000000-abcdef"
 HOLD = """
@@ -117,3 +117,15 @@ def test_a_run_goes_on_where_its_events_cannot_be_written(tmp_path):
     full = Recorder(Path("/dev/full"))
     full({"event": "run_started"})
     full.close()
+
+
+def test_the_run_that_is_alive_is_the_newest_whatever_the_clock_said(tmp_path):
+    workspace = Workspace(tmp_path)
+    for run in ("demo-20300101T000000-aaaaaa", "demo-20260101T000000-bbbbbb"):  # the clock was set back in between
+        record = Recorder(events_file(workspace, run))
+        record({"event": "run_started", "run": run})
+        assert run_at_work(workspace, "demo").run == run
+        if run.startswith("demo-2030"):
+            record.close()
+    record.close()
+    assert run_at_work(workspace, "demo") is None

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+TRUSTING = ("-c", "safe.directory=*")
+"""Git says nothing of a folder that belongs to another user, and a record would be without its commit, in silence. What git would guard
+against there is programs named in the folder's configuration; whoever runs a workspace runs its Python anyway."""
+
 
 def git_state(root: Path) -> dict[str, Any]:
     """``{sha, dirty}`` of the workspace; sha is None without git. A changed dvc.lock is not dirt."""
@@ -29,7 +33,7 @@ def ignored_by(root: Path, names: Sequence[str]) -> dict[str, str]:
 def _git(root: Path, *argv: str) -> str | None:
     """What git prints; None where it fails or is not there."""
     try:
-        completed = subprocess.run(["git", *argv], cwd=root, capture_output=True, text=True, timeout=20, check=False)
+        completed = subprocess.run(["git", *TRUSTING, *argv], cwd=root, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return completed.stdout if completed.returncode == 0 else None

@@ -15,11 +15,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from regraft.core import owners
 from regraft.core.errors import EnvironmentFault, RegraftError
 from regraft.core.quantities import size
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Full disk, exceeded quota, and a file above ``ulimit -f``."""
+DENIED = frozenset({errno.EACCES, errno.EPERM})
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how Rust (safetensors, tokenizers) writes an errno
 _NO_MEMORY = re.compile(r"can't allocate memory|cannot allocate memory|out of memory|could not (create|execute) a primitive", re.IGNORECASE)
 """The last is all that oneDNN says of a failed allocation (measured under ``ulimit -v``)."""
@@ -80,6 +82,9 @@ def explain(
     if out_of_memory(error):
         return EnvironmentFault(f"{doing}: out of memory ({str(error).strip() or type(error).__name__})", fix=fix)
     refused = os_error(error)
+    if refused is not None and refused.errno in DENIED and isinstance(refused.filename, str):
+        whose, remedy = owners.told(Path(refused.filename))
+        return EnvironmentFault(f"{doing}: {os.strerror(refused.errno)} ({refused.filename}): {whose}", fix=remedy)
     if refused is None or refused.errno not in {*NO_ROOM, errno.EIO, errno.EROFS}:
         return None
     message = f"{doing}: {os.strerror(refused.errno)} ({refused.filename or where})"

@@ -170,8 +170,9 @@ class Watch:
 
     def look(self) -> RunSeen | None:
         """The newest run as of now; None where no run has left events."""
-        # A run's name begins with the time of its start.
-        newest = max(self._folder.glob(f"{self._pipeline}-*{SUFFIX}"), key=lambda path: path.name, default=None)
+        # A run's name begins with the time of its start, as the clock was then: one that is alive is newer than any other.
+        every = self._folder.glob(f"{self._pipeline}-*{SUFFIX}")
+        newest = max(every, key=lambda path: (lock.is_held(path), path.name), default=None)
         if newest is None:
             return None
         if newest != self._path:

@@ -27,6 +27,7 @@ from regraft.core.workspace import Workspace
 from regraft.registry import database
 from regraft.registry.journal import whoami
 from regraft.registry.lease import lease
+from regraft.registry.store import store_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -210,8 +211,15 @@ class Tracker:
     # Reading past runs
 
     def find_run(self, name: str, decided: bool = False) -> TrackedRun:
-        """The run called ``name``, or a pipeline's latest run; ``decided``: the latest that has a verdict."""
+        """The run called ``name``, or a pipeline's latest run; ``decided``: the latest that has a verdict.
+
+        Of a local store that is the run whose result stands, whatever the clock said when it began.
+        """
         pipeline, dash, _ = name.partition("-")
+        standing = store_of(self.workspace).latest(pipeline) if decided and not dash and not self.remote else None
+        if standing:
+            with contextlib.suppress(ConfigError):  # its run is in another store
+                return self.find_run(str(standing["run"]), decided=True)
         filters = ([f"attributes.run_name = '{name}'"] if dash else []) + ([f"tags.`{OUTCOME}` LIKE '%'"] if decided else [])
         with self.store() as client:
             experiment = client.get_experiment_by_name(f"regraft/{pipeline}")

@@ -49,8 +49,9 @@ def _parsed(text: str) -> tuple[datetime, bool]:
 
 
 def until(entries: Sequence[Entry], at: datetime) -> list[Entry]:
-    """The entries that had been written by ``at``."""
-    return [entry for entry in entries if datetime.fromisoformat(entry.at) <= at]
+    """The entries that had been written by ``at``: all up to the last with such a time, as a clock may have been ahead for one of them."""
+    last = max((entry.seq for entry in entries if datetime.fromisoformat(entry.at) <= at), default=0)
+    return [entry for entry in entries if entry.seq <= last]
 
 
 def document(pipeline: str, entries: Sequence[Entry], at: datetime | None, *, witnessed: bool = True) -> dict[str, Any]:

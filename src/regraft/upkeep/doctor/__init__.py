@@ -17,7 +17,7 @@ from pathlib import Path
 
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
-from regraft.upkeep.doctor import folder, installation, journal, stores
+from regraft.upkeep.doctor import folder, installation, journal, machine, stores
 from regraft.upkeep.doctor.check import Check
 
 __all__ = ["Check", "examine"]
@@ -37,6 +37,7 @@ def examine(workspace: Workspace | None) -> list[Check]:
         "python": installation.python,
         "libraries": installation.libraries,
         "telemetry": installation.telemetry,
+        "home": machine.home,
         "prefect server": stores.prefect,
         "s3 endpoint": stores.s3_endpoint,
     }
@@ -58,6 +59,8 @@ def examine(workspace: Workspace | None) -> list[Check]:
             "template": lambda: folder.template(present),
             "git": lambda: folder.kept_by_git(present),
             "imports": lambda: folder.imports(present),
+            "owner": lambda: machine.owner(present),
+            "clock": lambda: machine.clock(present),
             "leftovers": lambda: folder.leftovers(present),
         }
     with _offline_hub():
