@@ -362,6 +362,24 @@ def test_a_clock_that_was_set_back_is_told_by_the_journal(workspace, monkeypatch
     assert (check.state, "ahead of this clock" in check.message) == ("warn", True)
 
 
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({}, "no proxy, nothing of Prefect's"),
+        ({"HTTP_PROXY": "http://me:hunter2@proxy:3128"}, "HTTP_PROXY: not for traffic to this machine itself"),
+        ({"PREFECT_PROFILE": "work"}, "PREFECT_PROFILE: not taken"),
+        ({"PREFECT_PROFILE": "work", "PREFECT_API_URL": "http://127.0.0.1:9/api"}, "no proxy, nothing of Prefect's"),
+    ],
+)
+def test_what_runs_leave_of_the_shell_s_variables_is_said_without_their_values(variables, says, monkeypatch):
+    for name in [name for name in os.environ if name.lower().endswith("_proxy") or name.startswith("PREFECT_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    (check,) = machine.variables()
+    assert (check.state, says in check.message, "hunter2" in check.message) == ("ok", True, False)
+
+
 @pytest.mark.parametrize(("folder", "state"), [("/proc/nowhere/home", "warn"), ("/tmp", "ok")])
 def test_a_home_that_cannot_be_written_is_a_warning(folder, state, monkeypatch):
     monkeypatch.setenv("HOME", folder)

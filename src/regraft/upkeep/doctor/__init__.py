@@ -38,6 +38,7 @@ def examine(workspace: Workspace | None) -> list[Check]:
         "libraries": installation.libraries,
         "telemetry": installation.telemetry,
         "home": machine.home,
+        "variables": machine.variables,
         "prefect server": stores.prefect,
         "s3 endpoint": stores.s3_endpoint,
     }

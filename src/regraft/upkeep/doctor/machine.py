@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from regraft.core.workspace import Workspace
 from regraft.registry.store import store_of
 from regraft.upkeep.doctor.check import Check
 
+PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+TAKEN = frozenset({"PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_ANALYTICS_ENABLED"})
+"""Variables of Prefect's that name a server of one's own, or are ours."""
 MOST = 20_000
 """Files and folders whose owner is looked at."""
 AHEAD = timedelta(minutes=5)
@@ -31,6 +35,20 @@ def home() -> Iterator[Check]:
         return
     message = f"{folder} cannot be written: runs need no home, but what is downloaded from a hub is not kept"
     yield Check("home", "warn", message, "export HF_HOME=/a/writable/folder XDG_CACHE_HOME=/a/writable/folder")
+
+
+def variables() -> Iterator[Check]:
+    """What of this shell's variables runs take, and what they leave; names alone, as values may hold passwords."""
+    proxies = sorted(name for name, value in os.environ.items() if name.lower() in PROXIES and value)
+    prefect = sorted(name for name in os.environ if name.startswith("PREFECT_") and name not in TAKEN)
+    said = [f"{', '.join(proxies)}: not for traffic to this machine itself"] if proxies else []
+    if prefect and not os.environ.get("PREFECT_API_URL"):
+        said.append(f"{', '.join(prefect)}: not taken, a run has a Prefect server of its own")
+    if any(os.environ[name].lower().startswith("socks") for name in proxies) and find_spec("socksio") is None:
+        message = f"{', '.join(proxies)}: a SOCKS proxy, for which the library is missing that downloads from a hub need"
+        yield Check("variables", "warn", message, "pip install socksio")
+        return
+    yield Check("variables", "ok", "; ".join(said) or "no proxy, nothing of Prefect's")
 
 
 def owner(workspace: Workspace) -> Iterator[Check]:
