@@ -1,7 +1,8 @@
 """The composition every pipeline file instantiates, in the order the steps run.
 
-Contract -> corpus -> tokens -> pretrain makes the adapted encoder. ``finetune`` and ``score`` run for every candidate, tfidf is
-the baseline that all of them have to beat on the rows that ``held_out`` keeps. The last ones are asked for by gates: probes by
+Contract -> splits says which labelled row is trained on; corpus -> tokens -> pretrain makes the adapted encoder, where a candidate
+starts from one. ``finetune`` and ``score`` run for every candidate, tfidf is the baseline that all of them have to beat on the rows
+that ``held_out`` keeps. The last ones are asked for by gates: probes by
 changed texts, overlap by ``rows: clean``, suspects by ``negative_flips``, forgetting and earlier_tasks by the gates of those
 names, and seeds, which fine-tunes a candidate again under other seeds.
 """
@@ -17,11 +18,12 @@ from tasks.pretrain import PRETRAIN
 from tasks.probes import PROBES
 from tasks.score import SCORE
 from tasks.seeds import SEEDS
+from tasks.splits import SPLITS
 from tasks.suspects import SUSPECTS
 from tasks.tfidf import TFIDF
 from tasks.tokens import TOKENS
 
 STEPS = (
-    *(CONTRACT, CORPUS, TOKENS, PRETRAIN, FINETUNE, TFIDF, HELD_OUT, SCORE),
+    *(CONTRACT, SPLITS, CORPUS, TOKENS, PRETRAIN, FINETUNE, TFIDF, HELD_OUT, SCORE),
     *(PROBES, OVERLAP, SUSPECTS, FORGETTING, EARLIER_TASKS, SEEDS),
 )

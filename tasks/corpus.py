@@ -1,4 +1,4 @@
-"""``corpus``: documents to learn the domain from, and the split of the labelled rows; nothing is in two of them."""
+"""``corpus``: documents to learn the domain from. None of them holds a text that the model is tested on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.steps import Metrics, PipelineContext, Step, StepConfig, evidence
+from regraft.steps import NEVER, ONCE, Metrics, PipelineContext, Step, StepConfig, evidence
 from regraft.steps.options import Paths, SplitOptions
 from tasks.contract import CONTRACT
 
@@ -39,33 +39,22 @@ class CorpusConfig(StepConfig):
 
 
 def _run(config: CorpusConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
-    from regraft.steps.data import (
-        Source,
-        leaks,
-        read_corpus,
-        read_given,
-        read_spent,
-        read_texts,
-        report_leaks,
-        split_rows,
-        write_documents,
-        write_table,
-    )
+    from regraft.steps.data import Source, read_corpus, read_given, read_spent, read_texts, split_rows, write_documents, write_dropped
 
     corpus = read_corpus(Source.of("data.corpus", inputs, config.corpus, tsv_quoted=config.tsv_quoted), config.text_column)
     texts, given_splits = read_texts(inputs["texts"]), read_given(inputs["texts"])
     spent = read_spent(config.spent, config.spent_digest)
     division = split_rows(texts, corpus, config.split, config.seed, given_splits, scratch=out.parent, pairs=config.pairs, spent=spent)
     write_documents(out / "documents.parquet", division.documents)
-    write_table(out / "splits.parquet", {"id": division.splits.keys(), "split": division.splits.values()})
-    dropped = {name: [getattr(item, name) for item in division.dropped] for name in ("id", "reason", "of")}
-    write_table(evidence(out) / "dropped.parquet", dropped)
-    if not given_splits:
-        return division.counts()
-    leaked, key = leaks(division.dropped, given_splits, texts), "split.by" if config.split.by else "data.split"
-    return {**division.counts(), **report_leaks(leaked, evidence(out) / "leaks.parquet", key)}
+    write_dropped(evidence(out) / "dropped.parquet", division.dropped_documents)
+    return division.document_counts()
 
 
 CORPUS = Step(
-    name="corpus", config=CorpusConfig, run=_run, inputs={"texts": CONTRACT / "texts.parquet", "corpus": "data.corpus"}, version=1
+    name="corpus",
+    config=CorpusConfig,
+    run=_run,
+    inputs={"texts": CONTRACT / "texts.parquet", "corpus": "data.corpus"},
+    version=1,
+    instances=lambda options: ONCE if options.adapts else NEVER,
 )

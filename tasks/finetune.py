@@ -11,8 +11,8 @@ from pydantic import Field
 from regraft.steps import Candidate, Cost, Metrics, Output, PipelineContext, Step, StepConfig, each_candidate
 from regraft.steps.options import AbstainOptions, FinetuneOptions, versions_of
 from tasks.contract import CONTRACT
-from tasks.corpus import CORPUS
 from tasks.pretrain import PRETRAIN
+from tasks.splits import SPLITS
 
 
 class FinetuneConfig(StepConfig):
@@ -73,7 +73,7 @@ def _tokens(config: FinetuneConfig, before: FinetuneConfig | None, metrics: Metr
     return metrics["tokens"] / before.finetune.passes * config.finetune.passes if before else None
 
 
-ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}
+ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": SPLITS / "splits.parquet"}
 FINETUNE = Step(
     name="finetune",
     config=FinetuneConfig,

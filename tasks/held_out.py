@@ -8,7 +8,7 @@ from typing import Self
 
 from regraft.steps import Metrics, PipelineContext, Step, StepConfig
 from tasks.contract import CONTRACT
-from tasks.corpus import CORPUS
+from tasks.splits import SPLITS
 from tasks.tfidf import TFIDF
 
 
@@ -40,5 +40,5 @@ def _run(config: HeldOutConfig, inputs: Mapping[str, Path], out: Path) -> Metric
     return {split: len(held_out.ids) for split, held_out in rows.items()}
 
 
-ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}
+ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": SPLITS / "splits.parquet"}
 HELD_OUT = Step(name="held_out", config=HeldOutConfig, run=_run, inputs={"tfidf": TFIDF / "model", **ROWS}, version=1)

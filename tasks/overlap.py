@@ -10,6 +10,7 @@ from regraft.steps import NEVER, ONCE, Metrics, PipelineContext, Step, StepConfi
 from regraft.steps.options import needs_step
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
+from tasks.splits import SPLITS
 
 
 class OverlapConfig(StepConfig):
@@ -27,19 +28,23 @@ def _run(config: OverlapConfig, inputs: Mapping[str, Path], out: Path) -> Metric
     table = labelled_splits(inputs["rows"], inputs["splits"])
     test, train = (table[table["split"] == split] for split in ("test", "train"))
     find = Finder(test["text"].tolist())
-    overlaps = worst(find("train", zip(train["id"], train["text"], strict=True)), find("corpus", read_trained_on(inputs["documents"])))
+    shared = {"train": find("train", zip(train["id"], train["text"], strict=True))}
+    if "documents" in inputs:  # no model reads a corpus where none is adapted
+        shared["corpus"] = find("corpus", read_trained_on(inputs["documents"]))
+    overlaps = worst(*shared.values())
     row_quality_evidence.write_overlap(out / row_quality_evidence.OVERLAP, dict(zip(test["id"], overlaps, strict=True)))
     kinds = [(item.kind, item.source) for item in overlaps]
-    counts = {f"{kind}_{source}": kinds.count((kind, source)) for source in ("train", "corpus") for kind in ("exact", "near")}
+    counts = {f"{kind}_{source}": kinds.count((kind, source)) for source in shared for kind in ("exact", "near")}
     return {"rows": len(kinds), "clean": len(kinds) - sum(counts.values()), **counts}
 
 
-ROWS = {"rows": CONTRACT / "rows.parquet", "splits": CORPUS / "splits.parquet", "documents": CORPUS / "documents.parquet"}
+ROWS = {"rows": CONTRACT / "rows.parquet", "splits": SPLITS / "splits.parquet", "documents": CORPUS / "documents.parquet"}
 OVERLAP = Step(
     name="overlap",
     config=OverlapConfig,
     run=_run,
     inputs=ROWS,
+    optional=("documents",),
     version=1,
     instances=lambda options: ONCE if needs_step(options.gates, "overlap") else NEVER,
 )

@@ -11,7 +11,7 @@ from pydantic import Field
 from regraft.steps import NEVER, ONCE, Metrics, PipelineContext, Step, StepConfig
 from regraft.steps.options import needs_step
 from tasks.contract import CONTRACT
-from tasks.corpus import CORPUS
+from tasks.splits import SPLITS
 
 
 class SuspectsConfig(StepConfig):
@@ -45,7 +45,7 @@ SUSPECTS = Step(
     name="suspects",
     config=SuspectsConfig,
     run=_run,
-    inputs={"rows": CONTRACT / "rows.parquet", "splits": CORPUS / "splits.parquet"},
+    inputs={"rows": CONTRACT / "rows.parquet", "splits": SPLITS / "splits.parquet"},
     version=1,
     instances=lambda options: ONCE if needs_step(options.gates, "suspects") else NEVER,
 )

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from regraft.steps import Metrics, PipelineContext, Step, StepConfig
 from tasks.contract import CONTRACT
-from tasks.corpus import CORPUS
+from tasks.splits import SPLITS
 
 
 class TfidfConfig(StepConfig):
@@ -44,5 +44,5 @@ def _run(config: TfidfConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     return {"rows": len(train), "terms": len(model.vocabulary)}
 
 
-ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": CORPUS / "splits.parquet"}
+ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": SPLITS / "splits.parquet"}
 TFIDF = Step(name="tfidf", config=TfidfConfig, run=_run, inputs=ROWS, version=1)

@@ -27,7 +27,7 @@ def of_each(*steps: str) -> tuple[str, ...]:
     return tuple(f"{step}-{candidate}" for step in steps for candidate in CANDIDATES)
 
 
-STEPS = ("contract", "corpus", "tokens", "pretrain", *of_each("finetune"), "tfidf", "held_out", *of_each("score"))
+STEPS = ("contract", "splits", "corpus", "tokens", "pretrain", *of_each("finetune"), "tfidf", "held_out", *of_each("score"))
 """Steps of every pipeline."""
 ASKED_FOR = (*of_each("probes"), "overlap", "suspects", *of_each("forgetting", "earlier_tasks", "seeds"))
 """Steps that a pipeline has because its gates ask for them."""

@@ -68,7 +68,7 @@ def test_with_nothing_changed_but_the_gates_no_step_runs(workspace):
 
 
 def test_an_edited_label_even_an_invalid_one_leaves_the_adaptation_alone(workspace):
-    upstream = ("contract", "corpus", "tokens", "pretrain")
+    upstream = ("contract", "splits", "corpus", "tokens", "pretrain")
     edit_rows(workspace, lambda rows: rows[0].update(label="kitchen"))
     assert bring(workspace, upstream) == {"contract"}
     assert stale(workspace) >= {"finetune-base", "finetune-adapted", "tfidf", "held_out"}
@@ -85,7 +85,7 @@ def test_another_corpus_leaves_the_contract_and_the_unadapted_model_alone(worksp
     with (workspace.root / "data" / "corpus.jsonl").open("a") as corpus:
         corpus.write(json.dumps({"text": "a new document about ropes and tides " * 9}) + "\n")
     assert bring(workspace, ("contract", "corpus", "finetune-base", "tfidf")) == {"corpus"}
-    assert "tokens" in stale(workspace)
+    assert stale(workspace) == {"tokens", "pretrain", "finetune-adapted", "score-adapted"}
 
 
 def test_a_reverted_parameter_and_a_lost_output_come_back_from_the_run_cache(workspace):

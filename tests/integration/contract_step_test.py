@@ -26,11 +26,16 @@ from regraft.core.errors import ConfigError, DataRejected, RegraftError
 from regraft.core.progress import Running, running
 from regraft.data import validation
 from regraft.data.contract import Contract, default_contract, load_contract
-from regraft.data.options import TaskOptions
+from regraft.data.documents import read_corpus
+from regraft.data.options import SplitOptions, TaskOptions
 from regraft.data.rows import Row
+from regraft.data.sources import Source
+from regraft.data.splitting import read_texts, split_rows
 from regraft.data.validation import validate
+from regraft.execution.step import Step
 from tasks.contract import CONTRACT, ContractConfig
-from tasks.corpus import CORPUS, CorpusConfig
+from tasks.corpus import CORPUS
+from tasks.splits import SPLITS
 
 DEMO = Path(__file__).parents[2] / "pipelines" / "demo.contract.yaml"
 LABELS = ("blue", "green", "red")
@@ -494,10 +499,8 @@ def test_rows_that_stand_in_two_given_splits_stay_in_the_one_that_is_held_out_an
     rows[9]["text"] = rows[4]["text"] + "!"  # dev nearly repeats test
     rows[7]["text"] = rows[3]["text"]  # inside train
     texts = run(tmp_path, hand_in(tmp_path, rows), split="part") / "texts.parquet"
-    corpus = tmp_path / "c.txt"
-    corpus.write_text("First document about nothing.\n\nA second document, unlike the first.\n")
-    with running(Running(pipeline="own", step="corpus", report=True)):
-        out = deal_out(tmp_path, texts, corpus, near_duplicate=0.95)
+    with running(Running(pipeline="own", step="splits", report=True)):
+        out = deal_out(SPLITS, tmp_path, {"texts": texts}, near_duplicate=0.95)
     splits = pd.read_parquet(out / "splits.parquet")
     assert dict(zip(splits["id"], splits["split"], strict=True)) == {
         row["id"]: row["part"] for row in rows if row["id"] not in ("r2", "r9", "r7")
@@ -508,7 +511,7 @@ def test_rows_that_stand_in_two_given_splits_stay_in_the_one_that_is_held_out_an
     assert (
         "2 rows repeat a row of another split (1 word for word, 1 nearly) and were taken out: 1 of dev in test, 1 of train in test" in said
     )
-    assert "artifacts/own/corpus/evidence/leaks.parquet" in said
+    assert "artifacts/own/splits/evidence/leaks.parquet" in said
 
 
 def test_several_files_of_several_formats_are_one_hand_in(tmp_path):
@@ -532,34 +535,33 @@ def empty(home: Path) -> Path:
     return home / "out"
 
 
-def deal_out(folder: Path, texts: Path, corpus: Path, near_duplicate: float = 0.8) -> Path:
-    out = empty(folder / "corpus")
-    config = CorpusConfig.of(context())
+def deal_out(step: Step[Any], folder: Path, inputs: dict[str, Path], near_duplicate: float = 0.8) -> Path:
+    out = empty(folder / step.name)
+    config = step.config.of(context())
     config = config.model_copy(update={"split": config.split.model_copy(update={"near_duplicate": near_duplicate})})
-    CORPUS.run(config, {"texts": texts, "corpus": corpus}, out)
+    step.run(config, inputs, out)
     return out
 
 
-def test_a_changed_corpus_leaves_the_splits_as_they_are_and_drops_are_explained(tmp_path):
+def test_documents_that_hold_a_labelled_text_go_and_the_splits_are_those_that_rows_of_0_2_had(tmp_path):
     texts = run(tmp_path, hand_in(tmp_path, good())) / "texts.parquet"
     corpus = tmp_path / "c.txt"
     corpus.write_text("First document about nothing.\n\nSentence  NUMBER 3 of blue\n\nA second document, unlike the first.\n")
-    before = deal_out(tmp_path / "a", texts, corpus)
-    corpus.write_text(corpus.read_text() + "\nA third one that is longer than the others.\n")
-    after = deal_out(tmp_path / "b", texts, corpus)
-    assert files.digest(before / "splits.parquet") == files.digest(after / "splits.parquet")
-    documents = pd.read_parquet(after / "documents.parquet")
-    assert (len(documents), documents["heldout"].sum()) == (3, 1)
-    dropped = pd.read_parquet(after.parent / "evidence" / "dropped.parquet")
-    document = dropped[dropped["id"].str.startswith("c.txt:")]
-    assert document[["id", "reason", "of"]].to_numpy().tolist() == [["c.txt:3", "exact", "r3"]]
+    splits = pd.read_parquet(deal_out(SPLITS, tmp_path, {"texts": texts}) / "splits.parquet")
+    documents = deal_out(CORPUS, tmp_path, {"texts": texts, "corpus": corpus})
+    assert sorted(pd.read_parquet(documents / "documents.parquet")["heldout"]) == [False, True]
+    dropped = pd.read_parquet(documents.parent / "evidence" / "dropped.parquet")
+    assert dropped.to_numpy().tolist() == [["c.txt:3", "exact", "r3"]]
+    source = Source("data.corpus", corpus, "c.txt")
+    together = split_rows(read_texts(texts), read_corpus(source, "text"), SplitOptions(), 17, scratch=tmp_path)  # as the step corpus did
+    assert dict(zip(splits["id"], splits["split"], strict=True)) == together.splits
 
 
 def test_no_corpus_is_said_before_anything_is_written(tmp_path):
     texts = run(tmp_path, hand_in(tmp_path, good())) / "texts.parquet"
     (tmp_path / "empty").mkdir()
     with pytest.raises(RegraftError, match=r"data\.corpus: the folder c\.txt holds no") as caught:
-        deal_out(tmp_path, texts, tmp_path / "empty")
+        deal_out(CORPUS, tmp_path, {"texts": texts, "corpus": tmp_path / "empty"})
     assert caught.value.exit_code == 3
 
 

@@ -22,7 +22,7 @@ from regraft.registry.store import store_of
 from regraft.upkeep.doctor import folder
 
 SCORED = ["score-base", "score-adapted"]
-ALL = ["contract", "corpus", "tokens", "pretrain", "finetune-base", "finetune-adapted", "tfidf", "held_out", *SCORED]
+ALL = ["contract", "splits", "corpus", "tokens", "pretrain", "finetune-base", "finetune-adapted", "tfidf", "held_out", *SCORED]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def stamped(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         for path in ("out/x", "evidence/x", "record.json"):
             files.write_text(workspace.artifacts("tiny", name) / path, f"{name} {path}")
     for name, path in (("contract", "texts.parquet"), ("contract", "rows.parquet"), ("contract", "labels.json"),
-                       ("corpus", "documents.parquet"), ("corpus", "splits.parquet"),
+                       ("corpus", "documents.parquet"), ("splits", "splits.parquet"),
                        ("held_out", "dev.parquet"), ("held_out", "test.parquet"),
                        *((name, "model/x") for name in ("pretrain", "finetune-base", "finetune-adapted", "tfidf"))):  # fmt: skip
         files.write_text(workspace.artifacts("tiny", name) / "out" / path, f"{name} {path}")
@@ -105,13 +105,13 @@ def test_nothing_changed_nothing_runs_and_nothing_is_written_to_find_out(fresh):
         pytest.param(
             edit("data/rows.jsonl", lambda text: text.replace('"garden"}', '"kitchen"}', 1)),
             {"contract": "data.labelled changed (data/rows.jsonl)"},
-            ["corpus", "tokens", "pretrain", "finetune-base", "finetune-adapted", "tfidf", "held_out", *SCORED],
+            ["splits", "corpus", "tokens", "pretrain", "finetune-base", "finetune-adapted", "tfidf", "held_out", *SCORED],
             id="labels",
         ),
         pytest.param(
             edit("data/corpus.jsonl", lambda text: text + '{"text": "more"}\n'),
             {"corpus": "data.corpus changed (data/corpus.jsonl)"},
-            ["tokens", "pretrain", "finetune-base", "finetune-adapted", "tfidf", "held_out", *SCORED],
+            ["tokens", "pretrain", "finetune-adapted", "score-adapted"],
             id="corpus",
         ),
         pytest.param(
@@ -146,7 +146,7 @@ def test_a_changed_key_names_the_steps_that_read_it(fresh):
         "finetune.epochs=3": dict.fromkeys(("finetune-base", "finetune-adapted"), "finetune.epochs: 2 -> 3"),
         "pretrain.batch_size=4": {"pretrain": "pretrain.batch_size: 8 -> 4"},
         "pretrain.sequence_length=16": {"tokens": "sequence_length: 32 -> 16", "pretrain": "pretrain.sequence_length: 32 -> 16"},
-        "split.test=0.3": {"contract": "test: 0.25 -> 0.3", "corpus": "split.test: 0.25 -> 0.3"},
+        "split.test=0.3": {"contract": "test: 0.25 -> 0.3", **dict.fromkeys(("splits", "corpus"), "split.test: 0.25 -> 0.3")},
         "data.corpus=data/rows.jsonl": {"corpus": "corpus: data/corpus.jsonl -> data/rows.jsonl"},
         "gates=[{beats: tfidf}]": {},
     }.items():

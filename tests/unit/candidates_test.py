@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from tinyspace import imported
 
 from regraft.config.pipeline_file import load_pipeline
 from regraft.config.step_names import kind_of
@@ -58,6 +59,45 @@ def test_without_a_candidate_that_starts_there_nothing_is_adapted(tiny):
     assert [key for key in values if kind_of(key) in ("tokens", "pretrain", "finetune", "score")] == ["finetune-base", "score-base"]
 
 
+def without_corpus(tiny: Workspace, more: str = "") -> int:
+    """Take ``data.corpus`` out of the pipeline file, put ``more`` behind it; the lines before that."""
+    path = tiny.pipeline_file("tiny")
+    path.write_text(path.read_text().replace("  corpus: data/corpus.jsonl\n", ""))
+    return write(tiny, more)
+
+
+def test_without_a_corpus_the_steps_of_the_base_model_are_what_they_were(tiny):
+    other = tiny.root / "pipelines" / "other.yaml"
+    other.write_text(tiny.pipeline_file("tiny").read_text())
+    before = resolve(tiny, "tiny", ["adapt=never"])
+    without_corpus(tiny)
+    values = resolve(tiny, "tiny")
+    assert values == before
+    assert [step.name for step in composition.steps_in(tiny, values)] == [
+        *("contract", "splits", "finetune-base", "tfidf", "held_out", "score-base")
+    ]
+    with pytest.raises(ConfigError, match=r"data\.corpus_text names a column of data\.corpus, which is left out"):
+        resolve(tiny, "tiny", ["data.corpus_text=body"])
+    of_both = stages(tiny)
+    assert list(of_both["corpus"]["foreach"]) == ["other"]
+    assert of_both["splits"]["foreach"]["tiny"] == {"labelled": "data/rows.jsonl"}
+
+
+def test_a_step_leaves_out_what_nothing_in_the_pipeline_makes(tiny):
+    write(tiny, "gates:\n- {at_least: 0.1, rows: clean}\n")
+    (adapting,) = (step for step in composition.steps_in(tiny, resolve(tiny, "tiny")) if step.name == "overlap")
+    without_corpus(tiny)
+    (plain,) = (step for step in composition.steps_in(tiny, resolve(tiny, "tiny")) if step.name == "overlap")
+    assert adapting.sources.keys() - plain.sources.keys() == {"documents"}
+
+
+def test_a_step_that_nothing_leaves_is_named_with_who_reads_it(tiny):
+    path = tiny.root / "pipelines" / "__init__.py"
+    path.write_text(path.read_text().replace("CONTRACT, SPLITS,", "CONTRACT,"))
+    with imported(tiny.root), pytest.raises(ConfigError, match=r"'finetune-base' reads what 'splits' leaves, which STEPS in .* does not"):
+        resolve(tiny, "tiny")
+
+
 def test_two_pipelines_may_start_a_candidate_of_one_name_differently(tiny):
     (tiny.root / "pipelines" / "other.yaml").write_text(tiny.pipeline_file("tiny").read_text() + "candidates: {adapted: {start: base}}\n")
     stage = yaml.safe_load(dvc.render_dvc(tiny))["stages"]["finetune-adapted"]
@@ -80,10 +120,20 @@ def test_two_pipelines_may_start_a_candidate_of_one_name_differently(tiny):
         ("candidates:\n  a:\n    finetune: {epochs: -1}\n", 3, "candidates.a.finetune.epochs: input should be greater than or equal to 1"),
         ("adapt: never\ncandidates:\n  a: {start: adapted}\n", 3, "`adapted` needs an adaptation, and `adapt: never` says"),
         ("candidates:\n  a: {}\nchoose_on: test\n", 3, "choose_on: `test` chooses between"),
+        ("data: {labelled: r.csv}\nadapt: always\n", 2, "adapt: `always` needs text of the domain; name it as `data.corpus`"),
+        (
+            "data: {labelled: r.csv}\ncandidates:\n  a: {start: adapted}\n",
+            3,
+            "`adapted` needs an adaptation, and `data.corpus` is left out",
+        ),
+        ("data: {labelled: r.csv}\nchoose_on: test\n", 2, "choose_on: `test` chooses between"),
         ("adapt: off\n", 1, "adapt: input should be 'always' or 'never', not False"),
     ],
 )
 def test_a_fault_names_its_key_and_line(tiny, text, row, says):
+    path = tiny.pipeline_file("tiny")
+    if text.startswith("data:"):
+        path.write_text("version: 1\nbase_model: models/tiny\n")
     before = write(tiny, text)
     with pytest.raises(ConfigError) as refused:
         load_pipeline(tiny, "tiny")

@@ -68,6 +68,9 @@ def test_neither_order_nor_corpus_has_a_say_in_the_splits():
     shuffled.shuffle(documents)
     again = dealt(texts, *documents)
     assert (again.splits, list(again.documents)) == (once.splits, list(once.documents))
+    alone = split_rows(texts, None, OPTIONS, 17)
+    assert (alone.splits, alone.dropped_rows, alone.row_counts()) == (once.splits, once.dropped_rows, once.row_counts())
+    assert not list(alone.documents)
     assert list(once.splits) == sorted(once.splits)
     assert dealt(texts, "something else").splits == once.splits
 

@@ -70,9 +70,12 @@ class CandidateOptions(Strict):
         return finetune_options(shared.model_dump(exclude_unset=True), self.finetune) if self.finetune else shared
 
 
-def checked(candidates: dict[str, CandidateOptions], shared: MethodOptions, *, adapts: bool) -> dict[str, CandidateOptions]:
-    """``candidates``, or a ValidationError with every fault of their names, starts and options at its place."""
-    faults = [fault for name, options in candidates.items() for fault in _faults(name, options, shared, adapts=adapts)]
+def checked(candidates: dict[str, CandidateOptions], shared: MethodOptions, unadapted: str | None) -> dict[str, CandidateOptions]:
+    """``candidates``, or a ValidationError with every fault of their names, starts and options at its place.
+
+    :param unadapted: why none of them can start from an adapted encoder; None: they can.
+    """
+    faults = [fault for name, options in candidates.items() for fault in _faults(name, options, shared, unadapted)]
     if not candidates:
         faults = [_fault((), "write at least one, such as `base: {start: base}`, or leave the key out", {})]
     if faults:
@@ -80,7 +83,7 @@ def checked(candidates: dict[str, CandidateOptions], shared: MethodOptions, *, a
     return candidates
 
 
-def _faults(name: str, options: CandidateOptions, shared: MethodOptions, *, adapts: bool) -> list[InitErrorDetails]:
+def _faults(name: str, options: CandidateOptions, shared: MethodOptions, unadapted: str | None) -> list[InitErrorDetails]:
     if not NAME.fullmatch(name):
         return [_fault((name,), "a candidate is called by lower-case letters, digits and _, starting with a letter", name)]
     if name in TAKEN:
@@ -93,14 +96,8 @@ def _faults(name: str, options: CandidateOptions, shared: MethodOptions, *, adap
             for item in error.errors(include_url=False)
         ]
     starts = METHODS[method].starts
-    if options.start == "adapted" and not adapts:
-        return [
-            _fault(
-                (name, "start"),
-                "`adapted` needs an adaptation, and `adapt: never` says that there is none; change one of the two",
-                "adapted",
-            )
-        ]
+    if options.start == "adapted" and unadapted is not None:
+        return [_fault((name, "start"), f"`adapted` needs an adaptation, and {unadapted}", "adapted")]
     if options.start is None or options.start in starts:
         return []
     known = f"it starts from {' or '.join(starts)}" if starts else "it reads no encoder, so leave the key out"

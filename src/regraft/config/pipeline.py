@@ -79,7 +79,8 @@ class PipelineOptions(Strict):
     task: TaskOptions = TaskOptions()
     split: SplitOptions = SplitOptions()
     adapt: Literal["always", "never"] = "always"
-    """Whether the base model is adapted to the corpus; `never` leaves `base` as the only candidate, unless `candidates` names others."""
+    """Whether the base model is adapted to the corpus; `never` leaves `base` as the only candidate, unless `candidates` names others.
+    Without `data.corpus` nothing is adapted."""
     pretrain: PretrainOptions = Field(default_factory=lambda: pretrain_options({}))
     """How the base model is adapted to the corpus; `objective` says what it learns from it, and which keys there are."""
     finetune: FinetuneOptions = Field(default_factory=lambda: finetune_options({}, {}))
@@ -102,20 +103,27 @@ class PipelineOptions(Strict):
     seed: int = Field(17, ge=0, lt=2**31)
     """Everything random is a function of (seed, epoch, index)."""
 
+    @field_validator("adapt")
+    @classmethod
+    def _there_is_something_to_adapt_to(cls, adapt: str, info: ValidationInfo) -> str:
+        if adapt == "always" and "data" in info.data and info.data["data"].corpus is None:
+            raise ValueError("`always` needs text of the domain; name it as `data.corpus`, or write `adapt: never`")
+        return adapt
+
     @field_validator("candidates")
     @classmethod
     def _candidates_are_whole(
         cls, candidates: dict[str, CandidateOptions] | None, info: ValidationInfo
     ) -> dict[str, CandidateOptions] | None:
         shared = info.data.get("finetune")  # absent where it is at fault itself
-        return candidates if candidates is None or shared is None else checked(candidates, shared, adapts=info.data.get("adapt") != "never")
+        return candidates if candidates is None or shared is None else checked(candidates, shared, _unadapted(info.data))
 
     @field_validator("choose_on")
     @classmethod
     def _test_rows_choose_between_two(cls, choose_on: str | None, info: ValidationInfo) -> str | None:
         candidates = info.data.get("candidates")
         pair = (
-            info.data.get("adapt") != "never"
+            _unadapted(info.data) is None
             if candidates is None
             else {name: options.start or "base" for name, options in candidates.items()} == PAIR
         )
@@ -134,8 +142,13 @@ class PipelineOptions(Strict):
     def every_candidate(self) -> tuple[Candidate, ...]:
         """The models that are trained and compared, in the order of the file."""
         if self.candidates is None:
-            return tuple(candidate for candidate in DEFAULT if candidate.start != "adapted" or self.adapt == "always")
+            return tuple(candidate for candidate in DEFAULT if candidate.start != "adapted" or self._pair)
         return tuple(options.named(name, self.finetune) for name, options in self.candidates.items())
+
+    @property
+    def _pair(self) -> bool:
+        """Whether `base` and `adapted` are the candidates of a file that names none."""
+        return self.adapt == "always" and self.data.corpus is not None
 
     @property
     def adapts(self) -> bool:
@@ -145,7 +158,7 @@ class PipelineOptions(Strict):
     @property
     def by_cost(self) -> tuple[str, ...] | None:
         """The candidates by what their methods cost, then by the order of the file, where they are chosen on dev rows; None elsewhere."""
-        if (self.choose_on or ("test" if self.candidates is None and self.adapt == "always" else "dev")) == "test":
+        if (self.choose_on or ("test" if self.candidates is None and self._pair else "dev")) == "test":
             return None
         ranks = {candidate.name: METHODS[self.finetune_of(candidate).method].rank for candidate in self.every_candidate}
         return tuple(sorted(ranks, key=ranks.__getitem__))
@@ -157,6 +170,12 @@ class PipelineOptions(Strict):
         return finetune_options(self.finetune.model_dump(exclude_unset=True), candidate.finetune)
 
     @property
+    def data_read(self) -> dict[str, str | tuple[str, ...]]:
+        """``corpus`` and ``labelled``, as far as any step reads them."""
+        corpus = {"corpus": self.data.corpus} if self.data.corpus is not None and self.adapts else {}
+        return {**corpus, "labelled": self.data.labelled}
+
+    @property
     def corpus_column(self) -> str:
         """Column of the corpus that holds the text."""
         return self.data.corpus_text or self.task.text
@@ -164,6 +183,13 @@ class PipelineOptions(Strict):
     def asked(self, gate: str) -> Any:
         """The options of the first line that asks ``gate``; None where there is none."""
         return next((line for line in self.gates if line.gate == gate), None)
+
+    @model_validator(mode="after")
+    def _the_column_is_one_of_a_corpus(self) -> Self:
+        general = self.asked("forgetting")  # the one other reader of the column
+        if self.data.corpus_text is not None and self.data.corpus is None and general is None:
+            raise ValueError("data.corpus_text names a column of data.corpus, which is left out; name a corpus, or leave both out")
+        return self
 
     @model_validator(mode="after")
     def _splits_are_given_or_drawn(self) -> Self:
@@ -180,6 +206,15 @@ class PipelineOptions(Strict):
             without = " and ".join(f"split.{share}" for share in shares)
             raise ValueError(f"data.split: the column {column!r} says which row is held out; leave {without} out")
         return self
+
+
+def _unadapted(values: Mapping[str, Any]) -> str | None:
+    """Why no candidate of a file with these values can start from an adapted encoder; None: one can."""
+    if values.get("adapt") == "never":
+        return "`adapt: never` says that there is none; change one of the two"
+    if "data" in values and values["data"].corpus is None:
+        return "`data.corpus` is left out; name text of the domain there, or start from `base`"
+    return None
 
 
 @dataclass(frozen=True)

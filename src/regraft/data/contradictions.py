@@ -31,7 +31,7 @@ class Contradiction:
 
 
 def find(rows: Path, splits: Path, dropped: Path) -> list[Contradiction]:
-    """The contradictions in what ``contract`` (``rows``) and ``corpus`` (``splits``, its evidence ``dropped``) left, sorted by id."""
+    """The contradictions in what ``contract`` (``rows``) and ``splits`` (``splits``, its evidence ``dropped``) left, sorted by id."""
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
     import pyarrow.parquet as pq

@@ -43,9 +43,9 @@ Paths = Annotated[str | tuple[str, ...], BeforeValidator(_one_or_more)]
 class DataOptions(Strict):
     """Where the text and the labels are; paths are relative to the workspace."""
 
-    corpus: Paths
+    corpus: Paths | None = None
     """Domain text: a file or folder, `hub:<owner>/<name>@<revision>`, or a list of these. .txt, .csv, .tsv or .jsonl, each also
-    as .gz, and .parquet."""
+    as .gz, and .parquet. Left out, no candidate is adapted to one; read only where a candidate starts from `adapted`."""
     corpus_text: str | None = Field(None, min_length=1)
     """Column of the corpus that holds the text, where it is a table; by default that of the labelled rows, `task.text`."""
     labelled: Paths

@@ -69,15 +69,28 @@ class Dealt:
 
     def counts(self) -> dict[str, int]:
         """How many texts went where."""
+        return {**self.document_counts(), **self.row_counts()}
+
+    def row_counts(self) -> dict[str, int]:
+        """How many labelled rows are in which split, and how many went."""
         splits = Counter(self.splits.values())
-        reasons = Counter(item.reason for item in self.dropped)
-        heldout = sum(self.documents.heldout)
-        return {
-            "documents": len(self.documents),
-            "heldout": heldout,
-            **{split: splits[split] for split in PRIORITY},
-            **{f"dropped_{reason}": reasons[reason] for reason in ("exact", "near", "contains", "unreadable", "labelled")},
-        }
+        return {**{split: splits[split] for split in PRIORITY}, "dropped_labelled": len(self.dropped_rows)}
+
+    def document_counts(self) -> dict[str, int]:
+        """How many documents stay, and how many went and why."""
+        reasons = Counter(item.reason for item in self.dropped_documents)
+        dropped = {f"dropped_{reason}": reasons[reason] for reason in ("exact", "near", "contains", "unreadable")}
+        return {"documents": len(self.documents), "heldout": sum(self.documents.heldout), **dropped}
+
+    @property
+    def dropped_rows(self) -> list[Dropped]:
+        """The labelled rows that went."""
+        return [item for item in self.dropped if item.reason == "labelled"]
+
+    @property
+    def dropped_documents(self) -> list[Dropped]:
+        """The documents that went."""
+        return [item for item in self.dropped if item.reason != "labelled"]
 
 
 def read_given(path: Path) -> dict[str, Split]:
@@ -98,9 +111,17 @@ def read_texts(path: Path) -> list[tuple[str, str]]:
     return list(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
 
 
+def write_dropped(path: Path, dropped: Iterable[Dropped]) -> None:
+    """Write what went and why, as the columns id, reason and of."""
+    from regraft.data.tables import write_table
+
+    items = list(dropped)
+    write_table(path, {name: [getattr(item, name) for item in items] for name in ("id", "reason", "of")})
+
+
 def split_rows(
     texts: Sequence[tuple[str, str]],
-    corpus: Corpus,
+    corpus: Corpus | None,
     options: SplitOptions,
     seed: int,
     given: Mapping[str, Split] | None = None,
@@ -111,13 +132,15 @@ def split_rows(
 ) -> Dealt:
     """Deal the labelled ``texts`` (id, text) and the documents of ``corpus`` out; the result ignores the order of either.
 
-    ``given`` is ``{id: split}`` where the data says so itself; else ids are hashed. ``scratch`` is a folder on a disk with
-    room for twice the corpus and 512 bytes a document. ``pairs``: the texts are pairs (:mod:`regraft.data.pairs`), and a document
-    that holds one of the two is dropped like one that holds a text. Rows that are ``spent`` test no more.
+    Splits do not depend on the corpus; None: there is none, and no document stays. ``given`` is ``{id: split}`` where the data says
+    so itself; else ids are hashed. ``scratch`` is a folder on a disk with room for twice the corpus and 512 bytes a document.
+    ``pairs``: the texts are pairs (:mod:`regraft.data.pairs`), and a document that holds one of the two is dropped like one that
+    holds a text. Rows that are ``spent`` test no more.
     """
     rows = [(given[key] if given else split_of(seed, key, options.test, options.dev, spent), key, text) for key, text in texts]
     rows.sort(key=lambda row: (PRIORITY.index(row[0]), row[1]))
-    distinct = find_distinct([(key, text) for _, key, text in rows], corpus.documents, scratch or Path(tempfile.gettempdir()))
+    read = corpus or Corpus((), [])
+    distinct = find_distinct([(key, text) for _, key, text in rows], read.documents, scratch or Path(tempfile.gettempdir()))
     normalised = _Normalised(distinct.texts)
     twins = find_duplicates(normalised, options.near_duplicate, seed, scratch, pairs=pairs)
     stay = [number for number in range(distinct.rows, len(twins)) if twins[number] is None]
@@ -125,13 +148,13 @@ def split_rows(
     searched = (normalised[number] for number in watched(stay, "documents", len(stay)))
     contained = find_contained(searched, [text for _, text in unseen])
 
-    dropped = [Dropped(where, "unreadable", None) for where, _ in corpus.unreadable]
+    dropped = [Dropped(where, "unreadable", None) for where, _ in read.unreadable]
     dropped += _repeating(distinct, twins)
     dropped += [Dropped(distinct.texts[stay[document]][0], "contains", unseen[text][0]) for document, text in contained.items()]
     stay = [number for index, number in enumerate(stay) if index not in contained]
-    if not stay:
-        read = "the only document repeats or contains" if distinct.read == 1 else f"all {distinct.read:,} documents repeat or contain"
-        message = "; ".join([f"{read} labelled texts", *corpus.whole_files])
+    if corpus is not None and not stay:
+        every = "the only document repeats or contains" if distinct.read == 1 else f"all {distinct.read:,} documents repeat or contain"
+        message = "; ".join([f"{every} labelled texts", *corpus.whole_files])
         problem = Problem(message=message, rule="corpus.document", fix="add text of the domain that is not among the labelled rows")
         reject("data.corpus holds nothing to learn from", [problem])
     dropped_ids = {item.id for item in dropped if item.reason == "labelled"}
@@ -171,5 +194,5 @@ def _reason(labelled: bool, twin: Twin) -> str:
 def _hold_out(texts: Iterable[str], seed: int) -> list[bool]:
     """Mark :data:`HELDOUT` of ``texts``, at least one where there are two, by a hash of the text."""
     values = np.fromiter((uniform(seed, text) for text in texts), np.float64)
-    marked: list[bool] = ((values < HELDOUT) | (values == values.min())).tolist()
-    return marked if len(marked) > 1 else [False]
+    marked: list[bool] = ((values < HELDOUT) | (values == values.min(initial=1.0))).tolist()
+    return marked if len(marked) > 1 else [False] * len(marked)

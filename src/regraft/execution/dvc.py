@@ -22,7 +22,7 @@ from regraft.core import files
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, RegraftError
 from regraft.core.git import ignored_by
 from regraft.core.workspace import Workspace
-from regraft.data.options import DataOptions, listed
+from regraft.data.options import listed
 from regraft.execution import composition
 from regraft.execution.dvc_formats import says_busy
 from regraft.execution.resolve import resolve
@@ -69,7 +69,7 @@ def render_dvc(workspace: Workspace) -> str:
     for name in workspace.pipelines:
         try:
             options = load_pipeline(workspace, name)
-            items[name], own_steps = _item(options.data), composition.steps_of(declared, options)
+            items[name], own_steps = _item(options.data_read), composition.steps_of(declared, options)
         except ConfigError:
             own_steps = _steps_of_faulty(workspace, name, former)
             if own_steps:
@@ -79,7 +79,7 @@ def render_dvc(workspace: Workspace) -> str:
     # DVC fills in one path at a place, so every pipeline has as many places as the one with the most paths, and
     # repeats its first path there: for DVC that is no change, also not for its run cache.
     slots = {slot: slot.partition("_")[0] for item in items.values() for slot in item}
-    items = {name: {slot: item.get(slot, item[first]) for slot, first in slots.items()} for name, item in items.items()}
+    items = {name: {slot: item.get(slot, item[first]) for slot, first in slots.items() if first in item} for name, item in items.items()}
     order = [name for step in declared for name in users if next(iter(users[name].values())).kind == step.name]
     stages = {name: _foreach_stage(users[name], items) for name in order}
     return HEADER + yaml.dump({"stages": stages}, Dumper=_Block, sort_keys=False, width=10_000, default_flow_style=False)
@@ -124,10 +124,10 @@ def _deps(step: Step[Any], items: Mapping[str, Mapping[str, str]]) -> list[str]:
     return deps
 
 
-def _item(data: DataOptions) -> dict[str, str]:
+def _item(data: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
     """The local paths of one pipeline's data: ``corpus``, ``corpus_2``, ``corpus_3`` ... and the same of ``labelled``."""
     item: dict[str, str] = {}
-    for key, paths in zip(DATA, (data.corpus, data.labelled), strict=True):
+    for key, paths in data.items():
         local = [path for path in listed(paths) if not path.startswith("hub:")] or [PINNED]
         item |= {key if number == 1 else f"{key}_{number}": path for number, path in enumerate(local, start=1)}
     return item

@@ -7,6 +7,7 @@ of the run cache was. tests/integration/private_formats_test.py holds each of th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from regraft.core import files
 from regraft.core.workspace import Workspace
 
 TRIED = "3.67"
@@ -145,6 +147,32 @@ def listing(cache: Path, md5: str) -> dict[str, str] | None:
         return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(object_path(cache, md5).read_text(encoding="utf8"))}
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def keep(cache: Path, path: Path) -> dict[str, Any]:
+    """Put a file, or a folder and its files, into the cache, as DVC would; what an entry of dvc.lock says of it besides its path."""
+    if path.is_file():
+        content = path.read_bytes()
+        return {"md5": _put(cache, content), "size": len(content)}
+    inside = sorted(item for item in path.rglob("*") if item.is_file())
+    kept = [(item.relative_to(path).as_posix(), keep(cache, item)) for item in inside]
+    entries = [{"md5": entry["md5"], "relpath": name} for name, entry in sorted(kept)]
+    md5 = _put(cache, json.dumps(entries, sort_keys=True).encode(), ".dir")
+    return {"md5": md5, "size": sum(entry["size"] for _, entry in kept), "nfiles": len(kept)}
+
+
+def _put(cache: Path, content: bytes, suffix: str = "") -> str:
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() + suffix
+    target = object_path(cache, md5)
+    if not target.is_file():
+        files.write_bytes(target, content)
+        target.chmod(0o444)  # without it DVC takes an object for one that was edited
+    return md5
+
+
+def md5_of(path: Path) -> str | None:
+    """By which name the cache has a file; None: it is not there."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else None
 
 
 def results(cache: Path) -> list[Path]:

@@ -45,7 +45,7 @@ class Prepared:
 def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Prepared:
     """Render the resolved file and dvc.yaml; say what ``--set`` did and what is missing."""
     options = load_pipeline(workspace, pipeline, sets)
-    require_data(workspace, pipeline, {"corpus": options.data.corpus, "labelled": options.data.labelled})
+    require_data(workspace, pipeline, options.data_read)
     values = resolve(workspace, pipeline, sets)
     precheck.look(workspace.root, values)
     require_slices(workspace, pipeline, options)
@@ -58,8 +58,7 @@ def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Pr
 
 def wants_demo(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> bool:
     """Whether a pipeline reads the demo's data alone, and nobody has built that here yet."""
-    data = load_pipeline(workspace, pipeline, sets).data
-    paths = [*listed(data.corpus), *listed(data.labelled)]
+    paths = [path for paths in load_pipeline(workspace, pipeline, sets).data_read.values() for path in listed(paths)]
     return all(path.startswith("data/demo/") for path in paths) and not (workspace.root / "data" / "demo").exists()
 
 

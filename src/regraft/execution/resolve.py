@@ -21,7 +21,7 @@ from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty, line_of
 from regraft.data import spent as spent_rows
 from regraft.execution import composition
-from regraft.execution.step import Step
+from regraft.execution.step import Output, Step
 from regraft.gates.registry import steps
 from regraft.models import base_model
 from regraft.models.families import family_of
@@ -36,6 +36,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
 
     options = load_pipeline(workspace, name, sets)
     _require_steps(workspace, name, options)
+    _require_inputs(workspace, name, options)
     folder = base_model.locate(options.base_model, workspace.root)
     base_model.check(options.base_model, folder)
     contract_file = workspace.root / (options.data.contract or f"pipelines/{name}.contract.yaml")
@@ -55,7 +56,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         "schema": RESOLVED_SCHEMA,
         "pipeline": name,
         "seed": options.seed,
-        "data": options.data.model_dump(mode="json", include={"corpus", "labelled"}),
+        "data": {key: list(paths) if isinstance(paths, tuple) else paths for key, paths in options.data_read.items()},
         "gates": [gate.model_dump(mode="json", exclude_none=True) for gate in options.gates],
         "candidates": {candidate.name: candidate.document() for candidate in options.every_candidate},
         **({"by_cost": list(options.by_cost)} if options.by_cost else {}),  # who is chosen on dev rows
@@ -104,6 +105,21 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
             problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **place))
     if problems:
         raise faulty(problems)
+
+
+def _require_inputs(workspace: Workspace, name: str, options: PipelineOptions) -> None:
+    """Whatever the pipeline's steps read is left by one of them, or named in its file."""
+    steps = composition.steps_of(composition.steps(workspace), options)
+    there = {step.name for step in steps} | {f"data.{key}" for key in options.data_read}
+    for step in steps:
+        for source in step.sources.values():
+            if (needed := source.step if isinstance(source, Output) else source) in there:
+                continue
+            if isinstance(source, Output):
+                message = f"the step {step.name!r} reads what {needed!r} leaves, which STEPS in pipelines/__init__.py does not have"
+                raise ConfigError(message, fix=f"regraft init --upgrade . && regraft plan {name}")
+            message = f"the step {step.name!r} reads {needed}, which pipelines/{name}.yaml does not name, or no candidate needs"
+            raise ConfigError(message, fix=f"name {needed} in pipelines/{name}.yaml")
 
 
 def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, folder: Path) -> str:

@@ -88,6 +88,8 @@ class Step(Generic[C]):
     candidate to candidate is a function of it. Another step that runs for each candidate is read in the instance of the same one."""
     version: int
     """The only way code enters a step's identity."""
+    optional: tuple[str, ...] = ()
+    """Inputs that are left out where the pipeline does not have the step that leaves them."""
     gpu: bool = False
     cost: Cost = Cost()
     instances: Callable[[PipelineOptions], Instances] = lambda _: ONCE
@@ -117,7 +119,8 @@ class Step(Generic[C]):
     def of(self, candidate: Candidate | None, among: Collection[str]) -> Step[C]:
         """The instance for ``candidate``, which reads the instances for it of those steps that have one ``among`` these names."""
         if candidate is None:
-            return self
+            absent = {name for name in self.optional if isinstance(source := self.sources[name], Output) and source.step not in among}
+            return replace(self, inputs={name: source for name, source in self.sources.items() if name not in absent}) if absent else self
         instance = replace(self, name=candidate.instance(self.name), candidate=candidate, declared=self.name)
         own = {
             name: Output(other, source.path)

@@ -77,7 +77,7 @@ def keep(workspace: Workspace, pipeline: str, evidence: Path) -> str | None:
     from regraft.data import contradictions
     from regraft.data.tables import write_table
 
-    outputs = {step: workspace.artifacts(pipeline, step) / "out" for step in ("contract", "corpus", "held_out")}
+    outputs = {step: workspace.artifacts(pipeline, step) / "out" for step in ("contract", "splits", "held_out")}
     folder = evidence / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     test, slices = (pq.read_table(outputs["held_out"] / f"{name}.parquet") for name in ("test", "slices"))
@@ -88,16 +88,16 @@ def keep(workspace: Workspace, pipeline: str, evidence: Path) -> str | None:
     write_table(folder / "test.parquet", {name: _words(values) for name, values in columns.items()})
 
     rows = ds.dataset(outputs["contract"] / "rows.parquet")
-    splits = pq.read_table(outputs["corpus"] / "splits.parquet", filters=[("split", "=", "train")])
+    splits = pq.read_table(outputs["splits"] / "splits.parquet", filters=[("split", "=", "train")])
     drawn = np.argsort(np.random.Philox(key=0).random_raw(len(splits)), kind="stable")[:TRAIN_ROWS]
     train = rows.to_table(columns=["id", "text", "label"], filter=pc.field("id").isin(splits["id"].take(np.sort(drawn)))).sort_by("id")
     write_table(folder / "train.parquet", train.to_pydict())
     files.write_json(folder / "counts.json", files.read_json(outputs["contract"] / "counts.json"))
     keep_texts(workspace.artifacts(pipeline, "held_out").parent, evidence)
-    dropped = workspace.artifacts(pipeline, "corpus") / "evidence" / "dropped.parquet"
-    if not dropped.is_file():  # a corpus step of a team's own
+    dropped = workspace.artifacts(pipeline, "splits") / "evidence" / "dropped.parquet"
+    if not dropped.is_file():  # a step of a team's own
         return None
-    table = contradictions.columns(contradictions.find(outputs["contract"] / "rows.parquet", outputs["corpus"] / "splits.parquet", dropped))
+    table = contradictions.columns(contradictions.find(outputs["contract"] / "rows.parquet", outputs["splits"] / "splits.parquet", dropped))
     if table["id"]:
         write_table(folder / CONTRADICTIONS, table)
     return contradictions.sentence(table)

@@ -24,6 +24,7 @@ from regraft.data.spent import read_spent as read_spent
 from regraft.data.splitting import read_given as read_given
 from regraft.data.splitting import read_texts as read_texts
 from regraft.data.splitting import split_rows as split_rows
+from regraft.data.splitting import write_dropped as write_dropped
 from regraft.data.tables import write_documents as write_documents
 from regraft.data.tables import write_table as write_table
 from regraft.data.validation import validate as validate_rows

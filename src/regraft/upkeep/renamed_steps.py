@@ -7,12 +7,13 @@ The file is edited as text, line by line: no other number in it is written anew.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from regraft.config.step_names import RENAMED
 from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc_formats
+from regraft.upkeep import moved_splits
 
 STAGE = re.compile(r"  (?P<step>\w+)@(?P<pipeline>\w+):$")
 
@@ -28,13 +29,17 @@ def rename(workspace: Workspace) -> list[tuple[str, str]]:
                     before.rename(now)
                     moved += [(workspace.relative(before), workspace.relative(now))] if room.name == "artifacts" else []
     path = dvc_formats.lock_file(workspace)
-    if path.is_file() and (text := path.read_text(encoding="utf8")) != (now_said := "".join(_lines(text))):
-        files.write_text(path, now_said)
+    if not path.is_file():
+        return moved
+    stages, text = dvc_formats.stages(workspace), path.read_text(encoding="utf8")
+    adopted = [stage for pipeline in workspace.pipelines if (stage := moved_splits.adopt(workspace, pipeline, stages)) is not None]
+    if (edited := "".join(_lines(text, adopted))) != text:
+        files.write_text(path, edited)
     return moved
 
 
-def _lines(text: str) -> Iterator[str]:
-    """The lines of a dvc.lock under the new names."""
+def _lines(text: str, more: Iterable[str]) -> Iterator[str]:
+    """The lines of a dvc.lock under the new names, and the stages that are ``more``."""
     old = new = ""
     for line in text.splitlines(keepends=True):
         if match := STAGE.match(line.rstrip("\n")):
@@ -46,4 +51,7 @@ def _lines(text: str) -> Iterator[str]:
         elif old and line.startswith("    cmd: "):
             yield line.replace(f"regraft step {old} ", f"regraft step {new} ")
         else:
+            line = re.sub(r"(?<=path: artifacts/)(\w+)/corpus(?=/out/splits\.parquet$)", r"\1/splits", line)
             yield re.sub(r"(?<=path: artifacts/)(\w+)/(\w+)(?=/)", lambda m: f"{m[1]}/{RENAMED.get(m[2], m[2])}", line)
+            if line.rstrip("\n") == "stages:":
+                yield from more
