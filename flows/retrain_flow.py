@@ -30,6 +30,7 @@ from prefect.states import Completed
 from flows.bridge import step_task
 from regraft.steps import Output, files
 from regraft.steps.flow import (
+    COUNTED_BY,
     FLOW_RUN,
     STOP,
     Curves,
@@ -192,7 +193,13 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
     steps = steps_in(run.workspace, resolved)
     later = for_the_chosen(steps) if "by_cost" in resolved else {}  # the others' gates would ask about nobody
     chosen: str | None = None
+    withheld: dict[str, str] | None = None
     for number, step in enumerate(sorted(steps, key=lambda step: step.name in later), start=1):
+        if withheld is None and outcomes.keys() >= set(COUNTED_BY):
+            withheld = release.withheld_steps(run, resolved, steps)
+        if withheld and step.name in withheld:
+            run.emit({"event": "step_finished", "step": step.name, "state": "withheld", "seconds": 0.0})
+            continue
         if step.name in later:
             if chosen is None:
                 chosen = release.choose_candidate(run, resolved)

@@ -20,11 +20,12 @@ from regraft.evaluation.prediction_store import PredictionStore
 from regraft.gates.decide import decide
 from regraft.gates.verdict import Champion
 from regraft.registry.journal import FileJournal
+from regraft.registry.ledger import FileLedger
 from regraft.registry.tracking import Tracker
 from regraft.reports.compare import compare
 
 LABELS = ("left", "right")
-FIRST, SECOND, OTHER = (f"demo-2026010{day}T000000-abcdef" for day in (1, 2, 3))
+FIRST, SECOND, OTHER, CHOSEN = (f"demo-2026010{day}T000000-abcdef" for day in (1, 2, 3, 4))
 
 
 def answers(rows: Sequence[str], right: float, seed: int) -> predictions.Table:
@@ -181,3 +182,38 @@ def test_answers_that_changed_since_the_decision_are_refused(made):
             compare(tracker, f"{OTHER}:tfidf", OTHER)
     finally:
         path.write_bytes(before)
+
+
+@pytest.fixture
+def closed(made: Path) -> Path:
+    """The folder of an unchosen candidate's answers, beside a run whose dev rows chose ``probe``."""
+    bench, out, rows = Bench(made), made / "work" / CHOSEN / "scores", [f"r{n:03d}" for n in range(150)]
+    for seed, (model, right) in enumerate({"probe": 0.8, "tfidf": 0.5, "dev/probe": 0.9, "dev/base": 0.5}.items()):
+        predictions.write(out / f"{model}.parquet", answers(rows, right, seed))
+    digests = {name: files.sha256_text(f"{name} of {CHOSEN}") for name in ("probe", "base", "tfidf", "rows")}
+    files.write_json(out / "labels.json", list(LABELS))
+    files.write_json(out / "digests.json", digests)
+    files.write_json(out / "choice.json", {"by_cost": ["probe", "base"], "models": ["probe", "tfidf"]})
+    decide("demo", [{"at_least": 0.1}], 17, out, None, None, None, made / "work" / CHOSEN / "evidence")
+    bench.tracker.log_evidence(bench.tracker.start_run("demo", CHOSEN), made / "work" / CHOSEN / "evidence", "pass")
+    step = made / "artifacts" / "demo" / "score-base" / "out"
+    predictions.write(step / "test.parquet", answers(rows, 0.6, 5))
+    files.write_json(step / "digests.json", {"model": digests["base"], "test": digests["rows"]})
+    return step
+
+
+def test_what_an_unchosen_candidate_said_of_test_rows_is_closed_until_it_is_opened_and_that_is_counted_once(said, made, closed):
+    sides = (CHOSEN, f"{CHOSEN}:base")
+    refused = said("compare", *sides, "--json")
+    assert refused.code == 2
+    assert refused.json["errors"][0]["fix"].startswith(f"regraft compare {CHOSEN} {CHOSEN}:base --open-test")
+    opened = said("compare", *sides, "--open-test", "--json").json
+    assert (opened["opened"], opened["decisions"], opened["rows"]["n"]) == ([f"{CHOSEN}:base"], 1, 150)
+    again = said("compare", *sides, "--json").json
+    assert (again["opened"], again["decisions"], again["metrics"]) == ([], None, opened["metrics"])
+    assert FileLedger(made / "state").count(opened["rows"]["digest"]) == 1
+    digests = files.read_json(closed / "digests.json")
+    PredictionStore(made / "state" / "predictions").path(digests["model"], digests["test"]).unlink()
+    files.write_json(closed / "digests.json", {**digests, "model": "0" * 64})
+    gone = said("compare", *sides, "--open-test", "--json")
+    assert (gone.code, "hold what a later model says" in gone.json["errors"][0]["message"]) == (8, True)

@@ -105,3 +105,22 @@ def test_copies_go_and_locks_and_unknown_folders_stay(tiny):
         files.write_text(tiny.scratch / name, "x")
     found = [path for rooms in scratch.rooms(tiny) for path in (tiny.relative(item.path) for item in rooms.items)]
     assert found == [".regraft/downloads/run", ".regraft/models/tiny", ".regraft/broken/dvc.lock-1"]
+
+
+def test_outputs_of_a_candidate_that_left_of_a_step_of_0_2_and_of_a_pipeline_that_is_gone_go(tiny, cli, monkeypatch):
+    for step in ("tiny/contract", "tiny/finetune-base", "tiny/finetune-lora", "tiny/scores", "left/contract"):
+        files.write_text(tiny.root / "artifacts" / step / "record.json", "{}")
+    gone = {
+        "artifacts/left": "there is no pipeline of this name",
+        "artifacts/tiny/finetune-lora": "'tiny' has no such step now",
+        "artifacts/tiny/scores": "'tiny' has no such step now",
+    }
+    assert room(tiny, "artifacts") == gone
+    monkeypatch.chdir(tiny.root)
+    assert "outputs of candidates, steps and pipelines that are gone" in cli("gc").out
+    assert cli("gc", "--yes").code == 0
+    assert sorted(path.name for path in (tiny.root / "artifacts" / "tiny").iterdir()) == ["contract", "finetune-base"]
+    path = tiny.pipeline_file("tiny")
+    path.write_text(path.read_text() + "zzz: 1\n")
+    files.write_text(tiny.root / "artifacts" / "tiny" / "scores" / "record.json", "{}")
+    assert room(tiny, "artifacts") == {}, "of a file with a fault nobody knows which steps it has"

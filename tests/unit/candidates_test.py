@@ -6,6 +6,7 @@ import pytest
 import yaml
 from tinyspace import imported
 
+from regraft.config.candidates import Candidate
 from regraft.config.pipeline_file import load_pipeline
 from regraft.config.step_names import kind_of
 from regraft.core.errors import ConfigError
@@ -127,6 +128,9 @@ def test_two_pipelines_may_start_a_candidate_of_one_name_differently(tiny):
             "`adapted` needs an adaptation, and `data.corpus` is left out",
         ),
         ("data: {labelled: r.csv}\nchoose_on: test\n", 2, "choose_on: `test` chooses between"),
+        ("candidates:\n  a: {withhold: {}}\n", 2, "candidates.a.withhold: write `below_labels: N`, `above_labels: N` or both"),
+        ("candidates:\n  a: {withhold: {below_labels: 9, above_labels: 8}}\n", 2, "so it would never be trained"),
+        ("candidates: {base: {withhold: {below_labels: 2}}, adapted: {start: adapted}}\nchoose_on: test\n", 2, "neither can be withheld"),
         ("adapt: off\n", 1, "adapt: input should be 'always' or 'never', not False"),
     ],
 )
@@ -139,3 +143,12 @@ def test_a_fault_names_its_key_and_line(tiny, text, row, says):
         load_pipeline(tiny, "tiny")
     assert says in str(refused.value)
     assert refused.value.problems[0]["row"] == before + row
+
+
+@pytest.mark.parametrize(
+    ("labels", "withheld"),
+    [(7, {"below_labels"}), (8, set()), (64, set()), (65, {"above_labels"})],
+)
+def test_too_few_and_too_many_labels_withhold_a_candidate(labels, withheld):
+    reason = Candidate("few", "base", withhold={"below_labels": 8, "above_labels": 64}).withheld(labels)
+    assert ({reason["code"]} if reason else set()) == withheld

@@ -22,6 +22,12 @@ def compare(
     a: Annotated[str, typer.Argument(help=SIDE, show_default=False, autocompletion=complete.runs)],
     b: Annotated[str, typer.Argument(help="The same; differences are B - A.", show_default=False, autocompletion=complete.runs)],
     metric: Annotated[str | None, typer.Option("--metric", help="One metric; all of them without it.", show_default=False)] = None,
+    open_test: Annotated[
+        bool,
+        typer.Option(
+            "--open-test", help="Open the answers to test rows of a candidate that dev rows did not choose: one decision more on them."
+        ),
+    ] = False,
     confidence: Annotated[float, typer.Option("--confidence", min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
     json: Json = False,
 ) -> None:
@@ -31,7 +37,7 @@ def compare(
     from regraft.registry.tracking import Tracker
     from regraft.reports import compare as comparing
 
-    comparison = comparing.compare(Tracker(Workspace.find()), a, b, metric=metric, confidence=confidence)
+    comparison = comparing.compare(Tracker(Workspace.find()), a, b, metric=metric, confidence=confidence, open_test=open_test)
     if json:
         console.print_json(comparing.document(comparison))
         return
@@ -39,7 +45,11 @@ def compare(
     for name, side in (("A", comparison.a), ("B", comparison.b)):
         say(escape(f"{name}: {comparing.described(side)}"))
     rows = f"{comparison.rows['n']:,} test rows ({comparison.rows['digest'][:12]})"
-    say(f"{rows}, {comparison.resamples:,} paired resamples, seed {comparison.seed}\n")
+    say(f"{rows}, {comparison.resamples:,} paired resamples, seed {comparison.seed}")
+    if comparison.opened:
+        opened = f"opened: what {' and '.join(comparison.opened)} said of these rows"
+        say(escape(f"{opened}; {words.counted(comparison.decisions or 0, 'decision')} on them are counted now"))
+    say("")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("metric", "A", "B", "B - A", f"{confidence * 100:g} % interval"):
         table.add_column(column, justify="left" if column == "metric" else "right")

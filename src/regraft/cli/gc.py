@@ -13,8 +13,10 @@ from regraft.cli.run import Json
 from regraft.core.quantities import size
 
 WHAT = {
+    "artifacts": "outputs of candidates, steps and pipelines that are gone",
     "checkpoints": "of settings, data or code that are not today's",
     "runs": "logs and working files of earlier runs",
+    "embeddings": "vectors of texts that nothing has read for a month",
     "downloads": "copies of what MLflow holds",
     "models": "weights of versions nobody can come back to",
     "predictions": "answers of models that are gone",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +14,7 @@ from rich.table import Table
 
 from regraft.cli import complete, console
 from regraft.cli.run import Json, Pipeline, Set
-from regraft.core.quantities import roughly
+from regraft.core.quantities import counted, roughly
 
 if TYPE_CHECKING:
     from regraft.core.workspace import Workspace
@@ -68,8 +70,8 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
         table.add_row(step.name, word, *(_cost(costs_by_step.get(step.name)) if cost_columns else ()), escape("; ".join(step.why)))
     table.add_row("decide", "up to date" if decision is None else "[yellow]runs[/]", *("" for _ in cost_columns), escape(decision or ""))
     console.out.print(table)
-    if idle := [step for step in assessment.steps if step.idle]:
-        console.out.print(f"[dim]{_idle(len(idle))}[/]")
+    for line in _idle([step.why[0] for step in assessment.steps if step.idle]):
+        console.out.print(f"[dim]{escape(line)}[/]")
     _total(costs)
     if assessment.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
@@ -84,9 +86,10 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
         console.out.print(f"\n{console.warned(waiver.message, waiver.fix)}")
 
 
-def _idle(count: int) -> str:
-    """The steps that wait for a candidate to be chosen, in words; ``--json`` names each."""
-    return f"{count} step{'s' * (count != 1)} of candidates that were not chosen {'wait' if count != 1 else 'waits'}"
+def _idle(reasons: Sequence[str]) -> Iterator[str]:
+    """How many steps nothing asks for, by why; ``--json`` names each."""
+    for reason, count in Counter(reasons).items():
+        yield f"{counted(count, 'step')} not needed: {reason}"
 
 
 def _show_power(summary: list[dict[str, Any]]) -> None:
@@ -197,8 +200,8 @@ def _show(name: str, entry: dict[str, Any]) -> None:
         if running and step["state"] != "fresh":
             mark, why = "[bold]at work[/]" if step["name"] == running["step"] else "[dim]waits[/]", ""
         say(f"  {step['name']:<{width}}{mark}  [dim]{escape(why)}[/]")
-    if idle := len(entry["steps"]) - len(shown):
-        say(f"  [dim]{_idle(idle)}[/]")
+    for line in _idle([step["why"][0] for step in entry["steps"] if step not in shown]):
+        say(f"  [dim]{escape(line)}[/]")
 
 
 def explain(

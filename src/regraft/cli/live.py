@@ -124,6 +124,10 @@ class Live:
         self._drop_bar()
         self._say(f"  [dim]{escape(event['candidate'])} is chosen on dev rows; what gates ask for runs for it alone[/]")
 
+    def _on_withheld(self, event: dict[str, Any]) -> None:
+        self._drop_bar()
+        self._say(prose(f"  [dim]{escape(event['message'])}[/]", 2))
+
     def _on_promoted(self, event: dict[str, Any]) -> None:
         self._say(escape(event["sentence"]))
 
@@ -153,8 +157,8 @@ class Live:
             self._say(f"{name}[dim]cached[/]  " + (f"[dim]from {escape(origin)}[/]" if origin else ""))
         elif event["state"] == "computed":
             self._say(f"{name}{event['seconds']:6.1f} s")
-        elif event["state"] == "not_chosen":
-            return  # who is was said
+        elif event["state"] in ("not_chosen", "withheld"):
+            return  # who and why was said
         else:
             self._say(f"{name}[red]did not finish[/]")
 

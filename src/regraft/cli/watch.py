@@ -100,6 +100,7 @@ def _cells(step: StepSeen | None, run: str, now: float, *, bar: bool) -> tuple[R
                 "cached": "[dim]cached[/]",
                 "failed": "[red]did not finish[/]",
                 "not_chosen": "[dim]not chosen[/]",
+                "withheld": "[dim]withheld[/]",
             }[step.state],
         )
     if run != "running":

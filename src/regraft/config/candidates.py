@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from regraft.core.strict import Strict
@@ -33,6 +33,16 @@ class Candidate:
     """``base``: the base model as it came; ``adapted``: what ``pretrain`` made of it; None: its method reads no encoder."""
     finetune: Mapping[str, Any] = field(default_factory=dict)
     """What its part of the pipeline file says of fine-tuning besides the pipeline's own ``finetune``."""
+    withhold: Mapping[str, int] = field(default_factory=dict)
+    """``below_labels`` and ``above_labels``: for how many labels it is not trained; empty: it always is."""
+
+    def withheld(self, labels: int) -> dict[str, Any] | None:
+        """Why it is not trained where the rarest class has ``labels`` training rows; None: it is."""
+        below, above = self.withhold.get("below_labels", 0), self.withhold.get("above_labels", labels)
+        if below <= labels <= above:
+            return None
+        code, limit = ("below_labels", below) if labels < below else ("above_labels", above)
+        return {"model": self.name, "code": code, "labels": labels, "limit": limit}
 
     def instance(self, step: str) -> str:
         """What this candidate's run of ``step`` is called."""
@@ -40,7 +50,8 @@ class Candidate:
 
     def document(self) -> dict[str, Any]:
         """What the resolved file says of it."""
-        return {"start": self.start, **({"finetune": dict(self.finetune)} if self.finetune else {})}
+        optional = {"finetune": dict(self.finetune), "withhold": dict(self.withhold)}
+        return {"start": self.start, **{key: value for key, value in optional.items() if value}}
 
 
 DEFAULT = (Candidate("base", "base"), Candidate("adapted", "adapted"))
@@ -52,6 +63,24 @@ def candidates_in(resolved: Mapping[str, Any]) -> tuple[Candidate, ...]:
     return tuple(Candidate(name, **said) for name, said in resolved["candidates"].items()) if "candidates" in resolved else DEFAULT
 
 
+class Withhold(Strict):
+    """For how many labels a candidate is not trained. What counts are the training rows of the class that has fewest."""
+
+    below_labels: int | None = Field(None, ge=1)
+    """It is trained where the rarest class has so many training rows or more."""
+    above_labels: int | None = Field(None, ge=1)
+    """It is trained where the rarest class has so many training rows or fewer: a method for few labels is left out where many are."""
+
+    @model_validator(mode="after")
+    def _some_numbers_are_between(self) -> Self:
+        below, above = self.below_labels, self.above_labels
+        if below is None and above is None:
+            raise ValueError("write `below_labels: N`, `above_labels: N` or both")
+        if below is not None and above is not None and below > above:
+            raise ValueError(f"below_labels ({below}) is above above_labels ({above}), so it would never be trained")
+        return self
+
+
 class CandidateOptions(Strict):
     """One model that is trained, and how it differs from what the file says of all."""
 
@@ -59,11 +88,14 @@ class CandidateOptions(Strict):
     """The encoder that it starts from: `base`, as it came, which is the default, or `adapted` to the corpus."""
     finetune: dict[str, Any] = Field(default={})
     """What differs from the pipeline's own `finetune`; of that, keys that this candidate's method does not read are left out."""
+    withhold: Withhold | None = None
+    """For how many labels it is not trained, and is no candidate; by default it always is one."""
 
     def named(self, name: str, shared: MethodOptions) -> Candidate:
         """The candidate called ``name``, whose method has been checked."""
         starts = METHODS[self.overlaid(shared).method].starts
-        return Candidate(name, self.start or next(iter(starts), None), self.finetune)
+        withhold = self.withhold.model_dump(exclude_none=True) if self.withhold else {}
+        return Candidate(name, self.start or next(iter(starts), None), self.finetune, withhold)
 
     def overlaid(self, shared: MethodOptions) -> MethodOptions:
         """All that holds for its fine-tuning. ValidationError with keys of ``finetune`` as places."""

@@ -129,6 +129,8 @@ class PipelineOptions(Strict):
         )
         if choose_on == "test" and not pair:
             raise ValueError("`test` chooses between `base: {start: base}` and `adapted: {start: adapted}` alone; write `choose_on: dev`")
+        if choose_on == "test" and any(options.withhold for options in (candidates or {}).values()):
+            raise ValueError("`test` compares `base` and `adapted`, so neither can be withheld; write `choose_on: dev`")
         return choose_on
 
     @field_validator("gates")

@@ -63,7 +63,7 @@ class StepSeen:
 
     name: str
     state: str
-    """running, computed, cached, failed or not_chosen."""
+    """running, computed, cached, failed, not_chosen or withheld."""
     since: float
     seconds: float | None = None
     """How long it took; None while it runs."""

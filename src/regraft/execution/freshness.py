@@ -94,7 +94,8 @@ def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any],
         return "no verdict yet"
     if latest["gates"] != values["gates"] or latest["seed"] != values["seed"]:
         return f"the gates changed since {latest['run']}"
-    if latest.get("by_cost") != values.get("by_cost"):
+    withheld = tuple(latest.get("withheld", ()))
+    if latest.get("by_cost") != values.get("by_cost") or steps.withheld not in (None, withheld):
         return f"the candidates changed since {latest['run']}"
     head = store_of(workspace).journal(pipeline).head()
     if (head.seq if head else 0) != latest["journal_seq"]:

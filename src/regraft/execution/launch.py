@@ -9,8 +9,9 @@ watch from elsewhere (:mod:`regraft.execution.events`). They are, all with ``eve
 ``waiting``               pid of the process that holds the pipeline
 ``step_started``          step
 ``progress``              step, done, total, unit, metrics{name: float}, [tokens: of one unit]
+``withheld``              candidate, message: who is not trained, and why
 ``chosen``                candidate: who was chosen on dev rows; only where that is so
-``step_finished``         step, state (computed | cached | failed | not_chosen), seconds, from_run (cached: who computed it)
+``step_finished``         step, state (computed | cached | failed | not_chosen | withheld), seconds, from_run (cached: who computed it)
 ``warning``               message
 ``verdict``               outcome (pass | fail | inconclusive), sentence, findings[{gate, outcome, sentence}]
 ``promoted``              version, digest, sentence

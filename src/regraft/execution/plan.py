@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from regraft.config.candidates import candidates_in
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
 from regraft.execution import composition, dvc, dvc_formats, integrity, tracked_data
 from regraft.execution.step import Output, Step
+from regraft.execution.withheld import COUNTED_BY, Withheld, conditional, spared, withheld
+from regraft.gates import words
 from regraft.registry.store import store_of
 
 State = Literal["fresh", "stale", "missing"]
@@ -32,7 +35,7 @@ class StepState:
 
     @property
     def idle(self) -> bool:
-        """Nothing asks for it now: its candidate is not the chosen one."""
+        """Nothing asks for it now: its candidate is withheld, or not the chosen one."""
         return self.state == "fresh" and bool(self.why)
 
 
@@ -43,6 +46,8 @@ class Assessment:
     steps: tuple[StepState, ...]
     data: str | None
     """What differs between data/ and data.dvc; None: nothing does."""
+    withheld: Withheld | None = ()
+    """The candidates that are not trained; None: it takes a run to tell."""
 
     @property
     def due(self) -> list[str]:
@@ -69,11 +74,41 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, 
     answer = dvc.status(workspace, addresses)
     assessment = judge(steps, pipeline, resolved, locked, answer)
     if "by_cost" in resolved:
-        assessment = replace(
-            assessment, steps=_with_choice(assessment.steps, composition.for_the_chosen(steps), _last(workspace, pipeline))
-        )
+        absent = _withheld(workspace, pipeline, resolved, assessment)
+        states = _without(assessment.steps, steps, resolved, absent)
+        last = _last(workspace, pipeline)
+        if last in {item["model"] for item in absent or ()}:
+            last = None
+        assessment = replace(assessment, steps=_with_choice(states, composition.for_the_chosen(steps), last), withheld=absent)
     differs = tracked_data.compare(workspace, answer.get("data.dvc", [])).differs if data else ()
     return replace(assessment, data="; ".join(differs) or None)
+
+
+def _withheld(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], assessment: Assessment) -> Withheld | None:
+    """Who is withheld; None: the steps that count labels have to run first."""
+    if conditional(resolved) and any(state.state != "fresh" for state in assessment.steps if state.name in COUNTED_BY):
+        return None
+    return withheld(workspace, pipeline, resolved)
+
+
+def _without(
+    states: Sequence[StepState], steps: Sequence[Step[Any]], resolved: Mapping[str, Any], absent: Withheld | None
+) -> tuple[StepState, ...]:
+    """The states, where the steps of withheld candidates, and what only they read, are idle."""
+    if absent is None:
+        may_be = [candidate.name for candidate in candidates_in(resolved) if candidate.withhold]
+        waiting = spared(steps, may_be)
+        return tuple(
+            replace(state, why=(f"unless {waiting[state.name]} is withheld",), certain=False)
+            if state.name in waiting and state.state != "fresh"
+            else state
+            for state in states
+        )
+    reasons = {item["model"]: f"{item['model']} is withheld: {words.withheld(item)}" for item in absent}
+    idle = spared(steps, tuple(reasons))
+    return tuple(
+        StepState(state.name, "fresh", (reasons[idle[state.name]],), certain=True) if state.name in idle else state for state in states
+    )
 
 
 def _last(workspace: Workspace, pipeline: str) -> str | None:
@@ -87,8 +122,10 @@ def _with_choice(states: Sequence[StepState], later: Mapping[str, str], last: st
     settled = last in later.values() and all(state.state == "fresh" for state in states if state.name not in later)
     seen = []
     for state in states:
-        if state.name in later and settled and later[state.name] != last:
-            state = StepState(state.name, "fresh", (f"not chosen: {last} is",), certain=True)
+        if state.idle:
+            pass
+        elif state.name in later and settled and later[state.name] != last:
+            state = StepState(state.name, "fresh", (f"{last} is chosen",), certain=True)
         elif state.name in later and not settled and state.state != "fresh":
             state = replace(state, why=(f"if {later[state.name]} is chosen",), certain=False)
         seen.append(state)

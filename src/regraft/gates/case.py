@@ -87,6 +87,8 @@ class Case:
     """What adapted and base say under seeds 2, 3 ... k; None: there is one seed."""
     dev: Mapping[str, Predictions] | None = None
     """What every candidate says of dev rows, the cheapest first, where that chooses among them; None elsewhere."""
+    withheld: Sequence[Facts] = ()
+    """The candidates that were not trained, each with a ``code`` and the numbers that kept it out."""
 
     @property
     def must_be_finite(self) -> tuple[str, ...]:

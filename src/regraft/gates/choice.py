@@ -33,6 +33,13 @@ class Chosen:
 def choose(case: Case) -> Chosen:
     """The candidate of ``case``, whose ``dev`` holds the answers of all, by cost; the first of them where nothing tells."""
     assert case.dev is not None
+    chosen = _choose(case)
+    withheld = {"withheld": [dict(item) for item in case.withheld]} if case.withheld else {}
+    return replace(chosen, finding=replace(chosen.finding, facts={**chosen.finding.facts, **withheld}))
+
+
+def _choose(case: Case) -> Chosen:
+    assert case.dev is not None
     usable = {name: answers for name, answers in case.dev.items() if not answers.unusable and len(answers.ids)}
     if len(case.dev) == 1 or not usable:
         return _untold(next(iter(case.dev)), 0, "only_one" if len(case.dev) == 1 else "no_answers")
@@ -74,6 +81,11 @@ def _compared(case: Case, usable: Mapping[str, Predictions]) -> Comparison:
 
 def sentence(f: words.Document) -> str:
     """The finding in words."""
+    told = "".join(f" {item['model']} was withheld: {words.withheld(item)}." for item in f["facts"].get("withheld", ()))
+    return f"{_choice(f)}{told}"
+
+
+def _choice(f: words.Document) -> str:
     facts = f["facts"]
     chosen = facts["model"]  # as the pipeline file calls it
     match f["code"]:

@@ -92,7 +92,7 @@ def decide(
     :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
     :param measured: key of a table -> its file, of what the run measured of the candidate alone; None where no gate asks.
     """
-    by_cost, models = _opened(scores_out)
+    by_cost, models, withheld = _opened(scores_out)
     sources = {model: scores_out / f"{model}.parquet" for model in models}
     if champion and champion_predictions:
         sources["champion"] = champion_predictions
@@ -116,6 +116,7 @@ def decide(
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
         "evidence": kept_tables.keep(scores_out.parents[1], evidence, tables_of(policy.gates), measured or {}),
+        **({"withheld": list(withheld)} if withheld else {}),
         **({"dev": [{"model": name, "sha256": files.sha256_file(_dev(evidence, name))} for name in by_cost]} if by_cost else {}),
         **({"seeds": hashes} if (hashes := seeds.keep(scores_out.parents[1], evidence, policy.gates, digests["rows"])) else {}),
     }
@@ -148,7 +149,7 @@ def _copy_answers(scores_out: Path, sources: Mapping[str, Path], by_cost: Sequen
 
 def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -> str | None:
     """Who the candidate of :func:`decide` is going to be, adapted or base, for what is measured of it alone; None: nobody."""
-    by_cost, models = _opened(scores_out)
+    by_cost, models, _ = _opened(scores_out)
     if by_cost:
         return models[0]
     digests = files.read_json(scores_out / "digests.json")
@@ -161,7 +162,7 @@ def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -
 def question(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, champion: Champion | None) -> tuple[str, dict[str, Any]]:
     """(digest of the test rows, what :func:`decide` would ask them): a ledger's key for one decision."""
     digests = files.read_json(scores_out / "digests.json")
-    by_cost, opened = _opened(scores_out)
+    by_cost, opened, _ = _opened(scores_out)
     models = {model: digests[model] for model in opened} | {"champion": champion.digest if champion else None}
     return digests["rows"], {**_policy(gates, seed, by_cost).document(), "models": models}
 
@@ -172,13 +173,14 @@ def chosen(gates: Sequence[Mapping[str, Any]], seed: int, dev: Mapping[str, Path
     return choice.choose(Case("", _policy(gates, seed, tuple(dev)), {}, Rows("", 0), {}, dev=answers)).name
 
 
-def _opened(scores_out: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(candidates by cost that dev rows choose among, models whose answers to test rows are there, the candidate first)."""
+def _opened(scores_out: Path) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Facts, ...]]:
+    """(candidates by cost that dev rows choose among, the models whose answers to test rows are there, who is withheld); of the models
+    the candidate is the first."""
     path = scores_out / CHOICE
     if not path.is_file():
-        return (), MUST_BE_FINITE
+        return (), MUST_BE_FINITE, ()
     document = files.read_json(path)
-    return tuple(document["by_cost"]), tuple(document["models"])
+    return tuple(document["by_cost"]), tuple(document["models"]), tuple(document.get("withheld", ()))
 
 
 def _policy(gates: Sequence[GateOptions | Mapping[str, Any]], seed: int, by_cost: Sequence[str]) -> Policy:
@@ -283,6 +285,7 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         classes=ClassChange(*(tuple(change[key]) for key in ("new", "vanished"))) if (change := decision.get("classes")) else None,
         slices=slices,
         decisions=decision.get("decisions"),
+        withheld=tuple(decision.get("withheld", ())),
         **of_steps,
     )
     for evidence in case.evidence.values():

@@ -114,6 +114,12 @@ def margin(f: Document) -> str:
     return f"{side} the {number(-f['threshold'])} allowed"
 
 
+def withheld(candidate: Document) -> str:
+    """Why a candidate was not trained: "the rarest class has 3 training rows, fewer than its 8"."""
+    bound = "fewer than its" if candidate["code"] == "below_labels" else "more than its"
+    return f"the rarest class has {counted(candidate['labels'], 'training row')}, {bound} {candidate['limit']:,}"
+
+
 def ended(sentence: str, f: Document) -> str:
     """``sentence`` with what is behind a mean of seeds, what an open question asks for, and a full stop."""
     if each := f["facts"].get("each"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,12 @@ from regraft.execution.launch import Event, write_invocation
 from regraft.execution.notify import document, notify
 from regraft.execution.records import MODEL, data_hashes
 from regraft.execution.repro import Outcome, Run
+from regraft.execution.step import Step
+from regraft.execution.withheld import spared
+from regraft.execution.withheld import withheld as withheld_candidates
+from regraft.gates import words
 from regraft.gates.decide import candidate, decide, question
+from regraft.gates.evidence import decision_in
 from regraft.gates.measurements import power_summary
 from regraft.gates.registry import read_all, tables
 from regraft.gates.telling import row, sentence, sentences
@@ -122,6 +127,14 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], measu
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
     return decision
+
+
+def withheld_steps(run: Run, resolved: Mapping[str, Any], steps: Sequence[Step[Any]]) -> dict[str, str]:
+    """{step: candidate} of the steps that are not run, because their candidate is withheld; who that is, and why, is told."""
+    without = withheld_candidates(run.workspace, run.pipeline, resolved)
+    for item in without:
+        run.emit({"event": "withheld", "candidate": item["model"], "message": f"{item['model']} is withheld: {words.withheld(item)}"})
+    return spared(steps, [item["model"] for item in without])
 
 
 def choose_candidate(run: Run, resolved: Mapping[str, Any]) -> str | None:
@@ -332,6 +345,7 @@ def write_result(
         "power": power_summary(files.read_json(decision.evidence / "measurements.json")),
         "seed": resolved["seed"],
         **({"by_cost": resolved["by_cost"]} if "by_cost" in resolved else {}),
+        **({"withheld": without} if (without := decision_in(decision.evidence).get("withheld")) else {}),
         "scores": files.digest_of(outcomes[f"score-{verdict.candidate.name}"].record["outputs"]),
         "journal_seq": head.seq if head else 0,
     }

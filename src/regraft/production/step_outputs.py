@@ -15,6 +15,7 @@ from typing import Any
 from regraft.config.candidates import Candidate, candidates_in
 from regraft.core import files
 from regraft.core.workspace import Workspace
+from regraft.execution.withheld import withheld
 from regraft.gates.decide import CHOICE, DEV, chosen
 from regraft.gates.registry import gate_of, read_all, tables
 
@@ -28,14 +29,17 @@ def choose(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> 
     """Who is chosen on dev rows, of which all candidates have been scored; None where test rows choose."""
     if "by_cost" not in resolved:
         return None
-    dev = {name: _out(workspace, pipeline, f"score-{name}") / "dev.parquet" for name in resolved["by_cost"]}
+    absent = {item["model"] for item in withheld(workspace, pipeline, resolved)}
+    dev = {name: _out(workspace, pipeline, f"score-{name}") / "dev.parquet" for name in resolved["by_cost"] if name not in absent}
     return chosen(resolved["gates"], resolved["seed"], dev)
 
 
 def gather(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], into: Path) -> Path:
     """Bring together what the steps of ``pipeline`` left; the folder ``scores/out`` below ``into``."""
     shutil.rmtree(into, ignore_errors=True)
-    name, candidates = choose(workspace, pipeline, resolved), candidates_in(resolved)
+    without = withheld(workspace, pipeline, resolved)
+    absent = {item["model"] for item in without}
+    name, candidates = choose(workspace, pipeline, resolved), [each for each in candidates_in(resolved) if each.name not in absent]
     outs = {candidate.name: _out(workspace, pipeline, candidate.instance("score")) for candidate in candidates}
     opened = list(outs) if name is None else list(dict.fromkeys((name, *(other for other in _opponents(resolved) if other in outs))))
     held_out, scores = _out(workspace, pipeline, "held_out"), into / "scores" / "out"
@@ -51,9 +55,10 @@ def gather(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], int
     if any(calibrations.values()):
         files.write_json(scores / "calibration.json", calibrations)
     if name is not None:
-        for each in resolved["by_cost"]:
+        for each in outs:
             files.write_bytes(scores / DEV / f"{each}.parquet", (outs[each] / "dev.parquet").read_bytes())
-        files.write_json(scores / CHOICE, {"by_cost": resolved["by_cost"], "models": [*opened, "tfidf"]})
+        by_cost = [each for each in resolved["by_cost"] if each not in absent]
+        files.write_json(scores / CHOICE, {"by_cost": by_cost, "models": [*opened, "tfidf"], "withheld": without})
     _gates_steps(workspace, pipeline, resolved, [each for each in candidates if name in (None, each.name)], into)
     return scores
 

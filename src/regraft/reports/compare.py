@@ -31,6 +31,7 @@ from regraft.registry.journal import challenger_of, champion_of
 from regraft.registry.registration import registered
 from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
+from regraft.reports import opening
 
 SCHEMA = 1
 SHOWN = 10
@@ -51,7 +52,7 @@ class Side:
     version: str | None
     """None: a run was named, not a version."""
     model: str
-    """adapted, base, tfidf or champion: its name in the run."""
+    """A candidate, tfidf or champion: its name in the run."""
     digest: str
 
 
@@ -99,15 +100,30 @@ class Comparison:
     confidence: float
     metrics: tuple[Difference, ...]
     flips: FlippedRows
+    opened: tuple[str, ...] = ()
+    """What was typed of the sides whose answers to test rows were opened for this."""
+    decisions: int | None = None
+    """How many different questions those test rows have answered now; None where nothing was opened."""
 
 
-def compare(tracker: Tracker, a: str, b: str, *, metric: str | None = None, confidence: float = 0.95) -> Comparison:
-    """Compare what was typed as ``a`` with ``b``.
+def compare(
+    tracker: Tracker, a: str, b: str, *, metric: str | None = None, confidence: float = 0.95, open_test: bool = False
+) -> Comparison:
+    """Compare what was typed as ``a`` with ``b``; with ``open_test`` also candidates whose answers to test rows nobody has opened.
 
     Raises ``ConfigError`` for a name that nothing has and an unknown metric, ``EnvironmentFault`` for answers that are
     not there, are damaged, not finite, or about other rows.
     """
     sides = locate(tracker, a), locate(tracker, b)
+    opened, count = [], None
+    for side in sides:
+        if (name := _closed(tracker, side)) is None:
+            continue
+        decision = decision_in(_evidence(tracker, side))
+        if not open_test:
+            raise opening.refuse(name, decision, side.run, f"regraft compare {a} {b}")
+        count = opening.open_answers(tracker, name, decision, side.run)
+        opened.append(side.said)
     one, two = _on_the_same_rows(tracker, *sides)
     paired = align({"a": one.table, "b": two.table})
     seed = decision_in(_evidence(tracker, sides[0]))["seed"]
@@ -116,7 +132,7 @@ def compare(tracker: Tracker, a: str, b: str, *, metric: str | None = None, conf
         raise ConfigError(unknown("metric", metric, measured), fix=HELP)
     wanted = (measured[metric],) if metric else tuple(measured.values())
     rows = {"digest": one.rows, "n": len(paired.ids)}
-    return Comparison(*sides, rows, seed, RESAMPLES, confidence, wanted, _flips(paired))
+    return Comparison(*sides, rows, seed, RESAMPLES, confidence, wanted, _flips(paired), tuple(opened), count)
 
 
 # --- finding -----------------------------------------------------------------------------------------------------
@@ -143,7 +159,10 @@ def locate(tracker: Tracker, typed: str) -> Side:
 
 def _digests(evidence: Path) -> dict[str, str]:
     """``{model: digest}`` of every model that a run scored."""
-    decision = decision_in(evidence)
+    return _digests_in(decision_in(evidence))
+
+
+def _digests_in(decision: dict[str, Any]) -> dict[str, str]:
     champion = {"champion": decision["champion"]["digest"]} if "champion" in decision["predictions"] else {}
     return {**decision["digests"], **champion}
 
@@ -183,20 +202,38 @@ def _on_the_same_rows(tracker: Tracker, a: Side, b: Side) -> tuple[Answers, Answ
     raise _other_rows(a, b, one.table, two.table)
 
 
+def _named_in(decision: dict[str, Any], side: Side) -> str:
+    """What a run calls the model of ``side``; of several names one under which its answers lie there."""
+    names = [name for name, digest in _digests_in(decision).items() if digest == side.digest]
+    return next((name for name in names if name in decision["predictions"]), names[0])
+
+
+def _closed(tracker: Tracker, side: Side) -> str | None:
+    """What its run calls a candidate whose answers to test rows nobody has opened; None: they are open."""
+    decision = decision_in(_evidence(tracker, side))
+    name = _named_in(decision, side)
+    return None if name in decision["predictions"] or opening.stored(tracker, side.digest, decision["rows"]["digest"]) else name
+
+
 def _answers(tracker: Tracker, side: Side, where: Side) -> Answers:
     """The answers of ``side``, by the evidence of ``where``'s run; bytes that the run did not decide on are refused."""
     evidence = _evidence(tracker, where)
     decision = decision_in(evidence)
-    name = next(name for name, digest in _digests(evidence).items() if digest == side.digest)
+    name, rows = _named_in(decision, side), decision["rows"]["digest"]
+    if name not in decision["predictions"]:
+        path = opening.stored(tracker, side.digest, rows)
+        assert path is not None, "who is closed was refused before"
+        return Answers(rows, _usable(side, path))
     path = unchanged(evidence / "predictions" / f"{name}.parquet", decision["predictions"][name])
-    return Answers(decision["rows"]["digest"], _usable(side, path))
+    return Answers(rows, _usable(side, path))
 
 
 def _scored_elsewhere(tracker: Tracker, side: Side, other: Side, rows: str) -> Answers | None:
     """The answers of ``side`` to the rows of ``other``'s run: there as champion, or in the store of predictions; None: there are none."""
-    if side.digest in _digests(_evidence(tracker, other)).values():
+    decision = decision_in(_evidence(tracker, other))
+    if any(digest == side.digest and name in decision["predictions"] for name, digest in _digests_in(decision).items()):
         return _answers(tracker, side, other)
-    stored = store_of(tracker.workspace).predictions.get(side.digest, rows)
+    stored = opening.stored(tracker, side.digest, rows)
     return Answers(rows, _usable(side, stored)) if stored else None
 
 

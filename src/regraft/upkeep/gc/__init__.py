@@ -1,6 +1,7 @@
 """What a workspace holds that nothing needs any more, by room; freed only when asked to.
 
 ===============  ================================================================================================
+artifacts        outputs of candidates, steps and pipelines that are gone; what DVC's cache has of them comes back from there
 checkpoints      of fingerprints that no pipeline file has: no run would come back for them
 runs             logs, errors, invocations and working copies of runs before a pipeline's last one
 embeddings       vectors of texts that nothing has read for a month

@@ -1,8 +1,11 @@
-"""``.regraft/`` and what it may lose. Everything there is deletable; this is what nobody would miss.
+"""``.regraft/`` and what it may lose, and outputs of steps that are gone. Everything there is deletable; this is what nobody would miss.
 
 A checkpoint is missed if the next run of its pipeline would go on from it. That is so when its fingerprint is the one
 that the step has today, by the pipeline file or by the resolved file as it stands (a run with ``--set``). Where
 today's fingerprint cannot be known, because the file has a fault or an input is not there, checkpoints stay.
+
+Outputs are those of a candidate that left its pipeline file, of steps that another version called otherwise, of a pipeline
+that is gone. DVC's cache has them, so that whoever comes back finds them there.
 """
 
 from __future__ import annotations
@@ -32,9 +35,10 @@ COPIES = ("downloads", "models", "broken")
 
 
 def rooms(workspace: Workspace) -> list[Room]:
-    """The rooms below ``.regraft/``."""
+    """The rooms below ``.regraft/``, and that of outputs."""
     copies = [path for name in COPIES for path in sorted((workspace.scratch / name).glob("*"))]
     return [
+        Room("artifacts", tuple(_outputs(workspace))),
         Room("checkpoints", tuple(_checkpoints(workspace))),
         Room("runs", tuple(_of_runs(workspace))),
         Room("embeddings", tuple(_embeddings(workspace))),
@@ -47,6 +51,31 @@ def _embeddings(workspace: Workspace) -> Iterator[Item]:
     for folder in sorted((workspace.scratch / "embeddings").glob("*")):
         if time.time() - folder.stat().st_mtime > UNREAD_DAYS * 86_400:
             yield Item.of(folder, f"nothing has read these vectors for {UNREAD_DAYS} days")
+
+
+def _outputs(workspace: Workspace) -> Iterator[Item]:
+    """Folders of steps and instances that a pipeline does not have today, by its file or its resolved file as it stands."""
+    home = workspace.root / "artifacts"
+    for pipeline in sorted(path.name for path in home.glob("*") if path.is_dir()):
+        if pipeline not in workspace.pipelines:
+            yield Item.of(home / pipeline, "there is no pipeline of this name")
+            continue
+        names = _steps_of_today(workspace, pipeline)
+        folders = () if names is None else sorted((home / pipeline).iterdir())
+        yield from (
+            Item.of(path, f"'{pipeline}' has no such step now") for path in folders if path.is_dir() and path.name not in (names or ())
+        )
+
+
+def _steps_of_today(workspace: Workspace, pipeline: str) -> set[str] | None:
+    """The names of the steps that a pipeline has; None: its file has a fault, so they cannot be known."""
+    names = set()
+    try:
+        for resolved in (resolve(workspace, pipeline), read_resolved(workspace, pipeline)):
+            names |= {step.name for step in composition.steps_in(workspace, resolved)}
+    except RegraftError:
+        return None
+    return names
 
 
 def _checkpoints(workspace: Workspace) -> Iterator[Item]:
