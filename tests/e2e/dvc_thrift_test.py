@@ -85,7 +85,7 @@ def test_another_corpus_leaves_the_contract_and_the_unadapted_model_alone(worksp
     with (workspace.root / "data" / "corpus.jsonl").open("a") as corpus:
         corpus.write(json.dumps({"text": "a new document about ropes and tides " * 9}) + "\n")
     assert bring(workspace, ("contract", "corpus", "finetune-base", "tfidf")) == {"corpus"}
-    assert stale(workspace) == {"tokens", "pretrain", "finetune-adapted", "score-adapted"}
+    assert stale(workspace) == {"tokens"}, "what follows it is asked once it came out different"
 
 
 def test_a_reverted_parameter_and_a_lost_output_come_back_from_the_run_cache(workspace):

@@ -73,6 +73,13 @@ def test_a_narrow_terminal_loses_the_bar_and_no_number(width):
     assert (BAR[0] in line) == (width >= 100)
 
 
+def test_beside_a_long_name_the_speed_goes_before_the_time_left_is_cut():
+    name = "finetune-long_training_with_small_rate"
+    events = [{**event, "step": name} if "step" in event else event for event in AT_LENGTH]
+    (line,) = (line for line in drawn(events, now=36_104.0, width=80) if line.startswith(name))
+    assert line.split() == [name, "10:00:02", "99", "%", "0:00:06"]
+
+
 def test_after_the_last_step_the_decision_is_at_work():
     assert drawn([*EVENTS, *DECIDED[:2]], now=120.5)[-1] == "decide at work"
 

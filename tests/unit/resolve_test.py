@@ -299,6 +299,17 @@ def test_a_base_model_too_short_for_any_length_is_told_to_be_another(tiny):
     ]
 
 
+def test_a_length_of_a_candidate_is_held_against_the_base_model_at_its_own_line(tiny):
+    path = tiny.pipeline_file("tiny")
+    path.write_text(path.read_text() + "candidates:\n  short: {}\n  long:\n    finetune:\n      max_length: 65\n")
+    with pytest.raises(ConfigError) as refused:
+        resolve(tiny, "tiny")
+    (problem,) = refused.value.problems
+    assert problem["message"] == "candidates.long.finetune.max_length is 65, but the base model models/tiny reads at most 64 tokens"
+    assert path.read_text().splitlines()[problem["row"] - 1] == "      max_length: 65"
+    assert problem["fix"].endswith(": candidates.long.finetune: {max_length: 64}")
+
+
 def test_a_length_that_no_step_reads_is_no_fault(tiny):
     positions(tiny, 16)
     assert "tokens" not in resolve(tiny, "tiny", ["adapt=never"])

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from regraft.cli import complete, console
+from regraft.cli.plan_table import plan_table, reasons
 from regraft.cli.run import Json, Pipeline, Set
-from regraft.core.quantities import counted, roughly
+from regraft.core.quantities import counted, first_of, roughly
 
 if TYPE_CHECKING:
     from regraft.core.workspace import Workspace
-    from regraft.execution.run_cost import RunCost, StepCost
+    from regraft.execution.run_cost import RunCost
 
 MARK = {"fresh": "[green]fresh[/]", "stale": "[yellow]stale[/]", "perhaps": "[yellow]stale?[/]", "missing": "[red]missing[/]"}
 
@@ -49,27 +49,19 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     assessment = assess(workspace, pipeline, values)
     decision = freshness.decision_due(workspace, pipeline, values, assessment)
     power, waiver = freshness.last_power(workspace, pipeline), freshness.waiver(workspace, pipeline)
-    texts, borders = text_lengths.cut_texts(workspace, pipeline, values), freshness.borders(workspace, pipeline, values)
+    idle = {step.name for step in assessment.steps if step.idle}
+    texts = text_lengths.cut_texts(workspace, pipeline, {name: section for name, section in values.items() if name not in idle})
+    borders = freshness.borders(workspace, pipeline, values)
     costs = run_cost.estimate(workspace, pipeline, values, assessment)
-    costs_by_step = {step.name: step for step in costs.steps}
     if json:
+        costs_by_step = {step.name: step for step in costs.steps}
         steps = [asdict(s) | {"cost": asdict(costs_by_step[s.name]) if s.name in costs_by_step else None} for s in assessment.steps]
         document = {"pipeline": pipeline, "steps": steps, "data": assessment.data, "decision": decision, "cost": costs.document()}
         console.print_json(
             {**document, "power": power, "waiver": waiver.document() if waiver else None, "texts": texts, "borders": borders}
         )
         return
-    cost_columns = ("tokens", "time", "disk") if costs.known else ()
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("step", "", *cost_columns, "why"):
-        table.add_column(column, justify="right" if column in cost_columns else "left", no_wrap=column != "why")
-    for step in assessment.steps:
-        if step.idle:
-            continue
-        word = "up to date" if step.state == "fresh" else "[yellow]runs[/]" if step.certain else "[dim]may run[/]"
-        table.add_row(step.name, word, *(_cost(costs_by_step.get(step.name)) if cost_columns else ()), escape("; ".join(step.why)))
-    table.add_row("decide", "up to date" if decision is None else "[yellow]runs[/]", *("" for _ in cost_columns), escape(decision or ""))
-    console.out.print(table)
+    console.out.print(plan_table(assessment, decision, costs, console.out.width))
     for line in _idle([step.why[0] for step in assessment.steps if step.idle]):
         console.out.print(f"[dim]{escape(line)}[/]")
     _total(costs)
@@ -100,20 +92,6 @@ def _show_power(summary: list[dict[str, Any]]) -> None:
         console.out.print(f"  {escape(line)}")
 
 
-def _cost(step: StepCost | None) -> tuple[str, str, str]:
-    """Tokens, time and disk of one step as cells; nothing for a step that does not run."""
-    from regraft.core.quantities import size
-
-    if step is None:
-        return "", "", ""
-    tokens = "" if step.tokens is None else f"{step.tokens:,}"
-    return (
-        tokens,
-        "unknown" if step.minutes is None else roughly(60 * step.minutes),
-        "unknown" if step.disk_bytes is None else size(step.disk_bytes),
-    )
-
-
 def _total(costs: RunCost) -> None:
     """The sum, and what it is based on."""
     from regraft.core.quantities import size
@@ -129,8 +107,8 @@ def _total(costs: RunCost) -> None:
     console.out.print(f"\nall that may run: {time}; {disk}, {size(costs.free_bytes)} free")
     bases = dict.fromkeys(step.based_on for step in costs.steps)
     for basis in bases:
-        names = ", ".join(step.name for step in costs.steps if step.based_on == basis)
-        console.out.print(f"[dim]  {names}: {escape(basis)}[/]")
+        names = first_of([step.name for step in costs.steps if step.based_on == basis])
+        console.out.print(console.prose(f"[dim]  {names}: {escape(basis)}[/]", 4))
     console.out.print("[dim]  a time is that of the computing as it was then; what DVC has in its cache takes seconds[/]")
 
 
@@ -196,7 +174,7 @@ def _show(name: str, entry: dict[str, Any]) -> None:
     shown = [step for step in entry["steps"] if step["state"] != "fresh" or not step["why"]]
     width = max((14, *(len(step["name"]) + 1 for step in shown)))
     for step in shown:
-        mark, why = MARK[step["state"] if step["certain"] or step["state"] == "fresh" else "perhaps"], "; ".join(step["why"])
+        mark, why = MARK[step["state"] if step["certain"] or step["state"] == "fresh" else "perhaps"], reasons(step["why"])
         if running and step["state"] != "fresh":
             mark, why = "[bold]at work[/]" if step["name"] == running["step"] else "[dim]waits[/]", ""
         say(f"  {step['name']:<{width}}{mark}  [dim]{escape(why)}[/]")

@@ -153,8 +153,10 @@ class Live:
         self._drop_bar()
         name = f"  {event['step']:<{self._width}}"
         if event["state"] == "cached":
-            origin = event.get("from_run")
-            self._say(f"{name}[dim]cached[/]  " + (f"[dim]from {escape(origin)}[/]" if origin else ""))
+            origin = f"  from {event['from_run']}" if event.get("from_run") else ""
+            if out.is_terminal and len(name) + len("cached") + len(origin) > out.width:  # the name of a run, broken, is none
+                origin = ""
+            self._say(f"{name}[dim]cached{escape(origin)}[/]")
         elif event["state"] == "computed":
             self._say(f"{name}{event['seconds']:6.1f} s")
         elif event["state"] in ("not_chosen", "withheld"):

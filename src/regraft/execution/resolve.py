@@ -173,18 +173,18 @@ def _require_positions(
     shown = workspace.relative(workspace.pipeline_file(name))
     node = pipeline_document(workspace, name)[1]
     problems = []
-    for part, key in (("pretrain", "sequence_length"), ("finetune", "max_length")):
-        part_options = getattr(options, part)
+    for place, part_options in _lengths(options):
+        *parts, key = place
         length = getattr(part_options, key, None) or 0  # a method may read no tokens, and one that the data choose is never too long
         if length <= most or not any(_reads(section, key) for section in sections.values()):
             continue
         default = "" if key in part_options.model_fields_set else ", the default"
-        message = f"{part}.{key} is {length}{default}, but the base model {options.base_model} reads at most {most} tokens"
+        message = f"{'.'.join(place)} is {length}{default}, but the base model {options.base_model} reads at most {most} tokens"
         least = next(limit.ge for limit in type(part_options).model_fields[key].metadata if hasattr(limit, "ge"))
-        row = line_of(node, [part, key])
+        row = line_of(node, place)
         fix = f"edit {shown}" + (f", line {row}" if row else "")
-        fix += f": {part}: {{{key}: {most}}}" if most >= least else f": a base_model that reads {least} tokens or more"
-        problem = Problem(message=message, file=shown, row=row, column=f"{part}.{key}", value=length, rule="base_model.positions", fix=fix)
+        fix += f": {'.'.join(parts)}: {{{key}: {most}}}" if most >= least else f": a base_model that reads {least} tokens or more"
+        problem = Problem(message=message, file=shown, row=row, column=".".join(place), value=length, rule="base_model.positions", fix=fix)
         problems.append(blamed(problem, sets))
     for candidate in options.every_candidate:
         place = ("candidates", candidate.name, "finetune", "max_length")
@@ -197,6 +197,17 @@ def _require_positions(
         problems.append(blamed(problem, sets))
     if problems:
         raise faulty(problems)
+
+
+def _lengths(options: PipelineOptions) -> list[tuple[tuple[str, ...], Any]]:
+    """(place, options that hold its last key) of every length: of the adaptation, of all candidates together, of one with its own."""
+    of_candidates = {
+        ("candidates", candidate.name, "finetune", "max_length") if "max_length" in candidate.finetune else ("finetune", "max_length"): (
+            options.finetune_of(candidate)
+        )
+        for candidate in options.every_candidate
+    }
+    return [(("pretrain", "sequence_length"), options.pretrain), *of_candidates.items()]
 
 
 def _reads(section: Mapping[str, Any], key: str) -> bool:

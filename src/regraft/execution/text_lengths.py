@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regraft.core import files
+from regraft.core.quantities import first_of
 from regraft.core.workspace import Workspace
 from regraft.training import lengths
 
@@ -32,7 +33,7 @@ def cut_texts(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) 
 
 def sentence(entry: Mapping[str, Any]) -> str:
     """One entry of :func:`cut_texts` in words."""
-    length, numbers, steps = entry["max_length"], entry["measured"], ", ".join(entry["steps"])
+    length, numbers, steps = entry["max_length"], entry["measured"], first_of(entry["steps"])
     if numbers is None and length is None:
         return f"{steps}: finetune.max_length is chosen from the training rows"
     if numbers is None:
