@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,14 @@ def test_a_decision_binds_the_dev_rows_and_explains_the_choice_again(scores, tmp
 def test_the_ledger_counts_the_models_whose_test_answers_were_opened(scores):
     _, asked = question([{"beats": "tfidf"}], 17, scores, None)
     assert set(asked["models"]) == {"middle", "tfidf", "champion"}
+
+
+def test_who_was_withheld_is_part_of_the_choice_and_of_what_is_told_of_it():
+    few = {"model": "few", "code": "above_labels", "labels": 40, "limit": 16}
+    chosen = choose(replace(case(cheap=80, dear=81), withheld=(few,)))
+    assert chosen.finding.facts["withheld"] == [few]
+    assert sentence(chosen.finding).endswith("few was withheld: the rarest class has 40 training rows, more than its 16.")
+    alone = choose(replace(case(cheap=80), withheld=({**few, "code": "below_labels", "limit": 64},)))
+    assert sentence(alone.finding) == (
+        "cheap is the only candidate. few was withheld: the rarest class has 40 training rows, fewer than its 64."
+    )

@@ -228,3 +228,12 @@ def test_a_finding_with_a_value_has_an_interval_and_a_threshold(gate):
     found = last(case(rows(0, 40), rows(20, 60), gate, decisions=5))
     assert None not in (found.value, found.low, found.high, found.threshold)
     assert found.low <= found.value <= found.high
+
+
+def test_a_candidate_that_is_what_a_gate_compares_with_is_told_so_and_not_asked():
+    equal = case(rows(0, 40), None, line(beats="tfidf", metric="accuracy"))
+    equal = replace(equal, predictions={**equal.predictions, "tfidf": answers(rows(0, 40))})
+    assert last(equal).outcome == "inconclusive", "another model that answers the same"
+    itself = last(replace(equal, same={"tfidf": "base"}))
+    assert (itself.gate, itself.outcome, itself.value) == ("identity", "info", None)
+    assert sentence(itself) == "the un-adapted base is what `beats` compares with: nothing to compare."

@@ -129,7 +129,7 @@ class Live:
         self._say(prose(f"  [dim]{escape(event['message'])}[/]", 2))
 
     def _on_promoted(self, event: dict[str, Any]) -> None:
-        self._say(escape(event["sentence"]))
+        self._say(prose(escape(event["sentence"]), 2))
 
     def _on_step_started(self, event: dict[str, Any]) -> None:
         self._drop_bar()

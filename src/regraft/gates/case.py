@@ -89,6 +89,8 @@ class Case:
     """What every candidate says of dev rows, the cheapest first, where that chooses among them; None elsewhere."""
     withheld: Sequence[Facts] = ()
     """The candidates that were not trained, each with a ``code`` and the numbers that kept it out."""
+    same: Mapping[str, str] = field(default_factory=dict)
+    """Model that a gate compares with -> the candidate that is the very same."""
 
     @property
     def must_be_finite(self) -> tuple[str, ...]:

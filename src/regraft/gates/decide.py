@@ -18,7 +18,7 @@ import csv
 import io
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,8 @@ def decide(
     :param decisions: how many different decisions were taken on these test rows, this one included; None: not counted.
     :param measured: key of a table -> its file, of what the run measured of the candidate alone; None where no gate asks.
     """
-    by_cost, models, withheld = _opened(scores_out)
+    opened = _opened(scores_out)
+    by_cost, models = opened.by_cost, opened.models
     sources = {model: scores_out / f"{model}.parquet" for model in models}
     if champion and champion_predictions:
         sources["champion"] = champion_predictions
@@ -116,7 +117,8 @@ def decide(
         "slices": files.sha256_file(evidence / "slices.parquet") if slices else None,
         "decisions": decisions,
         "evidence": kept_tables.keep(scores_out.parents[1], evidence, tables_of(policy.gates), measured or {}),
-        **({"withheld": list(withheld)} if withheld else {}),
+        **({"withheld": list(opened.withheld)} if opened.withheld else {}),
+        **({"same": dict(opened.same)} if opened.same else {}),
         **({"dev": [{"model": name, "sha256": files.sha256_file(_dev(evidence, name))} for name in by_cost]} if by_cost else {}),
         **({"seeds": hashes} if (hashes := seeds.keep(scores_out.parents[1], evidence, policy.gates, digests["rows"])) else {}),
     }
@@ -149,12 +151,12 @@ def _copy_answers(scores_out: Path, sources: Mapping[str, Path], by_cost: Sequen
 
 def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -> str | None:
     """Who the candidate of :func:`decide` is going to be, adapted or base, for what is measured of it alone; None: nobody."""
-    by_cost, models, _ = _opened(scores_out)
-    if by_cost:
-        return models[0]
+    opened = _opened(scores_out)
+    if opened.by_cost:
+        return opened.models[0]
     digests = files.read_json(scores_out / "digests.json")
     answers = {model: predictions.read(scores_out / f"{model}.parquet").for_gates() for model in MUST_BE_FINITE}
-    policy = _policy(gates, seed, by_cost)
+    policy = _policy(gates, seed, ())
     rows = Rows(digests["rows"], len(answers["base"].ids))
     return choose(Case("", policy, digests, rows, answers, seeds=seeds.of_step(scores_out.parents[1], policy.gates)))
 
@@ -162,9 +164,9 @@ def candidate(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path) -
 def question(gates: Sequence[Mapping[str, Any]], seed: int, scores_out: Path, champion: Champion | None) -> tuple[str, dict[str, Any]]:
     """(digest of the test rows, what :func:`decide` would ask them): a ledger's key for one decision."""
     digests = files.read_json(scores_out / "digests.json")
-    by_cost, opened, _ = _opened(scores_out)
-    models = {model: digests[model] for model in opened} | {"champion": champion.digest if champion else None}
-    return digests["rows"], {**_policy(gates, seed, by_cost).document(), "models": models}
+    opened = _opened(scores_out)
+    models = {model: digests[model] for model in opened.models} | {"champion": champion.digest if champion else None}
+    return digests["rows"], {**_policy(gates, seed, opened.by_cost).document(), "models": models}
 
 
 def chosen(gates: Sequence[Mapping[str, Any]], seed: int, dev: Mapping[str, Path]) -> str:
@@ -173,14 +175,22 @@ def chosen(gates: Sequence[Mapping[str, Any]], seed: int, dev: Mapping[str, Path
     return choice.choose(Case("", _policy(gates, seed, tuple(dev)), {}, Rows("", 0), {}, dev=answers)).name
 
 
-def _opened(scores_out: Path) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Facts, ...]]:
-    """(candidates by cost that dev rows choose among, the models whose answers to test rows are there, who is withheld); of the models
-    the candidate is the first."""
+@dataclass(frozen=True)
+class Opened:
+    """What was brought together for a decision besides the answers themselves."""
+
+    models: tuple[str, ...] = MUST_BE_FINITE
+    """Those whose answers to test rows are there; where dev rows choose, the candidate first."""
+    by_cost: tuple[str, ...] = ()
+    """The candidates that dev rows choose among, the cheapest first; empty where test rows choose."""
+    withheld: tuple[Facts, ...] = ()
+    same: Mapping[str, str] = field(default_factory=dict)
+    """Model that a gate compares with -> the candidate that is the very same."""
+
+
+def _opened(scores_out: Path) -> Opened:
     path = scores_out / CHOICE
-    if not path.is_file():
-        return (), MUST_BE_FINITE, ()
-    document = files.read_json(path)
-    return tuple(document["by_cost"]), tuple(document["models"]), tuple(document.get("withheld", ()))
+    return Opened(**files.read_json(path)) if path.is_file() else Opened()
 
 
 def _policy(gates: Sequence[GateOptions | Mapping[str, Any]], seed: int, by_cost: Sequence[str]) -> Policy:
@@ -286,6 +296,7 @@ def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: Slic
         slices=slices,
         decisions=decision.get("decisions"),
         withheld=tuple(decision.get("withheld", ())),
+        same=decision.get("same", {}),
         **of_steps,
     )
     for evidence in case.evidence.values():

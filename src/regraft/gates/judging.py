@@ -34,7 +34,7 @@ def judge(asked: GateOptions, comparison: Comparison) -> Finding:
     Of a champion that lacks a class it is about the rows of classes that both know, and says so.
     """
     against = gate_of(asked).against(asked)
-    if against == comparison.candidate:
+    if against is not None and comparison.case.same.get(against, against) == comparison.candidate:
         facts = {"model": comparison.candidate, "asked": asked.gate}
         return Finding.without_number("identity", comparison.n, "info", "itself", against=against, **facts)
     there = comparison.against(against)

@@ -58,9 +58,16 @@ def gather(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], int
         for each in outs:
             files.write_bytes(scores / DEV / f"{each}.parquet", (outs[each] / "dev.parquet").read_bytes())
         by_cost = [each for each in resolved["by_cost"] if each not in absent]
-        files.write_json(scores / CHOICE, {"by_cost": by_cost, "models": [*opened, "tfidf"], "withheld": without})
+        same = {"tfidf": name} if _is_baseline(workspace, pipeline, name) else {}
+        files.write_json(scores / CHOICE, {"by_cost": by_cost, "models": [*opened, "tfidf"], "withheld": without, "same": same})
     _gates_steps(workspace, pipeline, resolved, [each for each in candidates if name in (None, each.name)], into)
     return scores
+
+
+def _is_baseline(workspace: Workspace, pipeline: str, candidate: str) -> bool:
+    """Whether a candidate has the weights of the baseline; its calibration and its file about serving are its own."""
+    baseline, own = (files.tree(_out(workspace, pipeline, step) / "model") for step in ("tfidf", f"finetune-{candidate}"))
+    return baseline.items() <= own.items()
 
 
 def _opponents(resolved: Mapping[str, Any]) -> set[str]:
