@@ -14,7 +14,7 @@ from regraft.core.errors import EnvironmentFault
 from regraft.evaluation import predictions
 from regraft.evaluation.stats.paired import Predictions
 from regraft.gates.case import Case, Policy
-from regraft.gates.choice import choose
+from regraft.gates.choice import choose, section
 from regraft.gates.decide import chosen, decide, question, reevaluate
 from regraft.gates.registry import read_all
 from regraft.gates.telling import sentence
@@ -122,3 +122,14 @@ def test_who_was_withheld_is_part_of_the_choice_and_of_what_is_told_of_it():
     assert sentence(alone.finding) == (
         "cheap is the only candidate. few was withheld: the rarest class has 40 training rows, fewer than its 64."
     )
+
+
+def test_the_page_has_a_row_for_every_candidate_with_what_became_of_it():
+    few = {"model": "few", "code": "above_labels", "labels": 40, "limit": 16}
+    found = choose(replace(case(cheap=70, good=90, dear=91), withheld=(few,))).finding
+    shown = section(found.document())
+    assert [[cell.text for cell in row[:3]] for row in shown.tables[0].rows] == [
+        ["cheap", "worse", "0.700"], ["good", "chosen", "0.900"], ["dear", "as good, and dearer", "0.910"], ["few", "withheld", ""]
+    ]  # fmt: skip
+    assert shown.end == "few is withheld: the rarest class has 40 training rows, more than its 16."
+    assert section(choose(case(alone=10)).finding.document()) is None

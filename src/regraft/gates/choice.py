@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from regraft.evaluation.stats.measured import rounded
 from regraft.gates import words
 from regraft.gates.finding import measured_finding, undefined
+from regraft.gates.section import Cell, Section, SectionTable
 from regraft.gates.verdict import Finding
 
 if TYPE_CHECKING:
@@ -77,6 +78,34 @@ def _compared(case: Case, usable: Mapping[str, Predictions]) -> Comparison:
 
     on_dev = replace(case, predictions=usable, slices=None, evidence={}, seeds=None)
     return Comparison(on_dev, align(dict(usable)))
+
+
+def section(f: words.Document) -> Section | None:
+    """The choice as a table, a candidate a row; None where there was nobody to choose from."""
+    scores, withheld, unusable = (f["facts"].get(key, ()) for key in ("scores", "withheld", "unusable"))
+    if len(scores) + len(withheld) + len(unusable) < 2:
+        return None
+    rows = [_row(score, f["facts"], f["metric"]) for score in scores]
+    rows += [(Cell(name), Cell("no usable answers", "no"), *[Cell("")] * 3) for name in unusable]
+    rows += [(Cell(item["model"]), Cell("withheld", "muted"), *[Cell("")] * 3) for item in withheld]
+    head = ("candidate", "", words.metric(f["metric"] or "macro_f1"), "behind the best", "standard error")
+    note = (
+        f"{words.counted(f['n'], 'dev row')} choose, and do not judge. The cheapest stands first; the first that lies no more than one "
+        "standard error of the difference behind the best answers the gates."
+    )
+    end = " ".join(f"{item['model']} is withheld: {words.withheld(item)}." for item in withheld)
+    table = SectionTable(head, tuple(rows), words=2, optional=(4,))
+    return Section("Which candidate answered", "Candidates", note, tables=(table,), end=end)
+
+
+def _row(score: words.Document, facts: words.Document, metric: str) -> tuple[Cell, ...]:
+    name, value = score["model"], score["score"]
+    (best,) = (each["score"] for each in facts["scores"] if each["model"] == facts["best"])
+    behind = (value - best) if metric in words.LOWER_IS_BETTER else (best - value)
+    near = rounded(behind) <= rounded(score["error"])
+    result = Cell("chosen", "ok") if name == facts["model"] else Cell("as good, and dearer" if near else "worse", "muted")
+    numbers = ("", "") if name == facts["best"] else (words.number(behind), words.number(score["error"]))
+    return (Cell(name), result, Cell(words.number(value)), *map(Cell, numbers))
 
 
 def sentence(f: words.Document) -> str:

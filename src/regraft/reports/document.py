@@ -9,7 +9,7 @@ from typing import Any
 from regraft.core import files
 from regraft.data import by_order, contradictions
 from regraft.evaluation.stats.paired import Paired, align
-from regraft.gates import seeds
+from regraft.gates import choice, seeds
 from regraft.gates import words as gate_words
 from regraft.gates.comparison import Comparison
 from regraft.gates.measurements import involved, of_gates
@@ -145,10 +145,11 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
 
 
 def _sections(evidence: Evidence, measured: Mapping[str, Any], comparison: Comparison | None) -> tuple[Section, ...]:
-    """The sections of the gates that were asked or measured something; gates that share one give it once."""
+    """Who was chosen on dev rows, and the sections of gates that were asked or measured something; those that share one give it once."""
     metrics = {step: record.get("metrics", {}) for step, record in evidence.records.items()}
+    chosen = (choice.section(finding) for finding in evidence.verdict["findings"] if finding["gate"] == "choice")
     results = Results(measured, metrics, comparison, _texts(evidence))
-    return tuple(dict.fromkeys(filter(None, (GATES[name].section(results) for name in involved(evidence.case)))))
+    return tuple(dict.fromkeys(filter(None, (*chosen, *(GATES[name].section(results) for name in involved(evidence.case))))))
 
 
 def _waived(evidence: Evidence, digest: str) -> Iterator[str]:
