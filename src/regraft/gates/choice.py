@@ -65,7 +65,7 @@ def _told(comparison: Comparison, metric: str, unusable: list[str]) -> Chosen:
     errors = {name: float((resampled[best] - resampled[name]).std()) for name in names}
     name = next(name for name in names if rounded(scores[best] - scores[name]) <= rounded(errors[name]))
     rival = max((other for other in names if other != name), key=scores.__getitem__)
-    rows = [{"model": each, "score": comparison.scores[each][metric], "error": errors[each]} for each in names]
+    rows = [{"model": each, "score": comparison.scores[each][metric], "error": rounded(errors[each])} for each in names]
     lead = comparison.difference(name, rival, metric, comparison.case.policy.adaptation[1])
     facts = {"model": name, "best": best, "scores": rows, "unusable": unusable}
     return Chosen(name, measured_finding("choice", rival, metric, lead, comparison.n, "info", **facts))
@@ -94,7 +94,7 @@ def section(f: words.Document) -> Section | None:
         "standard error of the difference behind the best answers the gates."
     )
     end = " ".join(f"{item['model']} is withheld: {words.withheld(item)}." for item in withheld)
-    table = SectionTable(head, tuple(rows), words=2, optional=(4,))
+    table = SectionTable(head, tuple(rows), words=2, optional=(3, 4))
     return Section("Which candidate answered", "Candidates", note, tables=(table,), end=end)
 
 

@@ -35,7 +35,7 @@ SIDES = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}
 
 def number(value: float) -> str:
     """Three decimals, or as many of six as a value needs that would otherwise read as zero."""
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.6f}".rstrip("0")
+    return f"{value:.3f}" if abs(value) < 5e-7 or abs(value) >= 0.0005 else f"{value:.6f}".rstrip("0")
 
 
 def percent(value: float) -> str:

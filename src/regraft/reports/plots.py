@@ -153,6 +153,10 @@ def _forest(name: str, title: str, rows: Sequence[tuple[str, str, str, Estimate]
     return svgs[0]
 
 
+ROOM_FOR_NAMES = 13
+"""Characters of a candidate's name in the 96 pixels beside a loss plot."""
+
+
 def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Mapping[str, tuple[int, float]], head: int) -> str:
     """Loss by optimizer step: single values thin, their running mean thick; ``held_out``: what was measured on held-out text.
 
@@ -184,7 +188,8 @@ def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Map
         axes.grid(axis="y")
         axes.set_xlim(0, last * 1.02)
         for height_of, (_, label, colour) in zip(_apart([end[0] for end in sorted(ends)], axes), sorted(ends), strict=True):
-            axes.annotate(label, (1, height_of), (6, 0), ("axes fraction", "data"), "offset points", va="center", color=colour)
+            shown = label if len(label) <= ROOM_FOR_NAMES else label[: ROOM_FOR_NAMES - 1] + "…"
+            axes.annotate(shown, (1, height_of), (6, 0), ("axes fraction", "data"), "offset points", va="center", color=colour)
     return svgs[0]
 
 

@@ -89,7 +89,7 @@ def _front_matter(facts: Facts, statements: Said) -> Iterator[Line]:
         license=statements.license,
         library_name="mlflow",
         pipeline_tag=task,
-        tags=["regraft", "domain-adaptation"],
+        tags=["regraft", *(["domain-adaptation"] if _is_adapted(facts) else [])],
         base_model=spec.removeprefix("hub:").partition("@")[0] if spec.startswith("hub:") else None,
         model_name=f"{pipeline} version {facts.version}",
         eval_results=results,
@@ -101,12 +101,15 @@ def _front_matter(facts: Facts, statements: Said) -> Iterator[Line]:
     yield Line("---\n", SAID)
 
 
+def _is_adapted(facts: Facts) -> bool:
+    return facts.candidate == "adapted" or any(record["step"] == "pretrain" for record in facts.lineage)
+
+
 def _opening(facts: Facts, statements: Said) -> Iterator[Line]:
     verdict, labels = facts.verdict, ", ".join(facts.labels)
     pipeline = verdict["pipeline"]
     yield Line(f"# {pipeline}, version {facts.version}\n", _journal(facts))
-    is_adapted = facts.candidate == "adapted" or any(record["step"] == "pretrain" for record in facts.lineage)
-    adapted = "adapted to the domain's text before it was fine-tuned" if is_adapted else "fine-tuned without adaptation"
+    adapted = "adapted to the domain's text before it was fine-tuned" if _is_adapted(facts) else "fine-tuned without adaptation"
     yield Line(f"Verdict: **{verdict['outcome'].upper()}**. A text classifier, {adapted}.\n", VERDICT)
     yield Line("## Intended use\n", SAID)
     unstated = f"Not stated: `card.intended_use` in pipelines/{pipeline}.yaml says it."
