@@ -19,6 +19,7 @@ from regraft.evaluation.stats.measured import rounded
 from regraft.evaluation.stats.metrics import scores
 from regraft.evaluation.stats.paired import Paired, align
 from regraft.gates import words
+from regraft.gates.comparison import Comparison
 from regraft.gates.decide import Evaluation, reevaluate
 from regraft.gates.measurements import power_summary
 from regraft.gates.registry import GATES, takes_clean_rows
@@ -74,7 +75,7 @@ def explanation(evidence: Path) -> Explanation:
         verdict=(document := json.loads(texts["verdict.json"])),
         sentences=tuple(sentences(document["findings"])),
         scores={model: {m: rounded(v) for m, v in scores(paired, model).items()} for model in paired.preds} if paired else {},
-        flips=tuple(_flips(paired, verdict.candidate.name)) if paired else (),
+        flips=tuple(_flips(evaluation.comparison, paired, verdict.candidate.name)) if paired else (),
         changes=tuple(_changes(verdict)),
         seed=case.policy.seed,
         resamples=case.policy.resamples,
@@ -118,7 +119,9 @@ def lines(explanation: Explanation) -> Iterator[str]:
         turned = f"{words.counted(flips.gained, 'row')} wrong there {_are(flips.gained)} right here"
         turned += f", {flips.lost:,} right there {_are(flips.lost)} wrong here"
         same = f"{flips.both_right:,} right in both, {flips.both_wrong:,} wrong in both"
-        yield f"  against {words.MODELS[flips.against]}: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
+        compared = flips.gained + flips.lost + flips.both_right + flips.both_wrong
+        part = "" if compared == rows["n"] else f" on the {words.counted(compared, 'row')} of classes that both know"
+        yield f"  against {words.MODELS[flips.against]}{part}: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
     if explanation.measurements:
         yield from _measured(explanation.measurements)
     if explanation.changes:
@@ -167,13 +170,14 @@ def _difference(stored: str, rebuilt: str) -> str:
     return f"it has {len(stored.splitlines())} lines, rebuilt {len(rebuilt.splitlines())}"
 
 
-def _flips(paired: Paired, candidate: str) -> Iterator[LostRows]:
+def _flips(comparison: Comparison | None, paired: Paired, candidate: str) -> Iterator[LostRows]:
     if candidate not in paired.preds:
         return
     for against in ("champion", "base", "tfidf"):
-        if against != candidate and against in paired.preds:
-            lost_rows = sorted(paired.ids_of(paired.lost(candidate, against)))
-            yield LostRows(**asdict(Flips.of(paired, candidate, against)), lost_rows=tuple(lost_rows[:10]))
+        there = comparison.against(against).paired if comparison else paired  # of a champion that lacks a class, other rows
+        if against != candidate and against in there.preds:
+            lost_rows = sorted(there.ids_of(there.lost(candidate, against)))
+            yield LostRows(**asdict(Flips.of(there, candidate, against)), lost_rows=tuple(lost_rows[:10]))
 
 
 def _changes(verdict: Verdict) -> Iterator[str]:
@@ -208,6 +212,7 @@ def _change(finding: dict[str, Any], rows: int) -> str:
     number, threshold, low, high = words.number, finding["threshold"], finding["low"], finding["high"]
     against = f"against {words.model(finding['against'])}" if finding["against"] else f"against the floor of {number(threshold)}"
     part = " on the clean rows" if takes_clean_rows(name) and finding["n"] < rows else ""
+    part = " on the rows of classes that both know" if finding["facts"].get("classes", {}).get("left_out") else part
     part = " on the slice that decides" if "slice" in finding["facts"] else part
     what = f"{words.metric(finding['metric'] or 'macro_f1')} {against}{part}"
     rise, up, down = ("improve", "better", "worse") if finding["metric"] in words.LOWER_IS_BETTER else ("rise", "higher", "lower")

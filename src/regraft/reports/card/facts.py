@@ -114,7 +114,7 @@ def gather(entry: Entry, mlflow_run_id: str, evidence: Path, records: Path) -> F
 
 
 def _scores(case: Case) -> dict[str, dict[str, Measured]]:
-    usable = {model: p for model, p in case.predictions.items() if not p.unusable and not (model == "champion" and case.champion_problem)}
+    usable = {model: p for model, p in case.predictions.items() if not p.unusable and (model != "champion" or case.champion_answers_all)}
     paired = align(usable)
     value = {model: scores(paired, model) for model in usable}
     measured: dict[str, dict[str, Measured]] = {model: {} for model in usable}
