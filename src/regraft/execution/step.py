@@ -119,8 +119,7 @@ class Step(Generic[C]):
     def of(self, candidate: Candidate | None, among: Collection[str]) -> Step[C]:
         """The instance for ``candidate``, which reads the instances for it of those steps that have one ``among`` these names."""
         if candidate is None:
-            absent = {name for name in self.optional if isinstance(source := self.sources[name], Output) and source.step not in among}
-            return replace(self, inputs={name: source for name, source in self.sources.items() if name not in absent}) if absent else self
+            return replace(self, inputs=self._without_absent(self.sources, among)) if self.optional else self
         instance = replace(self, name=candidate.instance(self.name), candidate=candidate, declared=self.name)
         own = {
             name: Output(other, source.path)
@@ -128,7 +127,13 @@ class Step(Generic[C]):
             else source
             for name, source in instance.sources.items()
         }
+        own = self._without_absent(own, among)
         return replace(instance, inputs=own)
+
+    def _without_absent(self, sources: Inputs, among: Collection[str]) -> dict[str, Output | str]:
+        """``sources`` but the optional ones whose step is not ``among`` these names."""
+        absent = {name for name, source in sources.items() if isinstance(source, Output) and source.step not in among} & set(self.optional)
+        return {name: source for name, source in sources.items() if name not in absent}
 
 
 def each_candidate(options: PipelineOptions) -> Instances:
