@@ -188,8 +188,7 @@ class PipelineOptions(Strict):
 
     @model_validator(mode="after")
     def _the_column_is_one_of_a_corpus(self) -> Self:
-        general = self.asked("forgetting")  # the one other reader of the column
-        if self.data.corpus_text is not None and self.data.corpus is None and general is None:
+        if self.data.corpus_text is not None and self.data.corpus is None:
             raise ValueError("data.corpus_text names a column of data.corpus, which is left out; name a corpus, or leave both out")
         return self
 
