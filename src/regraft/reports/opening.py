@@ -12,14 +12,13 @@ from typing import Any
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
-from regraft.evaluation.prediction_store import PredictionStore
-from regraft.registry.ledger import FileLedger
+from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 
 
 def stored(tracker: Tracker, digest: str, rows: str) -> Path | None:
     """The answers of a model to test rows where they have been opened; None: they have not."""
-    return PredictionStore(tracker.workspace.state / "predictions").get(digest, rows)
+    return store_of(tracker.workspace).predictions.get(digest, rows)
 
 
 def refuse(name: str, decision: Mapping[str, Any], run: str, command: str) -> ConfigError:
@@ -42,6 +41,6 @@ def open_answers(tracker: Tracker, name: str, decision: Mapping[str, Any], run: 
             f"the answers of {name} in {run} were never opened, and the outputs of score-{name} {state}",
             fix=f"regraft run {pipeline}, and compare models of that run",
         )
-    count = FileLedger(workspace.state).record(rows, {"opened": {"model": digest}}, pipeline=pipeline, run=run)
-    PredictionStore(workspace.state / "predictions").put(digest, rows, out / "test.parquet")
+    count = store_of(workspace).ledger.record(rows, {"opened": {"model": digest}}, pipeline=pipeline, run=run)
+    store_of(workspace).predictions.put(digest, rows, out / "test.parquet")
     return count
