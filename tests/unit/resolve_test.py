@@ -278,17 +278,6 @@ def test_a_length_that_was_set_is_blamed_on_set_and_its_value_counts(tiny):
     assert resolve(tiny, "tiny", ["finetune.max_length=64", "pretrain.sequence_length=64"])["tokens"]["sequence_length"] == 64
 
 
-def test_a_length_of_one_candidate_alone_is_held_against_the_positions_too(tiny):
-    positions(tiny, 48)
-    written(tiny, "pretrain:\n  sequence_length: 48\n", "finetune:\n  max_length: 48\n")
-    with tiny.pipeline_file("tiny").open("a") as handle:
-        handle.write("candidates:\n  base: {start: base}\n  far: {start: base, finetune: {max_length: 64}}\n")
-    with pytest.raises(ConfigError) as refused:
-        resolve(tiny, "tiny")
-    (problem,) = refused.value.problems
-    assert (problem["column"], problem["row"], problem["value"]) == ("candidates.far.finetune.max_length", 12, 64)
-
-
 def test_a_base_model_too_short_for_any_length_is_told_to_be_another(tiny):
     positions(tiny, 12)
     with pytest.raises(ConfigError) as refused:

@@ -186,15 +186,6 @@ def _require_positions(
         fix += f": {'.'.join(parts)}: {{{key}: {most}}}" if most >= least else f": a base_model that reads {least} tokens or more"
         problem = Problem(message=message, file=shown, row=row, column=".".join(place), value=length, rule="base_model.positions", fix=fix)
         problems.append(blamed(problem, sets))
-    for candidate in options.every_candidate:
-        place = ("candidates", candidate.name, "finetune", "max_length")
-        if (length := candidate.finetune.get("max_length") or 0) <= most:
-            continue
-        column, row = ".".join(place), line_of(node, place)
-        message = f"{column} is {length}, but the base model {options.base_model} reads at most {most} tokens"
-        fix = f"edit {shown}" + (f", line {row}" if row else "") + f": max_length: {most}"
-        problem = Problem(message=message, file=shown, row=row, column=column, value=length, rule="base_model.positions", fix=fix)
-        problems.append(blamed(problem, sets))
     if problems:
         raise faulty(problems)
 
