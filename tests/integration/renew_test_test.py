@@ -37,15 +37,15 @@ def step(cli, name: str) -> None:
 
 
 def splits(workspace: Workspace) -> dict[str, str]:
-    table = pq.read_table(workspace.artifacts("tiny", "corpus") / "out" / "splits.parquet").to_pydict()
+    table = pq.read_table(workspace.artifacts("tiny", "splits") / "out" / "splits.parquet").to_pydict()
     return dict(zip(table["id"], table["split"], strict=True))
 
 
 def test_fresh_rows_test_worn_ones_are_trained_on_and_nothing_else_moves(tiny, cli):
     step(cli, "contract")
-    step(cli, "corpus")
+    step(cli, "splits")
     before = splits(tiny)
-    for name in ("contract", "corpus"):
+    for name in ("contract", "splits"):
         shutil.rmtree(tiny.artifacts("tiny", name) / "evidence")
     worn = {key for key, split in before.items() if split == "test"}
     rows = "a" * 64
@@ -63,9 +63,9 @@ def test_fresh_rows_test_worn_ones_are_trained_on_and_nothing_else_moves(tiny, c
 
     assert cli("dvc").code == 0
     sections = yaml.safe_load((tiny.root / "pipelines" / "resolved" / "tiny.yaml").read_text())
-    assert sections["corpus"]["spent"] == "pipelines/tiny.spent.json"
+    assert sections["splits"]["spent"] == "pipelines/tiny.spent.json"
     step(cli, "contract")
-    step(cli, "corpus")
+    step(cli, "splits")
     now = splits(tiny)
     testing = {key for key, split in now.items() if split == "test"}
     assert testing
@@ -127,5 +127,5 @@ def test_a_list_that_somebody_broke_or_that_has_no_say_is_refused(tiny, cli):
 def test_without_a_list_every_section_is_what_it_was(tiny):
     sections = yaml.safe_load((tiny.root / "pipelines" / "resolved" / "tiny.yaml").read_text())
     assert not {"spent", "spent_digest", "by"} & (
-        sections["contract"].keys() | sections["corpus"].keys() | sections["corpus"]["split"].keys()
+        sections["contract"].keys() | sections["splits"].keys() | sections["splits"]["split"].keys()
     )
