@@ -17,7 +17,7 @@ from regraft.training.plugins import METHODS, OBJECTIVES
 
 def _power_of_two(shards: int) -> int:
     if shards & (shards - 1):
-        raise ValueError(f"{shards} is no power of two; take {1 << (shards.bit_length() - 1)} or {1 << shards.bit_length()}")
+        raise ValueError(f"must be a power of two; take {1 << (shards.bit_length() - 1)} or {1 << shards.bit_length()}")
     return shards
 
 
