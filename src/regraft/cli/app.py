@@ -109,14 +109,14 @@ def with_verbs() -> typer.Typer:
         history,
         inspect,
         predict,
-        renew_test,
+        renewal,
         report,
         run,
         schema,
         workspace,
     )
 
-    verbs = (run, inspect, compare, history, diff, report, champion, renew_test, card, predict, deploy, workspace, gc, schema)
+    verbs = (run, inspect, compare, history, diff, report, champion, renewal, card, predict, deploy, workspace, gc, schema)
     if not app.registered_commands:
         for module in verbs:
             module.add_to(app)

@@ -21,7 +21,7 @@ def renew_test(pipeline: Pipeline, json: Json = False) -> None:
     """
     from regraft.core.quantities import counted
     from regraft.core.workspace import Workspace
-    from regraft.production.test_renewal import renew
+    from regraft.production.renewal import renew
 
     renewal = renew(Workspace.find(), pipeline)
     if json:
