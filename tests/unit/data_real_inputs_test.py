@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from regraft.core import progress
+from regraft.core.encoding import SPELLING
 from regraft.core.errors import DataRejected
 from regraft.data.documents import read_corpus
 from regraft.data.options import TaskOptions
@@ -256,3 +257,8 @@ def test_a_parquet_column_of_another_type_says_what_to_write_instead(tmp_path, l
     pq.write_table(pa.table({"id": ["a"], "text": ["x"], "label": [label]}), tmp_path / "rows.parquet")
     (problem,) = problems(tmp_path / "rows.parquet")
     assert problem["fix"] == fix
+
+
+def test_every_encoding_that_is_advised_is_one_that_iconv_knows():
+    listed = subprocess.run(["iconv", "-l"], capture_output=True, text=True, check=True).stdout.lower().replace("/", " ").split()
+    assert set(SPELLING.values()) - set(listed) == set()
