@@ -278,3 +278,8 @@ def test_a_lock_file_that_git_ignores_is_refused_before_anything_runs(tiny, cli)
     assert checks["git"]["state"] == "bad"
     (tiny.root / ".gitignore").write_text("/state/\n*.lock\n!dvc.lock\n")
     assert cli("plan", "tiny").code == 0
+
+
+def test_a_corpus_that_nobody_is_adapted_to_is_said_not_to_be_read(tiny, cli):
+    assert "data.corpus is not read: no candidate starts from `adapted`" in cli("plan", "tiny", "--set", "adapt=never").out
+    assert "not read" not in cli("plan", "tiny").out

@@ -44,7 +44,8 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     values = resolve(workspace, pipeline, set_ or ())
     freshness.require_data(workspace, pipeline, values["data"])
     precheck.look(workspace.root, values)
-    freshness.require_slices(workspace, pipeline, load_pipeline(workspace, pipeline, set_ or ()))
+    options = load_pipeline(workspace, pipeline, set_ or ())
+    freshness.require_slices(workspace, pipeline, options)
     dvc.ensure_repository(workspace)
     assessment = assess(workspace, pipeline, values)
     decision = freshness.decision_due(workspace, pipeline, values, assessment)
@@ -64,6 +65,8 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     console.out.print(plan_table(assessment, decision, costs, console.out.width))
     for line in _idle([step.why[0] for step in assessment.steps if step.idle]):
         console.out.print(f"[dim]{escape(line)}[/]")
+    if options.data.corpus is not None and not options.adapts:
+        console.out.print("[dim]data.corpus is not read: no candidate starts from `adapted`[/]")
     _total(costs)
     if assessment.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
