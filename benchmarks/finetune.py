@@ -90,6 +90,7 @@ def stock(arguments: argparse.Namespace, bf16: bool = False, dynamic: bool = Fal
         per_device_train_batch_size=ROWS,
         max_steps=UNCOUNTED + arguments.pieces + 1,
         bf16=bf16,
+        use_cpu=True,
         report_to="none",
         save_strategy="no",
         logging_strategy="no",

@@ -102,6 +102,7 @@ def stock(arguments: argparse.Namespace, bf16: bool = False, grouped: bool = Tru
         max_steps=UNCOUNTED + arguments.pieces + 1,
         learning_rate=2e-4,
         bf16=bf16,
+        use_cpu=True,
         report_to="none",
         save_strategy="no",
         logging_strategy="no",

