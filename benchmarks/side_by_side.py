@@ -124,10 +124,8 @@ def _table(processes: list[_Process], unit: str, amount: float) -> dict[str, flo
         speeds[process.name] = amount / statistics.median(seconds)
         rest = [statistics.median(values[UNCOUNTED:]) for values in (process.processor, process.neighbours)]
         span = f"{_short(amount / max(seconds))} to {_short(amount / min(seconds))}"
-        print(
-            f"| {process.name} | {_short(speeds[process.name])} ({span}) | {ratio:.2f} | {rest[0]:.2f} | {rest[1]:.2f} | {process.peak():,} |",
-            flush=True,
-        )
+        cells = [process.name, f"{_short(speeds[process.name])} ({span})", f"{ratio:.2f}", f"{rest[0]:.2f}", f"{rest[1]:.2f}"]
+        print(f"| {' | '.join(cells)} | {process.peak():,} |", flush=True)
     return speeds
 
 
