@@ -132,3 +132,9 @@ def test_the_contract_of_the_data_team_s_page_fits_the_pipeline_file_there(tmp_p
     with pytest.raises(ConfigError, match=r"task\.id is 'id'") as refused:
         Contract.model_validate(load_contract(tmp_path / "contract.yaml")).for_task(TaskOptions())
     assert "call the column in the contract as the data does (- {name: id})" in str(refused.value.fix)
+
+
+def test_every_decision_has_a_number_of_its_own_which_its_title_bears():
+    pages = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    assert [page.name for page in pages if not page.read_text(encoding="utf8").startswith(f"# {page.name[:4]}: ")] == []
