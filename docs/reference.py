@@ -143,7 +143,7 @@ def _cell(text: str) -> str:
 def _verbs() -> Iterator[str]:
     yield "# Command line: every verb\n\nAlso `python -m regraft`. Verbs that read take `--json`: one document on stdout, "
     yield "everything else on stderr.\n\n"
-    yield "`regraft --install-completion` teaches the shell the verbs, pipelines and runs.\n\n"
+    yield "`regraft --install-completion` completes verbs, pipelines and runs in your shell.\n\n"
     yield from _group("regraft", get_command(with_verbs()))
 
 
