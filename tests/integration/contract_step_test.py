@@ -321,7 +321,7 @@ def test_a_contract_is_named_where_somebody_wrote_one(tmp_path, rules):
     said = f"breaks the contract {rules['id']!r}" if rules else "cannot carry the task"
     assert str(error).startswith(f"data.labelled (own/rows.csv) {said}: 61 faults\n")
     assert "none of the 60 rows " + ("keeps the contract" if rules else "can be used") in str(error)
-    assert error.fix == ("mend the rows, or the contract" if rules else "mend the rows")
+    assert error.fix == ("correct the rows, or the contract" if rules else "correct the rows")
 
 
 def test_a_given_split_is_no_contract(tmp_path):

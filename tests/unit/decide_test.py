@@ -143,7 +143,7 @@ def test_one_flipped_row_is_called_one_and_nothing_is_said_of_clean_rows_where_n
     explanation = explain.explanation(tmp_path / "evidence")
     one = replace(explanation.flips[0], gained=1, lost=1)
     told = "\n".join(explain.lines(replace(explanation, flips=(one,))))
-    assert "1 row wrong there is right here, 1 right there is wrong here" in told
+    assert "1 row newly right, 1 newly wrong" in told
     assert "clean" not in told
 
 
@@ -232,7 +232,7 @@ def test_the_story_says_what_was_compared_and_what_would_change_it(scores, champ
     text = "\n".join(explain.lines(told))
     assert "PASS: adapted (aaaaaaaaaaaa) for pipeline demo" in text
     assert "Compared with champion version 2" in text
-    assert "against the champion: 30 rows wrong there are right here, 0 right there are wrong here" in text
+    assert "compared with the champion: 30 rows newly right, 0 newly wrong" in text
     assert "to spare; a score lower by more than that would leave it open" in text
 
 

@@ -62,7 +62,7 @@ def verify(pipeline: Pipeline, version: Version = None, json: Json = False) -> N
     if json:
         console.print_json({"pipeline": pipeline, "version": checked.version, "numbers": checked.numbers, "sources": list(checked.sources)})
         return
-    console.out.print(f"card of version {checked.version} of '{pipeline}': {checked.numbers:,} numbers are what these say:")
+    console.out.print(f"card of version {checked.version} of '{pipeline}': {checked.numbers:,} numbers agree with their sources:")
     for source in checked.sources:
         console.out.print(escape(f"  {source}"))
 

@@ -112,7 +112,7 @@ def _total(costs: RunCost) -> None:
     for basis in bases:
         names = first_of([step.name for step in costs.steps if step.based_on == basis])
         console.out.print(console.prose(f"[dim]  {names}: {escape(basis)}[/]", 4))
-    console.out.print("[dim]  a time is that of the computing as it was then; what DVC has in its cache takes seconds[/]")
+    console.out.print("[dim]  times are those of the last computation; what DVC has in its cache takes seconds[/]")
 
 
 def status(

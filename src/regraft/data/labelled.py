@@ -38,7 +38,7 @@ def whole_problems(validated: Validated, contract: Contract, task: TaskOptions, 
     """
     problems = []
     has_contract = contract != unwritten(task, splitting.column, splitting.by)
-    fix = "mend the rows, or the contract" if has_contract else "mend the rows"
+    fix = "correct the rows, or the contract" if has_contract else "correct the rows"
     if not validated.kept:
         nothing_left = f"none of the {validated.read} rows " + ("keeps the contract" if has_contract else "can be used")
         problems.append(Problem(message=nothing_left, rule="rows.accepted", fix=fix))

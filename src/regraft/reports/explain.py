@@ -116,12 +116,11 @@ def lines(explanation: Explanation) -> Iterator[str]:
         yield ""
         yield "Row by row:"
     for flips in explanation.flips:
-        turned = f"{words.counted(flips.gained, 'row')} wrong there {_are(flips.gained)} right here"
-        turned += f", {flips.lost:,} right there {_are(flips.lost)} wrong here"
+        turned = f"{words.counted(flips.gained, 'row')} newly right, {flips.lost:,} newly wrong"
         same = f"{flips.both_right:,} right in both, {flips.both_wrong:,} wrong in both"
         compared = flips.gained + flips.lost + flips.both_right + flips.both_wrong
         part = "" if compared == rows["n"] else f" on the {words.counted(compared, 'row')} of classes that both know"
-        yield f"  against {words.MODELS[flips.against]}{part}: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
+        yield f"  compared with {words.MODELS[flips.against]}{part}: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
     if explanation.measurements:
         yield from _measured(explanation.measurements)
     if explanation.changes:
