@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
@@ -21,7 +20,36 @@ from regraft.core.errors import Interrupted
 
 T = TypeVar("T")
 
-STOP = threading.Event()
+LOOK_SECONDS = 0.02
+
+
+class Stop:
+    """A flag that a signal handler may set at any moment, also in the middle of :meth:`wait`.
+
+    ``threading.Event`` takes a lock for that: a signal that comes while the main thread holds it waits for itself for ever.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the flag was set within ``seconds``; returns :data:`LOOK_SECONDS` later at the latest."""
+        until = time.monotonic() + seconds
+        while not self._is_set and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+        return self._is_set
+
+
+STOP = Stop()
 """Set by a signal or by the end of the lifeline; long loops look at it after every optimizer step."""
 
 
