@@ -97,5 +97,5 @@ def test_a_schedule_fires_and_an_agent_runs_what_was_deployed(server: str, ran: 
         assert completed["name"] == result["run"] != ran.result["run"]
         assert completed["state"]["message"] == result["sentence"]
     finally:
-        agent.send_signal(signal.SIGINT)
+        os.killpg(agent.pid, signal.SIGKILL)
         agent.wait(PATIENCE)

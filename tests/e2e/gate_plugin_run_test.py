@@ -21,5 +21,5 @@ def test_a_gate_of_an_installed_package_goes_all_the_way(ran: Ran, tmp_path: Pat
     (finding,) = [finding for finding in story["verdict"]["findings"] if finding["gate"] == "label_noise"]
     assert finding["outcome"] == "pass"
     assert any("test rows are probably wrong: " in sentence for sentence in story["sentences"])
-    assert next(section["title"] for section in told(root, 0, "report", "tiny")["sections"]) == "Are the labels right?"
+    assert "Are the labels right?" in [section["title"] for section in told(root, 0, "report", "tiny")["sections"]]
     assert regraft(root, "compare", "tiny", "tiny@champion").returncode == 0

@@ -19,7 +19,7 @@ def test_budgets_that_hold_pass_and_the_evidence_tells_the_same_later(ran, ask):
     assert {name: findings[name]["outcome"] for name in ASKED} == dict.fromkeys(ASKED, "pass")
     assert all(findings[name]["low"] <= findings[name]["value"] <= findings[name]["high"] for name in ASKED)
     html = (root / "page.html").read_text()
-    assert 'id="probes"' in html
+    assert 'id="changed-texts"' in html
     assert "half = first" in html
     changed = ran.evidence / "probes.parquet"
     changed.write_bytes(changed.read_bytes()[:-1])

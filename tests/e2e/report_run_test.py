@@ -36,7 +36,7 @@ def test_the_command_line_makes_the_same_page_and_a_learning_curve(ran, ask, tmp
     logged, _, _ = (root / result["report"]).read_text().partition("<h3>What happened to this model")
     assert (tmp_path / "plain.html").read_text().startswith(logged.partition("</main>")[0].rstrip().removesuffix("</section>"))
     document = done.json
-    assert (document["schema"], document["outcome"]) == (3, "pass")
+    assert (document["schema"], document["outcome"]) == (4, "pass")
     assert document["label_curve"]["rows"][-1] == document["data"]["train"]
     assert [entry["action"] for entry in document["history"]] == ["register", "promote"]
     assert "Would more labels help?" in (tmp_path / "curve.html").read_text()
