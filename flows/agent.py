@@ -7,6 +7,7 @@ deployment finds the ``regraft`` of this environment and the clone that this age
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -24,4 +25,5 @@ def main(pool: str) -> None:
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(HEARTBEAT_SECONDS))
     name = f"{socket.gethostname()} {workspace.root.name}"
     argv = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name, "--limit", "1"]
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it for what it starts with `&`, and a worker ends itself by it
     os.execv(sys.executable, [sys.executable, *argv])
