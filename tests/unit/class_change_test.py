@@ -68,7 +68,8 @@ def test_a_new_class_no_longer_leaves_every_verdict_open(tmp_path):
     assert [row["against"] for row in told.measurements["comparisons"] if row["against"] == "champion"] == []
     (flips,) = (flips for flips in told.flips if flips.against == "champion")
     assert (flips.gained, flips.lost, flips.both_right + flips.both_wrong) == (20, 0, 100)
-    assert any("compared with the champion on the 120 rows of classes that both know: 20 rows newly right" in line for line in explain.lines(told))
+    shared = "compared with the champion on the 120 rows of classes that both know: 20 rows newly right"
+    assert any(shared in line for line in explain.lines(told))
     assert any("accuracy against the champion on the rows of classes that both know" in change for change in told.changes)
     assert files.read_json(tmp_path / "evidence" / "decision.json")["classes"] == {"new": ["emu"], "vanished": []}
 
