@@ -14,10 +14,9 @@ import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from side_by_side import UNCOUNTED, Side, compare, parser, roofline
+from side_by_side import Side, compare, parser, regraft_in_turns, roofline, trainer_in_turns
 
 from regraft.core.cores import cores
 from regraft.models import tokenizer
@@ -46,9 +45,6 @@ def rows() -> pd.DataFrame:
 
 def ours(arguments: argparse.Namespace, shards: int | None = None) -> Iterator[None]:
     """Steps of the method ``full``."""
-    import greenlet
-
-    from regraft.training import loop
     from regraft.training.methods.full import FULL
     from regraft.training.options import finetune_options
     from regraft.training.plugins import Learning
@@ -57,19 +53,13 @@ def ours(arguments: argparse.Namespace, shards: int | None = None) -> Iterator[N
     options = finetune_options({}, {"epochs": 100, "batch_size": ROWS, "max_length": LENGTH, **({"shards": shards} if shards else {})})
     labels = [str(number) for number in range(CLASSES)]
     learning = Learning("finetune", base, data, data[:0], labels, "text-classification", 17, Path(tempfile.mkdtemp()))
-    outside, allowed = greenlet.getcurrent(), loop.Training._may_go_on
-    loop.Training._may_go_on = lambda *given: outside.switch() or allowed(*given)  # type: ignore[method-assign,func-returns-value]
-    inside = greenlet.greenlet(lambda: FULL.train(learning, options))
-    while True:
-        inside.switch()
-        yield
+    return regraft_in_turns(lambda: FULL.train(learning, options))
 
 
 def stock(arguments: argparse.Namespace, bf16: bool = False, dynamic: bool = False) -> Iterator[None]:
     """Steps of ``transformers.Trainer``."""
-    import greenlet
     import torch
-    from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+    from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
     torch.set_num_threads(cores())
     tokenizer.quiet()
@@ -79,28 +69,8 @@ def stock(arguments: argparse.Namespace, bf16: bool = False, dynamic: bool = Fal
     padding = False if dynamic else "max_length"
     encoded = [dict(fast(text, truncation=True, max_length=LENGTH, padding=padding)) for text in data["text"]]
     examples = [row | {"label": int(label)} for row, label in zip(encoded, data["label"], strict=True)]
-    outside = greenlet.getcurrent()
-
-    class Turn(TrainerCallback):
-        def on_step_begin(self, *_arguments: Any, **_more: Any) -> None:
-            outside.switch()
-
-    made = TrainingArguments(
-        output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=ROWS,
-        max_steps=UNCOUNTED + arguments.pieces + 1,
-        bf16=bf16,
-        use_cpu=True,
-        report_to="none",
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
-    )
     collator = DataCollatorWithPadding(fast) if dynamic else None
-    inside = greenlet.greenlet(Trainer(model, made, collator, examples, callbacks=[Turn()]).train)
-    while True:
-        inside.switch()
-        yield
+    return trainer_in_turns(model, collator, examples, ROWS, arguments.pieces, bf16=bf16)
 
 
 def main() -> None:

@@ -4,9 +4,9 @@
     python benchmarks/pretrain.py --shards 2 4 8 --only-ours   # what shards cost, and what they save beside neighbours
     python benchmarks/pretrain.py --tokens artifacts/demo/tokens/out --pieces 15
 
-The stock side is what run_mlm.py does: with ``group_texts`` (full sequences without padding), and line by line (every document padded to
-the longest it may be, 128; real tokens are counted). DataCollatorForLanguageModeling, dense vocabulary head, the model's own dropout,
-AdamW; fp32 as it comes, and ``bf16=True``. All sides train every parameter in batches of 16 x 128.
+The stock side is what run_mlm.py does with ``group_texts`` (full sequences without padding): DataCollatorForLanguageModeling, a dense
+vocabulary head, the model's own dropout, AdamW; fp32 as it comes, and ``bf16=True``. All sides train every parameter in batches of
+16 x 128.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from side_by_side import UNCOUNTED, Side, compare, parser, roofline
+from side_by_side import UNCOUNTED, Side, compare, parser, regraft_in_turns, roofline, trainer_in_turns
 
 from regraft.core.cores import cores
 from regraft.data.packing import Packed, pack, read
@@ -53,8 +53,6 @@ def documents() -> list[str]:
 
 def ours(arguments: argparse.Namespace, shards: int = 1, dropout: bool = False) -> Iterator[None]:
     """Steps of regraft's loop, in the phase that trains everything."""
-    import greenlet
-
     from regraft.training import loop
 
     base = locate(arguments.base, Path.cwd())
@@ -66,53 +64,21 @@ def ours(arguments: argparse.Namespace, shards: int = 1, dropout: bool = False) 
     def everything(model: Any, machine: Any) -> Any:
         return [replace(phases(model, machine, loss=MLM.loss(model), corpus=corpus, options=options, warmup=0, steps=steps)[1], after=dict)]
 
-    outside = greenlet.getcurrent()
-    allowed = loop.Training._may_go_on
-    loop.Training._may_go_on = lambda *given: outside.switch() or allowed(*given)  # type: ignore[method-assign,func-returns-value]
-    inside = greenlet.greenlet(lambda: loop.train("pretrain", model, everything, seed=17, checkpoint_seconds=1e9, shards=shards))
-    while True:
-        inside.switch()
-        yield
+    return regraft_in_turns(lambda: loop.train("pretrain", model, everything, seed=17, checkpoint_seconds=1e9, shards=shards))
 
 
-def stock(arguments: argparse.Namespace, bf16: bool = False, grouped: bool = True) -> Iterator[None]:
+def stock(arguments: argparse.Namespace, bf16: bool = False) -> Iterator[None]:
     """Steps of ``transformers.Trainer``."""
-    import greenlet
     import torch
-    from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
+    from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling
 
     torch.set_num_threads(cores())
     tokenizer.quiet()
     base = locate(arguments.base, Path.cwd())
     model = AutoModelForMaskedLM.from_pretrained(base, local_files_only=True)
-    if grouped:
-        data = [{"input_ids": row.tolist()} for row in shards_of(arguments, base)["train"].rows(range(3_000))]
-    else:
-        fast = tokenizer.load(base)
-        data = [dict(fast(text, padding="max_length", truncation=True, max_length=LENGTH)) for text in documents()]
-    outside = greenlet.getcurrent()
-
-    class Turn(TrainerCallback):
-        def on_step_begin(self, *_arguments: Any, **_more: Any) -> None:
-            outside.switch()
-
-    made = TrainingArguments(
-        output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=ROWS,
-        max_steps=UNCOUNTED + arguments.pieces + 1,
-        learning_rate=2e-4,
-        bf16=bf16,
-        use_cpu=True,
-        report_to="none",
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
-    )
-    trainer = Trainer(model, made, DataCollatorForLanguageModeling(tokenizer.load(base)), data, callbacks=[Turn()])
-    inside = greenlet.greenlet(trainer.train)
-    while True:
-        inside.switch()
-        yield
+    data = [{"input_ids": row.tolist()} for row in shards_of(arguments, base)["train"].rows(range(3_000))]
+    collator = DataCollatorForLanguageModeling(tokenizer.load(base))
+    return trainer_in_turns(model, collator, data, ROWS, arguments.pieces, learning_rate=2e-4, bf16=bf16)
 
 
 def main() -> None:

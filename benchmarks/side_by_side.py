@@ -13,6 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,53 @@ import psutil
 Side = Callable[[argparse.Namespace], Iterator[None]]
 UNCOUNTED = 2
 """Pieces of work before the first that counts: kernels are chosen and pages faulted in."""
+
+
+def in_turns(begin: Callable[[Callable[[], Any]], Callable[[], Any]]) -> Iterator[None]:
+    """Do what ``begin`` returns, and yield at every call of the function that it is given."""
+    import greenlet
+
+    inside = greenlet.greenlet(begin(greenlet.getcurrent().switch))
+    while True:
+        inside.switch()
+        yield
+
+
+def regraft_in_turns(train: Callable[[], Any]) -> Iterator[None]:
+    """The steps of regraft's loop, which ``train`` runs."""
+    from regraft.training import loop
+
+    def begin(turn: Callable[[], Any]) -> Callable[[], Any]:
+        allowed = loop.Training._may_go_on
+        loop.Training._may_go_on = lambda *given: turn() or allowed(*given)  # type: ignore[method-assign]
+        return train
+
+    return in_turns(begin)
+
+
+def trainer_in_turns(model: Any, collator: Any, examples: Any, rows: int, pieces: int, **more: Any) -> Iterator[None]:
+    """The steps of ``transformers.Trainer`` on batches of ``rows``; ``more`` of its arguments."""
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    def begin(turn: Callable[[], Any]) -> Callable[[], Any]:
+        class Turn(TrainerCallback):
+            def on_step_begin(self, *_arguments: Any, **_more: Any) -> None:
+                turn()
+
+        made = TrainingArguments(
+            output_dir=tempfile.mkdtemp(),
+            per_device_train_batch_size=rows,
+            max_steps=UNCOUNTED + pieces + 1,
+            use_cpu=True,
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            **more,
+        )
+        return Trainer(model, made, collator, examples, callbacks=[Turn()]).train
+
+    return in_turns(begin)
 
 
 @dataclass

@@ -95,8 +95,12 @@ def read_delimited(
     if not count:
         problems.append(Problem(message="a header and no rows", file=file, row=1, rule="file.rows", fix="add rows or remove the file"))
     if in_quotes:
-        rows = f"{counted(in_quotes, 'row')} of {file} {'has' if in_quotes == 1 else 'have'} a value in quotes"
-        warn_once(f"{rows}, which stay part of it: a .tsv file is read as it stands. Where they only enclose values, write {DECLARE}")
+        _warn_of_quotes(in_quotes, file)
+
+
+def _warn_of_quotes(count: int, file: str) -> None:
+    rows = f"{counted(count, 'row')} of {file} {'has' if count == 1 else 'have'} a value in quotes"
+    warn_once(f"{rows}, which stay part of it: a .tsv file is read as it stands. Where they only enclose values, write {DECLARE}")
 
 
 def _quoted_header(header: Sequence[str], file: str, row: int, *, quoted: bool) -> Iterator[Problem]:

@@ -126,7 +126,12 @@ def decide(
         if list(tables[model].classes) != labels:
             raise EnvironmentFault(f"the predictions of {model} are about other labels than {scores_out / 'labels.json'}")
     files.write_json(evidence / "decision.json", decision)
-    case, tables = read_case(evidence)  # judged is what was written
+    return _judged(evidence)
+
+
+def _judged(evidence: Path) -> Verdict:
+    """The verdict on what was written, and the files that tell of it."""
+    case, tables = read_case(evidence)
     verdict, comparison = evaluate(case)
     files.write_text(evidence / "measurements.json", _measured(case, comparison))
     there = comparison.against("champion") if comparison else None

@@ -173,13 +173,6 @@ def phases(
         value = heldout_loss(model, loss, corpus, machine)
         return {} if value is None else {name: value}
 
-    def in_parts(offset: int) -> Callable[[int, int, int], tuple[Tensor, int] | None]:
-        def of(step: int, part: int, parts: int) -> tuple[Tensor, int] | None:
-            batch = corpus.part(offset + step, part, parts)
-            return None if batch is None else loss(batch)
-
-        return of
-
     def batches(offset: int) -> Batches:
         return Batches(
             "pretrain.batch_size",
@@ -197,7 +190,7 @@ def phases(
             dropout=False,
             after=partial(measure, "heldout_loss_before"),
             batches=batches(0),
-            part=in_parts(0),
+            part=partial(_part, loss, corpus, 0),
             tokens=per_step,
         ),
         Phase(
@@ -208,11 +201,17 @@ def phases(
             dropout=options.dropout,
             after=partial(measure, "heldout_loss"),
             batches=batches(warmup),
-            part=in_parts(warmup),
+            part=partial(_part, loss, corpus, warmup),
             tokens=per_step,
             watch=budget.watch(model, loss, corpus, machine, warmup, steps) if budget else None,
         ),
     ]
+
+
+def _part(loss: LossOf, corpus: Corpus, offset: int, step: int, part: int, parts: int) -> tuple[Tensor, int] | None:
+    """One of ``parts`` of the batch of ``step``, steps counted from ``offset``; None where it has no row."""
+    batch = corpus.part(offset + step, part, parts)
+    return None if batch is None else loss(batch)
 
 
 def heldout_loss(model: PreTrainedModel, loss: LossOf, corpus: Corpus, machine: Machine, most: int = HELDOUT_SEQUENCES) -> float | None:
