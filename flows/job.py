@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from regraft.steps.flow import FLOW_RUN, EnvironmentFault, RegraftError, Workspace, deployments, supervise
+from regraft.steps.flow import FLOW_RUN, EnvironmentFault, RegraftError, Workspace, deployments, end_with_parent
 
 SENTENCES = 3
 """Errors that a state's message lists."""
@@ -54,7 +55,7 @@ def _typed(pipeline: str, sets: list[str], flow_run: str) -> tuple[int, dict[str
         argv,
         env={**environment, FLOW_RUN: flow_run},
         stdout=subprocess.PIPE,
-        preexec_fn=supervise.parent_death_signal(signal.SIGTERM),
+        preexec_fn=partial(end_with_parent, signal.SIGTERM, os.getpid()),
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: process.send_signal(received))

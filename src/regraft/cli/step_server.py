@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import gc
 import importlib
 import os
@@ -29,6 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from regraft.core.child import be_called, end_with_parent
 from regraft.execution import step_wire as wire
 from regraft.execution import supervise
 from regraft.execution.step_server_start import DATA, STEP
@@ -38,15 +38,6 @@ WAIT_FOR_FIRST = 2.0
 LIFELINE = 0
 SLOW_CLIENT = 5.0
 """Seconds a client has for its request."""
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def _with_parent(number: signal.Signals, parent: int) -> None:
-    """From now on the end of the parent is signal ``number`` here; ends this process where it is too late for that."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 @dataclass
@@ -199,8 +190,8 @@ def _refuse(request: _Request, reason: str) -> None:
 
 def _keep(request: _Request, server: int, variables: dict[str, str]) -> NoReturn:
     """Start the step, watch the client and the step, and end when both have."""
-    _with_parent(signal.SIGKILL, server)
-    _name("step keeper")
+    end_with_parent(signal.SIGKILL, server)
+    be_called("step keeper")
     channel = request.channel
     channel.settimeout(None)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -250,7 +241,7 @@ def _signal(step: int, number: int) -> None:
 def _become(request: _Request, keeper: int, variables: dict[str, str]) -> NoReturn:
     """Be the process that the client would have been, and run the command line."""
     os.setsid()
-    _with_parent(signal.SIGKILL, keeper)
+    end_with_parent(signal.SIGKILL, keeper)
     said = request.said
     request.channel.detach()  # or the end of this object would close whatever has its number then
     for number, descriptor in enumerate(request.streams):
@@ -266,7 +257,7 @@ def _become(request: _Request, keeper: int, variables: dict[str, str]) -> NoRetu
         resource.setrlimit(getattr(resource, name), tuple(limit))
     os.chdir(said["folder"])
     sys.argv[:], sys.path[:] = said["argv"], said["path"]
-    _name(f"step {sys.argv[2]}")
+    be_called(f"step {sys.argv[2]}")
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()  # as a new process has it: not what every step of the run has
     gc.enable()
@@ -297,11 +288,6 @@ def _run() -> int:
     return code & 0xFF
 
 
-def _name(text: str) -> None:
-    """What ``ps -o comm`` and ``top`` show: forked processes all have the server's command line."""
-    _LIBC.prctl(_PR_SET_NAME, text.encode()[:15], 0, 0, 0)
-
-
 # --- the process ---------------------------------------------------------------------------------------------------
 
 
@@ -318,11 +304,11 @@ def main() -> None:
     descriptor, parent, models = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     del sys.path[0]  # the workspace: its folders are for the steps
     signal.signal(signal.SIGTERM, _orphaned)
-    _with_parent(signal.SIGTERM, parent)
+    end_with_parent(signal.SIGTERM, parent)
     gc.disable()
     server = Server(socket.socket(fileno=descriptor))
     supervise.hold_run()
-    _name("step server")
+    be_called("step server")
     server.warm(STEP)
     if models:
         server.warm(DATA)

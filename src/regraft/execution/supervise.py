@@ -13,7 +13,6 @@ with a shared ``flock`` until the kernel takes it away, and a new run waits for 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import runpy
 import select
@@ -224,14 +223,6 @@ def spawn(
         with _cutting:
             _children.add(child)
     return child
-
-
-def parent_death_signal(number: signal.Signals) -> Callable[[], None]:
-    """For ``preexec_fn``: whatever ends the parent, the child gets signal ``number``. Nothing where the kernel is not Linux."""
-    if sys.platform != "linux":
-        return lambda: None
-    libc, set_it = ctypes.CDLL(None), 1  # loaded here: in a forked process other threads' locks may be held
-    return lambda: libc.prctl(set_it, int(number), 0, 0, 0)
 
 
 def module(name: str, *argv: str) -> list[str]:

@@ -6,6 +6,7 @@ from regraft.config.resolved_file import read_resolved as read_resolved
 from regraft.core import empty_database as empty_database
 from regraft.core import limits as limits
 from regraft.core import lock as lock
+from regraft.core.child import end_with_parent as end_with_parent
 from regraft.core.energy import spent as spent
 from regraft.core.errors import Conflict as Conflict
 from regraft.core.errors import EnvironmentFault as EnvironmentFault

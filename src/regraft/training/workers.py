@@ -14,7 +14,6 @@ A worker that fails sends what it raised, which is raised here; one that dies cl
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 import mmap
 import os
@@ -31,6 +30,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from regraft.core.child import be_called, end_with_parent
 from regraft.core.cores import cores
 from regraft.core.errors import EnvironmentFault
 from regraft.core.progress import current
@@ -38,8 +38,6 @@ from regraft.core.randomness import seed_of
 from regraft.models.machine import Machine
 from regraft.training.parts import Gradients, added, chunks, gradients, summed
 from regraft.training.phase import Phase
-
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 
 
 def workers(parts: int) -> int:
@@ -212,12 +210,8 @@ def _adopt(optimizer: torch.optim.AdamW, parameters: Sequence[nn.Parameter]) -> 
 
 def _become(pipe: Connection, parent: int) -> None:
     """Be a worker: die with ``parent``, leave signals to it, and hold none of its files but the streams and ``pipe``."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "prctl"):
-        libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        libc.prctl(_PR_SET_NAME, b"regraft worker", 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
+    end_with_parent(signal.SIGKILL, parent)
+    be_called("regraft worker")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.closerange(3, pipe.fileno())
