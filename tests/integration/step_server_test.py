@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tinyspace import imported
 from workbench import PATIENCE
 
 from regraft.cli import step_client, step_server
@@ -37,12 +38,10 @@ class Served:
         self.toy.hurry()
         self.workspace = Workspace(root)
         monkeypatch.setenv("REGRAFT_INVOCATION", "toy-0")
-        monkeypatch.syspath_prepend(str(root))
-        monkeypatch.delitem(sys.modules, "pipelines", raising=False)
         write_invocation(self.workspace, "toy", "toy", "toy-0", allow_inexact=False)
         monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
-        self.server = step_server_start.start(self.workspace, "toy", None)
-        monkeypatch.delitem(sys.modules, "pipelines")
+        with imported(root):
+            self.server = step_server_start.start(self.workspace, "toy", None)
         assert self.server is not None
         self._lifelines: list[int] = []
 
@@ -274,14 +273,15 @@ def test_a_server_that_can_fork_no_process_says_so_and_keeps_no_stream(monkeypat
 
 def test_a_step_on_a_gpu_imports_for_itself(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(served.workspace, "toy", "toy", lambda _: None, step_server="there")
-    (step,) = composition.steps(served.workspace)
-    for gpu, device, expected in ((True, "cuda", None), (False, "cuda", False), (True, "cpu", True)):
-        object.__setattr__(step, "gpu", gpu)
-        monkeypatch.setattr("regraft.execution.repro.device", lambda device=device: device)
-        said = _step_server(run, "count")
-        assert said == (None if expected is None else {"socket": "there", "models": expected})
-    object.__setattr__(step, "gpu", False)
-    assert _step_server(Run(served.workspace, "toy", "toy", lambda _: None), "count") is None
+    with imported(served.workspace.root):
+        (step,) = composition.steps(served.workspace)
+        for gpu, device, expected in ((True, "cuda", None), (False, "cuda", False), (True, "cpu", True)):
+            object.__setattr__(step, "gpu", gpu)
+            monkeypatch.setattr("regraft.execution.repro.device", lambda device=device: device)
+            said = _step_server(run, "count")
+            assert said == (None if expected is None else {"socket": "there", "models": expected})
+        object.__setattr__(step, "gpu", False)
+        assert _step_server(Run(served.workspace, "toy", "toy", lambda _: None), "count") is None
 
 
 def test_nothing_is_started_for_nothing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
