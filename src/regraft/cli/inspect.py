@@ -64,9 +64,9 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
         return
     console.out.print(plan_table(assessment, decision, costs, console.out.width))
     for line in _idle([step.why[0] for step in assessment.steps if step.idle]):
-        console.out.print(f"[dim]{escape(line)}[/]")
+        console.out.print(console.prose(f"[dim]{escape(line)}[/]", 2))
     if options.data.corpus is not None and not options.adapts:
-        console.out.print("[dim]data.corpus is not read: no candidate starts from `adapted`[/]")
+        console.out.print(console.prose("[dim]data.corpus is not read: no candidate starts from `adapted`[/]", 2))
     _total(costs)
     if assessment.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
@@ -90,9 +90,10 @@ def _idle(reasons: Sequence[str]) -> Iterator[str]:
 def _show_power(summary: list[dict[str, Any]]) -> None:
     from regraft.gates.words import power_lines
 
-    console.out.print(f"\n[dim]The last run's test rows show a true difference with {summary[0]['power'] * 100:g} % power from[/]")
+    title = f"The last run's test rows show a true difference with {summary[0]['power'] * 100:g} % power from"
+    console.out.print(console.prose(f"\n[dim]{title}[/]", 2))
     for line in power_lines(summary):
-        console.out.print(f"  {escape(line)}")
+        console.out.print(console.prose(f"  {escape(line)}", 4))
 
 
 def _total(costs: RunCost) -> None:
@@ -102,17 +103,18 @@ def _total(costs: RunCost) -> None:
     if not costs.steps:
         return
     if not costs.known:
-        console.out.print(f"\ntime and disk are unknown until these steps have run here once; {size(costs.free_bytes)} of disk are free")
+        unknown = "time and disk are unknown until these steps have run here once"
+        console.out.print(console.prose(f"\n{unknown}; {size(costs.free_bytes)} of disk are free", 2))
         return
     time = f"about {roughly(60 * costs.minutes)}" if costs.minutes is not None else f"time unknown for {', '.join(costs.unknown)}"
     least = "at least" if costs.partly else "about"
     disk = "disk unknown" if costs.disk_bytes is None else f"{least} {size(costs.disk_bytes)} of disk"
-    console.out.print(f"\nall that may run: {time}; {disk}, {size(costs.free_bytes)} free")
+    console.out.print(console.prose(f"\nall that may run: {time}; {disk}, {size(costs.free_bytes)} free", 2))
     bases = dict.fromkeys(step.based_on for step in costs.steps)
     for basis in bases:
         names = first_of([step.name for step in costs.steps if step.based_on == basis])
         console.out.print(console.prose(f"[dim]  {names}: {escape(basis)}[/]", 4))
-    console.out.print("[dim]  times are those of the last computation; what DVC has in its cache takes seconds[/]")
+    console.out.print(console.prose("[dim]  times are those of the last computation; what DVC has in its cache takes seconds[/]", 4))
 
 
 def status(
@@ -159,7 +161,8 @@ def _show(name: str, entry: dict[str, Any]) -> None:
     say(f"[bold]{name}[/]")
     if champion:
         since = console.minute(champion["since"])
-        say(f"  champion      version {champion['version']} ({champion['digest'][:12]}) since {since}, {champion['run']}")
+        told = f"version {champion['version']} ({champion['digest'][:12]}) since {since}, {champion['run']}"
+        say(console.prose(f"  champion      {told}", 16))
     else:
         say("  champion      none")
     if waiver := entry["waiver"]:
@@ -169,7 +172,7 @@ def _show(name: str, entry: dict[str, Any]) -> None:
     say(f"  verdict       {verdict['outcome'].upper()} in {verdict['run']}" if verdict else "  verdict       none yet")
     if running := entry["running"]:
         at = f", step {running['step']}" if running["step"] else ""
-        say(f"  running       {running['run']}{at}; `regraft status --watch` follows it")
+        say(console.prose(f"  running       {running['run']}{at}; `regraft status --watch` follows it", 16))
     if entry.get("error"):
         message = entry["error"].replace("\n", "\n  ")
         say(f"  [red]{escape(message)}[/]")
