@@ -12,7 +12,9 @@ from regraft.core.workspace import Workspace
 from regraft.execution import step_code
 from regraft.execution.resolve import resolve
 from regraft.training import plugins
+from regraft.training.gradient import Gradient
 from regraft.training.methods.lora import LORA
+from regraft.training.plugins import METHODS
 
 HERE = Workspace(Path(__file__).parents[2])
 
@@ -49,7 +51,9 @@ def test_what_all_gradient_methods_share_is_in_the_lines_of_each_and_in_no_other
     monkeypatch.setattr(step_code, "said", lambda source: [plain(source), "changed"] if "class Gradient:" in source else plain(source))
     after = step_code.current(HERE)
     assert after["steps"] == before["steps"]
-    assert differing(after["plugins"], before["plugins"]) == ["method full", "method lora"]
+    assert differing(after["plugins"], before["plugins"]) == [
+        f"method {name}" for name in sorted(METHODS) if isinstance(METHODS[name], Gradient)
+    ]
 
 
 def test_a_method_whose_library_is_missing_is_an_error_of_the_plan_that_names_the_command(tiny, cli, monkeypatch):
@@ -67,13 +71,19 @@ def test_a_method_whose_library_is_missing_is_an_error_of_the_plan_that_names_th
     [
         ({"method": "lora", "rank": 0}, "finetune.rank: input should be greater than or equal to 1, not 0"),
         ({"method": "lora", "rnak": 8}, "finetune.rnak: unknown; did you mean rank?"),
-        ({"method": "linear_probe", "epochs": 3}, "finetune.epochs: unknown; here regraft reads method, pooling"),
+        ({"method": "linear_probe", "epochs": 3}, "finetune.epochs: finetune.method is linear_probe, which does not read it; full,"),
+        (
+            {"method": "gradual_unfreezing", "rank": 8},
+            "finetune.rank: finetune.method is gradual_unfreezing, which does not read it; lora does: take the key out",
+        ),
+        ({"method": "gradual_unfreezing", "epochs": 3}, "`epochs` (3) leaves no epoch for some of `groups` (3)"),
+        ({"method": "interpolate", "epochs": 2}, "`head_epochs` (2) leaves none of `epochs` (2) for the encoder; write head_epochs: 1 or"),
         ({"method": "linear_probe", "pooling": "max"}, "finetune.pooling: input should be 'mean' or 'cls', not 'max'"),
         (
             {"method": "linear_probe", "max_length": 128},
             "finetune.max_length is 128, but the base model models/tiny reads at most 64 tokens",
         ),
-        ({"method": "loar"}, "finetune.method: no method 'loar'; did you mean 'lora'? Known: full, linear_probe, lora, tfidf"),
+        ({"method": "loar"}, "finetune.method: no method 'loar'; did you mean 'lora'? Known: ewc, full, gradual_unfreezing, "),
         ({"method": "tfidf"}, "the candidate 'base' starts from base, which tfidf does not; it reads no encoder"),
     ],
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",

@@ -61,4 +61,7 @@ def test_a_class_without_a_training_row_costs_a_finite_loss(rows, tmp_path):
 
 def test_it_reads_no_encoder_and_is_the_simplest_method():
     assert METHODS["tfidf"].starts == ()
-    assert sorted(METHODS, key=lambda name: METHODS[name].rank) == ["tfidf", "linear_probe", "lora", "full"]
+    assert min(METHODS, key=lambda name: METHODS[name].rank) == "tfidf"
+    assert len({METHODS[name].rank for name in METHODS}) == len(list(METHODS)), (
+        "two methods of one rank leave the choice to the file's order"
+    )

@@ -20,7 +20,8 @@ from regraft.core.suggest import unknown
 from regraft.core.yaml_file import fields_at
 
 UNKNOWN_KEY = "unknown_key"
-"""Type of the error about a key that a plug-in does not read; its context has ``known``, the keys that it does."""
+"""Type of the error about a key that a plug-in does not read; its context has ``known``, the keys that it does, and where others read
+the key ``readers``, with ``plugin`` and the key it is ``named_by``."""
 
 
 class HasOptions(Protocol):
@@ -49,7 +50,15 @@ class Section:
         try:
             return options.model_validate(value)
         except ValidationError as error:
-            raise with_known_keys(error, options) from None
+            raise with_known_keys(error, options, self._others_that_read(name, value)) from None
+
+    def _others_that_read(self, name: str, value: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Key of ``value`` that ``name`` does not read -> who does, for those that some other plug-in reads."""
+        known = self.registry[name].options.model_fields
+        readers = {
+            key: [other for other in self.registry if key in self.registry[other].options.model_fields] for key in value if key not in known
+        }
+        return {key: {"named_by": self.key, "plugin": name, "readers": others} for key, others in readers.items() if others}
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         written = core_schema.plain_serializer_function_ser_schema(_written, info_arg=True)
@@ -95,13 +104,14 @@ def _wrong_name(registry: Registry[Any], name: Any, place: tuple[str, ...]) -> E
     return ValidationError.from_exception_data(registry.member, [InitErrorDetails(type=fault, loc=place, input=name)])
 
 
-def with_known_keys(error: ValidationError, options: type[Strict]) -> ValidationError:
-    """The same faults; one about a key that is not read says which keys are."""
+def with_known_keys(error: ValidationError, options: type[Strict], others: Mapping[str, Mapping[str, Any]]) -> ValidationError:
+    """The same faults; one about a key that is not read says which keys are, and which of ``others`` read it."""
     details = []
     for item in error.errors(include_url=False):
         kind: Any = item["type"]
         if kind == "extra_forbidden":
-            kind = _unknown_key(fields_at(options, item["loc"][:-1]))
+            read_elsewhere = others.get(str(item["loc"][0]), {}) if len(item["loc"]) == 1 else {}
+            kind = _unknown_key(fields_at(options, item["loc"][:-1]), read_elsewhere)
         detail = InitErrorDetails(type=kind, loc=item["loc"], input=item["input"])
         if isinstance(kind, str) and "ctx" in item:
             detail["ctx"] = item["ctx"]
@@ -115,5 +125,5 @@ def unknown_keys(value: Mapping[str, Any], keys: Sequence[str], known: Sequence[
     return ValidationError.from_exception_data("keys", details)
 
 
-def _unknown_key(known: Sequence[str]) -> PydanticCustomError:
-    return PydanticCustomError(UNKNOWN_KEY, "unknown key", {"known": list(known)})
+def _unknown_key(known: Sequence[str], read_elsewhere: Mapping[str, Any] | None = None) -> PydanticCustomError:
+    return PydanticCustomError(UNKNOWN_KEY, "unknown key", {"known": list(known), **(read_elsewhere or {})})

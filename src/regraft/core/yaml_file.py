@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -73,7 +73,7 @@ def problem_of(item: Any, shown: str, node: yaml.Node, model: type[BaseModel]) -
     if item["type"] == "extra_forbidden":
         message, rule = unknown_key(key, fields_at(model, where[:-1])), "known keys only"
     elif item["type"] == "unknown_key":
-        message, rule = unknown_key(key, item["ctx"]["known"]), "known keys only"
+        message, rule = _not_read(key, item["ctx"]), "known keys only"
     elif item["type"] == "unknown_plugin":
         message, rule = f"{key}: {item['msg']}", "known names only"
     elif item["type"] == "missing":
@@ -88,6 +88,16 @@ def problem_of(item: Any, shown: str, node: yaml.Node, model: type[BaseModel]) -
     row = line_of(node, where)
     fix = f"edit {shown}" + (f", line {row}" if row else "")
     return Problem(message=message, file=shown, row=row, column=key, value=value, rule=rule, fix=fix)
+
+
+def _not_read(key: str, context: Mapping[str, Any]) -> str:
+    """A key that a plug-in does not read: who reads it, or what it was probably meant to be."""
+    if "readers" not in context:
+        return unknown_key(key, context["known"])
+    naming = f"{key.rpartition('.')[0]}.{context['named_by']}".removeprefix(".")
+    *most, last = context["readers"]
+    readers = f"{', '.join(most)} and {last} do" if most else f"{last} does"
+    return f"{key}: {naming} is {context['plugin']}, which does not read it; {readers}: take the key out, or change {naming}"
 
 
 def _guess(item: Any) -> str:

@@ -59,7 +59,7 @@ def read(line: Mapping[str, Any] | GateOptions) -> GateOptions:
     try:
         return options.model_validate(dict(line))
     except ValidationError as error:
-        raise with_known_keys(error, options) from None
+        raise with_known_keys(error, options, {}) from None
 
 
 def _options_of(line: Mapping[str, Any]) -> type[GateOptions]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from regraft.models.families import ModelFamily
     from regraft.models.machine import Machine
+    from regraft.training.fitting import Fitting
     from regraft.training.phase import Group, Phase
-    from regraft.training.rows import Rows
 
 
 class Gradient:
@@ -43,6 +43,14 @@ class Gradient:
         """
         return None
 
+    def phases(self, fitting: Fitting, options: Any) -> list[Phase]:
+        """What is trained one after the other: all epochs with :meth:`groups` and :meth:`penalty`, unless a method has its own way.
+
+        Called as :meth:`penalty` is.
+        """
+        groups, penalty = self.groups(fitting.model, fitting.family, options), self.penalty(fitting.model, options)
+        return [fitting.phase("all", options.epochs, groups, penalty=penalty)]
+
     def finish(self, model: PreTrainedModel) -> None:
         """Change the trained ``model`` into what is saved: plain transformers, without what :meth:`prepare` put in."""
 
@@ -51,13 +59,14 @@ class Gradient:
         return {"max_length": options.max_length}
 
     def train(self, learning: Learning, options: Any) -> dict[str, float]:
-        """Train, and write a folder that plain transformers can load; returns tokens and steps.
+        """Train, and write a folder that plain transformers can load; returns tokens, steps and what the phases measured.
 
         :raises ConfigError: the encoder has fewer positions than ``options.max_length``.
         """
         from regraft.models import encoder, tokenizer
         from regraft.models.families import family
         from regraft.models.task_types import task_type
+        from regraft.training.fitting import Fitting
         from regraft.training.loop import train
         from regraft.training.rows import Rows
 
@@ -72,14 +81,13 @@ class Gradient:
         rows = Rows(ids, truth, options.batch_size, pad, learning.seed, learning.training["id"].tolist())
 
         def phases(_: nn.Module, machine: Machine) -> list[Phase]:  # on the machine already, and with the weights it begins with
-            groups, penalty = self.groups(model, family(model), options), self.penalty(model, options)
-            return [_phase(model, machine, rows, options, learning.task, groups, penalty)]
+            return self.phases(Fitting(model, family(model), rows, learning, machine, options.label_smoothing), options)
 
         kept, shards = options.checkpoint_seconds, options.shards or 1
-        train(learning.name, model, phases, seed=learning.seed, checkpoint_seconds=kept, shards=shards)
+        measured = train(learning.name, model, phases, seed=learning.seed, checkpoint_seconds=kept, shards=shards)
         self.finish(model)
         encoder.save(model, source, learning.out)
-        return {"tokens": sum(map(len, rows.ids)) * options.epochs, "steps": rows.steps * options.epochs}
+        return {"tokens": sum(map(len, rows.ids)) * options.epochs, "steps": rows.steps * options.epochs, **measured}
 
 
 def fresh_head(model: PreTrainedModel, seed: int) -> None:
@@ -97,35 +105,3 @@ def fresh_head(model: PreTrainedModel, seed: int) -> None:
                 module.weight.normal_(0.0, spread, generator=generator)
                 if module.bias is not None:
                     module.bias.zero_()
-
-
-def _phase(
-    model: nn.Module,
-    machine: Machine,
-    rows: Rows,
-    options: Any,
-    task: str,
-    groups: list[Group],
-    penalty: Callable[[], Tensor] | None,
-) -> Phase:
-    from regraft.models.task_types import task_type
-    from regraft.training.phase import Batches, Phase
-
-    def loss(batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, int]:
-        ids, mask, truth = (part.to(machine.device) for part in batch)
-        return task_type(task).loss(model, ids, mask, truth, options.label_smoothing)
-
-    batches = Batches(
-        "finetune.batch_size",
-        rows=lambda step: [rows.names[i] for i in rows.chosen(step)],
-        length=lambda step: max(len(rows.ids[i]) for i in rows.chosen(step)),
-        largest=lambda count: loss(rows.padded(rows.longest(count))),
-    )
-
-    def part(step: int, part: int, parts: int) -> tuple[Tensor, int] | None:
-        batch = rows.part(step, part, parts)
-        return None if batch is None else loss(batch)
-
-    tokens = sum(map(len, rows.ids)) / rows.steps
-    steps = rows.steps * options.epochs
-    return Phase("all", steps, lambda step: loss(rows.batch(step)), groups, batches=batches, penalty=penalty, part=part, tokens=tokens)

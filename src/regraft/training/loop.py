@@ -102,7 +102,7 @@ class Training:
                 self._stop_or_save(phase, optimizer, before + step)
                 if not self._may_go_on(phase, step):
                     return
-                factor = schedule(step, phase.steps)
+                factor = phase.factor(step) if phase.factor else schedule(step, phase.steps)
                 try:
                     value, norm = taker.step(step, factor, CLIP)
                 except (RuntimeError, MemoryError) as error:

@@ -50,6 +50,8 @@ class Phase:
     Without it a phase cannot be trained in parts."""
     tokens: float | None = None
     """Tokens read in one step, on average; None: they are not counted."""
+    factor: Callable[[int], float] | None = None
+    """Step of the phase -> share of the groups' peak rates; None: :func:`regraft.training.loop.schedule`."""
 
 
 @dataclass(frozen=True)

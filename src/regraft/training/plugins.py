@@ -119,6 +119,10 @@ METHODS: Registry[Method] = Registry(
     {
         "full": "regraft.training.methods.full:FULL",
         "lora": "regraft.training.methods.lora:LORA",
+        "l2sp": "regraft.training.methods.l2sp:L2SP",
+        "ewc": "regraft.training.methods.ewc:EWC",
+        "gradual_unfreezing": "regraft.training.methods.gradual_unfreezing:GRADUAL_UNFREEZING",
+        "interpolate": "regraft.training.methods.interpolate:INTERPOLATE",
         "linear_probe": "regraft.training.methods.linear_probe:LINEAR_PROBE",
         "tfidf": "regraft.training.methods.tfidf:TFIDF",
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -29,9 +29,9 @@ class Full(Gradient):
     name = "full"
     version = 1
     rank = 40
-    options = FullOptions
+    options: Any = FullOptions
 
-    def groups(self, model: PreTrainedModel, family: ModelFamily, options: FullOptions) -> list[Group]:
+    def groups(self, model: PreTrainedModel, family: ModelFamily, options: GradientOptions) -> list[Group]:
         from regraft.training.phase import Group
 
         head = [p for module in family.head(model) for p in module.parameters()]
