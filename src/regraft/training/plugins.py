@@ -124,6 +124,9 @@ METHODS: Registry[Method] = Registry(
         "gradual_unfreezing": "regraft.training.methods.gradual_unfreezing:GRADUAL_UNFREEZING",
         "interpolate": "regraft.training.methods.interpolate:INTERPOLATE",
         "linear_probe": "regraft.training.methods.linear_probe:LINEAR_PROBE",
+        "prototype": "regraft.training.methods.prototype:PROTOTYPE",
+        "zero_shot": "regraft.training.methods.zero_shot:ZERO_SHOT",
+        "contrastive": "regraft.training.methods.contrastive:CONTRASTIVE",
         "tfidf": "regraft.training.methods.tfidf:TFIDF",
     },
 )

@@ -1,7 +1,8 @@
 """A frozen encoder and a linear layer on its pooled output: what ``linear_probe`` leaves.
 
 Self-contained: json, numpy, torch and transformers, nothing of regraft. The file travels with the registered model, and training
-embeds its rows through it too. ``serving.json`` says ``max_length``, in tokens, and ``pooling``; ``head.safetensors`` holds ``weight``
+embeds its rows through it too. ``serving.json`` says ``max_length``, in tokens, ``pooling``, and where a vector is brought to a length
+before the layer reads it, ``length``; ``head.safetensors`` holds ``weight``
 ``[labels, width]`` and ``bias`` ``[labels]``; the rest is what ``AutoModel`` and ``AutoTokenizer`` load.
 """
 
@@ -34,11 +35,15 @@ class EmbeddingHead:
     bias: Floats
     max_length: int
     pooling: str
+    length: float | None = None
+    """What a vector is brought to before the layer reads it; None: it is read as it is."""
 
     def logits(self, rows: Sequence[str | tuple[str, str]], batch_size: int) -> Floats:
         """``[rows, labels]``, a function of each row alone (:func:`vectors`)."""
         ids = encode(self.tokenizer, rows, self.max_length)
         read = vectors(self.encoder, ids, self.tokenizer.pad_token_id or 0, self.pooling, batch_size)
+        if self.length is not None:
+            read = read * (self.length / np.maximum(np.linalg.norm(read, axis=1, keepdims=True), 1e-12))
         return np.asarray(read @ self.weight.T + self.bias, dtype=np.float32)
 
     def probabilities(self, logits: Floats) -> Floats:
@@ -102,4 +107,5 @@ def load(folder: Path, device: str | None) -> EmbeddingHead:
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     head = load_file(folder / "head.safetensors")
     best = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return EmbeddingHead(encoder.eval().to(best), tokenizer, head["weight"], head["bias"], serving["max_length"], serving["pooling"])
+    read = (serving["max_length"], serving["pooling"], serving.get("length"))
+    return EmbeddingHead(encoder.eval().to(best), tokenizer, head["weight"], head["bias"], *read)

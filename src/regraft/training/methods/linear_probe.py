@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 GRID = (0.001, 0.01, 0.1, 1.0, 10.0)
 """What is tried where the pipeline file names no strength; on standardised vectors the best is seldom at either end."""
 MOST_STEPS = 1_000
-ABSENT = 20.0
-"""Nats by which a class that no training row has lies below the rarest: 2e-9 of its probability."""
 
 
 class LinearProbeOptions(MethodOptions):
@@ -62,32 +60,16 @@ class LinearProbe:
 
     def train(self, learning: Learning, options: LinearProbeOptions) -> dict[str, float]:
         """Write encoder and head; returns tokens, how many texts had to be embedded, and the C that was chosen."""
-        import numpy as np
-        from safetensors.numpy import save
-
-        from regraft.core import files
-        from regraft.core.progress import current
-        from regraft.evaluation.embeddings import EmbeddingStore, Encoder
-        from regraft.models import encoder
-        from regraft.models.machine import Machine
         from regraft.models.task_types import task_type
+        from regraft.training import vectors
 
-        source, task, machine = learning.source, task_type(learning.task), Machine.here()
-        assert source is not None
-        assert options.max_length is not None
-        encoder.check_length(source, options.max_length, "finetune.max_length")
-        current().facts.update(device=machine.device, threads=machine.threads, precision="fp32")
-        frozen, store = Encoder(source, options.pooling), EmbeddingStore(current().embeddings)
-        ids = [task.encode(source, rows, options.max_length) if len(rows) else [] for rows in (learning.training, learning.dev)]
-        read, embedded = store.vectors(frozen, [*ids[0], *ids[1]])
-        features = read.astype(np.float64)
-        truth, dev_truth = (task.truth(rows, learning.labels) for rows in (learning.training, learning.dev))
-        weight, bias, chosen = fitted(
-            *(features[: len(truth)], truth, features[len(truth) :], dev_truth), len(learning.labels), options.inverse_regularization
-        )
-        encoder.save(frozen.body, source, learning.out)
-        files.write_bytes(learning.out / "head.safetensors", save({"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}))
-        return {"tokens": sum(map(len, ids[0])), "embedded": embedded, "inverse_regularization": chosen}
+        rows = vectors.of_rows(learning, options, [learning.training, learning.dev])
+        truth, dev_truth = (task_type(learning.task).truth(part, learning.labels) for part in (learning.training, learning.dev))
+        features, dev = rows.parts
+        weight, bias, chosen = fitted(features, truth, dev, dev_truth, len(learning.labels), options.inverse_regularization)
+        assert learning.source is not None
+        vectors.write(rows.frozen.body, learning.source, learning.out, weight, bias)
+        return {"tokens": rows.tokens[0], "embedded": rows.computed, "inverse_regularization": chosen}
 
     def describe(self, options: LinearProbeOptions) -> dict[str, Any]:
         """What the kind reads in ``serving.json``."""
@@ -128,6 +110,8 @@ def fitted(x: Floats, truth: Ints, dev: Floats, dev_truth: Ints, classes: int, s
 def _regression(x: Floats, truth: Ints, classes: int, c: float) -> tuple[Floats, Floats]:
     import numpy as np
     from sklearn.linear_model import LogisticRegression
+
+    from regraft.training.vectors import ABSENT
 
     model = LogisticRegression(C=c, max_iter=MOST_STEPS).fit(x, truth)
     coefficients, intercepts = model.coef_, model.intercept_
