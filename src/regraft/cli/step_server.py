@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from regraft.cli.app import with_verbs
 from regraft.core.child import be_called, end_with_parent
 from regraft.execution import step_wire as wire
 from regraft.execution import supervise
@@ -268,8 +269,6 @@ def _become(request: _Request, keeper: int, variables: dict[str, str]) -> NoRetu
 
 def _run() -> int:
     """The verb, and what the interpreter does at the end of a process; the exit code."""
-    from regraft.cli.app import with_verbs
-
     code = 0
     try:
         with_verbs()(prog_name="regraft")
@@ -310,6 +309,7 @@ def main() -> None:
     supervise.hold_run()
     be_called("step server")
     server.warm(STEP)
+    with_verbs()
     if models:
         server.warm(DATA)
         server.look(WAIT_FOR_FIRST)

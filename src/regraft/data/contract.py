@@ -93,7 +93,7 @@ class Contract(Strict):
 
 
 class _Odcs(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _Options(_Odcs):

@@ -25,21 +25,21 @@ STEP = (
     "regraft.config.resolved_file",
     "regraft.core.progress",
     "regraft.execution.step",
+    "regraft.steps.options",
 )
 """What every step needs."""
-DATA = ("numpy", "pyarrow.parquet", "pandas", "regraft.data.validation", "regraft.data.contract_page", "regraft.data.tables")
+DATA = (
+    *("numpy", "pyarrow.parquet", "pyarrow.dataset", "pandas"),
+    *("regraft.data.validation", "regraft.data.contract_page", "regraft.data.tables", "regraft.steps.data"),
+)
 """What the steps before the first model need. Great Expectations only one of them does: it imports it for itself."""
 MODELS = (
-    *("tokenizers", "torch", "transformers", "torch._dynamo", "safetensors.torch", "scipy.optimize"),
-    *(
-        "regraft.training.objectives.mlm",
-        "regraft.training.finetuning",
-        "regraft.evaluation.scoring",
-        "regraft.models.tfidf",
-        "regraft.evaluation.slice_discovery",
-    ),
+    *("tokenizers", "torch", "transformers", "transformers.models.auto.tokenization_auto", "torch._dynamo", "tabulate"),
+    *("safetensors.torch", "regraft.steps.training", "regraft.training.objectives.mlm", "regraft.training.finetuning"),
+    *("scipy.optimize", "scipy.stats", "sklearn.linear_model", "sklearn.feature_extraction.text", "regraft.models.tfidf"),
+    *("sklearn.metrics", "regraft.steps.evaluation", "regraft.evaluation.scoring", "regraft.evaluation.slice_discovery"),
 )
-"""What the others need, in the order in which they need it."""
+"""What the others need, in the order in which they need it. ``tabulate``: ``torch._dynamo`` imports it when a process ends."""
 
 
 @dataclass(frozen=True)
