@@ -7,7 +7,6 @@ look at the first hop, 3 s at most for each of its addresses, says so at once. A
 from __future__ import annotations
 
 import socket
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,6 +57,8 @@ def _unreachable() -> str:
     if is_offline_mode():
         return ""  # huggingface_hub says so itself
     hop = urlsplit(constants.ENDPOINT)
+    import urllib.request  # 40 ms, with TLS: not for every command that reads a pipeline file
+
     proxies = urllib.request.getproxies()
     proxy = proxies.get(hop.scheme) or proxies.get("all")
     try:

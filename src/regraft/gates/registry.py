@@ -53,8 +53,8 @@ def read(line: Mapping[str, Any] | GateOptions) -> GateOptions:
     if not isinstance(line, Mapping):
         raise PydanticKnownError("dict_type")
     options = _options_of(line)
-    own, others = set(options.model_fields), {key for name in GATES for key in GATES[name].options.model_fields}
-    if idle := sorted(set(line) & others - own):
+    others = set(line) - set(options.model_fields)
+    if idle := sorted(others and others & {key for name in GATES for key in GATES[name].options.model_fields}):
         raise _fault(line, f"`{options.gate}` does not read {', '.join(f'`{key}`' for key in idle)}; take it out")
     try:
         return options.model_validate(dict(line))
