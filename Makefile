@@ -94,7 +94,7 @@ lock:
 	@$(PYTHON) -m venv --clear build/uv && build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@cp requirements.lock build/requirements.lock
 	@build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --extra demo --extra lora --extra s3 --extra dev --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	    --extra demo --extra lora --extra postgres --extra s3 --extra dev --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	    --prerelease=if-necessary-or-explicit --output-file build/requirements.lock pyproject.toml
 	@awk '/^[a-z0-9]/ { keep = !/^(torch|triton|nvidia-[a-z0-9-]*|cuda-[a-z0-9-]*)==/ } keep' build/requirements.lock > build/kept.lock
 	@mv build/kept.lock requirements.lock

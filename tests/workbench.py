@@ -42,6 +42,18 @@ def example_of(page: str, language: str) -> str:
     return block[1]
 
 
+def install(page: str, site: Path) -> str:
+    """What ``pip install`` leaves in ``site`` of a package with a page's code and entry point; the name of its module."""
+    group, entry = example_of(page, "toml").strip().replace('"', "").splitlines()
+    module = entry.partition(" = ")[2].partition(":")[0]
+    info = site / f"their_{module}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / f"{module}.py").write_text(example_of(page, "python"))
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: their-{module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"{group.replace('project.entry-points.', '')}\n{entry}\n")
+    return module
+
+
 def copy(source: Path, target: Path) -> Path:
     """A workspace with everything in it, links and times included; where the disk can share blocks, it does."""
     subprocess.run(["cp", "-a", "--reflink=auto", source, target], check=True)

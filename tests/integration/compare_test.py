@@ -19,8 +19,9 @@ from regraft.evaluation import predictions
 from regraft.evaluation.prediction_store import PredictionStore
 from regraft.gates.decide import decide
 from regraft.gates.verdict import Champion
-from regraft.registry.journal import FileJournal
-from regraft.registry.ledger import FileLedger
+from regraft.registry.journal import Journal
+from regraft.registry.ledger import Ledger
+from regraft.registry.stores.folder import Folder
 from regraft.registry.tracking import Tracker
 from regraft.reports.compare import compare
 
@@ -54,7 +55,7 @@ class Bench:
         digests = {model: files.sha256_text(f"{model} of {run}") for model in right}
         files.write_json(out / "labels.json", list(LABELS))
         files.write_json(out / "digests.json", {**digests, "rows": files.sha256_text(files.canonical(list(rows)))})
-        store = PredictionStore(self.root / "state" / "predictions")
+        store = PredictionStore(Folder(self.root / "state"))
         store.keep(out)
         kept = store.get(champion.digest, files.read_json(out / "digests.json")["rows"]) if champion else None
         verdict = decide("demo", [{"at_least": 0.1}], 17, out, champion, kept, None, evidence)
@@ -62,7 +63,7 @@ class Bench:
         return {**digests, "candidate": verdict.candidate.digest}
 
     def promote(self, run: str, version: str, digest: str) -> None:
-        journal = FileJournal(self.root / "state", "demo")
+        journal = Journal(Folder(self.root / "state"), "demo")
         to = {"version": version, "digest": digest}
         seen = len(journal.entries())
         journal.append(seen, "register", from_=None, to=to, run=run, reason="")
@@ -83,7 +84,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         rows = [f"r{n:03d}" for n in range(200)]
         one = bench.decide(FIRST, rows, {"adapted": 0.6, "base": 0.6, "tfidf": 0.5})
         bench.promote(FIRST, "1", one["candidate"])
-        store = PredictionStore(root / "state" / "predictions")
+        store = PredictionStore(Folder(root / "state"))
         more = [f"r{n:03d}" for n in range(240)]
         predictions.write(root / "again.parquet", answers(more, 0.6, 9))
         store.put(one["candidate"], files.sha256_text(files.canonical(more)), root / "again.parquet")
@@ -211,9 +212,9 @@ def test_what_an_unchosen_candidate_said_of_test_rows_is_closed_until_it_is_open
     assert (opened["opened"], opened["decisions"], opened["rows"]["n"]) == ([f"{CHOSEN}:base"], 1, 150)
     again = said("compare", *sides, "--json").json
     assert (again["opened"], again["decisions"], again["metrics"]) == ([], None, opened["metrics"])
-    assert FileLedger(made / "state").count(opened["rows"]["digest"]) == 1
+    assert Ledger(Folder(made / "state")).count(opened["rows"]["digest"]) == 1
     digests = files.read_json(closed / "digests.json")
-    PredictionStore(made / "state" / "predictions").path(digests["model"], digests["test"]).unlink()
+    (made / "state" / "predictions" / digests["model"] / f"{digests['test']}.parquet").unlink()
     files.write_json(closed / "digests.json", {**digests, "model": "0" * 64})
     gone = said("compare", *sides, "--open-test", "--json")
     assert (gone.code, "hold what a later model says" in gone.json["errors"][0]["message"]) == (8, True)

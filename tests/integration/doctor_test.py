@@ -21,7 +21,8 @@ from regraft.core.errors import Conflict, EnvironmentFault
 from regraft.core.lock import open_lock, take
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc
-from regraft.registry.journal import FileJournal
+from regraft.registry.journal import Journal
+from regraft.registry.stores.folder import Folder
 from regraft.upkeep import doctor, template
 from regraft.upkeep.doctor import folder, installation, journal, machine, stores
 from regraft.upkeep.doctor.check import Check
@@ -261,7 +262,7 @@ def alias(workspace: Workspace, version: int) -> None:
 
 
 def test_a_champion_that_follows_the_journal_is_well(workspace):
-    FileJournal(workspace.state, "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
+    Journal(Folder(workspace.state), "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
     alias(workspace, 1)
     check = only(journal.registry(workspace))
     assert (check.state, "version 1 is champion" in check.message) == ("ok", True)
@@ -281,13 +282,13 @@ def test_what_became_of_an_alias_that_lagged_behind_is_told(outcome, state, says
         return list(outcome)
 
     monkeypatch.setattr(journal, "project", project)  # tests/integration/registry_promotion_test.py has the real one
-    FileJournal(workspace.state, "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
+    Journal(Folder(workspace.state), "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
     check = only(journal.registry(workspace))
     assert (check.state, says in check.message) == (state, True)
 
 
 def test_an_edited_journal_is_bad(workspace):
-    written = FileJournal(workspace.state, "demo")
+    written = Journal(Folder(workspace.state), "demo")
     for seq in range(2):
         written.append(seq, "register", from_=None, to=model(str(seq)), run="r", reason="")
     first = workspace.state / "journal" / "demo" / "00000001.json"
@@ -297,7 +298,7 @@ def test_an_edited_journal_is_bad(workspace):
 
 
 def test_a_server_that_cannot_be_asked_leaves_the_champion_open(workspace, closed_port, monkeypatch):
-    FileJournal(workspace.state, "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
+    Journal(Folder(workspace.state), "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
     assert only(journal.registry(workspace)).state == "warn"
 
@@ -357,7 +358,7 @@ def test_a_clock_that_was_set_back_is_told_by_the_journal(workspace, monkeypatch
 
     assert [check.state for check in machine.clock(workspace)] == ["ok"]
     monkeypatch.setattr("regraft.registry.journal.datetime", Tomorrow)
-    FileJournal(workspace.state, "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
+    Journal(Folder(workspace.state), "demo").append(0, "promote", from_=None, to=model("1"), run="r", reason="")
     (check,) = machine.clock(workspace)
     assert (check.state, "ahead of this clock" in check.message) == ("warn", True)
 

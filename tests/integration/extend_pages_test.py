@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from tinyspace import tiny_rows, write_tiny_model
-from workbench import example_of
+from workbench import example_of, install
 
 from regraft.config.schema import schema
 from regraft.core import files
@@ -26,18 +26,6 @@ from regraft.training.pretraining import pretrain
 from regraft.training.rows import Rows
 
 LABELS = ["garden", "harbour", "kitchen"]
-
-
-def install(page, site):
-    """What ``pip install`` leaves of a package with the page's code and entry point."""
-    group, entry = example_of(page, "toml").strip().replace('"', "").splitlines()
-    module = entry.partition(" = ")[0]
-    info = site / f"their_{module}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / f"{module}.py").write_text(example_of(page, "python"))
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: their-{module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"{group.replace('project.entry-points.', '')}\n{entry}\n")
-    return module
 
 
 @pytest.fixture

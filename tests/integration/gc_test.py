@@ -16,10 +16,11 @@ import yaml
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
-from regraft.evaluation.prediction_store import PredictionStore
 from regraft.execution import dvc
 from regraft.registry import promotion, registration
+from regraft.registry.journal import Journal
 from regraft.registry.store import store_of
+from regraft.registry.stores.folder import Folder
 from regraft.registry.tracking import Tracker
 from regraft.upkeep.gc import dvc_cache
 
@@ -45,7 +46,7 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # fmt: skip
         if seed <= 4:
             promotion.promote(tracker, "tiny", str(seed), expected=now, reason="gates passed")
-        files.write_text(PredictionStore(home / "state" / "predictions").path(files.digest(folder), "rows"), "answers")
+        files.write_text(home / "state" / "predictions" / files.digest(folder) / "rows.parquet", "answers")
     return home / "state"
 
 
@@ -102,7 +103,7 @@ def test_an_alias_of_ones_own_a_base_model_and_a_candidate_that_waits_keep_their
     value = yaml.safe_load(tiny.pipeline_file("tiny").read_text())
     value["base_model"] = tiny.relative(registration.model_folder(registry, "tiny", "1"))
     files.write_text(tiny.pipeline_file("second"), yaml.safe_dump(value))
-    digest = registration.registered(promotion.FileJournal(tiny.state, "tiny").entries(), "tiny", "5").digest
+    digest = registration.registered(Journal(Folder(tiny.state), "tiny").entries(), "tiny", "5").digest
     store_of(tiny).keep_latest("tiny", {"candidate": {"digest": digest}})
     why = {v["version"]: v["why"] for v in cli("gc", "--json").json["kept"]}
     assert (why["1"], why["5"]) == ("base model of 'second'", "candidate of the last verdict")

@@ -14,7 +14,8 @@ import pytest
 
 from regraft.core import files
 from regraft.core.errors import ConfigError
-from regraft.registry.journal import FileJournal, Model
+from regraft.registry.journal import Journal, Model
+from regraft.registry.stores.folder import Folder
 from regraft.reports.history import document, moment, until
 
 NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
@@ -26,9 +27,9 @@ def model(version: int) -> Model:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory) -> FileJournal:
+def written(tmp_path_factory) -> Journal:
     """Version 1 promoted on 1 January, 2 on 2 January, rolled back on 3 January, each at 10:00 UTC."""
-    journal = FileJournal(tmp_path_factory.mktemp("history"), "tiny")
+    journal = Journal(Folder(tmp_path_factory.mktemp("history")), "tiny")
     moves = [(1, "register", None, 1), (1, "promote", None, 1), (2, "register", None, 2), (2, "promote", 1, 2), (3, "rollback", 2, 1)]
     for seen, (day, action, before, version) in enumerate(moves):
 
@@ -46,10 +47,10 @@ def written(tmp_path_factory) -> FileJournal:
 
 
 @pytest.fixture
-def told(written, tiny) -> FileJournal:
+def told(written, tiny) -> Journal:
     """That journal in a workspace of one's own."""
-    shutil.copytree(written.folder.parent, tiny.state / "journal")
-    return FileJournal(tiny.state, "tiny")
+    shutil.copytree(Path(written.where).parent, tiny.state / "journal")
+    return Journal(Folder(tiny.state), "tiny")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_a_moment_is_answered_with_the_entries_up_to_then(told, cli):
 def test_history_as_json_has_the_entries_under_the_names_of_their_files_and_the_hash_of_the_head(told, cli):
     said = cli("history", "tiny", "--json").json
     assert set(said) == {"schema", "pipeline", "at", "champion", "head", "entries"}
-    last = told.folder / "00000005.json"
+    last = Path(told.where) / "00000005.json"
     assert said["head"] == {"seq": 5, "sha256": files.sha256_file(last), "witnessed": True}
     written = json.loads(last.read_text())
     assert {key: said["entries"][-1][key] for key in written if key != "schema"} == {k: v for k, v in written.items() if k != "schema"}
@@ -95,7 +96,7 @@ def test_the_terminal_tells_what_happened_by_whom_and_why(told, cli):
 
 def test_a_newest_entry_that_nothing_vouches_for_is_said_to_be_one(told, cli):
     assert "vouches" not in cli("history", "tiny").out
-    (told.folder.parent / ".tiny.head").unlink()
+    (Path(told.where).parent / ".tiny.head").unlink()
     assert "nothing vouches for the last one yet" in cli("history", "tiny").out
     assert cli("history", "tiny", "--json").json["head"]["witnessed"] is False
 
@@ -106,7 +107,7 @@ def test_a_moment_before_the_first_champion_has_none(told, cli):
 
 @pytest.mark.parametrize(("number", "at"), [(1, ()), (3, ("--at", "2026-01-01")), (5, ())])
 def test_an_edited_entry_is_named_and_no_question_is_answered(told, cli, number, at):
-    path = told.folder / f"{number:08d}.json"
+    path = Path(told.where) / f"{number:08d}.json"
     path.write_text(path.read_text().replace('"by": "ada"', '"by": "eve"'))
     said = cli("history", "tiny", *at)
     assert (said.code, said.out) == (8, "")
@@ -118,7 +119,7 @@ def test_an_edited_entry_is_named_and_no_question_is_answered(told, cli, number,
 
 @pytest.mark.parametrize("number", [2, 5])
 def test_a_removed_entry_is_named(told, cli, number):
-    path = told.folder / f"{number:08d}.json"
+    path = Path(told.where) / f"{number:08d}.json"
     path.unlink()
     said = cli("history", "tiny")
     assert (said.code, f"entry {number} is missing: {path}" in said.err) == (8, True)
@@ -165,7 +166,7 @@ def test_history_imports_no_mlflow(told, tiny):
 
 
 def test_an_entry_of_a_clock_that_was_ahead_does_not_hide_the_ones_before_the_next(tmp_path):
-    journal = FileJournal(tmp_path, "tiny")
+    journal = Journal(Folder(tmp_path), "tiny")
     entries = [
         replace(journal.append(seen, "register", from_=None, to={"version": str(seen), "digest": "d"}, run="r", reason=""), at=at)
         for seen, at in enumerate(("2026-01-01T00:00:00+00:00", "2030-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"))

@@ -21,8 +21,9 @@ from regraft.core import files
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, GateFailed
 from regraft.core.workspace import Workspace
 from regraft.registry import artifact, promotion, registration
-from regraft.registry.journal import FileJournal
+from regraft.registry.journal import Journal
 from regraft.registry.projection import project
+from regraft.registry.stores.folder import Folder
 from regraft.registry.tracking import Tracker
 from regraft.registry.waiver import Waiver
 from regraft.upkeep.doctor import journal as doctor
@@ -84,7 +85,7 @@ class Bench:
         return self.tracker.aliases(self.pipeline)
 
     def actions(self) -> list[str]:
-        return [entry.action for entry in FileJournal(self.tracker.workspace.state, self.pipeline).entries()]
+        return [entry.action for entry in Journal(Folder(self.tracker.workspace.state), self.pipeline).entries()]
 
     def promote(self, seed: int) -> str:
         """Register and promote a model over whatever is champion."""
@@ -118,7 +119,7 @@ def test_a_registered_version_carries_its_evidence_and_is_challenger(bench):
         ("mlflow.tracking.MlflowClient", "log_model_artifacts"),
         ("mlflow.tracking.MlflowClient", "finalize_logged_model"),
         ("mlflow.tracking.MlflowClient", "create_model_version"),
-        (FileJournal, "append"),
+        (Journal, "append"),
         (Tracker, "set_alias"),
     ],
 )
@@ -260,7 +261,7 @@ def test_of_eight_processes_that_promote_at_once_the_winners_model_is_champion_a
     done = child(RACE, str(bench.tracker.workspace.root), bench.pipeline, json.dumps(versions), json.dumps(expected))
     codes = json.loads(done.stdout or "[]")
     assert sorted(set(codes)) == [0, 7], done.stderr
-    entries = FileJournal(bench.tracker.workspace.state, bench.pipeline).entries()
+    entries = Journal(Folder(bench.tracker.workspace.state), bench.pipeline).entries()
     won = [entry for entry in entries if entry.action == "promote"][1:]
     assert len(won) == 1
     assert bench.aliases()["champion"] == won[0].to["version"] == versions[int(won[0].by) % 2]
@@ -274,7 +275,7 @@ def test_of_eight_people_who_waive_at_once_one_signs_and_the_others_exit_7_thoug
     done = child(RACE, str(bench.tracker.workspace.root), bench.pipeline, json.dumps([version]), json.dumps(expected), "waive")
     codes = json.loads(done.stdout or "[]")
     assert sorted(codes) == [0] + [7] * 7, done.stderr
-    last = FileJournal(bench.tracker.workspace.state, bench.pipeline).entries()[-1]
+    last = Journal(Folder(bench.tracker.workspace.state), bench.pipeline).entries()[-1]
     assert (last.to["version"], last.waivers[0].sentence) == (version, f"by {codes.index(0)}")
 
 
@@ -321,6 +322,74 @@ def test_an_alias_that_a_kill_left_behind_the_journal_is_set_right_by_the_next_l
     assert project(bench.tracker, bench.pipeline) == []
 
 
+KILLED_AT = """
+import json, os, signal, sys
+import mlflow, mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store, sqlalchemy  # once, before the forks
+from pathlib import Path
+from regraft.core.workspace import Workspace
+from regraft.registry import promotion
+from regraft.registry.store import store_of
+from regraft.registry.stores.sql import Database
+from regraft.registry.tracking import Tracker
+
+clones, pipeline, versions = [Path(path) for path in sys.argv[1].split(":")], sys.argv[2], json.loads(sys.argv[3])
+
+def forked(work):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def promote(clone, version):
+    tracker = Tracker(Workspace(clone))
+    promotion.promote(tracker, pipeline, version, expected=promotion.champion(tracker, pipeline), reason="x", by=clone.name)
+
+def killed(clone, version, number):
+    written = []
+    def counted(write):
+        def call(*argv):
+            written.append(write)
+            if len(written) == number:  # and so after the write before it
+                os.kill(os.getpid(), signal.SIGKILL)
+            return write(*argv)
+        return call
+    for name in ("put", "create", "swap", "delete"):
+        setattr(Database, name, counted(getattr(Database, name)))
+    promote(clone, version)
+
+def complete(version, deaths):
+    promote(clones[1], version)
+    tracker = Tracker(Workspace(clones[1]))
+    entries = store_of(tracker.workspace).journal(pipeline).entries()
+    assert tracker.aliases(pipeline)["champion"] == version == entries[-1].to["version"]
+    assert len([e for e in entries if e.action == "promote"]) == deaths
+
+number = 1
+while (code := forked(lambda: killed(clones[0], versions[number % 2], number))) == -signal.SIGKILL:
+    assert forked(lambda: complete(versions[number % 2], number)) == 0, number
+    number += 1
+assert code == 0, code
+print(number - 1)
+"""
+
+
+def test_killed_at_any_of_its_writes_to_a_shared_store_the_next_command_in_another_clone_completes_it(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_STORE", f"sqlite:///{tmp_path / 'store.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", bench.tracker.uri)
+    versions = [bench.register(1), bench.register(2)]
+    clones = [tmp_path / "one", tmp_path / "two"]
+    for clone in clones:
+        clone.mkdir()
+    done = child(KILLED_AT, ":".join(map(str, clones)), bench.pipeline, json.dumps(versions))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "4\n", "the lease, the entry, its witness, the lease again"
+
+
 def test_an_alias_moved_by_hand_is_put_back(bench):
     first, second = bench.promote(1), bench.promote(2)
     bench.tracker.set_alias(bench.pipeline, "champion", first)
@@ -333,7 +402,7 @@ def test_rollback_puts_the_champion_before_this_one_back_and_remembers_why(bench
     change = promotion.rollback(bench.tracker, bench.pipeline, reason="wrong on invoices")
     assert (change.champion["version"], change.changed) == (first, True)
     assert bench.aliases() == {"champion": first}
-    last = FileJournal(bench.tracker.workspace.state, bench.pipeline).entries()[-1]
+    last = Journal(Folder(bench.tracker.workspace.state), bench.pipeline).entries()[-1]
     assert (last.action, last.reason, last.from_["digest"]) == ("rollback", "wrong on invoices", bench.digest(2))
     with pytest.raises(ConfigError, match="no champion before"):
         promotion.rollback(bench.tracker, bench.pipeline, reason="further")

@@ -13,7 +13,8 @@ from tinyspace import sentence
 from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.data.split import split_of
-from regraft.registry.ledger import FileLedger
+from regraft.registry.ledger import Ledger
+from regraft.registry.stores.folder import Folder
 
 
 def hand_in(workspace: Workspace, count: int, topic: str | None = None) -> None:
@@ -51,7 +52,7 @@ def test_fresh_rows_test_worn_ones_are_trained_on_and_nothing_else_moves(tiny, c
     rows = "a" * 64
     files.write_json(tiny.artifacts("tiny", "held_out") / "out" / "digests.json", {"test": rows})
     for question in range(4):
-        FileLedger(tiny.state).record(rows, question, pipeline="tiny", run="tiny-1")
+        Ledger(Folder(tiny.state)).record(rows, question, pipeline="tiny", run="tiny-1")
     hand_in(tiny, 60)
 
     said = cli("renew-test", "tiny", "--json")

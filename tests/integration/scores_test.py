@@ -22,6 +22,7 @@ from regraft.evaluation.scoring import HeldOut, score_folder
 from regraft.gates.decide import decide, rebuild
 from regraft.gates.verdict import Champion
 from regraft.production.step_outputs import gather
+from regraft.registry.stores.folder import Folder
 
 ROOT = Path(__file__).parents[2]
 TINY = runpy.run_path(str(ROOT / "tests" / "tiny_classifier.py"))
@@ -130,7 +131,7 @@ def test_a_champion_scored_in_a_process_of_its_own_answers_as_in_the_step(inputs
     digests = files.read_json(scored / "digests.json")
     assert (there.preds, there.p.tobytes()) == (here.preds, here.p.tobytes())
     assert (there.model, there.rows) == (digests["base"], digests["rows"])
-    store = PredictionStore(tmp_path / "store")
+    store = PredictionStore(Folder(tmp_path / "store"))
     store.keep(scored)
     assert store.put(digests["base"], digests["rows"], tmp_path / "out.parquet").read_bytes() == (tmp_path / "out.parquet").read_bytes()
 

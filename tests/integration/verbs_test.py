@@ -21,6 +21,8 @@ from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.models import kinds
 from regraft.registry import promotion, registration
+from regraft.registry.journal import Journal
+from regraft.registry.stores.folder import Folder
 from regraft.registry.tracking import Tracker
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "tiny_classifier.py"))
@@ -201,7 +203,7 @@ def found(document: dict[str, Any]) -> dict[str, dict[str, tuple[Any, Any]]]:
 
 def test_diff_tells_every_kind_of_difference_once_and_nothing_that_is_the_same(told, cli):
     document = cli("diff", "tiny/1", "tiny/2", "--json").json
-    digests = [registration.registered(promotion.FileJournal(told.workspace.state, "tiny").entries(), "tiny", v).digest for v in "12"]
+    digests = [registration.registered(Journal(Folder(told.workspace.state), "tiny").entries(), "tiny", v).digest for v in "12"]
     assert found(document) == {
         "params": {"finetune.epochs": (2, 8), "columns.id.required": (True, False)},
         "gates": {"gate.1.at_least": (0.3, 0.6)},

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from regraft.registry.journal import FileJournal
+from regraft.registry.journal import Journal
+from regraft.registry.stores.folder import Folder
 from regraft.registry.waiver import Waiver
 
 FLOOR = Waiver("at_least", None, "macro_f1", "fail", "base scores 0.400, below the floor of 0.500.", "2026-03-31")
@@ -15,7 +16,7 @@ FLOOR = Waiver("at_least", None, "macro_f1", "fail", "base scores 0.400, below t
 @pytest.fixture
 def told_workspace(tiny):
     """Version 2 is champion on a waiver, after version 1."""
-    journal = FileJournal(tiny.state, "tiny")
+    journal = Journal(Folder(tiny.state), "tiny")
     one, two = ({"version": str(number), "digest": f"{number}" * 64} for number in (1, 2))
     moves = [("register", None, one, ()), ("promote", None, one, ()), ("register", None, two, ()), ("promote", one, two, (FLOOR,))]
     for seen, (action, was, to, waivers) in enumerate(moves):

@@ -23,7 +23,8 @@ from regraft.evaluation.predictions import Table, rows_digest
 from regraft.gates.decide import decide, question, rebuild
 from regraft.gates.telling import sentence
 from regraft.gates.verdict import Champion
-from regraft.registry.ledger import FileLedger
+from regraft.registry.ledger import Ledger
+from regraft.registry.stores.folder import Folder
 from regraft.reports import explain
 
 N, LABELS = 120, ["cat", "dog", "emu"]
@@ -199,7 +200,7 @@ def test_a_decision_of_schema_1_is_judged_as_it_was_then(scores, champion, tmp_p
 
 
 def test_the_same_question_wears_the_test_rows_once(scores, tmp_path):
-    ledger = FileLedger(tmp_path)
+    ledger = Ledger(Folder(tmp_path))
     rows, asked = question(GATES, 17, scores, None)
     assert rows == "e" * 64
     for run, times in (("demo-1", 1), ("demo-2", 1)):
@@ -273,18 +274,18 @@ def test_the_digest_of_rows_is_that_of_their_content():
 
 
 def test_the_store_believes_only_what_lies_under_its_own_key(scores, tmp_path):
-    store = PredictionStore(tmp_path / "store")
+    store = PredictionStore(Folder(tmp_path / "store"))
     assert store.get("a" * 64, "e" * 64) is None
     store.keep(scores)
     kept = store.get("a" * 64, "e" * 64)
     assert kept is not None
     assert predictions.read(kept).preds == table(110).preds
-    shutil.copy(kept, store.path("b" * 64, "e" * 64))
-    assert store.get("b" * 64, "e" * 64) is None, "another model's answers under this key"
+    shutil.copytree(kept.parent, kept.parent.with_name("c" * 64))
+    assert store.get("c" * 64, "e" * 64) is None, "another model's answers under this key"
 
 
 def test_a_damaged_file_in_the_store_is_a_miss_that_put_mends(scores, tmp_path):
-    store = PredictionStore(tmp_path / "store")
+    store = PredictionStore(Folder(tmp_path / "store"))
     path = store.put("a" * 64, "e" * 64, scores / "adapted.parquet")
     before = path.read_bytes()
     at = len(before) // 3

@@ -22,6 +22,7 @@ from regraft.gates.policy import Case, Policy, evaluate
 from regraft.gates.registry import read
 from regraft.gates.telling import sentence
 from regraft.gates.verdict import Rows
+from regraft.registry.stores.folder import Folder
 from regraft.reports import explain
 
 MACHINE = {"device": "cpu", "capability": "a processor", "threads": 1, "torch": "2"}
@@ -149,15 +150,17 @@ def test_without_such_a_gate_the_evidence_is_what_it_always_was(scores, tmp_path
 
 
 def test_a_measurement_is_kept_for_its_model_and_its_kind_of_machine(tmp_path, monkeypatch):
-    store = serving_cost.ServingStore(tmp_path)
+    store = serving_cost.ServingStore(Folder(tmp_path))
     assert store.get("b") is None
-    files.write_json(store.path("b"), measurement())
-    assert store.get("b") == store.path("b")
-    shutil.copytree(tmp_path / "b", tmp_path / "c")
+    files.write_json(tmp_path / "measured.json", measurement())
+    kept = store.put("b", tmp_path / "measured.json")
+    assert store.get("b") == kept == tmp_path / "serving" / "b" / kept.name
+    shutil.copytree(kept.parent, kept.parent.with_name("c"))
     assert store.get("c") is None, "a file that was moved is about another model"
-    monkeypatch.setattr(serving_cost, "hardware", lambda: {"processor": "another"})
-    assert store.get("b") is None
-    files.write_text(store.path("b"), "{")
+    with monkeypatch.context() as patch:
+        patch.setattr(serving_cost, "hardware", lambda: {"processor": "another"})
+        assert store.get("b") is None
+    files.write_text(kept, "{")
     assert store.get("b") is None
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from regraft.core.errors import Conflict, EnvironmentFault
-from regraft.registry.journal import Entry, FileJournal, Model, challenger_of, champion_of, previous_of, rolled_back, whoami
+from regraft.registry.journal import Entry, Journal, Model, challenger_of, champion_of, previous_of, rolled_back, whoami
 from regraft.registry.lease import lease
+from regraft.registry.stores.folder import Folder
 
 
 def model(version: int) -> Model:
@@ -21,7 +22,7 @@ def model(version: int) -> Model:
 
 def history(tmp_path: Path, *moves: tuple[str, int]) -> list[Entry]:
     """A journal in which the named actions happened to the named versions, oldest first."""
-    journal = FileJournal(tmp_path, "demo")
+    journal = Journal(Folder(tmp_path), "demo")
     now: Model | None = None
     for seen, (action, version) in enumerate(moves):
         moved = action != "register"
@@ -36,15 +37,15 @@ def version_of(found: dict[str, str] | None) -> str | None:
 
 @pytest.mark.parametrize("seen", [0, 2], ids=["an older head", "a head that is gone"])
 def test_an_append_that_saw_another_head_is_a_conflict_and_writes_nothing(seen, tmp_path):
-    journal = FileJournal(tmp_path, "demo")
+    journal = Journal(Folder(tmp_path), "demo")
     journal.append(0, "register", from_=None, to=model(1), run="r", reason="x")
     with pytest.raises(Conflict, match=f"since entry {seen}"):
         journal.append(seen, "register", from_=None, to=model(2), run="r", reason="x")
-    assert os.listdir(journal.folder) == ["00000001.json"]
+    assert os.listdir(Path(journal.where)) == ["00000001.json"]
 
 
 def test_an_entry_says_who_did_what_to_which_weights_and_why(tmp_path):
-    entry = FileJournal(tmp_path, "demo").append(0, "promote", from_=None, to=model(7), run="demo-x", reason="gates passed", by="ada")
+    entry = Journal(Folder(tmp_path), "demo").append(0, "promote", from_=None, to=model(7), run="demo-x", reason="gates passed", by="ada")
     value = json.loads((tmp_path / "journal" / "demo" / "00000001.json").read_text())
     assert value == {
         "schema": 1, "seq": 1, "at": entry.at, "pipeline": "demo", "action": "promote", "from": None, "to": model(7),
@@ -55,7 +56,7 @@ def test_an_entry_says_who_did_what_to_which_weights_and_why(tmp_path):
 def test_a_half_written_temporary_file_is_nobodys_entry(tmp_path):
     history(tmp_path, ("register", 1))
     (tmp_path / "journal" / "demo" / ".00000002.abcd").write_text('{"schema"')
-    journal = FileJournal(tmp_path, "demo")
+    journal = Journal(Folder(tmp_path), "demo")
     assert journal.verify() == []
     assert journal.append(1, "promote", from_=None, to=model(1), run="r", reason="x").seq == 2
 
@@ -76,9 +77,9 @@ def test_a_half_written_temporary_file_is_nobodys_entry(tmp_path):
 )
 def test_tampering_is_named_and_stops_everything_that_reads_the_whole_journal(tmp_path, rule, tamper):
     history(tmp_path, ("register", 1), ("promote", 1), ("register", 2))
-    journal = FileJournal(tmp_path, "demo")
+    journal = Journal(Folder(tmp_path), "demo")
     assert journal.verify() == []
-    tamper(journal.folder)
+    tamper(Path(journal.where))
     assert rule in {problem["rule"] for problem in journal.verify()}
     with pytest.raises(EnvironmentFault, match="entry") as caught:
         journal.entries()
@@ -100,10 +101,10 @@ def test_tampering_is_named_and_stops_everything_that_reads_the_whole_journal(tm
 )
 def test_the_one_entry_that_was_tampered_with_is_named_the_newest_too(tmp_path, number, tamper, file, said):
     history(tmp_path, ("register", 1), ("promote", 1), ("register", 2))
-    journal = FileJournal(tmp_path, "demo")
-    tamper(journal.folder / f"{number:08d}.json")
+    journal = Journal(Folder(tmp_path), "demo")
+    tamper(Path(journal.where) / f"{number:08d}.json")
     (problem,) = journal.verify()
-    assert problem["file"] == str(journal.folder / file)
+    assert problem["file"] == str(Path(journal.where) / file)
     assert problem["message"].startswith(said)
     with pytest.raises(EnvironmentFault, match=file):
         journal.entries()
@@ -112,8 +113,8 @@ def test_the_one_entry_that_was_tampered_with_is_named_the_newest_too(tmp_path, 
 @pytest.mark.parametrize("tamper", [lambda path: edit(path, reason="nicer"), lambda path: path.unlink()])
 def test_nothing_is_appended_to_a_newest_entry_that_was_tampered_with(tmp_path, tamper):
     history(tmp_path, ("register", 1), ("promote", 1))
-    journal = FileJournal(tmp_path, "demo")
-    tamper(journal.folder / "00000002.json")
+    journal = Journal(Folder(tmp_path), "demo")
+    tamper(Path(journal.where) / "00000002.json")
     for seen in (1, 2):
         with pytest.raises(EnvironmentFault, match="entry 2"):
             journal.append(seen, "promote", from_=None, to=model(1), run="r", reason="x")
@@ -123,7 +124,7 @@ def test_a_journal_without_a_witness_is_read_and_gets_one_with_the_next_entry(tm
     history(tmp_path, ("register", 1))
     witness = tmp_path / "journal" / ".demo.head"
     witness.unlink()
-    journal = FileJournal(tmp_path, "demo")
+    journal = Journal(Folder(tmp_path), "demo")
     assert [entry.seq for entry in journal.entries()] == [1]
     entry = journal.append(1, "promote", from_=None, to=model(1), run="r", reason="x")
     assert json.loads(witness.read_text()) == {"seq": 2, "sha256": entry.sha}
@@ -133,7 +134,7 @@ def test_a_kill_before_the_witness_costs_nothing(tmp_path):
     history(tmp_path, ("register", 1))
     witness = tmp_path / "journal" / ".demo.head"
     former = witness.read_text()
-    journal = FileJournal(tmp_path, "demo")
+    journal = Journal(Folder(tmp_path), "demo")
     journal.append(1, "promote", from_=None, to=model(1), run="r", reason="x")
     witness.write_text(former)
     assert (len(journal.entries()), journal.append(2, "register", from_=None, to=model(2), run="r", reason="x").seq) == (2, 3)
@@ -147,7 +148,7 @@ def test_a_head_whose_link_is_broken_is_refused(tmp_path):
     history(tmp_path, ("register", 1), ("promote", 1))
     edit(tmp_path / "journal" / "demo" / "00000001.json", by="someone else")
     with pytest.raises(EnvironmentFault, match="prev"):
-        FileJournal(tmp_path, "demo").head()
+        Journal(Folder(tmp_path), "demo").head()
 
 
 @pytest.mark.parametrize(
@@ -196,9 +197,10 @@ def test_a_lease_is_held_by_one_and_its_holder_is_named(tmp_path):
 def test_the_head_of_a_long_journal_is_its_witness_and_two_entries_read_and_nothing_heavy_imported(tmp_path):
     history(tmp_path, *[("register", i) for i in range(100)])
     code = (
-        "import sys; from pathlib import Path; from regraft.registry.journal import FileJournal\n"
+        "import sys; from pathlib import Path; from regraft.registry.journal import Journal\n"
+        "from regraft.registry.stores.folder import Folder\n"
         "read = []; sys.addaudithook(lambda event, said: event == 'open' and read.append(Path(said[0]).name))\n"
-        "head = FileJournal(Path(sys.argv[1]), 'demo').head()\n"
+        "head = Journal(Folder(Path(sys.argv[1])), 'demo').head()\n"
         "print(head.seq, sorted(set(read)), sorted({'mlflow', 'pandas', 'torch', 'pydantic', 'yaml'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)

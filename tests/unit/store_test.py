@@ -9,7 +9,7 @@ import regraft
 from regraft.core.workspace import Workspace
 from regraft.registry.store import store_of
 
-PARTS = re.compile(r"\b(FileJournal|FileLedger|PredictionStore|ServingStore)\(")
+PARTS = re.compile(r"\b(Journal|Ledger|PredictionStore|ServingStore)\(")
 
 
 def test_the_parts_of_a_store_are_made_in_one_place_alone():

@@ -7,12 +7,14 @@ import shlex
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, GateFailed, GateInconclusive
-from regraft.registry.journal import FileJournal, champion_of, previous_of
+from regraft.registry.journal import Journal, champion_of, previous_of
+from regraft.registry.stores.folder import Folder
 from regraft.registry.waiver import Waiver, is_waiver
 from regraft.registry.waivers import cover, day, notice, told, waived_of
 
@@ -127,7 +129,7 @@ def model(version):
 @pytest.fixture
 def journal(tmp_path):
     """Version 1 passed; version 2 was promoted on a waiver."""
-    found = FileJournal(tmp_path, "tiny")
+    found = Journal(Folder(tmp_path), "tiny")
     moves = [("register", None, 1, ()), ("promote", None, 1, ()), ("register", None, 2, ()), ("promote", 1, 2, (FLOOR,))]
     for seen, (action, before, after, waivers) in enumerate(moves):
         was = model(before) if before else None
@@ -136,7 +138,7 @@ def journal(tmp_path):
 
 
 def test_only_a_promotion_on_waivers_is_of_schema_2_and_older_entries_are_read(journal):
-    written = [json.loads(path.read_text()) for path in sorted(journal.folder.glob("*.json"))]
+    written = [json.loads(path.read_text()) for path in sorted(Path(journal.where).glob("*.json"))]
     assert [entry["schema"] for entry in written] == [1, 1, 1, 2]
     assert written[3]["waivers"] == [vars(FLOOR)]
     assert [entry.waivers for entry in journal.entries()] == [(), (), (), (FLOOR,)]
@@ -146,7 +148,7 @@ def test_only_a_promotion_on_waivers_is_of_schema_2_and_older_entries_are_read(j
     ("was", "becomes"), [("2026-03-31", "2027-03-31"), ('"by": "ada"', '"by": "eve"'), ("0.400", "0.490"), ('"at_least"', '"beats"')]
 )
 def test_a_waiver_that_was_edited_is_noticed(journal, was, becomes):
-    path = journal.folder / "00000004.json"
+    path = Path(journal.where) / "00000004.json"
     text = path.read_text()
     assert was in text
     path.write_text(text.replace(was, becomes))
@@ -157,7 +159,7 @@ def test_a_waiver_that_was_edited_is_noticed(journal, was, becomes):
     "waivers", [None, [], ["at_least"], [{**vars(FLOOR), "until": "soon"}], [{**vars(FLOOR), "sentence": None}], [{"gate": "at_least"}]]
 )
 def test_what_is_no_waiver_is_no_entry(journal, waivers):
-    path = journal.folder / "00000004.json"
+    path = Path(journal.where) / "00000004.json"
     files.write_json(path, {**json.loads(path.read_text()), "waivers": waivers})
     (problem,) = journal.verify()
     assert (problem["rule"], problem["file"]) == ("schema", str(path))
@@ -199,7 +201,7 @@ def test_a_waiver_in_force_is_told_and_one_that_is_over_says_what_to_do(journal)
 
 @pytest.fixture
 def told_workspace(journal, tiny):
-    shutil.copytree(journal.folder.parent, tiny.state / "journal")
+    shutil.copytree(Path(journal.where).parent, tiny.state / "journal")
     return tiny
 
 

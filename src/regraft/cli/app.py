@@ -92,7 +92,7 @@ GROUPS = {
     "Train": ("run", "plan", "status", "deploy", "agent"),
     "Read the evidence": ("report", "explain", "compare", "diff", "card"),
     "Production": ("promote", "rollback", "history", "renew-test", "predict"),
-    "Workspace": ("init", "doctor", "gc", "dvc", "schema"),
+    "Workspace": ("init", "doctor", "store", "gc", "dvc", "schema"),
 }
 """How ``--help`` shows the verbs; one that is in no group stands under "Commands"."""
 
@@ -113,10 +113,11 @@ def with_verbs() -> typer.Typer:
         report,
         run,
         schema,
+        store,
         workspace,
     )
 
-    verbs = (run, inspect, compare, history, diff, report, champion, renewal, card, predict, deploy, workspace, gc, schema)
+    verbs = (run, inspect, compare, history, diff, report, champion, renewal, card, predict, deploy, workspace, store, gc, schema)
     if not app.registered_commands:
         for module in verbs:
             module.add_to(app)

@@ -61,6 +61,7 @@ def _bring_up_to_date(
     from regraft.execution import freshness, launch, moved_names, run_cost
     from regraft.execution.dvc import ensure_repository
     from regraft.execution.plan import assess
+    from regraft.registry.store import store_of
     from regraft.upkeep import upgrade
 
     require_pipeline(workspace, pipeline)
@@ -83,6 +84,7 @@ def _bring_up_to_date(
             return {**standing, "exit": 0, "decided": False, "standing_exit": standing["exit"]}
         moved_names.refuse_outdated(workspace)  # of flows/, which only the flow imports
         run_cost.require_room(run_cost.estimate(workspace, pipeline, prepared.values, steps), workspace)
+        store_of(workspace).values.check()  # hours of training later is too late
         result = launch.launch(workspace, pipeline, allow_inexact=allow_inexact, due=steps.due, again=again, on_event=live.show)
         live.show_result(result)
     # One that was stopped by a signal decided nothing, and leaves standing what stood.

@@ -22,6 +22,7 @@ from typing import Any
 
 from regraft.core import files
 from regraft.core.cores import cores, device
+from regraft.core.key_values import KeyValues
 from regraft.evaluation import in_a_process
 from regraft.evaluation.loading import loaded
 
@@ -47,21 +48,26 @@ def hardware() -> Json:
 
 @dataclass(frozen=True)
 class ServingStore:
-    """Measurements by model and kind of machine: ``<root>/<model digest>/<digest of hardware()>.json``."""
+    """Measurements by model and kind of machine: ``serving/<model digest>/<digest of hardware()>.json``."""
 
-    root: Path
-
-    def path(self, model: str) -> Path:
-        """Where the measurement of ``model`` on this kind of machine belongs."""
-        return self.root / model / f"{files.sha256_text(files.canonical(hardware()))}.json"
+    values: KeyValues
 
     def get(self, model: str) -> Path | None:
-        """The measurement, or None where there is none that can be believed."""
-        path = self.path(model)
+        """The measurement of ``model`` on this kind of machine, or None where there is none that can be believed."""
+        path = self.values.file(_key(model))
         with suppress(OSError, ValueError, KeyError, TypeError):
-            measurement = files.read_json(path)
+            measurement = files.read_json(path) if path else {}
             return path if (measurement["schema"], measurement["model"]) == (SCHEMA, model) else None
         return None
+
+    def put(self, model: str, measured: Path) -> Path:
+        """Keep the measurement in the file ``measured``; the file to read it from, from now on."""
+        self.values.put(_key(model), measured.read_bytes())
+        return self.values.file(_key(model)) or measured
+
+
+def _key(model: str) -> str:
+    return f"serving/{model}/{files.sha256_text(files.canonical(hardware()))}.json"
 
 
 def measure(folder: Path, texts: Sequence[str]) -> Json:

@@ -104,8 +104,7 @@ def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
     except EnvironmentFault as fault:
         files.write_json(measured, {"problem": str(fault).replace(f"{run.workspace.root}/", "")})
         return measured
-    files.write_bytes(store.path(digest), measured.read_bytes())
-    return store.path(digest)
+    return store.put(digest, measured)
 
 
 def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], measured: Mapping[str, Path] | None = None) -> Decision:

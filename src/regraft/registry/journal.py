@@ -1,11 +1,11 @@
-"""The journal: one numbered, hash-chained file per decision. Appending is the compare-and-swap.
+"""The journal: one numbered, hash-chained entry per decision. Appending is the compare-and-swap.
 
 An entry says that the champion of a pipeline went ``from`` one model ``to`` another, or that a version was
-registered. Whoever wants to append must name the number of the entry they have seen last; the file of the next
-number is created by a hard link, which exactly one process can do. The loser gets a :class:`Conflict`. MLflow's
-aliases are a projection of the journal (:mod:`regraft.registry.promotion`), never the other way round.
+registered. Whoever wants to append must name the number of the entry they have seen last; the key of the next
+number is created, which of all who try one can do (:meth:`regraft.core.key_values.KeyValues.create`). The loser gets a
+:class:`Conflict`. MLflow's aliases are a projection of the journal (:mod:`regraft.registry.promotion`), never the other way round.
 
-Each entry's hash is vouched for by the next one, the newest one's by a witness beside the folder
+Each entry's hash is vouched for by the next one, the newest one's by a witness beside them
 (``.<pipeline>.head``), so that an edited or removed head is noticed too. Whoever can rewrite the chain and the witness
 is not stopped by either: ``regraft history`` prints the head's hash, to be noted elsewhere.
 
@@ -21,19 +21,17 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import hashlib
 import json
 import os
 import re
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from regraft.core import files
 from regraft.core.errors import Conflict, EnvironmentFault, Problem
+from regraft.core.key_values import KeyValues
 from regraft.registry.waiver import Waiver, is_waiver
 
 SCHEMA, WITH_WAIVERS = 1, 2
@@ -67,13 +65,18 @@ class Entry:
     """Findings that this promotion answers for; all of one last day."""
 
 
-class FileJournal:
-    """``<state>/journal/<pipeline>/<seq:08d>.json`` on a file system with hard links."""
+class Journal:
+    """``journal/<pipeline>/<seq:08d>.json`` of a store."""
 
-    def __init__(self, state: Path, pipeline: str) -> None:
-        self.folder = state / "journal" / pipeline
+    def __init__(self, values: KeyValues, pipeline: str) -> None:
         self.pipeline = pipeline
-        self._head_file = state / "journal" / f".{pipeline}.head"
+        self._values = values
+        self._folder, self._head = f"journal/{pipeline}", f"journal/.{pipeline}.head"
+
+    @property
+    def where(self) -> str:
+        """Where its entries lie, as people are told."""
+        return self._values.where(self._folder)
 
     def head(self) -> Entry | None:
         """The newest entry, its link to the one before it and its witness checked; None where there is none."""
@@ -82,11 +85,11 @@ class FileJournal:
         if not numbers and not witness:
             return None
         last = numbers[-1] if numbers else 0
-        if problem := self._unwitnessed(witness, last):
+        data = self._values.get(self._key(last))
+        if problem := self._unwitnessed(witness, last, data):
             raise self._fault([problem])
-        before = self._path(last - 1)
-        prev = files.sha256_file(before) if before.is_file() else ""
-        return self._read(last, prev)
+        before = self._values.get(self._key(last - 1))
+        return self._read(last, data or b"", files.sha256_bytes(before) if before is not None else "")
 
     def entries(self) -> list[Entry]:
         entries, problems = self._examine()
@@ -97,12 +100,12 @@ class FileJournal:
     def _fault(self, problems: list[Problem]) -> EnvironmentFault:
         return EnvironmentFault(
             f"the journal of '{self.pipeline}' is not what was written: {problems[0]['message']}",
-            fix=f"restore {self.folder} from a backup, then run the command again",
+            fix=f"restore {self.where} from a backup, then run the command again",
             problems=problems,
         )
 
     def verify(self) -> list[Problem]:
-        """What is wrong with the folder: gaps, files that are not entries, entries that were edited; one a file."""
+        """What is wrong with it: gaps, files that are not entries, entries that were edited; one a file."""
         return self._examine()[1]
 
     @property
@@ -124,7 +127,6 @@ class FileJournal:
         waivers: Sequence[Waiver] = (),
     ) -> Entry:
         """Add entry ``seen + 1``; 0 means that no entry was there. Durable when it returns."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         head = self.head()
         if (head.seq if head else 0) != seen:
             raise self._lost(seen)
@@ -144,31 +146,13 @@ class FileJournal:
         }
         if waivers:
             values |= {"schema": WITH_WAIVERS, "waivers": [asdict(waiver) for waiver in waivers]}
-        self._publish(seen + 1, json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-        return self._read(seen + 1, values["prev"])
-
-    def _publish(self, seq: int, text: str) -> None:
-        """Create the file of ``seq`` with its whole content, or lose. Names with a leading dot are nobody's entry."""
-        handle, name = tempfile.mkstemp(prefix=f".{seq:08d}.", dir=self.folder)
-        try:
-            with os.fdopen(handle, "w", encoding="utf8") as out:
-                out.write(text)
-                out.flush()
-                os.fsync(out.fileno())
-            os.chmod(name, 0o644)  # mkstemp gives 0600; auditors read these files
-            os.link(name, self._path(seq))
-        except FileExistsError:
-            raise self._lost(seq - 1) from None
-        except OSError as error:
-            raise EnvironmentFault(
-                f"cannot write {self._path(seq)}: {error.strerror}; the journal needs a writable file system with hard links",
-                fix="set REGRAFT_STATE to a folder on a local disk",
-            ) from error
-        finally:
-            Path(name).unlink(missing_ok=True)
-        files.sync_folder(self.folder)
-        with contextlib.suppress(OSError):  # the entry stands; until the next one only the witness is missing
-            files.write_json(self._head_file, {"seq": seq, "sha256": files.sha256_text(text)})
+        data = (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        if not self._values.create(self._key(seen + 1), data):
+            raise self._lost(seen)
+        entry = self._read(seen + 1, data, values["prev"])
+        with contextlib.suppress(OSError, EnvironmentFault):  # the entry stands; until the next one only the witness is missing
+            self._values.put(self._head, files.json_bytes({"seq": entry.seq, "sha256": entry.sha}))
+        return entry
 
     def _lost(self, seen: int) -> Conflict:
         return Conflict(
@@ -176,35 +160,36 @@ class FileJournal:
             fix=f"regraft status {self.pipeline}",
         )
 
-    def _path(self, seq: int) -> Path:
-        return self.folder / f"{seq:08d}.json"
+    def _key(self, seq: int) -> str:
+        return f"{self._folder}/{seq:08d}.json"
 
     def _numbers(self) -> list[int]:
-        if not self.folder.is_dir():
-            return []
-        return sorted(int(match[1]) for name in os.listdir(self.folder) if (match := _NUMBERED.fullmatch(name)))
+        return _numbered(self._values.names(self._folder))
 
     def _examine(self) -> tuple[list[Entry], list[Problem]]:
+        """Every entry that can be read, and what is wrong with any."""
         witness = self._witness()
+        texts = self._values.read(self._folder)
         entries: list[Entry] = []
         problems: list[Problem] = []
-        broken: set[int] = set()
-        """Numbers of the entries that name another hash of the one before."""
+        broken: set[int] = set()  # entries that do not name the hash of the one before
         expected = 1
         prev: str | None = ""
-        for seq in self._numbers():
+        data: bytes | None = None
+        for seq in _numbered(texts):
             if seq != expected:
                 problems.append(self._missing(expected))
                 prev = None
+            data = texts[f"{seq:08d}.json"]
             try:
-                entries.append(self._read(seq, prev))
+                entries.append(self._read(seq, data, prev))
             except EnvironmentFault as fault:
                 if fault.problems[0]["rule"] == "chain":
                     broken.add(seq)
                 else:
                     problems += fault.problems
-            prev, expected = files.sha256_file(self._path(seq)), seq + 1
-        if problem := self._unwitnessed(witness, expected - 1):
+            prev, expected = files.sha256_bytes(data), seq + 1
+        if problem := self._unwitnessed(witness, expected - 1, data):
             problems.append(problem)
             broken |= {expected} if problem["rule"] == "chain" else set()
         # An entry with two broken links was edited itself; with one, the entry before it was.
@@ -214,48 +199,60 @@ class FileJournal:
     def _witness(self) -> dict[str, Any] | None:
         """``{seq, sha256}`` of an entry that was the newest; None: nothing was noted.
 
-        Read it before the folder: what it names must be there then.
+        Read it before the entries: what it names must be there then.
         """
-        try:
-            value = files.read_json(self._head_file)
-            return {"seq": int(value["seq"]), "sha256": str(value["sha256"])}
-        except FileNotFoundError:  # a journal of regraft 0.1.0 has none yet
+        text = self._values.get(self._head)
+        if text is None:  # a journal of regraft 0.1.0 has none yet
             return None
+        try:
+            value = json.loads(text)
+            return {"seq": int(value["seq"]), "sha256": str(value["sha256"])}
         except (ValueError, KeyError, TypeError):
-            raise self._fault([Problem(message="the witness of its head cannot be read", file=str(self._head_file), rule="json")]) from None
+            problem = Problem(message="the witness of its head cannot be read", file=self._values.where(self._head), rule="json")
+            raise self._fault([problem]) from None
 
-    def _unwitnessed(self, witness: dict[str, Any] | None, last: int) -> Problem | None:
-        """What the witness has against the entries up to ``last``; None: nothing."""
+    def _unwitnessed(self, witness: dict[str, Any] | None, last: int, data: bytes | None) -> Problem | None:
+        """What the witness has against the entries up to ``last``, whose bytes are ``data``; None: nothing."""
         if witness is None or witness["seq"] < last:  # then the entry after it vouches for it
             return None
         if witness["seq"] > last:
             return self._missing(last + 1)
-        return self._edited(last) if files.sha256_file(self._path(last)) != witness["sha256"] else None
+        return self._edited(last) if files.sha256_bytes(data or b"") != witness["sha256"] else None
 
     def _missing(self, seq: int) -> Problem:
-        return Problem(message=f"entry {seq} is missing: {self._path(seq)}", file=str(self._path(seq)), rule="gap")
+        where = self._values.where(self._key(seq))
+        return Problem(message=f"entry {seq} is missing: {where}", file=where, rule="gap")
 
     def _edited(self, seq: int) -> Problem:
-        message = f"entry {seq} was edited after it was written: {self._path(seq)}"
-        return Problem(message=message, file=str(self._path(seq)), rule="chain")
+        where = self._values.where(self._key(seq))
+        return Problem(message=f"entry {seq} was edited after it was written: {where}", file=where, rule="chain")
 
-    def _read(self, seq: int, prev: str | None) -> Entry:
-        """Entry ``seq``. ``prev`` is the hash that it must name; None: unknown, because the entry before it is gone."""
-        path = self._path(seq)
-        data = path.read_bytes()
+    def _read(self, seq: int, data: bytes, prev: str | None) -> Entry:
+        """Entry ``seq`` of its bytes. ``prev`` is the hash that it must name; None: unknown, because the entry before it is gone."""
         try:
             value: Any = json.loads(data)
             rule = _broken_rule(value, seq, self.pipeline, prev)
         except ValueError:
             value, rule = {}, "json"
         if rule:
-            message = f"entry {seq}: {_RULES[rule]}: {path}"
-            problem = Problem(message=message, file=str(path), rule=rule)
-            summary, fix = f"the journal of '{self.pipeline}' is not what was written: {message}", f"restore {self.folder} from a backup"
+            where = self._values.where(self._key(seq))
+            message = f"entry {seq}: {_RULES[rule]}: {where}"
+            problem = Problem(message=message, file=where, rule=rule)
+            summary, fix = f"the journal of '{self.pipeline}' is not what was written: {message}", f"restore {self.where} from a backup"
             raise EnvironmentFault(summary, fix=fix, problems=[problem])
         plain = {key: value[key] for key in KEYS - {"schema", "from"}}
         waivers = tuple(Waiver(**waiver) for waiver in value.get("waivers", ()))
-        return Entry(from_=value["from"], sha=hashlib.sha256(data).hexdigest(), waivers=waivers, **plain)
+        return Entry(from_=value["from"], sha=files.sha256_bytes(data), waivers=waivers, **plain)
+
+
+def journals(values: KeyValues) -> list[str]:
+    """Names of the pipelines that have a journal in ``values``, their files gone or not; also one of which only the witness is left."""
+    names = (re.fullmatch(r"([a-z][a-z0-9_]*)/\d{8}\.json|\.([a-z][a-z0-9_]*)\.head", name) for name in values.names("journal"))
+    return sorted({name[1] or name[2] for name in names if name})
+
+
+def _numbered(names: Iterable[str]) -> list[int]:
+    return sorted(int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name)))
 
 
 _RULES = {

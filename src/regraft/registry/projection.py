@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from regraft.core.errors import Conflict
+from regraft.core.key_values import Lease
 from regraft.registry.journal import Entry, challenger_of, champion_of
 from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
@@ -25,17 +26,18 @@ def project(tracker: Tracker, pipeline: str) -> list[str]:
     entries = journal.entries()
     if not entries or _wanted(entries) == _ours(tracker.aliases(pipeline)):
         return []
-    with store_of(tracker.workspace).lease(pipeline):
-        return project_held(tracker, pipeline, journal.entries())
+    with store_of(tracker.workspace).lease(pipeline) as lease:
+        return project_held(tracker, pipeline, journal.entries(), lease)
 
 
-def project_held(tracker: Tracker, pipeline: str, entries: Sequence[Entry]) -> list[str]:
-    """:func:`project` for callers that hold the lease."""
+def project_held(tracker: Tracker, pipeline: str, entries: Sequence[Entry], lease: Lease) -> list[str]:
+    """:func:`project` for callers that hold the ``lease``. Conflict where they have lost it: the entries are no longer the newest, then."""
     wanted, actual = _wanted(entries), _ours(tracker.aliases(pipeline))
     _refuse_foreign(tracker, pipeline, entries, actual.get("champion"))
     changes = []
     for alias in ALIASES:
         if wanted.get(alias) != actual.get(alias):
+            lease.require()
             tracker.set_alias(pipeline, alias, wanted.get(alias))
             old, new = actual.get(alias, "none"), wanted.get(alias, "none")
             changes.append(f"alias {alias} of '{pipeline}': {old} -> {new}, as the journal says")
@@ -49,7 +51,8 @@ def _refuse_foreign(tracker: Tracker, pipeline: str, entries: Sequence[Entry], a
     known = {e.to["version"] for e in entries if e.action != "register" and e.to} | {None}
     if tracker.remote and alias not in known:
         raise Conflict(
-            f"champion of '{pipeline}' at {tracker.shown} is version {alias}, which the journal in {tracker.workspace.state} does not know",
+            f"champion of '{pipeline}' at {tracker.shown} is version {alias}, "
+            f"which the journal in {store_of(tracker.workspace).values.where()} does not know",
             fix="run the command where that version was promoted",
         )
 

@@ -3,8 +3,8 @@
 The order is what makes it safe. A kill before the append changes nothing; a kill after it leaves an alias behind
 the journal, and the next :func:`~regraft.registry.projection.project` (every run, promotion and ``doctor``) sets it right. The other
 order would leave a champion that no entry explains. Of two promotions at once the append alone lets one through: the lease only
-spares the loser the work. That holds for a journal in local state; with a tracking server shared by several machines,
-:func:`promote` says that it does not.
+spares the loser the work. That holds among all that share the store; with a tracking server shared by several machines and a
+journal in one machine's folder, :func:`promote` says that it does not.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, GateFailed, GateInconclusive
+from regraft.core.key_values import Lease
 from regraft.registry import artifact
-from regraft.registry.journal import Action, Entry, FileJournal, Model, challenger_of, champion_of, previous_of
+from regraft.registry.journal import Action, Entry, Journal, Model, challenger_of, champion_of, previous_of
 from regraft.registry.projection import project, project_held
 from regraft.registry.registration import model_folder, model_root, registered
 from regraft.registry.store import store_of
@@ -70,17 +71,17 @@ def promote(
     has moved, ``EnvironmentFault`` when the model's bytes are not those that were registered.
     """
     journal = store_of(tracker.workspace).journal(pipeline)
-    with store_of(tracker.workspace).lease(pipeline):
+    with store_of(tracker.workspace).lease(pipeline) as lease:
         entries = journal.entries()
         entry = registered(entries, pipeline, version)
         current = _model(champion_of(entries))
-        project_held(tracker, pipeline, entries)
+        project_held(tracker, pipeline, entries, lease)
         waived = waived_of(entries)
         if current == entry.to and tuple(waivers) == (waived.waivers if waived else ()):
             return _change(tracker, pipeline, entries, None, f"version {version} is already champion of '{pipeline}'")
         require(pipeline, entries, expected, f"the verdict on version {version}")
         model_folder(tracker, pipeline, version)
-        return _move(tracker, journal, entries, "promote", entry, reason, by, waivers)
+        return _move(tracker, journal, lease, entries, "promote", entry, reason, by, waivers)
 
 
 def require(pipeline: str, entries: Sequence[Entry], expected: Mapping[str, Any] | None, what: str) -> None:
@@ -127,9 +128,9 @@ def rollback(tracker: Tracker, pipeline: str, to: int | str | None = None, *, re
     root = model_root(tracker, pipeline, entry.to["version"])
     artifact.verify(root, entry.digest, name, f"regraft history {pipeline}, and `regraft rollback {pipeline} --to` an older version")
     smoke_test(root, name)
-    with store_of(tracker.workspace).lease(pipeline):
+    with store_of(tracker.workspace).lease(pipeline) as lease:
         model_root(tracker, pipeline, entry.to["version"])  # `regraft gc` may have freed it meanwhile
-        return _move(tracker, journal, entries, "rollback", entry, reason, by)
+        return _move(tracker, journal, lease, entries, "rollback", entry, reason, by)
 
 
 def _target(entries: Sequence[Entry], pipeline: str, to: str | None) -> Entry:
@@ -161,7 +162,8 @@ def smoke_test(root: Path, name: str) -> None:
 
 def _move(
     tracker: Tracker,
-    journal: FileJournal,
+    journal: Journal,
+    lease: Lease,
     entries: Sequence[Entry],
     action: Action,
     entry: Entry,
@@ -173,7 +175,7 @@ def _move(
     before = _model(champion_of(entries))
     journal.append(entries[-1].seq, action, from_=before, to=entry.to, run=entry.run, reason=reason, by=by, waivers=waivers)
     after = journal.entries()
-    project_held(tracker, journal.pipeline, after)
+    project_held(tracker, journal.pipeline, after, lease)
     change = f"is now {_named(entry.to)}, before: {_named(before)}" if before != entry.to else f"is still {_named(entry.to)}"
     basis = "" if before != entry.to else ", and stands on its verdict alone"
     if waivers:
@@ -185,10 +187,10 @@ def _change(
     tracker: Tracker, pipeline: str, entries: Sequence[Entry], previous: Model | None, sentence: str, changed: bool = False
 ) -> Change:
     note = None
-    if tracker.remote:
+    if tracker.remote and not store_of(tracker.workspace).values.shared:
         note = (
             f"the journal is this machine's, MLflow at {tracker.shown} is shared: two machines that promote at once "
-            "are not told apart until a shared store is configured"
+            "are not told apart until regraft.yaml names a shared store"
         )
     current = champion_of(entries)
     assert current is not None

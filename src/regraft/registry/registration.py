@@ -51,11 +51,11 @@ def register(
     :func:`regraft.registry.projection.project`.
     """
     journal = store_of(tracker.workspace).journal(pipeline)
-    with store_of(tracker.workspace).lease(pipeline):
+    with store_of(tracker.workspace).lease(pipeline) as lease:
         entries = journal.entries()
         registrations = [e for e in entries if e.action == "register" and (e.run, e.digest) == (run_name, digest)]
         if registrations and registrations[-1].to:
-            project_held(tracker, pipeline, entries)
+            project_held(tracker, pipeline, entries, lease)
             return registrations[-1].to["version"]
         artifact.refuse_unsafe(model_dir)
         if (actual := files.digest(model_dir)) != digest:
@@ -77,7 +77,7 @@ def register(
         last_seq = entries[-1].seq if entries else 0
         to = {"version": version, "digest": digest}
         journal.append(last_seq, "register", from_=None, to=to, run=run_name, reason=reason or f"verdict {verdict['outcome']}")
-        project_held(tracker, pipeline, journal.entries())
+        project_held(tracker, pipeline, journal.entries(), lease)
     return version
 
 

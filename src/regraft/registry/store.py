@@ -1,78 +1,125 @@
 """What production rests on besides MLflow: journals, ledger, kept answers, last results and leases, from one place.
 
 Whoever reads or writes any of them asks :func:`store_of` for the workspace's store; which kind it is, is known here alone.
+``REGRAFT_STORE`` or ``store:`` in ``regraft.yaml`` names it; without either it is the folder ``state/``.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from regraft.core import files
+from regraft.core.errors import ConfigError
+from regraft.core.key_values import KeyValues, Lease
+from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
-from regraft.registry.journal import FileJournal
-from regraft.registry.lease import LEASE_SECONDS, lease
-from regraft.registry.ledger import FileLedger
+from regraft.registry.journal import Journal, journals
+from regraft.registry.lease import LEASE_SECONDS
+from regraft.registry.ledger import Ledger
+from regraft.registry.stores.folder import Folder
 
 if TYPE_CHECKING:  # they load pyarrow and what measures serving, which a run with nothing to do has no use for
     from regraft.evaluation.prediction_store import PredictionStore
     from regraft.evaluation.serving_cost import ServingStore
 
+VARIABLE = "REGRAFT_STORE"
+"""The URL of the store, with user and password where it needs them."""
+
 
 @dataclass(frozen=True)
-class FolderStore:
-    """A folder on a file system with hard links. Creating it touches nothing."""
+class Store:
+    """What is kept, on whichever kind of :class:`regraft.core.key_values.KeyValues`. Creating it touches nothing."""
 
-    state: Path
+    values: KeyValues
 
-    def journal(self, pipeline: str) -> FileJournal:
+    def journal(self, pipeline: str) -> Journal:
         """The journal of ``pipeline``, which may have no entry yet."""
-        return FileJournal(self.state, pipeline)
+        return Journal(self.values, pipeline)
 
     def journals(self) -> list[str]:
         """Names of the pipelines that have a journal, their files gone or not."""
-        return sorted(path.name for path in (self.state / "journal").glob("[a-z]*") if path.is_dir())
+        return journals(self.values)
 
     @property
-    def ledger(self) -> FileLedger:
+    def ledger(self) -> Ledger:
         """Which questions test rows have answered."""
-        return FileLedger(self.state)
+        return Ledger(self.values)
 
     @property
     def predictions(self) -> PredictionStore:
         """Answers of models to test rows."""
         from regraft.evaluation.prediction_store import PredictionStore
 
-        return PredictionStore(self.state / "predictions")
+        return PredictionStore(self.values)
 
     @property
     def serving(self) -> ServingStore:
         """What serving models takes."""
         from regraft.evaluation.serving_cost import ServingStore
 
-        return ServingStore(self.state / "serving")
+        return ServingStore(self.values)
 
     def latest(self, pipeline: str) -> dict[str, Any] | None:
         """The result of the last run that decided: a run with nothing to do reads it instead of MLflow. None before the first."""
-        path = self._latest(pipeline)
-        return dict(files.read_json(path)) if path.is_file() else None
+        text = self.values.get(f"latest/{pipeline}.json")
+        return dict(json.loads(text)) if text is not None else None
 
     def keep_latest(self, pipeline: str, result: dict[str, Any]) -> None:
         """Make ``result`` the one that :meth:`latest` returns."""
-        os.makedirs(self._latest(pipeline).parent, exist_ok=True)
-        files.write_json(self._latest(pipeline), result)
+        self.values.put(f"latest/{pipeline}.json", files.json_bytes(result))
 
-    def _latest(self, pipeline: str) -> Path:
-        return self.state / "latest" / f"{pipeline}.json"
-
-    def lease(self, pipeline: str, seconds: float = LEASE_SECONDS) -> AbstractContextManager[None]:
+    def lease(self, pipeline: str, seconds: float = LEASE_SECONDS) -> AbstractContextManager[Lease]:
         """Hold a pipeline's registry alone, or raise :class:`Conflict` after ``seconds``."""
-        return lease(self.state, pipeline, seconds)
+        return self.values.lease(pipeline, seconds)
 
 
-def store_of(workspace: Workspace) -> FolderStore:
+def store_of(workspace: Workspace) -> Store:
     """The store of ``workspace``."""
-    return FolderStore(workspace.state)
+    url = os.environ.get(VARIABLE) or _named_in(workspace)
+    return Store(values_at(url, workspace)) if url else Store(Folder(workspace.state))
+
+
+def _named_in(workspace: Workspace) -> str | None:
+    if not (path := workspace.root / "regraft.yaml").is_file():
+        return None
+    stat = path.stat()
+    return _read(workspace, (stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=8)
+def _read(workspace: Workspace, _stamp: tuple[int, int]) -> str | None:
+    from regraft.config.workspace_file import load_workspace
+
+    return load_workspace(workspace).store
+
+
+def values_at(url: str, workspace: Workspace) -> KeyValues:
+    """The store at ``url``; a relative file of SQLite lies in the workspace. ConfigError where it is none."""
+    return _connected(url, workspace.root, os.getpid())
+
+
+@lru_cache(maxsize=8)
+def _connected(url: str, root: Path, _process: int) -> KeyValues:
+    """One a process: connections do not survive a fork."""
+    from regraft.registry.stores import STORES
+
+    scheme, fix = urlsplit(url).scheme.partition("+")[0], f"correct `store:` in regraft.yaml, or {VARIABLE}"
+    if scheme not in STORES:
+        raise ConfigError(f"{shown(url)} is no store: {unknown('kind of store', scheme, STORES)}", fix=fix)
+    try:
+        return STORES[scheme](url, root, root / ".regraft" / "store" / files.sha256_text(url)[:12])
+    except ValueError as error:
+        raise ConfigError(f"{shown(url)} is no store: {error}", fix=fix) from None
+
+
+def shown(url: str) -> str:
+    """``url`` without user, password and options."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

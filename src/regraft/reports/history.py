@@ -14,11 +14,11 @@ from typing import Any
 from regraft.core.errors import ConfigError
 from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
-from regraft.registry.journal import Entry, FileJournal, champion_of
+from regraft.registry.journal import Entry, Journal, champion_of
 from regraft.registry.store import store_of
 
 
-def journal_of(workspace: Workspace, pipeline: str) -> FileJournal:
+def journal_of(workspace: Workspace, pipeline: str) -> Journal:
     """The journal of ``pipeline``, whose file may be gone by now; ConfigError where neither is known."""
     known = {*store_of(workspace).journals(), *workspace.pipelines}
     if pipeline not in known:

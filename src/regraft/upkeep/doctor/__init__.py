@@ -25,7 +25,7 @@ __all__ = ["Check", "examine"]
 DEADLINE = 120.0
 """Seconds for probes of this machine: they end by themselves, and a busy one needs 15 times what a quiet one does."""
 
-NETWORK = {"prefect server": 20.0, "s3 endpoint": 20.0, "tracking": 20.0, "dvc remotes": 20.0}
+NETWORK = {"prefect server": 20.0, "s3 endpoint": 20.0, "store": 30.0, "tracking": 20.0, "dvc remotes": 20.0}
 """Seconds for probes that ask somebody else; a name server that does not answer can hold ``getaddrinfo`` for longer than that."""
 
 Probe = Callable[[], Iterator[Check]]
@@ -48,6 +48,7 @@ def examine(workspace: Workspace | None) -> list[Check]:
         present = workspace
         probes |= {
             "tracking": lambda: stores.tracking(present),
+            "store": lambda: stores.store(present),
             "dvc remotes": lambda: stores.remotes(present),
             "secrets": lambda: stores.secrets(present),
             "state": lambda: folder.state(present),

@@ -64,7 +64,7 @@ def _pipeline(workspace: Workspace, pipeline: str) -> Check:
     name, journal, tracker = f"registry {pipeline}", store_of(workspace).journal(pipeline), Tracker(workspace)
     if problems := journal.verify():
         faults = "; ".join(str(problem["message"]) for problem in problems)
-        fix = f"restore {workspace.relative(journal.folder)} from a backup"
+        fix = f"restore {journal.where} from a backup"
         return Check(name, "bad", f"the journal is not what was written: {faults}", fix)
     entries = journal.entries()
     whole = f"the chain of {len(entries)} entries is whole"

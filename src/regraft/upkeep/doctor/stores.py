@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc
+from regraft.registry.store import store_of
 from regraft.upkeep.doctor.check import Check, verdict
 from regraft.upkeep.doctor.installation import installed
 
@@ -74,6 +75,14 @@ def tracking(workspace: Workspace) -> Iterator[Check]:
     else:
         message = f"{shown} is neither a server nor a database; MLflow refuses the file store"
         yield Check("tracking", "bad", message, "unset MLFLOW_TRACKING_URI")
+
+
+def store(workspace: Workspace) -> Iterator[Check]:
+    """The store of journals and of all else that production rests on, where it is another than the folder ``state``."""
+    values = store_of(workspace).values
+    if values.shared:
+        values.check()
+        yield Check("store", "ok", f"{values.where()} can be written, and tells one of several writers that it won")
 
 
 def s3_endpoint() -> Iterator[Check]:

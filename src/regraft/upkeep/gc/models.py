@@ -111,6 +111,9 @@ def rooms(tracker: Tracker, known: Sequence[Version]) -> list[Room]:
     if tracker.remote:
         return [Room(ROOM, note=f"MLflow at {tracker.shown} is shared; `mlflow gc` there frees it")]
     going = tuple(Item(v.weights, v.bytes, f"{v.pipeline} version {v.version}") for v in known if v.kept is None)
+    values = store_of(tracker.workspace).values
+    if values.shared:
+        return [Room(ROOM, going), Room("predictions", note=f"{values.where()} is shared; what it keeps stays")]
     return [Room(ROOM, going), Room("predictions", tuple(_predictions(tracker.workspace, known)))]
 
 

@@ -1,0 +1,51 @@
+"""``regraft.yaml`` in a workspace's root: what holds for all of its pipelines. A workspace without one keeps everything in itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError, field_validator
+
+from regraft.core.errors import Problem
+from regraft.core.strict import Strict
+from regraft.core.workspace import Workspace
+from regraft.core.yaml_file import faulty, problem_of, read_yaml
+
+NAME = "regraft.yaml"
+
+
+class WorkspaceOptions(Strict):
+    """The keys of ``regraft.yaml``."""
+
+    version: Literal[1] = 1
+    """Of this file's format."""
+    store: str | None = None
+    """Where journals, ledger, kept answers, last results and approvals are: `postgresql://HOST/DATABASE`, `s3://BUCKET/PREFIX` or
+    `sqlite:///FILE`, or what a plug-in brings. Left out: the folder `state/`. Passwords come from the environment."""
+
+    @field_validator("store")
+    @classmethod
+    def _holds_no_secret(cls, store: str | None) -> str | None:
+        if store is not None and urlsplit(store).password:
+            raise ValueError("write no password into a file: REGRAFT_STORE takes the whole URL, and PostgreSQL reads PGPASSWORD")
+        return store
+
+
+def load_workspace(workspace: Workspace) -> WorkspaceOptions:
+    """The options of ``workspace``; every fault in its file at once."""
+    path = workspace.root / NAME
+    if not path.is_file():
+        return WorkspaceOptions()
+    value, node = read_yaml(path, NAME)
+    try:
+        return WorkspaceOptions.model_validate(value)
+    except ValidationError as error:
+        problems = [problem_of(item, NAME, node, WorkspaceOptions) for item in error.errors()]
+    raise faulty([Problem({**problem, "message": redacted(problem["message"]), "value": None}) for problem in problems])
+
+
+def redacted(text: str) -> str:
+    """``text`` without users and passwords of URLs."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
