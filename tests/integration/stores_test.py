@@ -280,6 +280,11 @@ def test_a_journal_that_was_edited_is_not_copied(tmp_path):
     assert not (tmp_path / "target").exists()
 
 
+def test_a_source_that_keeps_nothing_was_not_meant(tmp_path):
+    with pytest.raises(ConfigError, match="no-such keeps nothing"):
+        copying.copy(Folder(tmp_path / "no-such"), Folder(tmp_path / "target"))
+
+
 # --- leases of stores that machines share ------------------------------------------------------------------------
 
 

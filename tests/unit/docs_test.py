@@ -18,6 +18,7 @@ from typer.main import get_command
 from regraft.cli.app import with_verbs
 from regraft.config.pipeline import PipelineOptions
 from regraft.config.schema import schema
+from regraft.config.workspace_file import WorkspaceOptions
 from regraft.core.errors import ConfigError
 from regraft.data.contract import Contract, load_contract
 from regraft.data.options import TaskOptions
@@ -94,6 +95,9 @@ def test_every_yaml_snippet_is_valid(block: Block):
         return
     if "tests" in value:
         assert TemplateFile.model_validate(value)
+        return
+    if "store" in value:
+        assert WorkspaceOptions.model_validate(value).store
         return
     full = {**LEAST, **value}
     jsonschema.validate(full, schema("pipeline"))

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from regraft.core import files
-from regraft.core.errors import Conflict, EnvironmentFault
+from regraft.core.errors import ConfigError, Conflict, EnvironmentFault
 from regraft.core.key_values import KeyValues
-from regraft.registry.journal import Journal, journals
 from regraft.registry.lease import LEASE_SECONDS
+from regraft.registry.store import Store
 
 ROOMS = ("journal", "ledger", "approvals", "serving", "predictions", "latest")
 """All that a store keeps but leases, in the order in which it is copied."""
@@ -36,16 +36,19 @@ class Copied:
 def copy(source: KeyValues, target: KeyValues, seconds: float = LEASE_SECONDS) -> Copied:
     """Everything that ``source`` keeps, into ``target``, while nobody changes a registry of ``source``.
 
+    :raises ConfigError: the source keeps nothing.
     :raises EnvironmentFault: a journal of the source is not what was written, or what was read back is not what was copied.
     :raises Conflict: the target keeps something else under a key, or its journal is further. Nothing was overwritten then.
     """
+    if next(_keys(source), None) is None:
+        raise ConfigError(f"{source.where()} keeps nothing that could be copied", fix="regraft store copy --help")
     target.check()
     with contextlib.ExitStack() as leases:
-        pipelines = journals(source)
+        pipelines = Store(source).journals()
         for pipeline in pipelines:
             leases.enter_context(source.lease(pipeline, seconds))
         for pipeline in pipelines:
-            Journal(source, pipeline).entries()  # raises what is wrong with it
+            Store(source).journal(pipeline).entries()  # raises what is wrong with it
             _require_no_further(source, target, pipeline)
         keys = list(_keys(source))
         lasting, changing = [key for key in keys if not _changes(key)], [key for key in keys if _changes(key)]
@@ -97,7 +100,7 @@ def _verified(source: KeyValues, target: KeyValues, key: str) -> int:
 
 
 def _same_head(source: KeyValues, target: KeyValues, pipeline: str) -> str:
-    ours, theirs = Journal(source, pipeline).entries(), Journal(target, pipeline).entries()
+    ours, theirs = Store(source).journal(pipeline).entries(), Store(target).journal(pipeline).entries()
     if ours != theirs:
         raise EnvironmentFault(f"the journal of '{pipeline}' in {target.where()} is not the one that was copied", fix="regraft doctor")
     return ours[-1].sha
