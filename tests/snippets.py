@@ -1,7 +1,8 @@
 """The fenced blocks of the documentation, as data: what stands there, and what of an output has to come out again.
 
 A command in a ``console`` block starts with ``$ ``; the lines after it are what it printed. In an ``sh`` block each line is a
-command. ``# exit 2`` after a command says that it ends so; otherwise it ends with 0.
+command. ``# exit 2`` after a command says that it ends so; otherwise it ends with 0. A ``bash`` block is not typed: what stands there,
+another page types in full.
 """
 
 from __future__ import annotations

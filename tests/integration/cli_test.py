@@ -15,7 +15,7 @@ from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.execution import composition
 from regraft.execution.events import Recorder, events_file
-from regraft.execution.freshness import prepare
+from regraft.execution.freshness import prepare, put_back
 from regraft.reports.overview import standing_exit
 from regraft.upkeep.doctor import folder
 
@@ -252,6 +252,21 @@ def test_status_check_ends_with_the_most_pressing_code(standing, code):
         for n in standing
     ]
     assert standing_exit({"pipelines": dict(enumerate(entries))}) == code
+
+
+def test_a_trial_leaves_the_files_of_the_workspace_as_they_were(tiny):
+    before = {path: path.read_bytes() for path in (tiny.resolved_file("tiny"), tiny.root / "dvc.yaml", tiny.pipeline_file("tiny"))}
+
+    def stopped() -> None:
+        with put_back(tiny, "tiny", ["adapt=never"]):
+            prepare(tiny, "tiny", ["adapt=never"])
+            assert tiny.resolved_file("tiny").read_bytes() != before[tiny.resolved_file("tiny")]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert {path: path.read_bytes() for path in before} == before
+    assert [check.state for check in folder.pipelines(tiny) if check.name == "generated files"] == ["ok"]
 
 
 def test_what_a_run_with_overrides_left_is_no_fault_until_somebody_edits_it(tiny):

@@ -115,6 +115,17 @@ def test_versions_are_compared_on_rows_that_both_were_scored_on(said, made):
     assert len(flips["only_b_rows"]) == 10
 
 
+def test_rows_that_only_one_has_right_are_shown_with_what_was_answered(said):
+    found = said("compare", "demo/1", "demo/2", "--json").json
+    of = {example["id"]: example for example in found["examples"]}
+    gained, lost = found["flips"]["only_b_rows"], found["flips"]["only_a_rows"]
+    assert set(of) == {*gained, *lost}
+    assert all(of[key]["b"] == of[key]["label"] != of[key]["a"] for key in gained)
+    assert all(of[key]["a"] == of[key]["label"] != of[key]["b"] for key in lost)
+    first = of[gained[0]]
+    assert f"    {first['id']}  {first['label']}, not {first['a']}" in said("compare", "demo/1", "demo/2").out
+
+
 def test_a_comparison_repeats_the_verdict_s_own_numbers(said, made):
     verdict = files.read_json(Bench(made).tracker.download_evidence(SECOND) / "verdict.json")
     (finding,) = [found for found in verdict["findings"] if found["gate"] == "adaptation"]

@@ -75,6 +75,30 @@ def run(folder: Path, labelled: Path, rules: dict[str, Any] | None = RULES, spli
     return out
 
 
+def test_rows_without_ids_get_them_of_their_texts_and_keep_their_split_when_the_file_is_sorted_anew(tmp_path):
+    rows = [{"text": row["text"], "label": row["label"]} for row in good()] + [good()[7] | {"label": "red"}, {"text": "", "label": "red"}]
+    rows = [{"text": row["text"], "label": row["label"]} for row in rows]
+
+    def splits(folder: Path, ordered: Rows) -> dict[str, str]:
+        folder.mkdir()
+        data = {"labelled": "own/rows.csv"}
+        options = PipelineOptions.model_validate({"version": 1, "base_model": "models/x", "data": data, "task": {"id": None}})
+        made = PipelineContext("own", options, "", default_contract(options.task))
+        CONTRACT.run(ContractConfig.of(made), {"labelled": hand_in(folder, ordered)}, out := empty(folder / "contract"))
+        dealt = split_rows(read_texts(out / "texts.parquet"), None, SplitOptions(), 17).splits
+        accepted = pd.read_parquet(out / "rows.parquet").set_index("id")
+        assert list(accepted.columns) == ["text", "label"]
+        assert accepted["text"].value_counts().max() == 2
+        assert files.read_json(out / "counts.json")["by_rule"] == {"text.required": 1}
+        return {accepted["text"][key]: split for key, split in dealt.items() if "-" not in key}
+
+    before = splits(tmp_path / "one", rows)
+    assert len(before) in (59, 60)  # of two rows with one text, one stays
+    assert (
+        splits(tmp_path / "two", rows[::-1]).items() >= {text: split for text, split in before.items() if text != good()[7]["text"]}.items()
+    )
+
+
 def test_a_label_that_templates_expect_and_no_row_has_ends_the_step(tmp_path):
     asked = replace(context(), named={"templates": [{"name": "one", "texts": ["a"], "label": "gardn"}, {"name": "two"}]})
     config = ContractConfig.of(asked)

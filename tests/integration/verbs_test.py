@@ -10,9 +10,11 @@ import runpy
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -125,6 +127,31 @@ def test_every_format_that_rows_are_read_from_can_be_asked_about(told, cli, tmp_
 def test_a_text_longer_than_any_file_name_is_a_text(told, cli):
     text = "the array of the tensor " * 300
     assert cli("predict", "tiny", text, "--json").json["answers"][0]["text"] == text
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv", "out.jsonl", "out.parquet"])
+def test_answers_are_written_with_the_ids_of_the_rows(told, cli, tmp_path, name):
+    (tmp_path / "rows.csv").write_text('id,text\n7,"the array, quoted"\n8,frame\n')
+    out = tmp_path / name
+    said = cli("predict", "tiny", str(tmp_path / "rows.csv"), "--out", str(out))
+    assert (said.code, "2 answers written to" in said.out) == (0, True)
+    read = {
+        "csv": pd.read_csv,
+        "tsv": partial(pd.read_csv, sep="\t"),
+        "jsonl": partial(pd.read_json, lines=True),
+        "parquet": pd.read_parquet,
+    }
+    table = read[name.partition(".")[2]](out)
+    assert list(table.columns) == ["id", "text", "label", "p"]
+    assert (table["id"].astype(str).tolist(), table["text"].tolist()) == (["7", "8"], ["the array, quoted", "frame"])
+
+
+def test_answers_to_typed_texts_have_no_id_and_a_format_that_is_none_is_refused_before_anything_is_asked(told, cli, tmp_path):
+    cli("predict", "tiny", "the array", "--out", str(tmp_path / "out.csv"))
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "text,label,p"
+    for name, text in (("out.xlsx", "answers are written as .csv"), ("none/out.csv", "the folder is not there")):
+        said = cli("predict", "tiny", "the array", "--out", str(tmp_path / name))
+        assert (said.code, text in said.err) == (2, True)
 
 
 def test_the_terminal_has_one_line_a_text(told, cli):
@@ -268,3 +295,37 @@ def test_status_tells_the_time_as_history_does_and_programs_the_whole_of_it(told
     assert f"{shown}, {RUNS[2]}\n" in cli("status", "tiny").out
     assert f"{shown}\n" in cli("history", "tiny").out
     assert since.endswith("+00:00")
+
+
+# --- ls, logs, open ----------------------------------------------------------------------------------------------
+
+
+def test_runs_are_listed_newest_first_with_the_versions_that_they_became(told, cli):
+    with told.store() as client:
+        client.log_metric(told.find_run(RUNS[2]).run_id, "test/macro_f1", 0.625)
+    lines = {line.split()[0]: line.split() for line in cli("ls", "tiny").out.splitlines()[2:]}
+    assert list(lines) == [RUNS[3], RUNS[2], RUNS[1]]
+    assert (lines[RUNS[3]][1:], lines[RUNS[2]][-2:], lines[RUNS[1]][-1]) == (["killed"], ["2", "champion"], "1")
+    assert "0.625" in lines[RUNS[2]]
+    runs = cli("ls", "tiny", "-n", "2", "--json").json["pipelines"]["tiny"]["runs"]
+    assert [(run["run"], run["version"], run["alias"]) for run in runs] == [(RUNS[3], None, None), (RUNS[2], "2", "champion")]
+
+
+def test_a_log_is_shown_from_its_end_and_one_that_is_not_there_is_named(told, cli):
+    log = told.workspace.log_file(RUNS[1])
+    log.parent.mkdir(parents=True)
+    log.write_text("one [bold]\ntwo\nthree\n")
+    assert cli("logs", "tiny", "-n", "2").out == "two\nthree\n"
+    assert cli("logs", RUNS[1], "-n", "0", "--follow").out == "one [bold]\ntwo\nthree\n"
+    assert cli("logs", RUNS[1], "--path").out == f".regraft/logs/{RUNS[1]}.log\n"
+    assert (cli("logs", RUNS[2]).code, cli("logs", "nope").code) == (2, 2)
+
+
+def test_pages_of_servers_that_are_configured_are_opened_and_others_are_told_how(told, cli, monkeypatch):
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    assert "prefect server start" in cli("ui", "prefect").err
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example:4200/api")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
+    assert (cli("ui", "prefect").code, cli("ui", "mlflow").code, cli("ui", "dvc").code) == (0, 0, 2)
+    assert opened == ["http://prefect.example:4200", "https://mlflow.example"]

@@ -51,7 +51,7 @@ def test_the_wheel_carries_the_workspace_of_the_repository_byte_for_byte(wheel):
     with zipfile.ZipFile(wheel) as archive:
         prefix = "regraft/_workspace/"
         packed = {name.removeprefix(prefix): archive.read(name) for name in archive.namelist() if name.startswith(prefix)}
-    wanted = [path for path in template.template() if (ROOT / path).is_file() and path not in (".gitignore", ".dvcignore")]
+    wanted = [path for path in template.template() if (ROOT / path).is_file() and path not in (".gitignore", ".dvcignore", "README.md")]
     assert {path: packed.get(path) for path in wanted} == {path: (ROOT / path).read_bytes() for path in wanted}
     assert not [name for name in packed if "__pycache__" in name]
 

@@ -89,10 +89,11 @@ def _options(
 
 
 GROUPS = {
-    "Train": ("run", "plan", "status", "deploy", "agent"),
-    "Read the evidence": ("report", "explain", "compare", "diff", "card"),
+    "Start": ("init", "new"),
+    "Train": ("run", "plan", "status", "logs", "deploy", "agent"),
+    "Read the evidence": ("ls", "report", "open", "ui", "explain", "compare", "diff", "card"),
     "Production": ("promote", "rollback", "history", "renew-test", "predict"),
-    "Workspace": ("init", "doctor", "store", "gc", "dvc", "schema"),
+    "Workspace": ("doctor", "store", "gc", "dvc", "schema"),
 }
 """How ``--help`` shows the verbs; one that is in no group stands under "Commands"."""
 
@@ -108,16 +109,36 @@ def with_verbs() -> typer.Typer:
         gc,
         history,
         inspect,
+        new,
         predict,
         renewal,
         report,
         run,
+        runs,
         schema,
         store,
         workspace,
     )
 
-    verbs = (run, inspect, compare, history, diff, report, champion, renewal, card, predict, deploy, workspace, store, gc, schema)
+    verbs = (
+        run,
+        inspect,
+        runs,
+        compare,
+        history,
+        diff,
+        report,
+        champion,
+        renewal,
+        card,
+        predict,
+        deploy,
+        workspace,
+        store,
+        new,
+        gc,
+        schema,
+    )
     if not app.registered_commands:
         for module in verbs:
             module.add_to(app)

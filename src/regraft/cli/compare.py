@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from regraft.cli import complete, console
 from regraft.cli.run import Json
@@ -63,8 +64,8 @@ def compare(
         say("A and B are the same model, byte for byte.")
     for difference in comparison.metrics:
         say(comparing.conclusion(difference, confidence))
-    for line in comparing.flip_lines(comparison.flips):
-        say(escape(line))
+    for line in comparing.flip_lines(comparison):
+        console.out.print(Text(line), overflow="ellipsis", no_wrap=console.out.is_terminal)  # a text may be long
 
 
 def _signed(value: float) -> str:

@@ -60,6 +60,11 @@ def _hung(line: Text, hang: int, console: Console) -> list[Text]:
     return [Text.assemble(" " * hang if number else first, part) for number, part in enumerate(parts)]
 
 
+def linked(path: Path, shown: str) -> str:
+    """Markup of a path that a terminal opens by a click (OSC 8), where it can; elsewhere ``shown`` alone."""
+    return f"[link={path.resolve().as_uri()}]{escape(shown)}[/link]" if path.exists() else escape(shown)
+
+
 def minute(at: str) -> str:
     """``2026-11-21 06:29``; the journal's times are UTC."""
     return at[:16].replace("T", " ")

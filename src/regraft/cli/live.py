@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from regraft.cli.console import err, out, prose
+from regraft.cli.console import err, linked, out, prose
 from regraft.core.errors import ApprovalPending
 from regraft.core.quantities import clock
+from regraft.core.workspace import Workspace
 from regraft.execution.events import pace
 
 COLOUR = {"pass": "green", "fail": "red", "inconclusive": "yellow", "info": "dim"}
@@ -29,6 +30,11 @@ class _Clock(ProgressColumn):
         if task.total and task.time_remaining is not None:
             return Text(f" {clock(task.time_remaining)} left")
         return Text(f" {clock(task.elapsed or 0)}")
+
+
+def _link(report: str) -> str:
+    """Markup of where a report lies: a link, if that is a file of this workspace."""
+    return linked(Workspace.find().root / report, report)
 
 
 class Live:
@@ -91,7 +97,7 @@ class Live:
             self._say(f"[yellow]not promoted[/]: {escape(result['sentence'])}")
         champion = result["champion"]
         if report := result.get("report"):  # absent in results of a version that wrote none
-            self._say(f"report: {escape(report)}")
+            self._say(f"report: {_link(report)}")
         self._say(f"champion: version {champion['version']} [dim]({champion['digest'][:12]})[/]" if champion else "champion: none")
 
     def _say(self, markup: str | Text) -> None:

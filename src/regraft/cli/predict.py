@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from regraft.cli import console
 from regraft.cli.run import Json, Pipeline
+from regraft.core.quantities import counted
 
 if TYPE_CHECKING:
     from regraft.cli.prediction_input import Asked
@@ -42,6 +44,9 @@ def predict(
     version: Annotated[
         int | None, typer.Option("--version", min=1, metavar="N", help="A registered version; the champion without it.", show_default=False)
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the answers to a .csv, .tsv, .jsonl or .parquet file.", show_default=False)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Ask the champion of PIPELINE, or another version, for the label of each TEXT.
@@ -49,9 +54,11 @@ def predict(
     The model is the registered one, its bytes verified against the journal before it is loaded. Of a file the column is read that the
     model was trained on. A model that reads pairs takes texts two at a time, and of standard input a pair a line, with a tab
     between. Write -- before texts that start with a dash. Where the pipeline file has `abstain`, answers
-    below the threshold say so, with the best guess beside.
+    below the threshold say so, with the best guess beside. With --out a row has its id, if its file has the column `task.id`, or else
+    file and row, then text, label and probability.
     """
-    from regraft.cli import prediction_input
+    from regraft.cli import prediction_input, prediction_output
+    from regraft.config.pipeline_file import load_pipeline
     from regraft.core.workspace import Workspace
     from regraft.evaluation.answering import answer
     from regraft.models.kinds import columns_of
@@ -59,19 +66,28 @@ def predict(
     from regraft.registry.tracking import Tracker
 
     tracker = Tracker(Workspace.find())
+    if out is not None:
+        prediction_output.require_format(out)
     model = _model(tracker, pipeline, version)
     folder = model_folder(tracker, pipeline, model["version"])
-    questions = prediction_input.read(texts, columns_of(folder))
+    questions = prediction_input.read(texts, columns_of(folder), load_pipeline(tracker.workspace, pipeline).task.id)
     with Progress(console=console.err, transient=True, disable=json or not console.err.is_terminal) as progress:
         bar = progress.add_task(f"asking version {model['version']}", total=len(questions))
         answers = answer(folder, [item.text for item in questions], lambda done: progress.update(bar, completed=done))
+    if out is not None:
+        prediction_output.write(out, questions, answers)
     if json:
         rows = [{**asdict(item), **asdict(reply)} for item, reply in zip(questions, answers, strict=True)]
+        if all(item.id is None for item in questions):
+            rows = [{key: value for key, value in row.items() if key != "id"} for row in rows]
         if all(reply.abstains is None for reply in answers):  # of a model that never abstains nothing is said of it
             rows = [{key: value for key, value in row.items() if key != "abstains"} for row in rows]
         console.print_json({"pipeline": pipeline, **model, "answers": rows})
         return
     console.out.print(f"[dim]{pipeline} version {model['version']} ({model['digest'][:12]})[/]")
+    if out is not None:
+        console.out.print(f"{counted(len(answers), 'answer')} written to {console.linked(out, str(out))}")
+        return
     _show(console.out, questions, answers)
 
 

@@ -26,9 +26,11 @@ class Asked:
     text: str
     file: str | None = None
     row: int | None = None
+    id: str | None = None
+    """Of a row of a file that has one."""
 
 
-def read(arguments: Sequence[str], columns: Sequence[str]) -> list[Asked]:
+def read(arguments: Sequence[str], columns: Sequence[str], id_column: str | None = None) -> list[Asked]:
     """The texts that the arguments mean, in their order; of two ``columns`` pairs, each as one text (:mod:`regraft.data.pairs`).
 
     ``-`` is standard input, one text a line, or a pair with a tab between; what ends as a table does (``a.csv``, ``a.tsv.gz``,
@@ -37,7 +39,7 @@ def read(arguments: Sequence[str], columns: Sequence[str]) -> list[Asked]:
     silently.
     """
     problems: list[Problem] = []
-    texts = [text for number, argument in enumerate(arguments, start=1) for text in _one(argument, number, columns, problems)]
+    texts = [text for number, argument in enumerate(arguments, start=1) for text in _one(argument, number, columns, id_column, problems)]
     if problems:
         reject("not every row can be asked about", problems)
     if not texts:
@@ -62,11 +64,11 @@ def _paired(texts: Sequence[Asked], columns: Sequence[str]) -> list[Asked]:
     return pairs
 
 
-def _one(argument: str, number: int, columns: Sequence[str], problems: list[Problem]) -> Iterator[Asked]:
+def _one(argument: str, number: int, columns: Sequence[str], id_column: str | None, problems: list[Problem]) -> Iterator[Asked]:
     if argument == STDIN:
         yield from _lines() if len(columns) == 1 else map(_tabbed, _lines())
     elif suffix_of(Path(argument)) in TABLES:
-        yield from _rows(Path(argument), columns, problems)
+        yield from _rows(Path(argument), columns, id_column, problems)
     elif os.path.exists(argument):  # Path.exists raises where a text is longer than a file name may be
         raise _no_table(Path(argument))
     elif argument.strip():
@@ -107,7 +109,7 @@ def _tabbed(line: Asked) -> Asked:
     return replace(line, text=join(*halves))
 
 
-def _rows(path: Path, columns: Sequence[str], problems: list[Problem]) -> Iterator[Asked]:
+def _rows(path: Path, columns: Sequence[str], id_column: str | None, problems: list[Problem]) -> Iterator[Asked]:
     if not path.is_file():
         text = f"; a text that ends with {path.suffix} can be given on standard input"
         raise ConfigError(f"{path} is not there{text}", fix=f"ls {path.parent}")
@@ -116,7 +118,8 @@ def _rows(path: Path, columns: Sequence[str], problems: list[Problem]) -> Iterat
         faults = [fault for fault in row.faults if fault.column in (None, *columns)]
         problems += [Problem(message=f.reason, file=str(path), row=row.number, column=f.column, rule=f.rule) for f in faults]
         if len(texts) == len(columns):
-            yield Asked(texts[0] if len(texts) == 1 else join(*texts), str(path), row.number)
+            row_id = row.values.get(id_column) if id_column is not None else None
+            yield Asked(texts[0] if len(texts) == 1 else join(*texts), str(path), row.number, row_id)
         elif not faults:
             lacking = next(column for column in columns if row.values.get(column) is None)
             problems.append(Problem(message=f"no {lacking}", file=str(path), row=row.number, column=lacking, rule=f"{lacking}.required"))

@@ -51,8 +51,9 @@ def report(
         make.write(path, render(run_report))
         if not json:
             console.out.print(f"[bold {COLOUR[run_report.outcome]}]{run_report.outcome.upper()}[/]  {escape(run_report.headline)}")
-            console.out.print(f"report: {escape(workspace.relative(path))}")
-        _open(path, open_)
+            console.out.print(f"report: {console.linked(path, workspace.relative(path))}")
+        if open_:
+            show_in_browser(path)
 
 
 def _fleet(out: Path | None, open_: bool, label_curve: bool, json: bool) -> None:
@@ -77,8 +78,9 @@ def _fleet(out: Path | None, open_: bool, label_curve: bool, json: bool) -> None
         path = out or workspace.scratch / "reports" / "overview.html"
         write(path, render_overview(document))
         if not json:
-            console.out.print(f"report: {escape(workspace.relative(path))}")
-        _open(path, open_)
+            console.out.print(f"report: {console.linked(path, workspace.relative(path))}")
+        if open_:
+            show_in_browser(path)
 
 
 def _table(document: dict[str, Any]) -> Table:
@@ -109,9 +111,9 @@ def _champion(champion: dict[str, str] | None, waiver: dict[str, Any] | None) ->
     return f"{shown}\n[yellow]waiver {when} {waiver['until']}[/]"
 
 
-def _open(path: Path, wanted: bool) -> None:
+def show_in_browser(path: Path) -> None:
     """A browser, if there is one; on a machine without, the path has been said."""
     import webbrowser
 
-    if wanted and not webbrowser.open(path.resolve().as_uri()):
+    if not webbrowser.open(path.resolve().as_uri()):
         console.err.print(f"[yellow]warning[/]: no browser could be opened; the page is {escape(str(path))}")

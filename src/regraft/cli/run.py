@@ -65,7 +65,11 @@ def _bring_up_to_date(
     from regraft.upkeep import upgrade
 
     require_pipeline(workspace, pipeline)
-    with Live(quiet=quiet) as live, launch.run_lock(workspace, pipeline, wait=wait, on_event=live.show):
+    with (
+        Live(quiet=quiet) as live,
+        launch.run_lock(workspace, pipeline, wait=wait, on_event=live.show),
+        freshness.put_back(workspace, pipeline, sets),
+    ):
         if freshness.wants_demo(workspace, pipeline, sets):
             _build_demo(workspace, live)
         prepared = freshness.prepare(workspace, pipeline, sets)

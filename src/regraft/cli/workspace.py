@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -36,10 +37,15 @@ def init(
     if upgrade:
         _upgrade(Workspace.find(folder))
         return
+    no_git = template.without_git(folder)
     written = template.init(folder)
     workspace = Workspace(folder.resolve())
-    console.out.print(f"{len(written)} files in {folder}; pipelines: {', '.join(workspace.pipelines)}")
-    console.out.print(f"[dim]next:[/] cd {folder} && regraft run demo")
+    say = console.out.print
+    say(f"{len(written)} files in {folder}; pipelines: {', '.join(workspace.pipelines)}")
+    say(console.prose("git: a new repository, nothing committed yet" if no_git is None else f"git: {escape(no_git)}", 5))
+    there = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
+    say(f"[dim]next:[/] {escape(there)}regraft new NAME --data YOUR_ROWS.csv")
+    say(f"[dim]or:[/]   {escape(there)}regraft run demo   [dim](the example: 5 to 9 minutes on 2 cores)[/]")
 
 
 def _upgrade(workspace: Workspace) -> None:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from regraft.core.errors import EnvironmentFault
+
 TRUSTING = ("-c", "safe.directory=*")
 """Git says nothing of a folder that belongs to another user, and a record would be without its commit, in silence. What git would guard
 against there is programs named in the folder's configuration; whoever runs a workspace runs its Python anyway."""
+
+
+def installed() -> bool:
+    """Whether there is a git to ask."""
+    return shutil.which("git") is not None
+
+
+def init(root: Path) -> None:
+    """Make ``root`` a repository, with nothing committed. EnvironmentFault where git will not."""
+    done = subprocess.run(["git", "init", "-q", str(root)], capture_output=True, text=True, timeout=20, check=False)
+    if done.returncode:
+        raise EnvironmentFault(f"git init failed: {done.stderr.strip()}", fix=f"git init {root}")
 
 
 def git_state(root: Path) -> dict[str, Any]:

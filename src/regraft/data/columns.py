@@ -29,5 +29,5 @@ def other_columns(rows: Path, ids: Sequence[str], taken: Iterable[str]) -> dict[
 def slice_columns(names: Iterable[str], task: TaskOptions, taken: Iterable[str]) -> list[str]:
     """What :func:`other_columns` will call the columns ``names`` of the labelled files, and the label."""
     used = {"id", "text", "label", *taken}
-    others = sorted(set(names) - {task.id, *task.texts, task.label})
+    others = sorted(set(names) - {task.id_column, *task.texts, task.label})
     return ["label", *(f"column.{name}" if name in used else name for name in others)]

@@ -61,7 +61,8 @@ class Contract(Strict):
         """
         names = [column.name for column in self.columns]
         pair = (("text_pair", task.text_pair),) if task.text_pair is not None else ()
-        used = (("id", task.id), ("text", task.text), *pair, ("label", task.label))
+        ids = (("id", task.id),) if task.id is not None else ()
+        used = (*ids, ("text", task.text), *pair, ("label", task.label))
         for key, name in used:
             if name not in names:
                 free = [other for other in names if other not in dict(used).values()]
@@ -73,7 +74,7 @@ class Contract(Strict):
         label: dict[str, Any] = {"required": True}
         if task.normalise_labels and (named := self.column(task.label).valid_values):
             label["valid_values"] = tuple(sorted({canonical(name) for name in named}))
-        forced = {task.id: {"required": True, "unique": True}, **dict.fromkeys(task.texts, text), task.label: label}
+        forced = {**{name: {"required": True, "unique": True} for _, name in ids}, **dict.fromkeys(task.texts, text), task.label: label}
         return self.model_copy(update={"columns": tuple(c.model_copy(update=forced.get(c.name, {})) for c in self.columns)})
 
     def with_split(self, name: str | None) -> Contract:
@@ -298,7 +299,8 @@ def _problem(item: Any, shown: str, row: int | None) -> Problem:
 
 def default_contract(task: TaskOptions) -> dict[str, Any]:
     """What holds without a contract file: id, text and label are there and no id stands twice."""
-    columns = (Column(name=task.id, required=True, unique=True), *(Column(name=name, required=True) for name in (*task.texts, task.label)))
+    ids = (Column(name=task.id, required=True, unique=True),) if task.id is not None else ()
+    columns = (*ids, *(Column(name=name, required=True) for name in (*task.texts, task.label)))
     return Contract(id="default", version="1", columns=columns).model_dump(mode="json", exclude_none=True)
 
 

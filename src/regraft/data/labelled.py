@@ -118,7 +118,7 @@ class Splitting:
 
     def count(self, validated: Validated, task: TaskOptions, dealt: dict[str, Counter[str]]) -> None:
         """Add the accepted rows to ``{label: {split: rows}}``; a label that has train and test rows is not counted further."""
-        for keys, labels in validated.values(self.key or task.id, task.label):
+        for keys, labels in validated.values(self.key or task.id_column, task.label):
             for key, label in zip(keys, labels, strict=True):
                 if (splits := dealt.get(label)) is None:
                     splits = dealt[label] = Counter()

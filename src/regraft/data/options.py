@@ -12,6 +12,8 @@ from regraft.core.plugin_options import Named
 from regraft.core.strict import Strict
 from regraft.data.task_types import TASK_TYPES
 
+MADE_ID = "id made of the text"
+"""Column of the ids that regraft makes where `task.id` is null; no file is likely to have one of that name."""
 HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})(?:/(?P<inside>.+))?")
 """A data set on the Hugging Face hub, pinned to a commit, or one file or folder of it."""
 
@@ -71,8 +73,9 @@ class TaskOptions(Strict):
     pair that is longer than `finetune.max_length` loses tokens of the longer text first."""
     label: str = "label"
     """Column that holds the label."""
-    id: str = "id"
-    """Column that holds a stable, unique id. A row's split is a hash of it."""
+    id: str | None = "id"
+    """Column that holds a stable, unique id. A row's split is a hash of it. `null`: there is none, and ids are made of the texts; a text
+    that is edited is then another row, which may come into another split."""
     normalise_labels: bool | None = Field(None, exclude_if=lambda normalise: normalise is None)
     """Whether labels that differ only by case, blanks or Unicode form are one class, in lower case. Left out, such labels are refused;
     `false`: they are classes of their own."""
@@ -82,6 +85,11 @@ class TaskOptions(Strict):
         if self.text_pair is not None and self.text_pair in (self.text, self.label, self.id):
             raise ValueError(f"`text_pair` is {self.text_pair!r}, which `task` names already; it is a column of its own")
         return self
+
+    @property
+    def id_column(self) -> str:
+        """The column of the ids, named in the pipeline file or made."""
+        return self.id if self.id is not None else MADE_ID
 
     @property
     def texts(self) -> tuple[str, ...]:

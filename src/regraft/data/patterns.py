@@ -105,6 +105,6 @@ def _hidden(validated: Validated, task: TaskOptions, split: str) -> Iterator[Pro
     if 2 * hidden > test.total():
         written = "no label" if test[None] == hidden else f"the label {commonest}"
         message = f"{hidden:,} of {counted(test.total(), 'test row')} have {written}: public data sets keep those of the test split back"
-        instead = f"or leave data.split out: then a hash of {task.id} decides"
+        instead = f"or leave data.split out: then a hash of {task.id or 'the text'} decides"
         fix = f"take these rows out and call the labelled rows of another split test, {instead}"
         yield Problem(message=message, column=task.label, value=written, rule=f"{task.label}.hidden", fix=fix)

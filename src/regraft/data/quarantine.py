@@ -98,7 +98,7 @@ def _listed(piece: Sequence[tuple[Row, tuple[Fault, ...]]], task: TaskOptions, s
         summary.add(row, faults)
     yield "file", [row.file for row, _ in piece]
     yield "row", [row.number for row, _ in piece]
-    yield "id", [row.values.get(task.id) for row, _ in piece]
+    yield "id", [row.values.get(task.id_column) for row, _ in piece]
     yield "rule", ["; ".join(fault.rule for fault in faults) for _, faults in piece]
     yield "reason", ["; ".join(fault.reason for fault in faults) for _, faults in piece]
     raw = [json.dumps(row.raw, ensure_ascii=False, sort_keys=True) for row, _ in piece]
@@ -114,8 +114,10 @@ def write_texts(path: Path, validated: Validated, task: TaskOptions, splitting: 
     """
     masks, split, order = [], splitting.column, splitting.order
     for number, table in enumerate(validated.store.tables):
-        usable = table[WHOLE].to_numpy() & ~validated.repeats[task.id].masks[number]
-        for name in (task.id, *task.texts):
+        usable = table[WHOLE].to_numpy()
+        if task.id is not None:  # made ones are unique
+            usable = usable & ~validated.repeats[task.id].masks[number]
+        for name in (task.id_column, *task.texts):
             usable &= table[value(name)].is_valid().to_numpy()
         if task.text_pair is not None:
             for name in task.texts:
@@ -125,8 +127,8 @@ def write_texts(path: Path, validated: Validated, task: TaskOptions, splitting: 
         if order is not None:
             usable &= np.array([item is not None and order.places(item) for item in table[value(order.column)].to_pylist()], bool)
         masks.append(usable)
-    sources = {"id": (task.id,), "text": task.texts, **({"split": (splitting.key,)} if splitting.key is not None else {})}
-    _write_sorted(path, validated, task.id, masks, sources, {"split": splitting.of} if order is not None else {})
+    sources = {"id": (task.id_column,), "text": task.texts, **({"split": (splitting.key,)} if splitting.key is not None else {})}
+    _write_sorted(path, validated, task.id_column, masks, sources, {"split": splitting.of} if order is not None else {})
 
 
 def write_accepted(path: Path, validated: Validated, task: TaskOptions) -> None:
@@ -134,10 +136,10 @@ def write_accepted(path: Path, validated: Validated, task: TaskOptions) -> None:
 
     The two texts of a pair are written as one (:mod:`regraft.data.pairs`).
     """
-    sources = {"id": (task.id,), "text": task.texts, "label": (task.label,)}
+    sources = {"id": (task.id_column,), "text": task.texts, "label": (task.label,)}
     others = sorted(validated.columns() - {name for columns in sources.values() for name in columns})
     sources |= {f"column.{name}" if name in sources else name: (name,) for name in others}
-    _write_sorted(path, validated, task.id, validated.accepted, sources)
+    _write_sorted(path, validated, task.id_column, validated.accepted, sources)
 
 
 def _write_sorted(

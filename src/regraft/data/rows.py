@@ -95,10 +95,12 @@ def header_problems(
             probably = guess(name, header, otherwise=".")
             if partition := next((part for part in file.split("/") if part.startswith(f"{name}=")), None):
                 probably = f"; it is the name of the folder {partition!r}, which is not read: write the column into the files."
+            without = "; have the rows no id? `task: {id: null}` makes ids of the texts" if name == "id" else ""
             yield Problem(
                 message=f"no column {name!r}{probably} Columns: {', '.join(map(repr, header)) or 'none'}",
                 file=file, row=row, column=name, rule="header.required",
-                fix=f"rename a column to {name!r}, or name yours in the pipeline file: in `task`, that of a corpus in `data.corpus_text`",
+                fix=f"rename a column to {name!r}, or name yours in the pipeline file: in `task`, that of a corpus in `data.corpus_text`"
+                + without,
             )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from regraft.data.made_ids import identified
 from regraft.data.options import TaskOptions
 from regraft.data.rows import Row, without_ignorable
 
@@ -28,11 +29,11 @@ def variants(labels: Mapping[str, int]) -> dict[str, list[str]]:
 
 
 def spelled(rows: Iterable[Row], task: TaskOptions, split: str | None) -> Iterator[Row]:
-    """``rows`` with splits called train, dev and test, and with canonical labels where the task asks for these.
+    """``rows`` with splits called train, dev and test, with canonical labels where the task asks for these, and each with an id.
 
     :param split: the column that says which; None where there is none.
     """
-    for row in rows:
+    for row in identified(rows, task):
         if split is not None and (name := row.values.get(split)) is not None:
             row.values[split] = _split(name)
         if task.normalise_labels and (label := row.values.get(task.label)) is not None:

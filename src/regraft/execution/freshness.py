@@ -6,9 +6,10 @@ champion is still the one that verdict left behind. Then that verdict stands, an
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,7 @@ from regraft.config.pipeline import PipelineOptions
 from regraft.config.pipeline_file import load_pipeline
 from regraft.config.resolved_file import keep_resolved
 from regraft.core import files
-from regraft.core.errors import DataRejected, Problem
+from regraft.core.errors import DataRejected, Problem, RegraftError
 from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty
 from regraft.data import precheck
@@ -49,8 +50,26 @@ def prepare(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> Pr
     keep_resolved(workspace, values)
     overridden.note(workspace, pipeline, sets)
     dvc.write_generated(workspace)
-    notes = [f"--set changed pipelines/resolved/{pipeline}.yaml only; `regraft dvc --check` fails until a run without it"] if sets else []
+    notes = [f"a trial with --set: pipelines/{pipeline}.yaml stays as it is; a model that passes is registered and promoted all the same"]
+    notes = notes if sets else []
     return Prepared(values, tuple(notes))
+
+
+@contextlib.contextmanager
+def put_back(workspace: Workspace, pipeline: str, sets: Sequence[str]) -> Iterator[None]:
+    """Make the generated files those of the pipeline file again when a run with ``--set`` has ended, however it ends.
+
+    A kill with -9 leaves those of the trial; the next run, or `regraft dvc`, brings them in step. A pipeline file that has a fault
+    of its own is left to whoever runs it next.
+    """
+    try:
+        yield
+    finally:
+        if sets:
+            with contextlib.suppress(RegraftError):
+                keep_resolved(workspace, resolve(workspace, pipeline))
+                overridden.note(workspace, pipeline, ())
+                dvc.write_generated(workspace)
 
 
 def wants_demo(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) -> bool:

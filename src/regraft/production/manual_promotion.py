@@ -24,9 +24,10 @@ from regraft.execution.records import MODEL, data_hashes, scoring
 from regraft.gates.decide import rebuild
 from regraft.production.token_check import require_same_ids
 from regraft.registry import waivers
-from regraft.registry.journal import Entry, champion_of
+from regraft.registry.journal import Entry, challenger_of, champion_of
 from regraft.registry.promotion import Change, promote, promote_by_hand, require
 from regraft.registry.registration import EXAMPLES, register, registered
+from regraft.registry.store import store_of
 from regraft.registry.tracking import EVIDENCE, TrackedRun, Tracker
 from regraft.reports.card import store
 from regraft.reports.history import journal_of
@@ -87,6 +88,8 @@ def passed(tracker: Tracker, what: Asked, reason: str) -> Change:
         if not versions:
             _refuse(run)
         version = int(versions[-1])
+    elif version is None and challenger_of(entries) is None:
+        _refuse_the_last(tracker, what.pipeline)
     return promote_by_hand(tracker, what.pipeline, version, reason)
 
 
@@ -97,6 +100,16 @@ def _refuse(run: TrackedRun) -> None:
         raise ConfigError(message, fix=f"regraft history {run.pipeline}")
     kind = GateInconclusive if run.outcome == "inconclusive" else GateFailed
     raise kind(f"{run.name} has the verdict {str(run.outcome).upper()}", fix=f"regraft explain {run.name}")
+
+
+def _refuse_the_last(tracker: Tracker, pipeline: str) -> None:
+    """Say that the last run did not pass, where that is why there is no challenger."""
+    last = store_of(tracker.workspace).latest(pipeline)
+    if last is None or last["outcome"] == "pass":
+        return
+    kind = GateInconclusive if last["outcome"] == "inconclusive" else GateFailed
+    message = f"the last run of '{pipeline}' ended {last['outcome'].upper()}, so there is no model to promote: {last['sentence']}"
+    raise kind(message, fix=f"regraft explain {pipeline}, which names the gate that `regraft promote {pipeline} --waive GATE` answers for")
 
 
 def waived(tracker: Tracker, what: Asked, gates: Sequence[str], reason: str, until: str) -> Change:

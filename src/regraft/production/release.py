@@ -15,13 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from regraft.config.resolved_file import read_resolved
 from regraft.core import files
 from regraft.core.errors import EnvironmentFault, Interrupted
 from regraft.core.progress import STOP
 from regraft.execution import dvc, supervise
 from regraft.execution.launch import Event, write_invocation
 from regraft.execution.notify import document, notify
-from regraft.execution.records import MODEL, data_hashes
+from regraft.execution.records import MODEL, data_hashes, external_inputs
 from regraft.execution.repro import Outcome, Run
 from regraft.execution.step import Step
 from regraft.execution.withheld import spared
@@ -35,6 +36,7 @@ from regraft.gates.telling import row, sentence, sentences
 from regraft.gates.verdict import Champion, Facts, Verdict
 from regraft.production.step_outputs import choose, gather
 from regraft.production.token_check import require_same_ids
+from regraft.registry import run_summary
 from regraft.registry.journal import rolled_back
 from regraft.registry.projection import project
 from regraft.registry.promotion import champion, promote
@@ -211,7 +213,23 @@ def publish(run: Run, tracker: Tracker, decision: Decision) -> Published:
     report = None
     with _a_report_costs_no_run(run):
         report = log_page(tracker, run.name, run.mlflow_run_id)
-    return Published(_summary(run, tracker, decision, report), report)
+    summary = _summary(run, tracker, decision, report)
+    _describe(run, tracker, decision, summary)
+    return Published(summary, report)
+
+
+def _describe(run: Run, tracker: Tracker, decision: Decision, note: str) -> None:
+    """What MLflow's pages show of the run: choices, the numbers that were judged, tags, data sets and the verdict in words."""
+    resolved, verdict = read_resolved(run.workspace, run.pipeline), decision.verdict.document()
+    records = [files.read_json(path) for path in sorted((run.workspace.root / "artifacts" / run.pipeline).glob("*/record.json"))]
+    tracker.log_summary(
+        run.mlflow_run_id,
+        params=run_summary.parameters(resolved),
+        metrics=run_summary.metrics(files.read_json(decision.evidence / "measurements.json"), verdict),
+        tags=run_summary.tags(resolved, verdict, records[0]["git"] if records else {"sha": None}),
+        data=external_inputs(records),
+        note=note,
+    )
 
 
 @contextlib.contextmanager

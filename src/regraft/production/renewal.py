@@ -124,10 +124,11 @@ def _handed_in(workspace: Workspace, options: PipelineOptions) -> Iterator[tuple
         for path in listed(options.data.labelled)
     ]
     source = Source("data.labelled", places[0].path, places[0].shown, tuple(places[1:]), options.data.tsv_quoted)
-    columns = (options.task.id, *options.task.texts, options.task.label)
-    for row in spelled(read_rows(source, columns, columns), options.task, None):
+    task = options.task
+    columns = (*((task.id,) if task.id is not None else ()), *task.texts, task.label)
+    for row in spelled(read_rows(source, columns, columns), task, None):
         if row.whole and all(row.values.get(name) is not None for name in columns):
-            yield str(row.values[options.task.id]), str(row.values[options.task.label])
+            yield str(row.values[task.id_column]), str(row.values[task.label])
 
 
 def _require_enough(workspace: Workspace, pipeline: str, options: PipelineOptions, fresh: Counter[str]) -> None:

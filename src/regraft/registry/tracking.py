@@ -11,6 +11,7 @@ MLflow takes 1.2 s to import and its store 0.6 s more, so nothing here does so b
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -19,7 +20,9 @@ import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from regraft.core.errors import ConfigError, EnvironmentFault
@@ -35,9 +38,14 @@ if TYPE_CHECKING:
 
 EVIDENCE = "evidence"
 OUTCOME = "regraft.outcome"
+KIND = "mlflow.experimentKind"
+"""Tag by which MLflow's pages open an experiment as model training, and not as GenAI."""
+NOTE = "mlflow.note.content"
+"""Tag that MLflow's pages show as a run's description, Markdown."""
 MOST_WORDS = 300
 """Characters of a store's own words that are shown."""
 POINTS_A_CALL = 1000  # MLflow refuses a batch of more metrics
+PARAMS_A_CALL = 100  # and of more parameters
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,26 @@ class TrackedRun:
     status: str
     outcome: str | None
     """Outcome of its verdict; None while there is none."""
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A run in a list of runs."""
+
+    run_id: str
+    name: str
+    status: str
+    started: datetime
+    outcome: str | None
+    """Outcome of its verdict; None while there is none."""
+    candidate: str | None
+    """Which model was judged; None without a verdict, and of runs before 0.3."""
+    compared_by: str
+    """The metric that its gates compare by."""
+    test: Mapping[str, float]
+    """What was judged on the test rows, without ``test/``: ``macro_f1``, ``macro_f1_low``, ``lead_over_tfidf`` and so on."""
+    artifacts: str
+    """URI of its artifacts."""
 
 
 class Tracker:
@@ -153,7 +181,8 @@ class Tracker:
         if (experiment := client.get_experiment_by_name(name)) is None:
             over_http = self.uri.startswith(("http://", "https://"))
             try:
-                return str(client.create_experiment(name, None if over_http else (self._artifacts / pipeline).as_uri()))
+                place = None if over_http else (self._artifacts / pipeline).as_uri()
+                return str(client.create_experiment(name, place, {KIND: "custom_model_development"}))
             except MlflowException:  # another run created it between the two calls; anything else fails below
                 experiment = client.get_experiment_by_name(name)
                 if experiment is None:
@@ -166,7 +195,8 @@ class Tracker:
 
         now = int(time.time() * 1000)
         with self.store() as client:
-            for part in _parts([Metric(f"{prefix}/{key}", value, now, x) for key, value, x in points], POINTS_A_CALL):
+            named = [Metric(key if key.startswith(f"{prefix}/") else f"{prefix}/{key}", value, now, x) for key, value, x in points]
+            for part in _parts(named, POINTS_A_CALL):
                 client.log_batch(run_id, metrics=part)
 
     def log_metrics(self, run_id: str, step: str, metrics: Mapping[str, float]) -> None:
@@ -183,6 +213,56 @@ class Tracker:
         with self.store() as client:
             client.log_artifacts(run_id, str(folder), EVIDENCE)
             client.set_tag(run_id, OUTCOME, outcome)
+
+    def log_summary(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, str] = MappingProxyType({}),
+        metrics: Mapping[str, float] = MappingProxyType({}),
+        tags: Mapping[str, str] = MappingProxyType({}),
+        data: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+        note: str | None = None,
+    ) -> None:
+        """What the run's page in MLflow shows at a glance; ``data`` is ``{name: {path, hash}}``. Written again, it is what it was."""
+        from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        tags = {**tags, **({NOTE: note} if note else {})}
+        inputs = [DatasetInput(Dataset(name, item["hash"][:36], "local", json.dumps({"uri": item["path"]}))) for name, item in data.items()]
+        with self.store() as client:
+            known = client.get_run(run_id).data.params
+            for part in _parts([Param(key, value) for key, value in params.items() if key not in known], PARAMS_A_CALL):
+                client.log_batch(run_id, params=part)
+            client.log_batch(
+                run_id,
+                metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+                tags=[RunTag(key, value) for key, value in tags.items()],
+            )
+            if inputs:
+                client.log_inputs(run_id, inputs)
+
+    def runs(self, pipeline: str, most: int) -> list[RunLine]:
+        """The latest ``most`` runs of a pipeline, newest first; none where it never ran."""
+        with self.store() as client:
+            experiment = client.get_experiment_by_name(f"regraft/{pipeline}")
+            if experiment is None:
+                return []
+            found = client.search_runs([experiment.experiment_id], max_results=most, order_by=["attributes.start_time DESC"])
+        return [
+            RunLine(
+                run.info.run_id,
+                run.info.run_name,
+                run.info.status,
+                datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+                run.data.tags.get(OUTCOME),
+                run.data.tags.get("regraft.candidate"),
+                run.data.tags.get("regraft.compared_by", "macro_f1"),
+                {key.removeprefix("test/"): value for key, value in run.data.metrics.items() if key.startswith("test/")},
+                str(run.info.artifact_uri),
+            )
+            for run in found
+        ]
 
     def log_report(self, run_id: str, page: Path) -> None:
         """The page about a run, under the name of its file (``report.html``)."""
@@ -262,16 +342,17 @@ class Tracker:
         """``{metric: [(x, value)]}`` of a step's live curves, by x; empty where the run has none or is not in this store."""
         from mlflow.exceptions import MlflowException
 
-        prefix = f"{step}/{step}/"
         with self.store() as client:
             try:
-                keys = sorted(key for key in client.get_run(run_id).data.metrics if key.startswith(prefix))
+                keys = sorted(key for key in client.get_run(run_id).data.metrics if key.startswith(f"{step}/"))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
                 return {}
-            histories = {key.removeprefix(prefix): client.get_metric_history(run_id, key) for key in keys}
-        return {name: sorted((int(point.step), float(point.value)) for point in points) for name, points in histories.items()}
+            histories = {key: client.get_metric_history(run_id, key) for key in keys}
+        curves = {key: sorted((int(point.step), float(point.value)) for point in points) for key, points in histories.items()}
+        # A step's final numbers stand under the same prefix, at x = 0; before 0.3 the prefix of a curve stood there twice.
+        return {key.removeprefix(f"{step}/").removeprefix(f"{step}/"): points for key, points in curves.items() if points[-1][0]}
 
     def fetch(self, uri: str, into: Path) -> Path:
         """The folder behind an artifact URI: where it lies if that is on this machine, else a fresh copy in ``into``."""

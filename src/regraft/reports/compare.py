@@ -9,14 +9,14 @@ a comparison of a candidate with its champion repeats the numbers of a verdict o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
-from regraft.core.quantities import first_of
+from regraft.core.quantities import counted
 from regraft.core.suggest import unknown
 from regraft.evaluation import predictions
 from regraft.evaluation.stats import unseen
@@ -88,6 +88,19 @@ class FlippedRows(Flips):
 
 
 @dataclass(frozen=True)
+class Example:
+    """One row on which the two differ."""
+
+    id: str
+    text: str | None
+    """None: neither run kept it (runs before 0.2)."""
+    label: str
+    a: str
+    """What a answered."""
+    b: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The document of ``compare --json``: a function of the answers, the seed and the confidence."""
 
@@ -104,6 +117,8 @@ class Comparison:
     """What was typed of the sides whose answers to test rows were opened for this."""
     decisions: int | None = None
     """How many different questions those test rows have answered now; None where nothing was opened."""
+    examples: tuple[Example, ...] = ()
+    """The rows that are listed by id, with what was asked and answered."""
 
 
 def compare(
@@ -132,7 +147,28 @@ def compare(
         raise ConfigError(unknown("metric", metric, measured), fix=HELP)
     wanted = (measured[metric],) if metric else tuple(measured.values())
     rows = {"digest": one.rows, "n": len(paired.ids)}
-    return Comparison(*sides, rows, seed, RESAMPLES, confidence, wanted, _flips(paired), tuple(opened), count)
+    flips = _flips(paired)
+    examples = tuple(_examples(paired, (*flips.gained_rows, *flips.lost_rows), _texts(tracker, sides)))
+    return Comparison(*sides, rows, seed, RESAMPLES, confidence, wanted, flips, tuple(opened), count, examples)
+
+
+def _texts(tracker: Tracker, sides: Sequence[Side]) -> dict[str, str]:
+    """id -> text of the test rows, as the run of either side kept them; empty where neither did."""
+    import pyarrow.parquet as pq
+
+    for side in sides:
+        if (kept := _evidence(tracker, side) / "report" / "test.parquet").is_file():
+            table = pq.read_table(kept, columns=["id", "text"])
+            return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    return {}
+
+
+def _examples(paired: Paired, ids: Sequence[str], texts: Mapping[str, str]) -> Iterator[Example]:
+    place = {key: position for position, key in enumerate(paired.ids)}
+    classes = (*paired.classes, "another label")
+    for key in ids:
+        label, a, b = (classes[int(numbers[place[key]])] for numbers in (paired.truth, paired.preds["a"], paired.preds["b"]))
+        yield Example(key, texts.get(key), label, a, b)
 
 
 # --- finding -----------------------------------------------------------------------------------------------------
@@ -305,11 +341,17 @@ def described(side: Side) -> str:
     return f"{what} of {side.run} ({side.digest[:12]})"
 
 
-def flip_lines(flips: FlippedRows) -> Iterator[str]:
-    """The flips, a line each."""
+def flip_lines(comparison: Comparison) -> Iterator[str]:
+    """The flips, a line each, and below them rows with their texts."""
+    flips, of = comparison.flips, {example.id: example for example in comparison.examples}
     same = f"{flips.both_right:,} right in both, {flips.both_wrong:,} wrong in both"
     turned = f"{flips.gained:,} right only in B, {flips.lost:,} right only in A"
     yield f"Row by row: {turned}, {same} (exact McNemar p = {flips.p:.2g})"
     for name, count, rows in (("B", flips.gained, flips.gained_rows), ("A", flips.lost, flips.lost_rows)):
         if rows:
-            yield f"  right only in {name}: {first_of(rows, len(rows), total=count)}"
+            yield f"  right only in {name}: {counted(count, 'row')}" + (f", the first {len(rows)}" if count > len(rows) else "")
+            for key in rows:
+                example = of[key]
+                text = f"  {' '.join(example.text.split())}" if example.text is not None else ""
+                wrong = example.b if name == "A" else example.a
+                yield f"    {key}  {example.label}, not {wrong}{text}"

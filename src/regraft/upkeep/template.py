@@ -22,7 +22,7 @@ from typing import Literal
 import yaml
 
 from regraft import __version__
-from regraft.core import files
+from regraft.core import files, git
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.core.quantities import first_of
 from regraft.core.workspace import Workspace
@@ -53,6 +53,28 @@ DVCIGNORE = """\
 state
 __pycache__
 """
+README = """\
+# A regraft workspace
+
+What is kept trained here, on what, and what a model has to prove before it goes to production. Everything in this folder is yours.
+
+```sh
+regraft new NAME --data rows.csv   # a pipeline for labelled rows of your own
+regraft plan NAME                  # what a run would do, and why
+regraft run NAME                   # do it: train, decide on held-out rows, register, promote
+regraft report NAME --open         # the result as a page
+regraft run demo                   # the example: which library does a sentence of documentation belong to?
+```
+
+| | |
+|---|---|
+| `pipelines/` | a file a pipeline, and a contract of its data; `resolved/` is generated |
+| `tasks/`, `flows/` | the steps, and the order in which they run |
+| `data/` | what is read; `dvc add data` records it |
+| `artifacts/`, `state/`, `.regraft/` | what steps wrote; champions and their evidence; what can be deleted |
+
+Commit everything that git does not ignore. Versions: `regraft --version`; after an update of the library: `regraft init --upgrade .`
+"""
 
 
 def source() -> Path:
@@ -72,6 +94,7 @@ def template() -> dict[str, bytes]:
     content["dvc.yaml"] = _stages((root / "dvc.yaml").read_bytes())
     content[".gitignore"] = GITIGNORE.encode()
     content[".dvcignore"] = DVCIGNORE.encode()
+    content["README.md"] = README.encode()
     return dict(sorted(content.items()))
 
 
@@ -112,8 +135,19 @@ def stamped(content: Mapping[str, bytes]) -> dict[str, str]:
     }
 
 
+def without_git(target: Path) -> str | None:
+    """Why a workspace at ``target`` gets no git repository of its own, in words; None: it gets one."""
+    if (target / ".git").exists():
+        return "it is one already"
+    if not git.installed():
+        return "git is not installed, so runs will not know which version of the code they were of"
+    if outer := next((folder for folder in target.absolute().parents if (folder / ".git").exists()), None):
+        return f"it lies in the one of {outer}, so DVC works without git here; for one of its own start outside of that"
+    return None
+
+
 def init(target: Path) -> list[str]:
-    """Write a workspace into ``target`` and return the relative paths of its files.
+    """Write a workspace into ``target``, a git repository where :func:`without_git` has nothing against it; returns its files' paths.
 
     A target that does not exist appears whole, by one rename. Into an existing one the entries are moved one by
     one, dvc.yaml last: without it the folder is no workspace. A target that holds anything but
@@ -134,6 +168,8 @@ def init(target: Path) -> list[str]:
             files.write_bytes(stage / path, data)
         write_stamp(stage, stamped(content))
         if not (target / ".git").exists():
+            if without_git(target) is None:
+                git.init(stage)
             dvc.ensure_repository(Workspace(stage))
         _publish(stage, target)
     except OSError as error:
@@ -168,6 +204,8 @@ def _publish(stage: Path, target: Path) -> None:
     try:
         for entry in sorted(stage.iterdir(), key=lambda path: (path.name == "dvc.yaml", path.name == ".gitignore")):
             place = target / entry.name
+            if entry.name == "README.md" and place.exists():
+                continue
             if entry.name == ".gitignore" and place.exists():
                 files.write_bytes(place, place.read_bytes().rstrip(b"\n") + b"\n" + entry.read_bytes())
                 continue

@@ -1,0 +1,176 @@
+"""``regraft new``: what is guessed of a table, what is written, and what is refused with nothing written."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from regraft.config.pipeline_file import load_pipeline
+from regraft.core.errors import ConfigError, DataRejected
+from regraft.core.workspace import Workspace
+from regraft.data.contract import Contract, load_contract
+from regraft.data.guesses import Table, guess
+from regraft.data.rows import Row
+from regraft.upkeep import new_pipeline
+
+TEAMS = ("billing", "shipping", "account")
+ROWS = [{"body": f"Hello, my parcel {n} has not come yet", "team": TEAMS[n % 3], "opened": f"2026-03-{n % 28 + 1:02d}"} for n in range(120)]
+
+
+def sheet(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf8") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> Table:
+    return Table.of(Row("rows.csv", n, dict(row), (), None) for n, row in enumerate(rows, start=2))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    root = tmp_path / "w"
+    (root / "pipelines").mkdir(parents=True)
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.chdir(root)
+    return Workspace(root)
+
+
+def written(workspace: Workspace) -> list[str]:
+    return sorted(path.relative_to(workspace.root).as_posix() for path in workspace.root.rglob("*") if path.is_file())
+
+
+def test_a_sheet_without_ids_and_with_its_own_names_becomes_a_pipeline_that_loads(workspace, tmp_path):
+    made = new_pipeline.new(workspace, "tickets", str(sheet(tmp_path / "rows.csv", ROWS)))
+    assert (made.guess.text, made.guess.label, made.guess.id, made.guess.split) == ("body", "team", None, None)
+    options = load_pipeline(Workspace(workspace.root), "tickets")
+    assert (options.task.text, options.task.label, options.task.id) == ("body", "team", None)
+    assert (options.data.labelled, options.data.corpus, options.adapt) == ("data/tickets/rows.csv", None, "never")
+    assert [gate.model_dump(exclude_none=True)["beats"] for gate in options.gates] == ["tfidf", "champion"]
+    assert (workspace.root / "data/tickets/rows.csv").read_bytes() == (tmp_path / "rows.csv").read_bytes()
+    contract = Contract.model_validate(load_contract(workspace.root / "pipelines/tickets.contract.yaml")).for_task(options.task)
+    assert contract.column("team").valid_values == tuple(sorted(TEAMS))
+
+
+def test_what_lies_in_the_workspace_is_not_copied(workspace):
+    sheet(workspace.root / "data/mine/rows.csv", ROWS)
+    made = new_pipeline.new(workspace, "mine", "data/mine/rows.csv")
+    assert written(workspace) == ["data/mine/rows.csv", "dvc.yaml", "pipelines/mine.contract.yaml", "pipelines/mine.yaml"]
+    assert (made.labelled.shown, made.labelled.copied) == ("data/mine/rows.csv", False)
+
+
+def test_labels_and_columns_that_yaml_would_read_as_something_else_stay_what_they_are(workspace):
+    labels = ("yes", "1", "a: b #c", "it's", "null", "2026-01-01")
+    sheet(workspace.root / "rows.csv", [{"the: text": f"some sentence, number {n}", "on": labels[n % 6]} for n in range(120)])
+    new_pipeline.new(workspace, "odd", "rows.csv")
+    options = load_pipeline(Workspace(workspace.root), "odd")
+    assert (options.task.text, options.task.label) == ("the: text", "on")
+    contract = Contract.model_validate(load_contract(workspace.root / "pipelines/odd.contract.yaml"))
+    assert contract.column("on").valid_values == tuple(sorted(labels))
+
+
+def test_a_corpus_is_named_and_then_the_model_is_adapted(workspace):
+    sheet(workspace.root / "rows.csv", ROWS)
+    sheet(workspace.root / "corpus.csv", [{"n": str(n), "article": f"A longer article about parcels, number {n}"} for n in range(20)])
+    new_pipeline.new(workspace, "mine", "rows.csv", corpus="corpus.csv")
+    options = load_pipeline(Workspace(workspace.root), "mine")
+    assert (options.data.corpus, options.data.corpus_text, options.adapts) == ("corpus.csv", "article", True)
+
+
+def test_a_column_of_splits_and_one_of_ids_are_found():
+    rows = [{"ticket_id": f"T{n}", **row, "split": ("train", "train", "validation", "test")[n % 4]} for n, row in enumerate(ROWS)]
+    found = guess(table(rows))
+    assert (found.id, found.split) == ("ticket_id", "split")
+
+
+def test_an_id_that_repeats_is_none():
+    found = guess(table([{"id": str(n // 2), **row} for n, row in enumerate(ROWS)]))
+    assert found.id is None
+    assert found.id_why == "the column 'id' has no value of its own in every row; ids are made of the texts"
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "text", "fix"),
+    [
+        ([{**row, "channel": "mail" if n % 2 else "web", "team": row["team"]} for n, row in enumerate(ROWS)], {}, None, None),
+        ([{"body": r["body"], "who": r["team"], "how": r["team"][:1]} for r in ROWS], {}, "which column is the label?", "--label who"),
+        ([{"a": r["body"], "b": r["body"][::-1], "team": r["team"]} for r in ROWS], {}, "which column is the text?", "--text a"),
+        (ROWS, {"label": "taem"}, "there is no column 'taem'; did you mean 'team'?", "--label"),
+        (ROWS, {"text": "team", "label": "team"}, "text and label are both the column 'team'", "--text"),
+        (ROWS, {"row_id": "team"}, "the column 'team' has no value of its own in every row", "leave --id out"),
+    ],
+)
+def test_what_cannot_be_told_is_asked_with_the_option_that_answers(rows, given, text, fix):
+    if text is None:
+        assert guess(table(rows), **given).label == "team"  # among several that could be: what it is called decides
+        return
+    with pytest.raises(ConfigError) as caught:
+        guess(table(rows), **given)
+    assert text in str(caught.value)
+    assert fix in (caught.value.fix or "")
+
+
+def spreadsheet(folder: Path) -> str:
+    (folder / "rows.xlsx").write_bytes(b"PK\x03\x04")
+    return str(folder / "rows.xlsx")
+
+
+def of_semicolons(folder: Path) -> str:
+    (folder / "rows.csv").write_text("body;team\nhello;billing\n")
+    return str(folder / "rows.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "error", "text"),
+    [
+        ("tickets", spreadsheet, DataRejected, "rows.xlsx: --data reads .csv"),
+        ("tickets", of_semicolons, DataRejected, "the header is one field with semicolons in it"),
+        ("tickets", lambda folder: str(folder / "no.csv"), ConfigError, "no such file or folder"),
+        ("Tickets!", lambda folder: str(folder), ConfigError, "a pipeline cannot be called 'Tickets!'"),
+        ("tickets", lambda folder: str(folder), ConfigError, "is a folder with the workspace in it"),
+    ],
+)
+def test_what_is_refused_leaves_nothing_behind(workspace, tmp_path, name: str, data: Callable[[Path], str], error: Any, text: str):
+    with pytest.raises(error) as caught:
+        new_pipeline.new(workspace, name, data(tmp_path))
+    assert text in str(caught.value)
+    assert written(workspace) == ["dvc.yaml"]
+
+
+def test_a_pipeline_that_is_there_stays_as_it_is(workspace, tmp_path):
+    (workspace.root / "pipelines/tickets.yaml").write_text("version: 1\n")
+    with pytest.raises(ConfigError, match="already there"):
+        new_pipeline.new(workspace, "tickets", str(sheet(tmp_path / "rows.csv", ROWS)))
+    assert (workspace.root / "pipelines/tickets.yaml").read_text() == "version: 1\n"
+    assert not (workspace.root / "data").exists()
+
+
+def test_small_classes_and_rows_without_a_label_are_said_before_the_first_run(workspace):
+    rows = [
+        *ROWS,
+        {"body": "the only one of its kind", "team": "legal", "opened": "2026-01-01"},
+        {"body": "no team", "team": "", "opened": ""},
+    ]
+    sheet(workspace.root / "rows.csv", rows)
+    thin, unlabelled = new_pipeline.warnings(new_pipeline.new(workspace, "tickets", "rows.csv"))
+    assert "'legal' (1)" in thin
+    assert unlabelled == "1 row without a label will be set aside; above 10 % the run stops"
+
+
+def test_the_verb_says_what_it_guessed_and_what_comes_next(workspace, tmp_path, cli):
+    said = cli("new", "tickets", "--data", str(sheet(tmp_path / "rows.csv", ROWS)))
+    assert said.code == 0
+    assert "3 classes: billing 40, shipping 40, account 40" in said.out
+    assert "next: regraft plan tickets" in said.out
+    again = json.loads(cli("new", "more", "--data", "data/tickets/rows.csv", "--json").out)
+    assert again["task"] == {"text": "body", "label": "team", "id": None, "split": None}
+    assert yaml.safe_load((workspace.root / again["written"][0]).read_text())["task"]["id"] is None
