@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from tokenizer_variants import SAME, TEXTS, VARIANTS, make
 
 from regraft.core.errors import ConfigError, EnvironmentFault
@@ -82,6 +83,51 @@ def test_ids_beyond_the_embeddings_are_refused_with_both_numbers(tmp_path):
     (folder / "config.json").write_text(f'{{"model_type": "bert", "vocab_size": {size - 1}}}')
     (problem,) = base_model.tokenizer_files.conflicts(folder)
     assert f"gives 'naïve' the id {size - 1}, and the model has embeddings for the ids up to {size - 2}" in problem["message"]
+
+
+def pieces(folder: Path, kind: str, rows: int, file: str = "sentencepiece.bpe.model") -> Path:
+    """A model folder whose only tokenizer is a SentencePiece file of 60 pieces."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(f'{{"model_type": "{kind}", "vocab_size": {rows}}}')
+    with (folder / file).open("wb") as out:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(TEXTS * 50), model_writer=out, vocab_size=60, hard_vocab_limit=False, minloglevel=2
+        )
+    return folder
+
+
+def test_a_tokenizer_is_made_of_a_sentencepiece_file_and_gives_its_pieces(tmp_path):
+    folder = pieces(tmp_path / "base", "xlm-roberta", 80)
+    assert list(base_model.tokenizer_files.conflicts(folder)) == []
+    processor = SentencePieceProcessor(model_file=str(folder / "sentencepiece.bpe.model"))
+    made = tokenizer.load(folder)
+    for text in (text for text in TEXTS if "<" not in text):
+        assert made.tokenize(text) == processor.encode(text, out_type=str)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "why"),
+    [
+        (lambda folder: (folder / "sentencepiece.bpe.model").write_bytes(b"\n\x0e\n\x05<unk>"), "SentencePiece cannot read it"),
+        (lambda folder: pieces(folder, "xlm-roberta", 10), "the model has embeddings for the ids up to 9"),
+        (lambda folder: pieces(folder, "bert", 80), "a bert model reads it"),
+        (lambda folder: (folder / "vocab.txt").write_text("a\n" * 90), "gives 'a' the id 89"),
+        (lambda folder: (folder / "vocab.json").write_text('{"a": 99}'), "missing beside vocab.json"),
+    ],
+    ids=["broken", "too many pieces", "of another kind", "too many words", "no merges"],
+)
+def test_older_files_that_make_no_tokenizer_are_refused_before_anything_runs(break_it, why, tmp_path):
+    folder = pieces(tmp_path / "base", "xlm-roberta", 80)
+    break_it(folder)
+    first = next(base_model.tokenizer_files.conflicts(folder))
+    assert why in first["message"]
+    assert first["fix"]
+
+
+def test_a_tokenizer_without_words_is_refused_when_it_is_made(tmp_path):
+    folder = pieces(tmp_path / "base", "bert", 80)
+    with pytest.raises(ConfigError, match="all of them special, so every word would be unknown"):
+        tokenizer.load(folder)
 
 
 def test_a_tokenizer_of_a_package_is_mended_in_a_copy(tmp_path):

@@ -146,6 +146,11 @@ def _read(folder: Path) -> PreTrainedTokenizerBase:
             f"{folder} has no {TOKENIZER}, and transformers cannot make one of the older files there: {first}",
             fix=f"put the {TOKENIZER} of the same model into {folder}",
         ) from fault
+    if len(loaded) <= len(loaded.all_special_tokens):
+        raise ConfigError(
+            f"the tokenizer in {folder} has {len(loaded)} tokens, all of them special, so every word would be unknown",
+            fix=f"put the {TOKENIZER} of the same model into {folder}",
+        )
     return loaded
 
 

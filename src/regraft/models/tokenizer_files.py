@@ -6,9 +6,8 @@ configuration that says it. Where it says the opposite, one of the two files is 
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ RULE = "tokenizer"
 """Rule of every problem that is told here."""
 SIDES = ("truncation_side", "padding_side")
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+WORD_PIECES = ("bert", "convbert", "distilbert", "electra", "mobilebert", "mpnet")
+"""Kinds of models whose older tokenizer is a vocab.txt: of a SentencePiece file transformers makes them one that knows no word."""
 FRAMES = {"add_bos_token": "bos_token", "add_eos_token": "eos_token"}
 """Keys that make transformers put a new frame round each text -> the token that it then holds."""
 
@@ -29,14 +30,14 @@ def conflicts(folder: Path) -> Iterator[Problem]:
     config, tokenizer = _object(folder / CONFIG), _object(folder / TOKENIZER)
     yield from _sides(folder, config)
     if not (folder / TOKENIZER).is_file():
-        yield from _convertible(folder)
+        yield from _older(folder)
         return
     model = tokenizer.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict | list):
         yield _problem(folder / TOKENIZER, "model.vocab", None, "it holds no vocabulary", f"restore {folder / TOKENIZER}")
         return
     ids = _ids(model["vocab"], tokenizer.get("added_tokens") or [])
-    yield from _too_many(folder, ids)
+    yield from _too_many(folder / TOKENIZER, ids)
     yield from _unknown_tokens(folder, config, ids)
     yield from _opposites(folder, config, tokenizer)
 
@@ -62,17 +63,33 @@ def _sides(folder: Path, config: Json) -> Iterator[Problem]:
             yield _problem(folder / CONFIG, key, side, "a side is left or right", f"in {folder / CONFIG}, write {key}: right, or left")
 
 
-def _convertible(folder: Path) -> Iterator[Problem]:
-    """What it takes to make a tokenizer of the older files."""
-    if (folder / "vocab.txt").is_file():
-        return
-    if (folder / "vocab.json").is_file():
+def _older(folder: Path) -> Iterator[Problem]:
+    """What keeps a tokenizer from being made of the older files, of which each kind of model has its own."""
+    kind, words, pairs = _object(folder / "config.json").get("model_type"), folder / "vocab.txt", folder / "vocab.json"
+    if words.is_file():
+        tokens = words.read_text(encoding="utf8", errors="replace").splitlines()
+        yield from _too_many(words, {token: number for number, token in enumerate(tokens)} | _object(folder / "added_tokens.json"))
+    elif kind in WORD_PIECES:
+        yield _problem(words, "vocabulary", None, f"missing: a {kind} model reads it, or {TOKENIZER}", "fetch the whole model again")
+    elif pairs.is_file():
         if not (folder / "merges.txt").is_file():
             path = folder / "merges.txt"
             yield _problem(path, "merges", None, f"missing beside vocab.json, and there is no {TOKENIZER}", "fetch the whole model again")
-    elif (models := sorted(folder.glob("*.model"))) and importlib.util.find_spec("sentencepiece") is None:
-        why = f"there is no {TOKENIZER}, and converting this file needs the package sentencepiece"
-        yield _problem(models[0], "tokenizer", None, why, "pip install sentencepiece")
+        yield from _too_many(pairs, {**_object(pairs), **_object(folder / "added_tokens.json")})
+    elif models := sorted(folder.glob("*.model")):
+        yield from _pieces(models[0])
+
+
+def _pieces(path: Path) -> Iterator[Problem]:
+    """What is wrong with a SentencePiece file that is the only tokenizer there is."""
+    from sentencepiece import SentencePieceProcessor  # 10 ms, and few models come without a tokenizer.json
+
+    try:
+        processor = SentencePieceProcessor(model_proto=path.read_bytes())
+    except (RuntimeError, OSError):
+        yield _problem(path, "tokenizer", None, f"SentencePiece cannot read it, and there is no {TOKENIZER}", "fetch the whole model again")
+        return
+    yield from _too_many(path, {processor.id_to_piece(number): number for number in range(processor.get_piece_size())})
 
 
 def _ids(vocabulary: Any, added: list[Any]) -> dict[str, int]:
@@ -81,13 +98,14 @@ def _ids(vocabulary: Any, added: list[Any]) -> dict[str, int]:
     return ids | {token["content"]: token["id"] for token in added if isinstance(token, dict) and {"content", "id"} <= set(token)}
 
 
-def _too_many(folder: Path, ids: dict[str, int]) -> Iterator[Problem]:
-    rows = _object(folder / "config.json").get("vocab_size")
-    most, token = max(((number, token) for token, number in ids.items()), default=(-1, ""))
+def _too_many(path: Path, ids: Mapping[str, int]) -> Iterator[Problem]:
+    """Ids of the vocabulary in ``path`` that have no embedding."""
+    rows = _object(path.parent / "config.json").get("vocab_size")
+    most, token = max(((number, token) for token, number in ids.items() if type(number) is int), default=(-1, ""))
     if type(rows) is int and most >= rows:
         why = f"gives {token!r} the id {most}, and the model has embeddings for the ids up to {rows - 1} (vocab_size in config.json)"
         fix = f"model.resize_token_embeddings({most + 1}) and save_pretrained, or a {TOKENIZER} without the tokens that were added"
-        yield _problem(folder / TOKENIZER, "added_tokens", None, why, fix)
+        yield _problem(path, "added_tokens", None, why, fix)
 
 
 def _unknown_tokens(folder: Path, config: Json, ids: dict[str, int]) -> Iterator[Problem]:
