@@ -56,5 +56,5 @@ CORPUS = Step(
     run=_run,
     inputs={"texts": CONTRACT / "texts.parquet", "corpus": "data.corpus"},
     version=1,
-    instances=lambda options: ONCE if options.adapts else NEVER,
+    instances=lambda options: ONCE if options.reads_corpus else NEVER,
 )

@@ -11,8 +11,12 @@ from pydantic import Field
 from regraft.steps import Candidate, Cost, Metrics, Output, PipelineContext, Step, StepConfig, each_candidate
 from regraft.steps.options import AbstainOptions, FinetuneOptions, versions_of
 from tasks.contract import CONTRACT
+from tasks.corpus import CORPUS
 from tasks.pretrain import PRETRAIN
 from tasks.splits import SPLITS
+
+MODEL = "model."
+"""Begin of the names of inputs that are other candidates' models."""
 
 
 class FinetuneConfig(StepConfig):
@@ -60,12 +64,20 @@ def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         out=out / "model",
         precision=config.abstain.precision if config.abstain else None,
         task=config.task,
+        models={name.removeprefix(MODEL): path for name, path in inputs.items() if name.startswith(MODEL)},
+        documents=inputs.get("documents"),
     )
 
 
 def encoder_of(candidate: Candidate) -> dict[str, Output | str]:
     """The adapted encoder, for a candidate that starts from it; the base model is no step's output."""
     return {"encoder": PRETRAIN / "model"} if candidate.start == "adapted" else {}
+
+
+def models_of(candidate: Candidate) -> dict[str, Output | str]:
+    """The models of other candidates that its own is made of, and the corpus where one of them labels it."""
+    documents = {"documents": CORPUS / "documents.parquet"} if candidate.teacher else {}
+    return {**{f"{MODEL}{name}": Output(f"finetune-{name}", "model") for name in candidate.made_of}, **documents}
 
 
 def _tokens(config: FinetuneConfig, before: FinetuneConfig | None, metrics: Metrics) -> float | None:
@@ -78,7 +90,7 @@ FINETUNE = Step(
     name="finetune",
     config=FinetuneConfig,
     run=_run,
-    inputs=lambda candidate: {**encoder_of(candidate), **ROWS},
+    inputs=lambda candidate: {**encoder_of(candidate), **models_of(candidate), **ROWS},
     version=2,
     gpu=True,
     cost=Cost(follows=("rows",), tokens=_tokens, trains=True),

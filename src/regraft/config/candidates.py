@@ -36,6 +36,16 @@ class Candidate:
     withhold: Mapping[str, int] = field(default_factory=dict)
     """``below_labels`` and ``above_labels``: for how many labels it is not trained; empty: it always is."""
 
+    @property
+    def teacher(self) -> str | None:
+        """The candidate that labels documents of the corpus for it; None: none does."""
+        return self.finetune.get("teacher")
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """The candidates whose models its own is made of."""
+        return (*self.finetune.get("of", ()), *([self.teacher] if self.teacher else []))
+
     def withheld(self, labels: int) -> dict[str, Any] | None:
         """Why it is not trained where the rarest class has ``labels`` training rows; None: it is."""
         below, above = self.withhold.get("below_labels", 0), self.withhold.get("above_labels", labels)
@@ -102,12 +112,16 @@ class CandidateOptions(Strict):
         return finetune_options(shared.model_dump(exclude_unset=True), self.finetune) if self.finetune else shared
 
 
-def checked(candidates: dict[str, CandidateOptions], shared: MethodOptions, unadapted: str | None) -> dict[str, CandidateOptions]:
+def checked(
+    candidates: dict[str, CandidateOptions], shared: MethodOptions, unadapted: str | None, *, corpus: bool
+) -> dict[str, CandidateOptions]:
     """``candidates``, or a ValidationError with every fault of their names, starts and options at its place.
 
     :param unadapted: why none of them can start from an adapted encoder; None: they can.
+    :param corpus: whether the pipeline has one.
     """
     faults = [fault for name, options in candidates.items() for fault in _faults(name, options, shared, unadapted)]
+    faults = faults or [fault for name in candidates for fault in _faults_of_parts(name, candidates, shared, corpus)]
     if not candidates:
         faults = [_fault((), "write at least one, such as `base: {start: base}`, or leave the key out", {})]
     if faults:
@@ -134,6 +148,45 @@ def _faults(name: str, options: CandidateOptions, shared: MethodOptions, unadapt
         return []
     known = f"it starts from {' or '.join(starts)}" if starts else "it reads no encoder, so leave the key out"
     return [_fault((name, "start"), f"the method `{method}` does not start there: {known}", options.start)]
+
+
+def _faults_of_parts(name: str, candidates: Mapping[str, CandidateOptions], shared: MethodOptions, corpus: bool) -> list[InitErrorDetails]:
+    """What speaks against the candidates that the one called ``name`` is made of."""
+    own, above = candidates[name], list(candidates)[: list(candidates).index(name)]
+    candidate = own.named(name, shared)
+    key = "teacher" if candidate.teacher else "of"
+    place = (name, "finetune", key)
+    if candidate.teacher and not corpus:
+        return [_fault(place, "it labels documents of `data.corpus`, which is left out; name one there", candidate.teacher)]
+    for part in candidate.made_of:
+        if part not in above:
+            known = ", ".join(above) or "none"
+            return [
+                _fault(
+                    place, f"no candidate {part!r} stands above it in `candidates`; there {'is' if len(above) < 2 else 'are'} {known}", part
+                )
+            ]
+        if candidates[part].withhold:
+            return [
+                _fault(place, f"{part} may be withheld (`withhold`), and {name} cannot be made without it; take one of the two out", part)
+            ]
+    others = [candidates[part].named(part, shared) for part in candidate.made_of]
+    method = own.overlaid(shared).method
+    if method == "soup" and len({other.start for other in others}) > 1:
+        starts = " and ".join(f"{other.name} from {other.start}" for other in others)
+        return [
+            _fault(
+                place,
+                f"weights have a mean only where training began with the same: {starts}; write `method: ensemble`",
+                list(candidate.made_of),
+            )
+        ]
+    unlike = [other.name for other in others if METHODS[candidates[other.name].overlaid(shared).method].kind != METHODS[method].kind]
+    if method == "soup" and unlike:
+        return [
+            _fault(place, f"{unlike[0]} is no fine-tuned classifier, whose weights could be averaged; write `method: ensemble`", unlike[0])
+        ]
+    return []
 
 
 def _same(item: Any) -> Any:

@@ -116,7 +116,10 @@ class PipelineOptions(Strict):
         cls, candidates: dict[str, CandidateOptions] | None, info: ValidationInfo
     ) -> dict[str, CandidateOptions] | None:
         shared = info.data.get("finetune")  # absent where it is at fault itself
-        return candidates if candidates is None or shared is None else checked(candidates, shared, _unadapted(info.data))
+        if candidates is None or shared is None:
+            return candidates
+        corpus = "data" in info.data and info.data["data"].corpus is not None
+        return checked(candidates, shared, _unadapted(info.data), corpus=corpus)
 
     @field_validator("choose_on")
     @classmethod
@@ -158,6 +161,11 @@ class PipelineOptions(Strict):
         return any(candidate.start == "adapted" for candidate in self.every_candidate)
 
     @property
+    def reads_corpus(self) -> bool:
+        """Whether any candidate starts from an adapted encoder, or learns from documents that another one labels."""
+        return self.adapts or any(candidate.teacher for candidate in self.every_candidate)
+
+    @property
     def by_cost(self) -> tuple[str, ...] | None:
         """The candidates by what their methods cost, then by the order of the file, where they are chosen on dev rows; None elsewhere."""
         if (self.choose_on or ("test" if self.candidates is None and self._pair else "dev")) == "test":
@@ -174,7 +182,7 @@ class PipelineOptions(Strict):
     @property
     def data_read(self) -> dict[str, str | tuple[str, ...]]:
         """``corpus`` and ``labelled``, as far as any step reads them."""
-        corpus = {"corpus": self.data.corpus} if self.data.corpus is not None and self.adapts else {}
+        corpus = {"corpus": self.data.corpus} if self.data.corpus is not None and self.reads_corpus else {}
         return {**corpus, "labelled": self.data.labelled}
 
     @property

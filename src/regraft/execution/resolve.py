@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from regraft.config.candidates import Candidate
 from regraft.config.named_files import read_named
 from regraft.config.pipeline import PipelineContext, PipelineOptions
 from regraft.config.pipeline_file import blamed, load_pipeline, pipeline_document
@@ -22,12 +23,13 @@ from regraft.core.yaml_file import faulty, line_of
 from regraft.data import spent as spent_rows
 from regraft.execution import composition
 from regraft.execution.step import Output, Step
+from regraft.gates.options import seeds_of
 from regraft.gates.registry import steps
 from regraft.models import base_model
 from regraft.models.families import family_of
 from regraft.models.task_types import task_type
 from regraft.training.options import finetune_options
-from regraft.training.plugins import METHODS, OBJECTIVES, require_installed
+from regraft.training.plugins import METHODS, OBJECTIVES, Method, require_installed
 
 
 def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[str, Any]:
@@ -149,6 +151,7 @@ def _require_methods(workspace: Workspace, name: str, options: PipelineOptions) 
     for candidate in options.every_candidate:
         method = METHODS[finetune_options(written, candidate.finetune).method]
         require_installed(method)
+        _require_parts(workspace, name, options, candidate, method)
         if candidate.start is None or candidate.start in method.starts:
             continue
         can = (
@@ -161,6 +164,26 @@ def _require_methods(workspace: Workspace, name: str, options: PipelineOptions) 
         message = f"{'.'.join(place)}: the candidate {candidate.name!r} starts from {candidate.start}, which {method.name} does not; {can}"
         fix = f"edit {shown}" + (f", line {row}" if row else "")
         raise faulty([Problem(message=message, file=shown, row=row, column=".".join(place), value=method.name, rule="start", fix=fix)])
+
+
+def _require_parts(workspace: Workspace, name: str, options: PipelineOptions, candidate: Candidate, method: Method) -> None:
+    """A method made of other candidates' models is a candidate's own, and no gate asks a model for what its method does not leave."""
+    fields = method.options.model_fields
+    key = next((key for key in ("of", "teacher") if key in fields), None)
+    shown = workspace.relative(workspace.pipeline_file(name))
+    asks_encoder = next((gate for gate in ("forgetting", "earlier_tasks") if options.asked(gate)), None)
+    called = f"candidates.{candidate.name}: {method.name}"
+    message = None
+    if key and not candidate.made_of:
+        message = f"finetune.method: {method.name} is made of other candidates; write it as a candidate with `{key}` in its own `finetune`"
+    elif candidate.teacher and options.task.text_pair is not None:
+        message = f"{called} labels documents, which are no pairs, and task.text_pair says that rows are; take one of the two out"
+    elif key and seeds_of(options.gates) is not None:
+        message = f"{called} is made of other candidates, and the gate `seeds` trains each again by itself; take one of the two out"
+    elif method.kind == "ensemble" and asks_encoder:
+        message = f"{called} has no encoder of its own, and the gate `{asks_encoder}` asks for one; take one of the two out"
+    if message:
+        raise faulty([Problem(message=message, file=shown, column="candidates", value=method.name, rule="parts", fix=f"edit {shown}")])
 
 
 def _require_positions(

@@ -32,7 +32,7 @@ SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja", ".md"
 def refuse_unsafe(folder: Path) -> None:
     """``ConfigError`` that names every file which a loader could execute or unpickle."""
     bad = [path for path in files.walk(folder) if path.suffix not in SUFFIXES]
-    if bad or not any(folder.glob("*.safetensors")):
+    if bad or not any(path.suffix == ".safetensors" for path in files.walk(folder)):
         problems = [Problem(message="not a kind of file that is served", file=str(path), rule="safetensors only") for path in bad]
         names = ", ".join(path.relative_to(folder).as_posix() for path in bad) or "no *.safetensors file"
         raise ConfigError(f"{folder} cannot be registered: {names}; weights must be safetensors", problems=problems)
@@ -43,16 +43,20 @@ def requirements(kind: str) -> list[str]:
     return [f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", *kinds.KINDS[kind].REQUIREMENTS)]
 
 
-def travelling(kind: str) -> dict[str, Path]:
-    """The modules that answer in production, under the names by which :mod:`regraft.models.model_code` asks for them."""
-    return {"kind": kinds.file_of(kind), "served": SERVED}
+def travelling(folder: Path) -> dict[str, Path]:
+    """The modules that answer in production, under the names by which :mod:`regraft.models.model_code` asks for them.
+
+    Those of an ensemble's members lie beside its own, where it looks for them.
+    """
+    members = sorted({kinds.kind_of(path.parent) for path in folder.glob(f"*/*/{kinds.SERVING}")})
+    return {"kind": kinds.file_of(kinds.kind_of(folder)), "served": SERVED, **{f"kind_{name}": kinds.file_of(name) for name in members}}
 
 
 def manifest(folder: Path) -> dict[str, Any]:
     """What ``MLmodel`` says about the bytes beside it."""
     below = f"artifacts/{folder.name}"
     served = {f"{below}/{name}": sha for name, sha in files.tree(folder).items()}
-    code = {CODE.name: CODE, **{f"artifacts/{path.name}": path for path in travelling(kinds.kind_of(folder)).values()}}
+    code = {CODE.name: CODE, **{f"artifacts/{path.name}": path for path in travelling(folder).values()}}
     return {"folder": below, "files": {**served, **{name: files.sha256_file(path) for name, path in code.items()}}}
 
 
@@ -71,7 +75,7 @@ def save(model: Model, folder: Path, input_example: Sequence[str], path: Path) -
         path=str(path),
         mlflow_model=model,
         python_model=str(CODE),
-        artifacts={"model": str(folder), **{name: str(path) for name, path in travelling(kind).items()}},
+        artifacts={"model": str(folder), **{name: str(path) for name, path in travelling(folder).items()}},
         signature=ModelSignature(
             inputs=Schema([ColSpec("string", name) for name in columns] if len(columns) > 1 else [ColSpec("string")]),
             outputs=Schema([ColSpec("string", "label"), ColSpec("double", "score"), *abstains]),

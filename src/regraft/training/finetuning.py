@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,8 @@ def finetune(
     precision: float | None = None,
     task: str = "text-classification",
     text_pair: str | None = None,
+    models: Mapping[str, Path] | None = None,
+    documents: Path | None = None,
 ) -> dict[str, float]:
     """Train a model by the method of ``options``, on the encoder in ``source``, and write its folder to ``out``.
 
@@ -45,6 +47,7 @@ def finetune(
         None: it never does.
     :param text_pair: what the second text is called where the model is served; None: ``text`` is one text. Else it is two
         (:mod:`regraft.data.pairs`), and methods find them in the columns ``first`` and ``second`` as well.
+    :param models: and ``documents``, what a method reads that is made of other candidates (:class:`Learning`).
     :returns: rows, tokens and steps trained, what is cut of texts (:mod:`regraft.training.lengths`), the temperature, and
         ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` of dev rows.
     :raises DataRejected: there is no training row, or no dev row for a model that is to abstain.
@@ -63,13 +66,20 @@ def finetune(
         options, lengths = text_lengths.measured(options, task_type(task), source, splits)
         if warning := text_lengths.warning(lengths):
             progress.warn_once(warning)
-    measured = method.train(Learning(name, source, training, dev, labels, task, seed, out), options)
+    measured = method.train(Learning(name, source, training, dev, labels, task, seed, out, models or {}, documents), options)
     files.write_json(out / "labels.json", list(labels))
     second = {} if text_pair is None else {"text_pair": text_pair}
     if second and method.kind == kinds.DEFAULT:
         tokenizer.without_types(out)
-    kinds.describe(out, text_column, kind=method.kind, **second, **method.describe(options))
+    kinds.describe(out, text_column, kind=method.kind, **second, **_told_already(out), **method.describe(options))
     return {"rows": len(training), **measured, **lengths, **calibrated(out, dev, labels, precision)}
+
+
+def _told_already(out: Path) -> dict[str, Any]:
+    """What a method wrote of the model itself, because it follows from no option: of a mean of weights what their folders said."""
+    path = out / kinds.SERVING
+    told = files.read_json(path) if path.is_file() else {}
+    return {key: value for key, value in told.items() if key not in ("schema", "kind", "text_column", "text_pair")}
 
 
 def _apart(rows: pd.DataFrame) -> pd.DataFrame:

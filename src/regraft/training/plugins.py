@@ -8,7 +8,7 @@ Importing this module, or a plug-in, loads no torch: that happens in the functio
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -54,6 +54,11 @@ class Learning:
     seed: int
     out: Path
     """Folder for the model."""
+    models: Mapping[str, Path] = field(default_factory=dict)
+    """Candidate -> folder of its model, of those that the method's options name as ``of`` or ``teacher``."""
+    documents: Path | None = None
+    """The corpus as a table with the column ``text``, of which no document holds a text of a test row; None where the method's options
+    name no ``teacher``."""
 
 
 class Method(Protocol):
@@ -127,6 +132,9 @@ METHODS: Registry[Method] = Registry(
         "prototype": "regraft.training.methods.prototype:PROTOTYPE",
         "zero_shot": "regraft.training.methods.zero_shot:ZERO_SHOT",
         "contrastive": "regraft.training.methods.contrastive:CONTRASTIVE",
+        "self_training": "regraft.training.methods.self_training:SELF_TRAINING",
+        "soup": "regraft.training.methods.soup:SOUP",
+        "ensemble": "regraft.training.methods.ensemble:ENSEMBLE",
         "tfidf": "regraft.training.methods.tfidf:TFIDF",
     },
 )

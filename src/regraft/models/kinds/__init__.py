@@ -68,6 +68,7 @@ KINDS: Registry[Kind] = Registry(
         DEFAULT: "regraft.models.kinds.sequence_classification",
         "embedding_head": "regraft.models.kinds.embedding_head",
         "tfidf": "regraft.models.kinds.tfidf",
+        "ensemble": "regraft.models.kinds.ensemble",
     },
 )
 

@@ -168,11 +168,19 @@ def _squares(model: PreTrainedModel, corpus: Corpus, seed: int, options: EwcOpti
 
 
 def _one_by_one(corpus: Corpus, most: int) -> Iterator[tuple[Ints, Ints]]:
-    """Ids and labels ``[1, length]`` of sequences that the head was not warmed up on; those without a masked token are left out."""
+    """Ids and labels ``[1, length]`` of sequences spread over the text; those without a masked token are left out.
+
+    What the gate ``forgetting`` holds out is not among them, or a model would be spared just what it is measured on.
+    """
+    import numpy as np
+
     from regraft.training.objectives.masking import IGNORED
 
-    for ids, labels in corpus.heldout(most):
-        yield from ((ids[row : row + 1], labels[row : row + 1]) for row in range(len(ids)) if (labels[row] != IGNORED).any())
+    shard = corpus.shards["train"]
+    for index in np.unique(np.linspace(0, len(shard) - 1, min(most, len(shard)), dtype=np.int64)).tolist():
+        ids, labels = corpus.corruption.batch(shard.rows([index]), corpus.seed, [(-1, index)])
+        if (labels != IGNORED).any():
+            yield ids, labels
 
 
 EWC = Ewc()
