@@ -152,3 +152,32 @@ def test_a_fault_names_its_key_and_line(tiny, text, row, says):
 def test_too_few_and_too_many_labels_withhold_a_candidate(labels, withheld):
     reason = Candidate("few", "base", withhold={"below_labels": 8, "above_labels": 64}).withheld(labels)
     assert ({reason["code"]} if reason else set()) == withheld
+
+
+def test_auto_is_a_list_of_candidates_that_could_be_written_by_hand(tiny):
+    path = tiny.pipeline_file("tiny")
+    document = yaml.safe_load(path.read_text())
+    plain = resolve(tiny, "tiny")
+    path.write_text(yaml.safe_dump({**document, "finetune": {**document["finetune"], "method": "auto"}}))
+    values = resolve(tiny, "tiny")
+    assert values["by_cost"] == ["words", "means", "probe", "pairs", "base", "adapted"]
+    assert {name: said["withhold"] for name, said in values["candidates"].items() if "withhold" in said} == {
+        "means": {"above_labels": 16}, "pairs": {"above_labels": 64}, "base": {"below_labels": 8}, "adapted": {"below_labels": 8},
+    }  # fmt: skip
+    assert values["finetune-base"] == plain["finetune-base"], "what `full` trained stays"
+    path.write_text(
+        yaml.safe_dump({**document, "candidates": {name: _written(said) for name, said in values["candidates"].items()}}, sort_keys=False)
+    )
+    assert resolve(tiny, "tiny") == values
+    path.write_text(yaml.safe_dump({**document, "finetune": {"method": "auto"}, "adapt": "never"}))
+    assert "adapted" not in resolve(tiny, "tiny")["candidates"]
+
+
+def _written(said: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def test_auto_beside_candidates_is_refused_with_both_keys(tiny):
+    write(tiny, THREE)
+    with pytest.raises(ConfigError, match=r"finetune\.method: `auto` is a list of candidates, and `candidates` names others"):
+        load_pipeline(tiny, "tiny", ["finetune.method=auto"])

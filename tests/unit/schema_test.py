@@ -68,6 +68,7 @@ def test_no_level_takes_an_unknown_key(kind):
     [
         ({}, True),
         ({"epochs": 3}, True),
+        ({"method": "auto", "epochs": 3}, True),
         ({"method": "linear_probe", "pooling": "cls"}, True),
         ({"method": "linear_probe", "epochs": 3}, False),
         ({"method": "linear_prob"}, False),

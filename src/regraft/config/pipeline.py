@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from regraft.config.auto import expanded
 from regraft.config.candidates import DEFAULT, Candidate, CandidateOptions, checked
 from regraft.config.schedule import ScheduleOptions
 from regraft.core.strict import Strict
@@ -102,6 +103,11 @@ class PipelineOptions(Strict):
     """When the pipeline runs by itself, once `regraft deploy` has told a Prefect server."""
     seed: int = Field(17, ge=0, lt=2**31)
     """Everything random is a function of (seed, epoch, index)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_is_a_list_of_candidates(cls, document: Any) -> Any:
+        return expanded(document)
 
     @field_validator("adapt")
     @classmethod

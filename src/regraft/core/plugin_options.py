@@ -36,6 +36,8 @@ class Section:
 
     registry: Registry[Any]
     key: str
+    besides: str | None = None
+    """A name that is no plug-in's, which the schema knows and whoever reads the whole file has written out."""
 
     def read(self, value: Any) -> Strict:
         """The options in ``value``, a mapping. A fault is a ValidationError whose places are keys of the mapping."""
@@ -70,6 +72,10 @@ class Section:
         for name in self.registry:
             choices[name] = handler(self.registry[name].options.__pydantic_core_schema__)
             choices[name]["title"] = name
+        if self.besides is not None:
+            first = choices[self.registry.first]
+            named = {name: value for name, value in first["properties"][self.key].items() if name != "const"}
+            first["properties"] = {**first["properties"], self.key: {**named, "enum": [self.registry.first, self.besides]}}
         return {"oneOf": list(choices.values()), "x-named-by": self.key, "default": {}}
 
 

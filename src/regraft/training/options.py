@@ -106,7 +106,7 @@ class AbstainOptions(Strict):
 
 
 _PRETRAIN = Section(OBJECTIVES, "objective")
-_FINETUNE = Section(METHODS, "method")
+_FINETUNE = Section(METHODS, "method", besides="auto")
 PretrainOptions = Annotated[ObjectiveOptions, _PRETRAIN]
 """The section ``pretrain``, read by the options of its objective."""
 FinetuneOptions = Annotated[MethodOptions, _FINETUNE]

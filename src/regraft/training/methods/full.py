@@ -20,7 +20,7 @@ class FullOptions(GradientOptions):
     """Task fine-tuning: a new pooler and linear head on the first token, everything trained."""
 
     method: Literal["full"] = Field("full", exclude_if=lambda _: True)
-    """Every weight is trained."""
+    """Every weight is trained. `auto`: a fixed list of candidates is tried instead, and dev rows choose."""
 
 
 class Full(Gradient):
