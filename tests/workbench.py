@@ -52,6 +52,8 @@ def install(page: str, site: Path) -> str:
     (site / f"{module}.py").write_text(example_of(page, "python"))
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: their-{module}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"{group.replace('project.entry-points.', '')}\n{entry}\n")
+
+
 def module_of(path: Path) -> Any:
     """The module in the file ``path``, imported without its package, as production imports what travels with a model."""
     spec = importlib.util.spec_from_file_location(f"{path.stem}_alone", path)
