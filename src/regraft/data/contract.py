@@ -25,6 +25,8 @@ from regraft.data.spelling import canonical
 from regraft.data.split import SPLITS
 
 Name = Annotated[StrictStr, Field(min_length=1)]
+Severity = Literal["block", "quarantine", "warn"]
+"""What becomes of a drop in which a row breaks a rule: it is refused whole, it loses the row, or it is said."""
 
 
 class Column(Strict):
@@ -41,6 +43,17 @@ class Column(Strict):
     valid_values: tuple[str, ...] | None = None
     without: str | None = Field(None, exclude_if=lambda mark: mark is None)
     """What must not stand in a text, because regraft writes it between two."""
+    severities: dict[str, Severity] | None = Field(None, exclude_if=lambda severities: severities is None)
+    """Of rules that do something else than set a row aside. Left out where none does."""
+
+    def severity(self, rule: str) -> Severity:
+        """What becomes of a row that breaks ``rule``, such as ``max_length``."""
+        return (self.severities or {}).get(rule, "quarantine")
+
+    def enforced(self) -> Column:
+        """This, where training needs a value that stands once: a breach cannot be only said."""
+        kept = {rule: how for rule, how in (self.severities or {}).items() if how != "warn" or rule not in ("required", "unique")}
+        return self.model_copy(update={"severities": kept or None})
 
 
 class Contract(Strict):
@@ -75,7 +88,10 @@ class Contract(Strict):
         if task.normalise_labels and (named := self.column(task.label).valid_values):
             label["valid_values"] = tuple(sorted({canonical(name) for name in named}))
         forced = {**{name: {"required": True, "unique": True} for _, name in ids}, **dict.fromkeys(task.texts, text), task.label: label}
-        return self.model_copy(update={"columns": tuple(c.model_copy(update=forced.get(c.name, {})) for c in self.columns)})
+        columns = tuple(
+            column.model_copy(update=forced[column.name]).enforced() if column.name in forced else column for column in self.columns
+        )
+        return self.model_copy(update={"columns": columns})
 
     def with_split(self, name: str | None) -> Contract:
         """This contract with ``name`` as the column that says train, dev or test; None: splits are not given."""
@@ -134,6 +150,59 @@ class _EnumValue(_Odcs):
     """What it means; documentation."""
 
 
+class _Quality(_Odcs):
+    """What becomes of rows that break a rule of the column; without this they are set aside."""
+
+    type: Literal["custom"]
+    """`custom`: the standard's own metrics have no lengths and patterns."""
+    engine: Literal["regraft"]
+    """Who evaluates it."""
+    implementation: Literal["required", "unique", "min_length", "max_length", "pattern", "valid_values"]
+    """The rule."""
+    severity: Severity
+    """`block`: a drop with such a row is refused whole; `quarantine`: the row is set aside; `warn`: it is taken in and said."""
+    description: str | None = None
+    """Why; documentation."""
+
+
+class DropRule(_Odcs):
+    """A rule about a drop as a whole."""
+
+    rule: Literal["quarantined", "volume", "label_shares", "source_share", "freshness"]
+    """`quarantined`: share of rows set aside. `volume`: rows afterwards, as a multiple of those before. `label_shares`: by how much the
+    share of a label changes at most. `source_share`: share of the new rows that have one value of `column`. `freshness`: days since the
+    newest date in `column`."""
+    at_least: Annotated[float, Field(ge=0)] | None = None
+    """Below it, the rule is broken."""
+    at_most: Annotated[float, Field(ge=0)] | None = None
+    """Above it, the rule is broken."""
+    column: Name | None = None
+    """The column of `source_share` and `freshness`."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError(f"`{self.rule}` needs `at_least` or `at_most`")
+        if (self.rule in ("source_share", "freshness")) != (self.column is not None):
+            raise ValueError(f"`{self.rule}` " + ("takes no `column`" if self.column else "needs `column`"))
+        return self
+
+
+class DropQuality(_Odcs):
+    """A rule about a drop as a whole, and what becomes of one that breaks it."""
+
+    type: Literal["custom"]
+    """`custom`: the standard has no such rule."""
+    engine: Literal["regraft"]
+    """Who evaluates it."""
+    implementation: DropRule
+    """The rule."""
+    severity: Literal["block", "warn"]
+    """`block`: the drop is refused whole; `warn`: it is said."""
+    description: str | None = None
+    """Why; documentation."""
+
+
 class _Property(_Odcs):
     """One column."""
 
@@ -157,6 +226,18 @@ class _Property(_Odcs):
     """Values as they may occur; documentation."""
     tags: list[str] | None = None
     """Keywords; documentation."""
+    quality: list[_Quality] | None = None
+    """Rules that do something else than set a row aside."""
+
+    @model_validator(mode="after")
+    def _severities_are_of_its_rules(self) -> Self:
+        options = self.logicalTypeOptions
+        rules = {"required": self.required, "unique": self.unique, "min_length": options.minLength is not None}
+        rules |= {"max_length": options.maxLength is not None, "pattern": options.pattern is not None, "valid_values": bool(self.enum)}
+        for item in self.quality or ():
+            if not rules[item.implementation]:
+                raise ValueError(f"`quality` names the rule {item.implementation}, which {self.name} does not have")
+        return self
 
     @field_validator("enum")
     @classmethod
@@ -176,6 +257,8 @@ class _Table(_Odcs):
     """What a row is; documentation."""
     tags: list[str] | None = None
     """Keywords; documentation."""
+    quality: list[DropQuality] | None = None
+    """Rules about a drop as a whole, for `regraft handoff`."""
 
     @field_validator("properties")
     @classmethod
@@ -230,7 +313,10 @@ _LEVELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     (): ContractFile,
     ("description",): _Description,
     ("schema",): _Table,
+    ("schema", "quality"): DropQuality,
+    ("schema", "quality", "implementation"): DropRule,
     ("schema", "properties"): _Property,
+    ("schema", "properties", "quality"): _Quality,
     ("schema", "properties", "enum"): _EnumValue,
     ("schema", "properties", "logicalTypeOptions"): _Options,
 }
@@ -245,17 +331,25 @@ def _unique(kind: str, names: Sequence[str]) -> None:
 
 def load_contract(path: Path) -> dict[str, Any]:
     """The contract in ``path`` as a JSON-able dict; :class:`ConfigError` lists everything that is wrong with it."""
+    return _contract(read_contract(path)).model_dump(mode="json", exclude_none=True)
+
+
+def read_contract(path: Path) -> ContractFile:
+    """The file as it stands; :class:`ConfigError` lists everything that is wrong with it."""
     from regraft.core.yaml_file import faulty, line_of, read_yaml
 
     shown = f"{path.parent.name}/{path.name}"
     value, node = read_yaml(path, shown)
     try:
-        document = ContractFile.model_validate(value)
+        return ContractFile.model_validate(value)
     except ValidationError as error:
         problems = [_problem(item, shown, line_of(node, item["loc"])) for item in error.errors()]
-    else:
-        return _contract(document).model_dump(mode="json", exclude_none=True)
     raise faulty(problems)
+
+
+def load_drop_rules(path: Path) -> list[DropQuality]:
+    """The contract's rules about a drop as a whole."""
+    return list(read_contract(path).tables[0].quality or ())
 
 
 def _contract(document: ContractFile) -> Contract:
@@ -271,6 +365,7 @@ def _contract(document: ContractFile) -> Contract:
                 max_length=item.logicalTypeOptions.maxLength,
                 pattern=item.logicalTypeOptions.pattern,
                 valid_values=tuple(sorted(value.value for value in item.enum)) if item.enum else None,
+                severities={each.implementation: each.severity for each in item.quality} if item.quality else None,
             )
             for item in document.tables[0].properties
         ),

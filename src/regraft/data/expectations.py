@@ -51,10 +51,10 @@ class Rule:
         return Fault(self.id, self.column, value, self.reason(value or "", places))
 
 
-def rules(contract: Contract) -> Iterator[Rule]:
-    """The rules of ``contract``, ids as ``<column>.<rule>``."""
+def rules(contract: Contract, *, warned: bool = False) -> Iterator[Rule]:
+    """The rules of ``contract``, ids as ``<column>.<rule>``; with ``warned`` also those whose breach is only said."""
     for column in contract.columns:
-        yield from _rules(column)
+        yield from (rule for rule in _rules(column) if warned or column.severity(rule.id.rpartition(".")[2]) != "warn")
 
 
 def _rules(column: Column) -> Iterator[Rule]:
@@ -108,14 +108,14 @@ def _invalid(name: str, value: str, valid: Sequence[str]) -> str:
     return f"{name} {quote(value)} is not one of the {len(valid)} valid values{probably}"
 
 
-def broken_rows(columns: Mapping[str, Sequence[str | None]], contract: Contract) -> dict[str, list[int]]:
-    """``{rule id: indexes of the rows that break it}`` for every rule.
+def broken_rows(columns: Mapping[str, Sequence[str | None]], contract: Contract, *, warned: bool = False) -> dict[str, list[int]]:
+    """``{rule id: indexes of the rows that break it}`` for every rule that :func:`rules` names.
 
     ``columns`` are the values of each column of the contract, of one length, not empty. Raises :class:`DataRejected`
     if a rule could not be evaluated.
     """
     assert all(columns.values()), "rules pass on an empty frame"
-    by_id = {rule.id: rule for rule in rules(contract)}
+    by_id = {rule.id: rule for rule in rules(contract, warned=warned)}
     result = _run(columns, list(by_id.values()), contract)
     broken: dict[str, list[int]] = {}
     for item in result.results:

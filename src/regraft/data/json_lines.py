@@ -78,22 +78,23 @@ def _types(of_type: Counter[tuple[str, str]], several: Counter[str], rows: int, 
         yield Problem(message=message, file=file, column=column, rule=f"{column}.type", fix=fix)
 
 
-class _Repeated(ValueError):
+class Repeated(ValueError):
     """A key stands twice in one JSON object."""
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, whose keys stand there once; :class:`Repeated` names one that does not."""
     value = dict(pairs)
     if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise _Repeated(next(key for key in keys if keys.count(key) > 1))
+        raise Repeated(next(key for key in keys if keys.count(key) > 1))
     return value
 
 
 def _row(line: str, file: str, number: int, strings: Collection[str]) -> Row:
     try:
-        value = json.loads(line, object_pairs_hook=_pairs)
-    except _Repeated as error:
+        value = json.loads(line, object_pairs_hook=once)
+    except Repeated as error:
         return broken(file, number, "json.keys", f"the key {str(error)!r} stands twice in one object", line)
     except json.JSONDecodeError as error:  # its own text says "line 1" of every line
         return broken(file, number, "json.syntax", f"not JSON: {error.msg}, column {error.colno}", line)
@@ -101,11 +102,16 @@ def _row(line: str, file: str, number: int, strings: Collection[str]) -> Row:
         return broken(file, number, "json.syntax", f"not JSON: {error}", line)
     if not isinstance(value, dict):
         return broken(file, number, "json.object", f"not an object with columns but {line[:40]}", line)
+    return row_of(value, file, number, strings, line)
+
+
+def row_of(value: dict[str, Any], file: str, number: int, strings: Collection[str], line: str | None = None) -> Row:
+    """The row that one object of JSON is; ``line`` is how it was written, None: as a part of something longer."""
     values: dict[str, str | None] = {}
     faults = []
     for column, item in value.items():
         if not encodable(column):
-            return broken(file, number, "json.keys", f"the key {column!a} holds half a character", line)
+            return broken(file, number, "json.keys", f"the key {column!a} holds half a character", line or json.dumps(value))
         if not column.strip():
             continue
         values[column], fault = _value(column, item, column in strings)

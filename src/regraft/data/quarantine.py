@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from regraft.core import files
 from regraft.core.errors import Problem
+from regraft.core.sheets import cell
 from regraft.data.by_order import Order
 from regraft.data.labelled import Splitting
 from regraft.data.options import TaskOptions
@@ -88,7 +89,7 @@ def write_quarantine(table: Path, sheet: Path, validated: Validated, task: TaskO
         quarantined = iter(validated.quarantine() if validated.quarantined else ())
         while piece := list(islice(quarantined, PIECE)):
             columns = {name: pa.array(values, schema.field(name).type) for name, values in _listed(piece, task, summary)}
-            lines.writerows(zip(*(columns[name].to_pylist() for name in LISTED), strict=True))
+            lines.writerows(zip(*(map(cell, columns[name].to_pylist()) for name in LISTED), strict=True))
             rows.write(pa.table(columns, schema))
     return summary
 

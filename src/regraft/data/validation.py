@@ -62,6 +62,22 @@ class Validated:
     """Columns that a row may have, in its order -> the number that stands for them in the store."""
     files: list[tuple[int, str]] = field(default_factory=list)
     """The first row of each file, and its name."""
+    warned: frozenset[str] = frozenset()
+    """Rules whose breach does not set a row aside."""
+    besides: dict[int, tuple[Fault, ...]] = field(default_factory=dict)
+    """Row -> what is wrong with it that no rule of the contract says."""
+
+    def set_aside(self, faults: Mapping[int, tuple[Fault, ...]]) -> None:
+        """Quarantine rows for what was found after validation; each says why."""
+        for row, of_row in faults.items():
+            chunk = bisect_right(self.store.starts, row) - 1
+            self.accepted[chunk][row - self.store.starts[chunk]] = False
+            self.besides[row] = (*self.besides.get(row, ()), *of_row)
+
+    def broken_by(self, rule: Rule) -> Iterator[int]:
+        """The rows that break ``rule``."""
+        for number, (start, table) in enumerate(zip(self.store.starts, self.store.tables, strict=True)):
+            yield from (start + np.flatnonzero(self._broken(rule, number, table))).tolist()
 
     @property
     def read(self) -> int:
@@ -103,7 +119,7 @@ class Validated:
             sought = pa.array([item for item in wanted if item not in places], pa.string())
             for index in np.flatnonzero(mask & pc.is_in(values, value_set=sought).to_numpy()):
                 if (item := values[int(index)].as_py()) not in places:
-                    places[item] = self._place(start + int(index))
+                    places[item] = self.place(start + int(index))
         return places
 
     def _chunks(self) -> Iterator[tuple[pa.Table, Bools]]:
@@ -115,15 +131,15 @@ class Validated:
         for number, (start, (table, mask)) in enumerate(zip(self.store.starts, self._chunks(), strict=True)):
             if mask.all():
                 continue
-            broken = {rule.id: self._broken(rule, number, table) for rule in self.rules}
+            broken = {rule.id: self._broken(rule, number, table) for rule in self.rules if rule.id not in self.warned}
             for _ in islice(rows, start - rows_read):
                 pass
             rows_read = start
             for index, row in enumerate(islice(rows, len(mask))):
                 rows_read += 1
                 if not mask[index]:
-                    faults = (self._fault(rule, row, start + index) for rule in self.rules if broken[rule.id][index])
-                    yield row, (*row.faults, *faults)
+                    faults = (self._fault(rule, row, start + index) for rule in self.rules if rule.id in broken and broken[rule.id][index])
+                    yield row, (*row.faults, *faults, *self.besides.get(start + index, ()))
             if rows_read < start + len(mask):
                 raise EnvironmentFault("a file changed while it was read; nothing was kept", fix="regraft run, when nobody writes to it")
 
@@ -137,38 +153,43 @@ class Validated:
         if not rule.unique:
             return rule.fault(row.values.get(rule.column))
         first, size = self.repeats[rule.column].sharing(number, 4)
-        places = [f"{file}:{row}" for file, row in map(self._place, first)]
+        places = [f"{file}:{row}" for file, row in map(self.place, first)]
         return rule.fault(row.values.get(rule.column), first_of(places, 4, total=size))
 
-    def _place(self, number: int) -> tuple[str, int]:
+    def place(self, number: int) -> tuple[str, int]:
         """File and line of the ``number``-th row."""
         table, index = self.store.place(number)
         file = self.files[bisect_right(self.files, number, key=lambda begun: begun[0]) - 1][1]
         return file, table[NUMBER][index].as_py()
 
 
-def validate(again: Callable[[], Iterable[Row]], contract: Contract, folder: Path, chunk_rows: int = CHUNK_ROWS) -> Validated:
+def validate(
+    again: Callable[[], Iterable[Row]], contract: Contract, folder: Path, chunk_rows: int = CHUNK_ROWS, *, warned: bool = False
+) -> Validated:
     """Sort the rows by whether they keep ``contract``; ``folder`` is for the store and may go when the result has been used.
 
-    ``again`` is called once, and once more if the quarantined rows are asked for.
+    ``again`` is called once, and once more if the quarantined rows are asked for. With ``warned``, rules whose breach is only said are
+    evaluated too.
     """
-    validated = Validated(again, list(rules(contract)), ChunkStore(folder))
+    validated = Validated(again, list(rules(contract, warned=warned)), ChunkStore(folder))
+    validated.warned = frozenset(rule.id for rule in validated.rules) - {rule.id for rule in rules(contract)}
     columns = [column.name for column in contract.columns]
-    unique = [column.name for column in contract.columns if column.unique]
+    unique = [rule.column for rule in validated.rules if rule.unique]
     within_chunk = dict[tuple[int, str], list[int]]()
     for chunk in _chunks(again(), chunk_rows):
         if not validated.files or validated.files[-1][1] != chunk[-1].file:
             _note_files(validated, chunk)
-        broken = _validated(chunk, columns, contract)
+        broken = _validated(chunk, columns, contract, warned=warned)
         within_chunk.update(
             {(len(validated.store.tables), name): broken.pop(f"{name}.unique") for name in unique if f"{name}.unique" in broken}
         )
         validated.store.append(_stored(chunk, broken, validated, unique))
     validated.repeats = {name: Repeats(validated.store, value(name), f"h:{name}") for name in unique}
     _agree(validated, within_chunk)
+    of_rows = [repeats for name, repeats in validated.repeats.items() if f"{name}.unique" not in validated.warned]
     for number, table in enumerate(validated.store.tables):
         bad: Bools = table[BAD].to_numpy()
-        validated.accepted.append(~np.logical_or.reduce([bad, *(repeats.masks[number] for repeats in validated.repeats.values())]))
+        validated.accepted.append(~np.logical_or.reduce([bad, *(repeats.masks[number] for repeats in of_rows)]))
     return validated
 
 
@@ -191,14 +212,14 @@ def _note_files(validated: Validated, chunk: Sequence[Row]) -> None:
             validated.files.append((number, row.file))
 
 
-def _validated(chunk: Sequence[Row], columns: Sequence[str], contract: Contract) -> dict[str, list[int]]:
+def _validated(chunk: Sequence[Row], columns: Sequence[str], contract: Contract, *, warned: bool) -> dict[str, list[int]]:
     """Indexes in ``chunk`` of the rows that break each rule. A value that could not be read is not also missing."""
     whole = [index for index, row in enumerate(chunk) if row.whole]
     if not whole:
         return {}
-    broken = broken_rows({name: [chunk[index].values.get(name) for index in whole] for name in columns}, contract)
+    broken = broken_rows({name: [chunk[index].values.get(name) for index in whole] for name in columns}, contract, warned=warned)
     unread = {index: {fault.column for fault in chunk[index].faults} for index in whole if chunk[index].faults}
-    column_of = {rule.id: rule.column for rule in rules(contract)}
+    column_of = {rule.id: rule.column for rule in rules(contract, warned=warned)}
     by_rule = {rule: [whole[index] for index in indexes] for rule, indexes in broken.items()}
     return {rule: [index for index in indexes if column_of[rule] not in unread.get(index, ())] for rule, indexes in by_rule.items()}
 
@@ -214,7 +235,7 @@ def _stored(
         if not rule.unique:
             flags[rule.id] = np.zeros(len(chunk), np.bool_)
             flags[rule.id][list(broken.get(rule.id, ()))] = True
-            bad |= flags[rule.id]
+            bad |= flags[rule.id] & (rule.id not in validated.warned)
     names = list(dict.fromkeys([*(rule.column for rule in validated.rules), *(name for row in chunk for name in row.values)]))
     values = {name: [row.values.get(name) for row in chunk] for name in names}
     return {

@@ -24,6 +24,7 @@ from typing import Any
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.core.sheets import cell
 from regraft.data.tables import write_table
 from regraft.evaluation import predictions
 from regraft.evaluation.label_issues import Suspect
@@ -271,7 +272,7 @@ def _flips(lost: frozenset[str], before: Table, now: Table, issues: Mapping[str,
     for row, label, pred in zip(now.ids, now.labels, now.preds, strict=True):
         if row in lost:
             doubt = () if issues is None else ("yes", issues[row].suggested) if row in issues else ("no", "")
-            writer.writerow((row, label, was[row], pred, *doubt))
+            writer.writerow(map(cell, (row, label, was[row], pred, *doubt)))
     return text.getvalue()
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from regraft.config.step_names import RENAMED, kind_of
-from regraft.core import lock
+from regraft.core import files, lock
 from regraft.core.errors import Conflict, EnvironmentFault
 from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
@@ -77,11 +77,13 @@ def _alive(workspace: Workspace, command: str, versions: Mapping[str, str]) -> b
 
 def _in_workspace(workspace: Workspace) -> Iterator[str]:
     """md5 in the files of the working tree."""
-    for folder, names, files in os.walk(workspace.root):
+    for folder, names, members in os.walk(workspace.root):
         names[:] = [name for name in names if not name.startswith(".") and name not in ("artifacts", "state")]
-        for name in files:
+        for name in members:
             if dvc_formats.names_objects(name):
                 yield from dvc_formats.named_in(Path(folder, name).read_text(encoding="utf8", errors="replace"))
+    for record in workspace.state.glob("data/*/*/version.json"):  # what `regraft data revert` brings back
+        yield str(files.read_json(record)["data"]["dvc"]["md5"])
 
 
 def _in_commits(workspace: Workspace) -> set[str]:

@@ -1,0 +1,131 @@
+"""``data``: versions of a pipeline's labelled rows."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from regraft.cli import complete, console
+from regraft.cli.run import Json, Pipeline
+
+SIDE = "A file or folder of rows, a version (demo/3), or a pipeline: its data as they are."
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; stands in the log.", show_default=False)]
+By = Annotated[str | None, typer.Option("--by", help="Who does it; else the user of this process.", show_default=False)]
+NoCommit = Annotated[bool, typer.Option("--no-commit", help="Do not commit the new version to git.")]
+SHOWN = 20
+"""Changed rows that the terminal lists."""
+
+verbs = typer.Typer(no_args_is_help=True, help="Versions of a pipeline's labelled rows: what changed, who handed it in, and back.")
+
+
+def add_to(app: typer.Typer) -> None:
+    for verb in (diff, log, revert):
+        verbs.command()(verb)
+    app.add_typer(verbs, name="data")
+
+
+def diff(
+    a: Annotated[str, typer.Argument(help=SIDE, show_default=False, autocompletion=complete.pipelines)],
+    b: Annotated[str, typer.Argument(help="The same; changes are from A to B.", show_default=False, autocompletion=complete.pipelines)],
+    markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    id_: Annotated[str | None, typer.Option("--id", help="Column of the id, where A and B are files.", show_default=False)] = None,
+    text: Annotated[str | None, typer.Option("--text", help="Column of the text, where A and B are files.", show_default=False)] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column of the label, where A and B are files.", show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """Tell row by row what differs between two sets of labelled rows: added, removed, other text, other label, by label."""
+    from regraft.core.errors import ConfigError
+    from regraft.core.workspace import Workspace
+    from regraft.data.handoff import changes
+    from regraft.production.data_versions import diff as compare
+    from regraft.production.data_versions import task_of
+
+    workspace = None
+    with contextlib.suppress(ConfigError):  # two files need no workspace
+        workspace = Workspace.find()
+    result, before, after = compare(workspace, a, b, task_of(id_, text, label))
+    if json:
+        console.print_json({"a": before, "b": after, **result.document()})
+    elif markdown:
+        typer.echo(changes.markdown(result, before, after), nl=False)
+    else:
+        _show(result)
+
+
+def _show(result: Any) -> None:
+    from regraft.data.handoff.changes import KINDS
+
+    say = console.out.print
+    say(result.sentence(), soft_wrap=True)
+    if not result:
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("label", overflow="fold")
+    for kind in KINDS:
+        table.add_column(kind, justify="right")
+    for name, counts in sorted(result.by_label.items()):
+        table.add_row(escape(name), *(f"{counts[kind]:,}" if counts[kind] else "" for kind in KINDS))
+    say("")
+    say(table)
+    say("")
+    for change in result.rows[:SHOWN]:
+        say(f"[bold]{escape(change.id)}[/]  {', '.join(change.kinds)}", soft_wrap=True)
+        for sign, part in (("-", change.before), ("+", change.after)):
+            if part is not None:
+                say(
+                    f"  {sign} {escape(' '.join((part['text'] or '').split())[:160])}  [dim]{escape(part['label'] or 'no label')}[/]",
+                    soft_wrap=True,
+                )
+    if (more := sum(result.counts.values()) - SHOWN) > 0 and len(result.rows) > SHOWN:
+        say(f"[dim]and {more:,} more; --json has them[/]")
+
+
+def log(pipeline: Pipeline, json: Json = False) -> None:
+    """List the versions of PIPELINE's data: what changed, who handed it in when, and which models were trained on it."""
+    from regraft.core.workspace import Workspace
+    from regraft.production.data_versions import log as versions
+
+    lines = versions(Workspace.find(), pipeline)
+    if json:
+        console.print_json({"pipeline": pipeline, "versions": [line.document() for line in lines]})
+        return
+    if not lines:
+        console.out.print(f"nothing was handed in yet  [dim]next:[/] regraft handoff {pipeline} FILE")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column, options in (("", {}), ("when", {}), ("who", {}), ("what", {}), ("rows", {"justify": "right"}), ("models", {})):
+        table.add_column(column, overflow="fold", **options)  # type: ignore[arg-type]
+    for line in lines:
+        version = line.version
+        number = f"[green]{version.number}[/] now" if line.current else str(version.number)
+        what = escape(version.summary) + (f"\n[dim]{escape(version.source)}[/]" if version.source else "")
+        what += f"\n[dim]{escape(version.reason)}[/]" if version.reason else ""
+        table.add_row(number, console.minute(version.at), escape(version.by), what, f"{version.data['rows']:,}", ", ".join(line.models))
+    console.out.print(table)
+
+
+def revert(
+    pipeline: Pipeline,
+    version: Annotated[int, typer.Argument(help="A number that `regraft data log` shows.", show_default=False)],
+    reason: Reason = None,
+    by: By = None,
+    no_commit: NoCommit = False,
+    json: Json = False,
+) -> None:
+    """Make PIPELINE's data what they were in VERSION. That is a new version: what came between stays in the log."""
+    from regraft.core.workspace import Workspace
+    from regraft.production.data_versions import revert as go_back
+
+    store = go_back(Workspace.find(), pipeline, version, reason=reason, by=by, commit=not no_commit)
+    made = store.history.versions()[-1]
+    if json:
+        console.print_json({"pipeline": pipeline, **made.document(), "warnings": store.warnings})
+        return
+    for warning in store.warnings:
+        console.out.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
+    console.out.print(f"[green]version {made.number}[/]: {escape(made.summary)}", soft_wrap=True)
+    console.out.print(f"[dim]next:[/] regraft run {pipeline}")

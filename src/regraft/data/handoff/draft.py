@@ -1,0 +1,111 @@
+"""A first contract, drafted from rows that somebody trusts: every rule is kept by all of them, and says what it was read from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from regraft.core.quantities import counted
+from regraft.data.options import TaskOptions
+from regraft.data.rows import Row
+
+MOST_VALUES = 50
+"""Different values up to which a column is thought to be a choice among them."""
+REPEATS = 5
+"""So often each value has to stand on average."""
+PLAIN = re.compile(r"[A-Za-z_][\w-]*")
+NO_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
+
+
+@dataclass
+class Seen:
+    """What the values of one column are like."""
+
+    filled: int = 0
+    shortest: int = 10**9
+    longest: int = 0
+    values: Counter[str] = field(default_factory=Counter)
+    """Value -> rows, until there are too many."""
+    several: bool = False
+    """A value stands twice."""
+    hashes: set[int] = field(default_factory=set)
+
+    def add(self, text: str) -> None:
+        self.filled += 1
+        self.shortest, self.longest = min(self.shortest, len(text)), max(self.longest, len(text))
+        self.several |= (number := hash(text)) in self.hashes
+        self.hashes.add(number)
+        if len(self.values) <= MOST_VALUES:
+            self.values[text] += 1
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether the column has few values."""
+        return 1 < len(self.values) <= MOST_VALUES and self.filled >= REPEATS * len(self.values)
+
+
+def draft(rows: Iterable[Row], task: TaskOptions, name: str, source: str) -> str:
+    """The text of a contract that ``rows`` keep; ``source`` is where they were read from."""
+    columns: dict[str, Seen] = {}
+    read = unread = 0
+    for row in rows:
+        read += 1
+        unread += not row.whole
+        for column, text in row.values.items():
+            seen = columns.setdefault(column, Seen())
+            if text is not None:
+                seen.add(text)
+    lines = [
+        f"# A draft, read from {counted(read, 'row')} of {source}" + (f", {unread:,} of which could not be read" if unread else "") + ".",
+        "# Every rule is kept by these rows. Go through it: take out what is chance, tighten what is not, write down what labels mean.",
+        f"# Then try it: regraft contract test pipelines/{name}.contract.yaml",
+        "apiVersion: v3.2.0",
+        "kind: DataContract",
+        f"id: {name}",
+        "version: 0.1.0",
+        "status: draft",
+        "schema:",
+        "- name: rows",
+        "  quality:",
+        "  # A drop of which more than a tenth is set aside is refused whole.",
+        "  - {type: custom, engine: regraft, severity: block, implementation: {rule: quarantined, at_most: 0.1}}",
+        "  # A label whose share changes by more than 10 points is worth a word.",
+        "  - {type: custom, engine: regraft, severity: warn, implementation: {rule: label_shares, at_most: 0.1}}",
+        "  properties:",
+    ]
+    for column in [task.id, *task.texts, task.label, *sorted(set(columns) - {task.id, *task.texts, task.label})]:
+        if column in columns:
+            lines += _column(column, columns[column], read - unread, task)
+    return "\n".join(lines) + "\n"
+
+
+def _column(name: str, seen: Seen, rows: int, task: TaskOptions) -> list[str]:
+    missing = rows - seen.filled
+    lines = [f"  - name: {_scalar(name)}"]
+    if missing:
+        lines.append(f"    # required: true   # {missing:,} of {counted(rows, 'row')} have no value here")
+    else:
+        lines.append("    required: true")
+    if name == task.id:
+        lines.append("    unique: true" if not seen.several else "    # unique: true   # a value stands twice, so rows would be set aside")
+    if name in task.texts and seen.filled:
+        lines += [
+            "    logicalTypeOptions:",
+            f"      minLength: {seen.shortest}   # the shortest; in characters",
+            f"      maxLength: {seen.longest}   # the longest; a longer one is set aside, not cut",
+        ]
+    if name == task.label and seen.values and len(seen.values) <= MOST_VALUES:
+        lines.append("    enum:   # any other label is set aside")
+        lines += [f"    - value: {_scalar(value)}   # {counted(count, 'row')}" for value, count in seen.values.most_common()]
+    elif name not in (task.id, *task.texts, task.label) and seen.is_choice:
+        shown = ", ".join(f"{{value: {_scalar(value)}}}" for value, _ in seen.values.most_common())
+        lines.append(f"    # enum: [{shown}]   # the values that stand there now")
+    return lines
+
+
+def _scalar(text: str) -> str:
+    """``text`` as YAML reads it as a string again."""
+    return text if PLAIN.fullmatch(text) and text.lower() not in NO_WORDS else json.dumps(text, ensure_ascii=True)

@@ -1,0 +1,89 @@
+"""The page of a drop, for people who do not code: one file, no address in it, opens anywhere.
+
+Values come from whoever handed the data in, so the template escapes everything, and the page's own policy allows no request and no script
+but the one that sorts its tables.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from regraft.core.errors import Problem
+from regraft.data.contract import Contract
+from regraft.data.expectations import rules
+from regraft.data.handoff.changes import KINDS, Change
+from regraft.data.handoff.history import Version
+from regraft.data.quarantine import Told
+
+NAME = "handoff.html"
+TEMPLATES = Path(__file__).parents[1] / "templates"
+CUT = 400
+"""Characters of a value that are shown."""
+PLAIN = {"added": "added", "removed": "taken out", "edited": "other text", "relabelled": "other label", "other": "other columns"}
+WHY = {
+    "duplicate": "its text is there already, so it would teach nothing",
+    "conflict": "one text has two labels, and nothing says which is right",
+    "contamination": "its text is among the rows that test the model",
+    "agreement": "annotators disagree",
+}
+
+
+def render(pipeline: str, version: Version, contract: Contract, told: Told, rows: Sequence[Change], blocks: Sequence[Problem]) -> str:
+    """The page about a drop that became ``version``; with ``blocks``, one that was refused."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "count": lambda value: f"{value:,}",
+        "cut": lambda text: text if len(text) <= CUT else text[:CUT].rstrip() + " …",
+    }
+    script = (TEMPLATES / "sort.js").read_text(encoding="utf8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    requirements = {rule.id: f"every value {rule.requirement}" for rule in rules(contract, warned=True)}
+    text: str = environment.get_template("handoff.html").render(
+        pipeline=pipeline,
+        version=version,
+        read=version.counts["read"],
+        accepted=version.counts["accepted"],
+        quarantined=version.counts["quarantined"],
+        by_rule=[
+            (rule, count, requirements.get(rule) or WHY.get(rule.rpartition(".")[2], "")) for rule, count in told.by_rule.most_common()
+        ],
+        aside=[problem for examples in told.examples.values() for problem in examples],
+        broken=told.by_rule.total(),
+        changed=[(PLAIN[kind], version.diff[kind]) for kind in KINDS],
+        rows=[(change, ", ".join(PLAIN[kind] for kind in change.kinds)) for change in rows],
+        labels=list(_labels(version.diff["labels"])),
+        lengths=version.diff["lengths"],
+        relabellings=version.diff["relabellings"],
+        blocks=blocks,
+        next_steps=list(_next(pipeline, version, blocks)),
+        script=script,
+        digest=digest,
+    )
+    return text
+
+
+def _labels(labels: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, int, int]]:
+    for label in sorted({*labels["before"], *labels["after"]}):
+        yield label, labels["before"].get(label, 0), labels["after"].get(label, 0)
+
+
+def _next(pipeline: str, version: Version, blocks: Sequence[Problem]) -> Iterator[tuple[str, str | None]]:
+    """What to do, each with the command that does it; None: nothing is to be typed."""
+    again = f"regraft handoff {pipeline} {shlex.quote(version.source or '')}"
+    if blocks:
+        yield "Nothing was changed. Mend what stands below in your file, and hand it in again:", again
+        return
+    if version.counts["quarantined"]:
+        yield "Mend the rows that were set aside in your file and hand it in again; rows that are there already count once:", again
+        yield "Or decide about them one by one:", f"regraft quarantine list {pipeline}"
+    yield "Train with what was taken in:", f"regraft run {pipeline}"
+    if version.parent is not None:
+        yield "Was it a mistake? Go back to the data as they were:", f"regraft data revert {pipeline} {version.parent}"

@@ -1,0 +1,133 @@
+"""A drop in a bucket: ``s3://bucket/prefix``, fetched whole before it is read, and gone on with where a connection died.
+
+What has come of an object lies in ``.regraft/handoff/s3/`` until the drop was judged; the next try asks for the rest of it alone, and only
+if the object is still the one that was begun (its ETag). An object of one part is compared with its MD5, which is its ETag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from regraft.core import files
+from regraft.core.errors import Conflict, DataRejected, EnvironmentFault, Problem
+
+ATTEMPTS = 8
+"""Tries of one request, and of one object whose connection dies; six 503s fail boto3's default mode."""
+BLOCK = 2**20
+
+
+def folder_of(uri: str, home: Path) -> Path:
+    """Where the objects behind ``uri`` are fetched to."""
+    return home / "s3" / files.sha256_text(uri)[:16]
+
+
+def fetch(uri: str, home: Path) -> Path:
+    """The objects behind ``uri`` as files below ``home``.
+
+    :raises DataRejected: there is none.
+    :raises EnvironmentFault: the store is out of reach, refuses, or boto3 is not installed.
+    """
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    client, errors = _client(uri)
+    folder = folder_of(uri, home)
+    try:
+        objects = _objects(client, bucket, key)
+        if not objects:
+            problem = Problem(message="no object has that name or begins so", file=uri, rule="file.exists")
+            raise DataRejected(f"{uri} holds nothing", fix=f"aws s3 ls {uri}", problems=[problem])
+        for stale in [path for path in (folder / "whole").rglob("*") if path.is_file()]:
+            if stale.relative_to(folder / "whole").as_posix() not in objects:
+                stale.unlink()
+        for name, found in objects.items():
+            _fetch(client, bucket, found, _below(folder / "whole", name, uri), folder / "parts")
+    except errors as error:
+        message = f"{uri} cannot be fetched: {' '.join(str(error).split())}"
+        raise EnvironmentFault(message, fix=f"the same command once more, which goes on where it ended; aws s3 ls {uri}") from None
+    return folder / "whole" / next(iter(objects)) if list(objects) == [PurePosixPath(key).name] else folder / "whole"
+
+
+def forget(uri: str, home: Path) -> None:
+    """Remove what was fetched."""
+    shutil.rmtree(folder_of(uri, home), ignore_errors=True)
+
+
+def _client(uri: str) -> tuple[Any, tuple[type[Exception], ...]]:
+    try:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ModuleNotFoundError:
+        raise EnvironmentFault(f"{uri} needs boto3, which is not installed", fix="pip install 'regraft[s3]'") from None
+    config = Config(retries={"mode": "standard", "max_attempts": ATTEMPTS}, connect_timeout=10, read_timeout=60)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("MLFLOW_S3_ENDPOINT_URL")
+    return boto3.client("s3", config=config, endpoint_url=endpoint or None), (BotoCoreError, ClientError)
+
+
+def _objects(client: Any, bucket: str, key: str) -> dict[str, dict[str, Any]]:
+    """Name below the prefix -> the object, of all that a drop may hold; of one object its own name."""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+    found = {item["Key"]: item for page in pages for item in page.get("Contents", ())}
+    if key in found and not key.endswith("/"):
+        return {PurePosixPath(key).name: found[key]}
+    prefix = key if not key or key.endswith("/") else f"{key}/"
+    inside = {name.removeprefix(prefix): item for name, item in found.items() if name.startswith(prefix) and not name.endswith("/")}
+    return {name: item for name, item in inside.items() if not any(part.startswith(".") and part != ".." for part in name.split("/"))}
+
+
+def _below(folder: Path, name: str, uri: str) -> Path:
+    if ".." in name.split("/") or name.startswith("/"):
+        problem = Problem(message=f"the object {name!r} would be written outside its folder", file=uri, rule="file.path")
+        raise DataRejected(f"{uri} holds a name with `..`", fix="rename the object", problems=[problem])
+    return folder / name
+
+
+def _fetch(client: Any, bucket: str, item: dict[str, Any], target: Path, parts: Path) -> None:
+    """One object; what is there of it already is not fetched again."""
+    tag, size = item["ETag"].strip('"'), item["Size"]
+    part = parts / f"{files.sha256_text(item['Key'])[:16]}-{files.sha256_text(tag)[:16]}"
+    if target.is_file() and target.stat().st_size == size and (parts / f"{part.name}.done").is_file():
+        return
+    parts.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part.touch()
+    for attempt in range(ATTEMPTS):
+        if part.stat().st_size >= size:
+            break
+        try:
+            _go_on(client, bucket, item, part)
+        except _broken() as error:
+            if attempt == ATTEMPTS - 1:
+                raise EnvironmentFault(
+                    f"s3://{bucket}/{item['Key']} broke off {ATTEMPTS} times; {part.stat().st_size:,} of {size:,} bytes have come: {error}",
+                    fix="the same command once more, which goes on where it ended",
+                ) from None
+    if len(tag) == 32 and "-" not in tag and _md5(part) != tag and "ServerSideEncryption" not in item:
+        part.unlink()
+        raise Conflict(f"s3://{bucket}/{item['Key']} came with other bytes than the store has", fix="the same command once more")
+    os.replace(part, target)
+    (parts / f"{part.name}.done").touch()
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """How a connection that dies shows itself."""
+    from botocore.exceptions import HTTPClientError, IncompleteReadError, ResponseStreamingError
+
+    return HTTPClientError, IncompleteReadError, ResponseStreamingError, ConnectionError
+
+
+def _go_on(client: Any, bucket: str, item: dict[str, Any], part: Path) -> None:
+    begun = part.stat().st_size
+    wanted = {"Range": f"bytes={begun}-"} if begun else {}
+    answer = client.get_object(Bucket=bucket, Key=item["Key"], IfMatch=item["ETag"], **wanted)
+    with part.open("ab") as sink:
+        for block in answer["Body"].iter_chunks(BLOCK):
+            sink.write(block)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,0 +1,249 @@
+"""``regraft handoff`` in a workspace: versions, git, DVC, kills, two at once, and what a refused drop leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regraft.core import files, lock
+from regraft.core.workspace import Workspace
+from regraft.execution import dvc_formats
+from regraft.production.data_store import DataStore
+from regraft.production.handoff import hand_in
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture
+def repo(tiny: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The tiny workspace in git, as ``regraft init`` and a first commit leave one."""
+    for name, value in {"GIT_AUTHOR_NAME": "d", "GIT_AUTHOR_EMAIL": "d@x", "GIT_COMMITTER_NAME": "d", "GIT_COMMITTER_EMAIL": "d@x"}.items():
+        monkeypatch.setenv(name, value)
+    (tiny.root / ".gitignore").write_text("/artifacts/\n/state/\n/.regraft/\n/data/\n")
+    for argv in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run(["git", *argv], cwd=tiny.root, check=True)
+    return tiny
+
+
+def data(workspace: Workspace) -> Rows:
+    return [json.loads(line) for line in (workspace.root / "data/rows.jsonl").read_text().splitlines()]
+
+
+def write(path: Path, rows: Rows) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path.name
+
+
+def edited(rows: Rows) -> Rows:
+    """3 with another text, 2 with another label, 1 gone."""
+    rows = [dict(row) for row in rows]
+    for row in rows[:3]:
+        row["text"] += " edited"
+    for row in rows[10:12]:
+        row["label"] = "kitchen"
+    return rows[:50] + rows[51:]
+
+
+def git(workspace: Workspace, *argv: str) -> str:
+    return subprocess.run(["git", *argv], cwd=workspace.root, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_drop_becomes_a_version_that_says_what_changed(repo, cli):
+    (repo.root / "stray.txt").write_text("not of this")
+    git(repo, "add", "stray.txt")
+    expected = edited(data(repo))
+    name = write(repo.root / "drop.jsonl", expected)
+    before = (repo.root / name).read_bytes()
+    said = cli("handoff", "tiny", name, "--by", "mia", "--json")
+    told = said.json
+    assert (said.code, told["outcome"], told["version"]) == (0, "accepted", 2)
+    assert (told["read"], told["accepted"], told["quarantined"]) == (119, 119, 0)
+    diff = told["diff"]
+    assert isinstance(diff, dict)
+    assert {kind: diff[kind] for kind in ("added", "removed", "edited", "relabelled")} == {
+        "added": 0,
+        "removed": 1,
+        "edited": 3,
+        "relabelled": 2,
+    }
+    assert (data(repo), (repo.root / name).read_bytes()) == (expected, before)
+    log = git(repo, "log", "-1", "--format=%B")
+    assert log.startswith("data(tiny): 1 row removed, 3 with another text, 2 with another label\n")
+    assert "garden -> kitchen: 2" in log
+    assert "by mia" in log
+    assert git(repo, "show", "--name-only", "--format=", "HEAD").split() == ["data.dvc"]
+    assert git(repo, "diff", "--cached", "--name-only").split() == ["stray.txt"], "what somebody else staged stays staged"
+    page = (repo.root / str(told["page"])).read_text()
+    assert "119 of 119 rows taken in" in page
+    assert "://" not in page
+    card = (repo.root / str(told["card"])).read_text()
+    assert card.startswith("---\npretty_name: tiny\n")
+
+    again = cli("handoff", "tiny", name)
+    assert again.code == 0
+    assert "this drop is version 2 already" in again.out
+    renamed = (repo.root / name).rename(repo.root / "other.jsonl")
+    assert cli("handoff", "tiny", renamed.name, "--json").json["outcome"] == "already"
+
+
+def test_a_refused_drop_changes_nothing_and_keeps_its_page(repo, cli):
+    before, head = data(repo), git(repo, "rev-parse", "HEAD")
+    name = write(repo.root / "drop.jsonl", [{"id": f"n{n}", "text": "" if n else "one new row", "label": "garden"} for n in range(3)])
+    said = cli("handoff", "tiny", name)
+    assert said.code == 3
+    assert "2 of 3 rows (67 %) are set aside; above 10 % the drop, not a row, is what is wrong" in said.err
+    told = cli("handoff", "tiny", name, "--json").json
+    assert (told["exit"], told["outcome"], told["quarantined"]) == (3, "refused", 2)
+    errors = told["errors"]
+    assert isinstance(errors, list)
+    assert errors[0]["rule"] == "drop.quarantined"
+    assert "drop.jsonl,1," not in (repo.root / str(told["quarantine"])).read_text()
+    assert "The drop was refused" in (repo.root / str(told["page"])).read_text()
+    assert (data(repo), git(repo, "rev-parse", "HEAD")) == (before, head)
+
+
+def test_without_commit_git_is_left_alone(repo, cli):
+    head = git(repo, "rev-parse", "HEAD")
+    name = write(repo.root / "drop.jsonl", [{"id": "n", "text": "one new row", "label": "garden"}])
+    assert cli("handoff", "tiny", name, "--no-commit", "--json").json["commit"] is None
+    assert git(repo, "rev-parse", "HEAD") == head
+    assert (repo.root / "data.dvc").is_file()
+
+
+@pytest.mark.parametrize(("argv", "code", "text"), [
+    (["nope", "x.csv"], 2, "no pipeline 'nope'"),
+    (["tiny", "nowhere.csv"], 3, "nowhere.csv is not there"),
+    (["tiny", "drop.doc"], 3, "the drop reads"),
+    (["tiny", "x.csv", "--add", "--replace"], 2, "exclude one another"),
+])  # fmt: skip
+def test_what_cannot_be_handed_in_is_said(tiny, cli, argv, code, text):
+    (tiny.root / "drop.doc").write_text("x")
+    said = cli("handoff", *argv)
+    assert (said.code, text in said.err) == (code, True), said.err
+
+
+def test_data_of_several_places_take_no_drop(tiny, cli):
+    path = tiny.pipeline_file("tiny")
+    path.write_text(path.read_text().replace("data/rows.jsonl", "[data/rows.jsonl, data/more.jsonl]"))
+    said = cli("handoff", "tiny", "x.csv")
+    assert (said.code, "names several paths" in said.err) == (2, True)
+
+
+def test_the_second_handoff_waits_or_says_who_holds_the_data(tiny, cli):
+    handle = lock.open_lock(tiny.scratch / "locks" / "tiny.data.lock")
+    lock.take(handle)
+    lock.sign(handle)
+    try:
+        said = cli("handoff", "tiny", "x.csv", "--no-wait")
+        assert (said.code, f"are being changed by process {os.getpid()}" in said.err) == (7, True)
+    finally:
+        os.close(handle)
+
+
+def test_rows_of_a_folder_keep_their_files_and_new_ones_get_their_own(tiny, cli):
+    rows, folder = data(tiny), tiny.root / "data" / "labelled"
+    (folder / "old").mkdir(parents=True)
+    write(folder / "a.jsonl", rows[:60])
+    write(folder / "old" / "b.jsonl", rows[60:])
+    (folder / "notes.md").write_text("ours")
+    path = tiny.pipeline_file("tiny")
+    path.write_text(path.read_text().replace("data/rows.jsonl", "data/labelled"))
+    drop = [{**rows[0], "label": "harbour"}, {"id": "n", "text": "one new row", "label": "garden"}]
+    told = cli("handoff", "tiny", write(tiny.root / "drop.jsonl", drop), "--json").json
+    assert told["version"] == 2
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    assert sorted(found) == ["a.jsonl", "handoff-00000002.jsonl", "notes.md", "old/b.jsonl"]
+    assert json.loads(found["a.jsonl"].read_text().splitlines()[0])["label"] == "harbour"
+    assert json.loads(found["handoff-00000002.jsonl"].read_text())["id"] == "n"
+
+
+def dying(real: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
+    """``real``, which kills the process that calls it once none is ``left``."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **kwargs)
+
+    return call
+
+
+def hand_in_and_die(workspace: Workspace, writes: int) -> int:
+    """The status of a process that hands the drop in, and is killed once it has written so often."""
+    if pid := os.fork():  # importing Great Expectations anew would take each of them 7 s
+        return os.waitpid(pid, 0)[1]
+    try:
+        left = [writes]
+        for module, names in ((os, ("rename", "replace", "fsync")), (files, ("sync_folder", "sync_tree")), (shutil, ("rmtree",))):
+            for name in names:
+                setattr(module, name, dying(getattr(module, name), left))
+        hand_in(workspace, "tiny", "drop.jsonl", commit=False)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_a_kill_at_any_write_leaves_the_old_version_or_the_new_one(tiny, place):
+    """One process dies at its first write, the next at its second and so on, until one comes through: each goes on from what lies there."""
+    import great_expectations.render.renderer.page_renderer  # noqa: F401
+
+    where = tiny.root / "data" / "rows.jsonl"
+    old = data(tiny)
+    if place == "folder":
+        path = tiny.pipeline_file("tiny")
+        path.write_text(path.read_text().replace("data/rows.jsonl", "data/labelled"))
+        (tiny.root / "data" / "labelled").mkdir()
+        where = where.rename(tiny.root / "data" / "labelled" / "rows.jsonl")
+    new = edited(old)
+    write(tiny.root / "drop.jsonl", new)
+    for allowed in range(200):
+        status = hand_in_and_die(tiny, allowed)
+        there = [json.loads(line) for line in where.read_text().splitlines()]
+        assert there in (old, new), f"after {allowed} writes"
+        if status == 0:
+            break
+        assert os.WIFSIGNALED(status), "it failed by itself"
+    assert allowed > 10, "nobody was killed"
+    assert there == new
+    store = DataStore.of(tiny, "tiny")
+    assert [version.number for version in store.history.versions()] == [1, 2]
+    assert sorted(path.name for path in store.folder.iterdir()) == ["00000001", "00000002"]
+    assert [path.name for path in (tiny.root / "data").iterdir() if "regraft-new" in path.name] == []
+
+
+def test_bytes_that_cannot_be_kept_take_nothing_in(tiny, cli, monkeypatch):
+    old = data(tiny)
+    write(tiny.root / "drop.jsonl", edited(old))
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("regraft.data.quarantine.TableWriter.write", full)
+    monkeypatch.setattr("regraft.data.quarantine.TableWriter.__enter__", full)
+    said = cli("handoff", "tiny", "drop.jsonl")
+    assert said.code == 8
+    assert data(tiny) == old
+
+
+def test_what_gc_frees_is_no_version(tiny, cli):
+    from regraft.upkeep.gc import dvc_cache
+
+    cli("handoff", "tiny", write(tiny.root / "drop.jsonl", [{"id": "n", "text": "one new row", "label": "garden"}]))
+    versions = DataStore.of(tiny, "tiny").history.versions()
+    named = set(dvc_cache._in_workspace(tiny))
+    assert {version.data["dvc"]["md5"] for version in versions} <= named
+    cache = dvc_formats.cache_folder(tiny)
+    assert all(dvc_formats.object_path(cache, version.data["dvc"]["md5"]).is_file() for version in versions)
