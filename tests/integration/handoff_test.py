@@ -247,3 +247,18 @@ def test_what_gc_frees_is_no_version(tiny, cli):
     assert {version.data["dvc"]["md5"] for version in versions} <= named
     cache = dvc_formats.cache_folder(tiny)
     assert all(dvc_formats.object_path(cache, version.data["dvc"]["md5"]).is_file() for version in versions)
+
+
+def test_rows_without_ids_are_known_by_their_text(tiny, cli):
+    from regraft.data.options import MADE_ID
+
+    path = tiny.pipeline_file("tiny")
+    path.write_text(path.read_text() + "task: {id: null}\n")
+    old = [{name: row[name] for name in ("text", "label")} for row in data(tiny)]
+    write(tiny.root / "data" / "rows.jsonl", old)
+    drop = [{**old[0], "label": "harbour"}, {"text": "one new row", "label": "garden"}]
+    told = cli("handoff", "tiny", write(tiny.root / "drop.jsonl", drop), "--no-commit", "--json").json
+    assert isinstance(told["diff"], dict)
+    assert (told["accepted"], told["diff"]["added"], told["diff"]["relabelled"]) == (2, 1, 1)
+    assert data(tiny) == [{**old[0], "label": "harbour"}, *old[1:], {"text": "one new row", "label": "garden"}]
+    assert MADE_ID not in (tiny.root / "data" / "rows.jsonl").read_text()

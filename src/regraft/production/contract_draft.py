@@ -45,7 +45,7 @@ def infer(workspace: Workspace | None, data: str, pipeline: str | None, task: Ta
     options = load_pipeline(workspace, pipeline) if workspace is not None and pipeline is not None else None
     columns = task or (options.task if options else TaskOptions())
     with tempfile.TemporaryDirectory() as folder:
-        required = (columns.id, *columns.texts, columns.label)
+        required = [name for name in (columns.id, *columns.texts, columns.label) if name is not None]
         rows = open_drop(Path(data), data, Path(folder)).rows(columns, required, ())
         return draft(rows, columns, pipeline or _name(data), data)
 

@@ -25,6 +25,7 @@ from regraft.data.handoff.history import Version
 from regraft.data.handoff.judge import Judged, Mode, judge
 from regraft.data.handoff.known import Known
 from regraft.data.handoff.set_aside import Decision, Quarantine
+from regraft.data.options import MADE_ID
 from regraft.data.quarantine import Told
 from regraft.data.rows import Row
 from regraft.data.spelling import spelled
@@ -195,7 +196,8 @@ def _close_mended(store: DataStore, judged: Judged, version: Version) -> None:
     """Rows in quarantine whose id was taken in now wait for nobody any more."""
     quarantined = Quarantine(store.folder)
     waiting = {row.id: row.key for row in quarantined.rows() if row.id is not None and not row.key.startswith(f"{version.number}:")}
-    mended = [waiting[key] for keys in judged.validated.values(store.task.id) for key in set(keys[0]) & waiting.keys()] if waiting else []
+    accepted = judged.validated.values(store.task.id_column) if waiting and judged.validated.kept else ()
+    mended = [waiting[key] for (keys,) in accepted for key in set(keys) & waiting.keys()]
     if mended:
         reason = f"handed in again as {version.source}"
         quarantined.decide([Decision(key, "mended", version.at, version.by, reason, version.number) for key in sorted(mended)])
@@ -238,10 +240,15 @@ def revision(judged: Judged, task: Any) -> Revision:
     for number, (mask, relation) in enumerate(zip(judged.changed, judged.relations, strict=True)):
         indexes = np.flatnonzero(mask & ~relation.added)
         for index, values in zip(indexes.tolist(), judged.rows_at(number, indexes), strict=True):
-            replaced[int(relation.position[index])] = values
-    columns = sorted({name for shape in judged.validated.shapes for name in shape})
-    order = [task.id, *task.texts, task.label]
-    return Revision(replaced, set(judged.gone.tolist()), lambda: judged.new_rows(task), columns, order)
+            replaced[int(relation.position[index])] = _written(values)
+    columns = sorted({name for shape in judged.validated.shapes for name in shape} - {MADE_ID})
+    order = [name for name in (task.id, *task.texts, task.label) if name is not None]
+    return Revision(replaced, set(judged.gone.tolist()), lambda: map(_written, judged.new_rows(task)), columns, order)
+
+
+def _written(values: dict[str, str | None]) -> dict[str, str | None]:
+    """What is written of a row: an id that was made of its text is made again."""
+    return {name: text for name, text in values.items() if name != MADE_ID}
 
 
 def examples(store: DataStore, judged: Judged) -> list[Change]:
@@ -260,16 +267,16 @@ def examples(store: DataStore, judged: Judged) -> list[Change]:
                 chosen.append((index, kinds))
         values = judged.rows_at(number, np.array([index for index, _ in chosen], np.int64))
         for (index, kinds), row in zip(chosen, values, strict=True):
-            after[str(row[store.task.id])] = (kinds, shown(row, store.task))
+            after[str(row[store.task.id_column])] = (kinds, shown(row, store.task))
             if (place := int(relation.position[index])) >= 0:
-                wanted[place] = str(row[store.task.id])
+                wanted[place] = str(row[store.task.id_column])
     wanted |= dict.fromkeys(judged.gone.tolist()[:EXAMPLES], "")
     before: dict[str, Any] = {}
     if wanted:
         last = max(wanted)
         for place, known in enumerate(in_house(store, store.place.rows())):
             if place in wanted:
-                before[str(known.values.get(store.task.id))] = shown(known.values, store.task)
+                before[str(known.values.get(store.task.id_column))] = shown(known.values, store.task)
             if place == last:
                 break
     changes = [Change(key, kinds, before.get(key), now_) for key, (kinds, now_) in after.items()]

@@ -25,7 +25,7 @@ def render(pipeline: str, version: Version, rows: int, task: TaskOptions, contra
         "size_categories": [category],
     }
     front |= {"tags": sorted({*(contract.tags or [] if contract else []), "regraft"})}
-    features = [{"name": name, "dtype": "string"} for name in (task.id, *task.texts, task.label)]
+    features = [{"name": name, "dtype": "string"} for name in (task.id, *task.texts, task.label) if name is not None]
     front["dataset_info"] = {"features": features, "splits": [{"name": "labelled", "num_examples": rows}]}
     lines = [
         "---",

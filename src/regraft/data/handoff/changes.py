@@ -122,7 +122,7 @@ class Compared:
 def compared(values: Sequence[dict[str, str | None]], known: Known) -> Compared:
     """Rows, given as their values, beside those that are ``known``."""
     task, now = known.task, numbers(values, known.task, known.labels)
-    position = np.array([known.position.get(key, -1) if (key := row.get(task.id)) is not None else -1 for row in values], np.int64)
+    position = np.array([known.position.get(key, -1) if (key := row.get(task.id_column)) is not None else -1 for row in values], np.int64)
     there, at = position >= 0, np.maximum(position, 0)
     if not len(known):
         no = np.zeros(len(values), np.bool_)
@@ -153,7 +153,7 @@ def diff(before: Callable[[], Iterable[Row]], after: Callable[[], Iterable[Row]]
         changed = relation.added | relation.edited | relation.relabelled | relation.other
         for index in np.flatnonzero(changed).tolist():
             values, place = piece[index].values, int(relation.position[index])
-            key, kinds = values.get(task.id), relation.kinds(index)
+            key, kinds = values.get(task.id_column), relation.kinds(index)
             old = known.labels.name(int(known.numbers.label[place])) if place >= 0 else None
             if result.count(kinds, old, values.get(task.label)) and key is not None:
                 listed[key] = (kinds, shown(values, task))
@@ -178,7 +178,7 @@ def _with_before(
     """The listed rows as changes, by kind and id; what they were is looked up in ``rows``."""
     old: dict[str, dict[str, str | None]] = {}
     for row in rows:
-        if (key := row.values.get(task.id)) in listed and key is not None:
+        if (key := row.values.get(task.id_column)) in listed and key is not None:
             old.setdefault(key, shown(row.values, task))
     for key, (kinds, now) in sorted(listed.items(), key=lambda item: (KINDS.index(item[1][0][0]), item[0])):
         yield Change(key, kinds, old.get(key), now or None)

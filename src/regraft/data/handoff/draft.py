@@ -76,7 +76,7 @@ def draft(rows: Iterable[Row], task: TaskOptions, name: str, source: str) -> str
         "  - {type: custom, engine: regraft, severity: warn, implementation: {rule: label_shares, at_most: 0.1}}",
         "  properties:",
     ]
-    for column in [task.id, *task.texts, task.label, *sorted(set(columns) - {task.id, *task.texts, task.label})]:
+    for column in [task.id_column, *task.texts, task.label, *sorted(set(columns) - {task.id_column, *task.texts, task.label})]:
         if column in columns:
             lines += _column(column, columns[column], read - unread, task)
     return "\n".join(lines) + "\n"
@@ -89,7 +89,7 @@ def _column(name: str, seen: Seen, rows: int, task: TaskOptions) -> list[str]:
         lines.append(f"    # required: true   # {missing:,} of {counted(rows, 'row')} have no value here")
     else:
         lines.append("    required: true")
-    if name == task.id:
+    if name == task.id_column:
         lines.append("    unique: true" if not seen.several else "    # unique: true   # a value stands twice, so rows would be set aside")
     if name in task.texts and seen.filled:
         lines += [
@@ -100,7 +100,7 @@ def _column(name: str, seen: Seen, rows: int, task: TaskOptions) -> list[str]:
     if name == task.label and seen.values and len(seen.values) <= MOST_VALUES:
         lines.append("    enum:   # any other label is set aside")
         lines += [f"    - value: {_scalar(value)}   # {counted(count, 'row')}" for value, count in seen.values.most_common()]
-    elif name not in (task.id, *task.texts, task.label) and seen.is_choice:
+    elif name not in (task.id_column, *task.texts, task.label) and seen.is_choice:
         shown = ", ".join(f"{{value: {_scalar(value)}}}" for value, _ in seen.values.most_common())
         lines.append(f"    # enum: [{shown}]   # the values that stand there now")
     return lines

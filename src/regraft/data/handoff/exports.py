@@ -102,7 +102,8 @@ def _label_studio_min(item: Item, task: TaskOptions, shown: str, number: int, st
     label = values.get(task.label)
     if isinstance(label, dict) and isinstance(label.get("choices"), list):
         values[task.label] = label["choices"]
-    return row_of({**values, task.id: _digits(values.get(task.id))}, shown, number, strings)
+    ids = {} if task.id is None else {task.id: _digits(values.get(task.id))}
+    return row_of({**values, **ids}, shown, number, strings)
 
 
 def _argilla(item: Item, task: TaskOptions, shown: str, number: int, strings: Collection[str]) -> Row:
@@ -126,7 +127,8 @@ def _labelled(
 ) -> Row:
     """A row of what was annotated and what people answered; an id of the data's own comes before the tool's."""
     different = list(dict.fromkeys(json.dumps(answer, ensure_ascii=False) for answer in answers))
-    values = {**values, task.id: _digits(values.get(task.id, key)), task.label: answers[0] if len(different) == 1 else None}
+    ids = {} if task.id is None else {task.id: _digits(values.get(task.id, key))}
+    values = {**values, **ids, task.label: answers[0] if len(different) == 1 else None}
     if known := sorted({person for person in people if person is not None}):
         values.setdefault("annotator", ", ".join(known))
     row = row_of(values, shown, number, strings)

@@ -161,7 +161,7 @@ def _set_twins_aside(validated: Validated, relations: Sequence[Compared], known:
         chosen = np.flatnonzero(mask & (fresh | relation.relabelled))
         remain[relation.position[chosen][relation.position[chosen] >= 0]] = False
         rows.append(start + chosen)
-        ids += table[value(task.id)].take(chosen).to_pylist()
+        ids += table[value(task.id_column)].take(chosen).to_pylist() if len(chosen) else []
         new_text.append(fresh[chosen])
         alike.append(relation.numbers.alike[chosen])
         label.append(relation.numbers.label[chosen])

@@ -63,7 +63,7 @@ def alike(text: str) -> str:
 def numbers(values: Sequence[dict[str, str | None]], task: TaskOptions, labels: Labels) -> Numbers:
     """Of rows, given as their values."""
     texts = [text_of(row, task) or "" for row in values]
-    used = {task.id, task.label, *task.texts}
+    used = {task.id_column, task.label, *task.texts}
     rest = ["\x1e".join(f"{name}\x1f{row[name]}" for name in sorted(row) if name not in used and row[name] is not None) for row in values]
     codes = np.array([labels.code(row.get(task.label)) for row in values], np.int64)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -93,8 +93,6 @@ class Known:
     position: dict[str, int] = field(default_factory=dict)
     """id -> its first row."""
     ids: list[str | None] = field(default_factory=list)
-    columns: dict[str, None] = field(default_factory=dict)
-    """In the order in which they come."""
     numbers: Numbers = field(default_factory=lambda: _joined([]))
 
     @classmethod
@@ -103,11 +101,10 @@ class Known:
         known, pieces = cls(task), list[Numbers]()
         for piece in in_pieces(rows):
             for row in piece:
-                key = row.values.get(task.id)
+                key = row.values.get(task.id_column)
                 if key is not None:
                     known.position.setdefault(key, len(known.ids))
                 known.ids.append(key)
-                known.columns.update(dict.fromkeys(row.values))
             pieces.append(numbers([row.values for row in piece], task, known.labels))
         known.numbers = _joined(pieces)
         return known
