@@ -66,7 +66,7 @@ class Ensemble:
                     f"finetune.of: the model of {name} is of the kind {kind!r}, which is no part of an ensemble", fix="take it out"
                 )
             shutil.copytree(folder, learning.out / MEMBERS / str(number), copy_function=shutil.copyfile)
-        return {"tokens": 1, "members": len(options.of)}  # tokens: its time grows with no text
+        return {"tokens": learning.words, "members": len(options.of)}
 
     def describe(self, options: EnsembleOptions) -> dict[str, Any]:
         """What the kind reads in ``serving.json``: nothing more."""

@@ -63,7 +63,7 @@ class Soup:
             if options.ingredients == "greedy" and len(learning.dev):
                 chosen = greedy(folders[0], weights, learning, Path(scratch) / "model")
             write(folders[0], [weights[place] for place in chosen], learning.out)
-        return {"tokens": 1, "members": len(chosen)}  # tokens: its time grows with no text
+        return {"tokens": learning.words, "members": len(chosen)}
 
     def describe(self, options: SoupOptions) -> dict[str, Any]:
         """Nothing: the members' own ``max_length`` is in the folder already."""

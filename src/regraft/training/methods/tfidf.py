@@ -65,7 +65,7 @@ class TfidfMethod:
         )
         known = np.isfinite(model.bias)
         replace(model, bias=np.where(known, model.bias, model.bias[known].min() - np.float32(ABSENT))).save(learning.out)
-        return {"tokens": sum(text.count(" ") + 1 for text in rows["text"]), "terms": len(model.vocabulary)}
+        return {"tokens": learning.words, "terms": len(model.vocabulary)}
 
 
 TFIDF = TfidfMethod()

@@ -46,7 +46,7 @@ class ZeroShot:
     modules: tuple[str, ...] = ()
 
     def train(self, learning: Learning, options: ZeroShotOptions) -> dict[str, float]:
-        """Write encoder and descriptions; returns the tokens of these.
+        """Write encoder and descriptions.
 
         :raises ConfigError: a label has no description, or a description is of none.
         """
@@ -61,7 +61,7 @@ class ZeroShot:
         assert learning.source is not None
         weight = SCALE * vectors.directions(described.parts[0])
         vectors.write(described.frozen.body, learning.source, learning.out, weight, np.zeros(len(weight)))
-        return {"tokens": described.tokens[0], "embedded": described.computed}
+        return {"tokens": learning.words, "embedded": described.computed}
 
     def describe(self, options: ZeroShotOptions) -> dict[str, Any]:
         """What the kind reads in ``serving.json``."""
