@@ -135,7 +135,8 @@ def retrain(pipeline: str) -> State[None]:
         current.run = replace(current.run, mlflow_run_id=opened())
         current.result = decide_and_release(current.run, tracker, outcomes)
     outcome = current.result["outcome"]
-    return Completed(name="Completed" if outcome == "pass" else f"Gate{outcome.capitalize()}", message=current.result["sentence"])
+    names = {0: "Completed", 6: "NotPromoted"}  # 6: people are asked, or have rolled back from this model
+    return Completed(name=names.get(current.result["exit"], f"Gate{outcome.capitalize()}"), message=current.result["sentence"])
 
 
 def _marks(run: Run) -> dict[str, str]:
@@ -227,18 +228,21 @@ def decide_and_release(run: Run, tracker: Tracker, outcomes: dict[str, Outcome])
     decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(release.take_decision)(run, tracker, resolved, measured)
     published = retried(release.publish, "publish")(run, tracker, decision)
     create_markdown_artifact(published.summary, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
-    exit_code, sentence = release.EXITS[decision.verdict.outcome], decision.sentence
+    exit_code, sentence, asked = release.EXITS[decision.verdict.outcome], decision.sentence, False
     if exit_code == 0 and not decision.verdict.already_champion:
-        if reason := release.withheld(run, decision):
+        if "approval" not in resolved and (reason := release.withheld(run, decision)):
             exit_code, sentence = 6, reason
         else:
             version = retried(release.register_candidate, "register")(run, tracker, decision, outcomes)
             retried(release.write_card, "card")(run, tracker, resolved, version)
-            sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, version)}."
+            if asked := "approval" in resolved:
+                exit_code, sentence = 6, retried(release.ask_for_approval, "ask")(run, resolved, decision, version)
+            else:
+                sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, version)}."
     elif exit_code == 0 and decision.verdict.champion and release.stands_on_waiver(run):
         sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, decision.verdict.champion.version)}."
     result = release.write_result(
-        run, tracker, resolved, decision, outcomes, exit_code=exit_code, sentence=sentence, report=published.report
+        run, tracker, resolved, decision, outcomes, exit_code=exit_code, sentence=sentence, report=published.report, asked=asked
     )
     if resolved.get("notify"):
         task(name="notify", cache_policy=NO_CACHE, persist_result=False)(release.notify_hooks)(run, resolved, decision, result)

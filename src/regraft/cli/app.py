@@ -93,7 +93,7 @@ GROUPS = {
     "Train": ("run", "plan", "status", "logs", "deploy", "agent"),
     "Hand in data": ("handoff", "data", "quarantine", "contract"),
     "Read the evidence": ("ls", "report", "open", "ui", "explain", "compare", "diff", "card"),
-    "Production": ("promote", "rollback", "history", "renew-test", "predict"),
+    "Production": ("approve", "reject", "promote", "rollback", "history", "renew-test", "predict"),
     "Workspace": ("doctor", "store", "gc", "dvc", "schema"),
 }
 """How ``--help`` shows the verbs; one that is in no group stands under "Commands"."""
@@ -102,6 +102,7 @@ GROUPS = {
 def with_verbs() -> typer.Typer:
     """The app with every verb; reading their signatures imports nothing heavy."""
     from regraft.cli import (
+        approve,
         card,
         champion,
         compare,
@@ -137,6 +138,7 @@ def with_verbs() -> typer.Typer:
         history,
         diff,
         report,
+        approve,
         champion,
         renewal,
         card,

@@ -170,6 +170,9 @@ def _show(name: str, entry: dict[str, Any]) -> None:
     if challenger:
         say(f"  challenger    version {challenger['version']}")
     say(f"  verdict       {verdict['outcome'].upper()} in {verdict['run']}" if verdict else "  verdict       none yet")
+    if approval := entry["approval"]:
+        told = f"version {approval['version']} {approval['sentence']}"
+        say(f"  approval      {console.warned(told, approval['fix']) if approval['fix'] else escape(told)}")
     if running := entry["running"]:
         at = f", step {running['step']}" if running["step"] else ""
         say(console.prose(f"  running       {running['run']}{at}; `regraft status --watch` follows it", 16))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from regraft.config.approval import ApprovalOptions
 from regraft.config.auto import expanded
 from regraft.config.candidates import DEFAULT, Candidate, CandidateOptions, checked
 from regraft.config.schedule import ScheduleOptions
@@ -99,6 +100,10 @@ class PipelineOptions(Strict):
     """What the model card says in people's words."""
     notify: NotifyOptions | None = None
     """A command or webhook that is run once on every verdict."""
+    promotion: Literal["automatic", "approval"] = "automatic"
+    """What follows when a candidate has passed: it becomes champion, or people are asked first (`regraft approve`)."""
+    approval: ApprovalOptions | None = None
+    """How people are asked, with `promotion: approval`."""
     schedule: ScheduleOptions | None = None
     """When the pipeline runs by itself, once `regraft deploy` has told a Prefect server."""
     seed: int = Field(17, ge=0, lt=2**31)
@@ -148,6 +153,18 @@ class PipelineOptions(Strict):
         if fault := next(faults(gates, info.data), None):
             raise ValueError(fault)
         return gates
+
+    @field_validator("approval")
+    @classmethod
+    def _somebody_asks(cls, approval: ApprovalOptions | None, info: ValidationInfo) -> ApprovalOptions | None:
+        if approval is not None and info.data.get("promotion") == "automatic":
+            raise ValueError("nobody is asked; write `promotion: approval` too, or leave it out")
+        return approval
+
+    @property
+    def asks(self) -> ApprovalOptions | None:
+        """How people are asked before a promotion; None: they are not."""
+        return (self.approval or ApprovalOptions()) if self.promotion == "approval" else None
 
     @property
     def every_candidate(self) -> tuple[Candidate, ...]:

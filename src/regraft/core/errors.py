@@ -62,6 +62,7 @@ class ApprovalPending(RegraftError):
     """A person has to say yes first, or has said no."""
 
     exit_code = 6
+    usual_fix = "regraft status"
 
 
 class Conflict(RegraftError):

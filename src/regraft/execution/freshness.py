@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from regraft.config.pipeline import PipelineOptions
@@ -26,6 +27,7 @@ from regraft.data.options import listed
 from regraft.execution import dvc, overridden
 from regraft.execution.plan import Assessment
 from regraft.execution.resolve import resolve
+from regraft.registry.approvals import Approvals, standing
 from regraft.registry.store import store_of
 from regraft.registry.waivers import Notice, notice
 
@@ -113,10 +115,31 @@ def decision_due(workspace: Workspace, pipeline: str, values: Mapping[str, Any],
     withheld = tuple(latest.get("withheld", ()))
     if latest.get("by_cost") != values.get("by_cost") or steps.withheld not in (None, withheld):
         return f"the candidates changed since {latest['run']}"
+    if "approval" in latest and (reason := _unanswered(workspace, latest, values)):
+        return reason
     head = store_of(workspace).journal(pipeline).head()
     if (head.seq if head else 0) != latest["journal_seq"]:
         return f"the champion changed since {latest['run']}"
     return None if steps.fresh else "if the scores come out different"
+
+
+def _unanswered(workspace: Workspace, latest: Mapping[str, Any], values: Mapping[str, Any]) -> str | None:
+    """Why the model that waits for people is judged once more; None: it waits, or was answered."""
+    approvals = Approvals(store_of(workspace).values, latest["pipeline"])
+    if (request := approvals.request(latest["run"])) is None:
+        return f"the approval that {latest['run']} asked for is gone"
+    state = standing(request, approvals.answers(request), datetime.now(UTC)).state
+    if request.approvers and not _is(workspace.root / request.approvers["file"], request.approvers["sha256"]):
+        return f"{request.approvers['file']} has changed since {latest['run']} asked"
+    if state == "expired":
+        return f"nobody answered {latest['run']} in time"
+    if state == "waiting" and "approval" not in values:
+        return f"{latest['run']} waits for an approval, and promotion is automatic now"
+    return None
+
+
+def _is(path: Path, sha256: str) -> bool:
+    return path.is_file() and files.sha256_file(path) == sha256
 
 
 def borders(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -63,6 +63,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         "candidates": {candidate.name: candidate.document() for candidate in options.every_candidate},
         **({"by_cost": list(options.by_cost)} if options.by_cost else {}),  # who is chosen on dev rows
         **options.model_dump(mode="json", include={"card", "notify"}, exclude_none=True),  # no step reads them
+        **({"approval": options.asks.model_dump(mode="json", exclude_none=True)} if options.asks else {}),
         **sections,
     }
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from regraft.config.pipeline_file import load_pipeline
 from regraft.core import files
-from regraft.core.errors import ConfigError, EnvironmentFault, GateFailed, GateInconclusive
+from regraft.core.errors import ApprovalPending, ConfigError, EnvironmentFault, GateFailed, GateInconclusive
 from regraft.execution import weights
 from regraft.execution.records import MODEL, data_hashes, scoring
 from regraft.gates.decide import rebuild
@@ -81,6 +81,7 @@ def require_together(named: str, gates: Sequence[str], until: str | None, reason
 def passed(tracker: Tracker, what: Asked, reason: str) -> Change:
     """Promote a version whose verdict passed: the one named, the one of the run named, or the challenger."""
     entries = journal_of(tracker.workspace, what.pipeline).entries()
+    _refuse_where_people_are_asked(tracker, what)
     version = what.version
     if what.run:
         run = tracker.find_run(what.run, decided=True)
@@ -91,6 +92,15 @@ def passed(tracker: Tracker, what: Asked, reason: str) -> Change:
     elif version is None and challenger_of(entries) is None:
         _refuse_the_last(tracker, what.pipeline)
     return promote_by_hand(tracker, what.pipeline, version, reason)
+
+
+def _refuse_where_people_are_asked(tracker: Tracker, what: Asked, *, waived: bool = False) -> None:
+    """A pipeline that promotes on approval has `regraft approve`; a waiver is one person's word, and counts where no keys are asked for."""
+    if what.pipeline not in tracker.workspace.pipelines or (asks := load_pipeline(tracker.workspace, what.pipeline).asks) is None:
+        return
+    if not waived or asks.approvers is not None:
+        message = f"'{what.pipeline}' promotes on approval alone (`promotion: approval` in its file)"
+        raise ApprovalPending(message, fix=f"regraft approve {what.run or what.pipeline}")
 
 
 def _refuse(run: TrackedRun) -> None:
@@ -118,6 +128,7 @@ def waived(tracker: Tracker, what: Asked, gates: Sequence[str], reason: str, unt
     A champion that stands on waivers already gets the new ones, with the same command.
     """
     workspace, pipeline = tracker.workspace, what.pipeline
+    _refuse_where_people_are_asked(tracker, what, waived=True)
     entries = journal_of(workspace, pipeline).entries()
     run_name = registered(entries, pipeline, str(what.version)).run if what.version is not None else what.run or pipeline
     run = tracker.find_run(run_name, decided=True)

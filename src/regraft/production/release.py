@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,11 @@ from regraft.gates.measurements import power_summary
 from regraft.gates.registry import read_all, tables
 from regraft.gates.telling import row, sentence, sentences
 from regraft.gates.verdict import Champion, Facts, Verdict
+from regraft.production import approval
 from regraft.production.step_outputs import choose, gather
 from regraft.production.token_check import require_same_ids
 from regraft.registry import run_summary
+from regraft.registry.approvals import standing
 from regraft.registry.journal import rolled_back
 from regraft.registry.projection import project
 from regraft.registry.promotion import champion, promote
@@ -327,6 +330,19 @@ def promote_version(run: Run, tracker: Tracker, decision: Decision, version: str
     return change.sentence
 
 
+def ask_for_approval(run: Run, resolved: Mapping[str, Any], decision: Decision, version: str) -> str:
+    """Ask people whether ``version`` may become champion; the sentence that says how to answer."""
+    verdict = decision.verdict
+    champion = asdict(verdict.champion) if verdict.champion else None
+    request = approval.ask(
+        run.workspace, run.pipeline, run.name, version, verdict.candidate.digest, champion, decision.evidence, resolved["approval"]
+    )
+    waiting = standing(request, [], datetime.now(UTC)).sentence
+    left = rolled_back(store_of(run.workspace).journal(run.pipeline).entries(), verdict.candidate.digest)
+    note = f"; {left.by} rolled back from this very model on {left.at[:10]} ({left.reason})" if left else ""
+    return f"version {version} passed and {waiting}: `regraft approve {run.name}`, or `regraft reject {run.name} --reason ...`{note}"
+
+
 def stands_on_waiver(run: Run) -> bool:
     """Whether the champion was promoted on somebody's word; when it passes, it needs that no more."""
     return waived_of(store_of(run.workspace).journal(run.pipeline).entries()) is not None
@@ -342,6 +358,7 @@ def write_result(
     exit_code: int,
     sentence: str,
     report: str | None,
+    asked: bool = False,
 ) -> Event:
     """Write what the no-op path will read (``state/latest/<pipeline>.json``), and return it: the run's result."""
     head = store_of(run.workspace).journal(run.pipeline).head()
@@ -362,6 +379,7 @@ def write_result(
         "power": power_summary(files.read_json(decision.evidence / "measurements.json")),
         "seed": resolved["seed"],
         **({"by_cost": resolved["by_cost"]} if "by_cost" in resolved else {}),
+        **({"approval": True} if asked else {}),
         **({"withheld": without} if (without := decision_in(decision.evidence).get("withheld")) else {}),
         "scores": files.digest_of(outcomes[f"score-{verdict.candidate.name}"].record["outputs"]),
         "journal_seq": head.seq if head else 0,

@@ -19,6 +19,7 @@ from regraft.execution import composition, dvc_formats
 from regraft.execution.events import RunSeen, run_at_work
 from regraft.execution.plan import assess
 from regraft.execution.resolve import resolve
+from regraft.registry.approvals import look
 from regraft.registry.journal import challenger_of, champion_of
 from regraft.registry.store import store_of
 from regraft.registry.waivers import notice
@@ -47,6 +48,7 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
         "champion": champion_of(entries),
         "challenger": challenger_of(entries),
         "waiver": waiver.document() if waiver else None,
+        "approval": _approval(workspace, verdict),
         "verdict": {"outcome": verdict["outcome"], "run": verdict["run"], "exit": verdict["exit"]} if verdict else None,
         "running": None,
         "steps": [],
@@ -62,6 +64,17 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
     except RegraftError as error:  # a broken pipeline file must not hide the champions of the others
         entry |= {"error": str(error), "fix": error.fix or error.usual_fix, "exit": error.exit_code}
     return entry
+
+
+def _approval(workspace: Workspace, result: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What people were asked in the run whose ``result`` stands, and where that stands; None: nothing."""
+    if not result or (asked := look(store_of(workspace).values, result, datetime.now(UTC))) is None:
+        return None
+    request, standing = asked
+    answer = f"regraft approve {request.run}"
+    fixes = {"waiting": answer, "expired": f"regraft run {request.pipeline}", "approved": answer if result["exit"] else None}
+    entry = {"run": request.run, "version": request.version, "state": standing.state, "until": request.until, "people": request.people}
+    return {**entry, "by": list(standing.by), "sentence": standing.sentence, "fix": fixes.get(standing.state)}
 
 
 def _steps(workspace: Workspace, pipeline: str, seen: RunSeen) -> list[dict[str, Any]]:
