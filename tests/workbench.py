@@ -22,7 +22,7 @@ from regraft.gates.registry import read
 PATIENCE = 300
 """Seconds after which a test gives up on a process that answers within 10 on a quiet machine."""
 NOTHING_YET: dict[str, Any] = {
-    **dict.fromkeys(("champion", "challenger", "approval", "verdict", "age_seconds", "age")),
+    **dict.fromkeys(("champion", "score", "challenger", "approval", "schedule", "verdict", "age_seconds", "age")),
     "steps": [],
     "stale": [],
     "perhaps": [],

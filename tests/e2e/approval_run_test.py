@@ -1,17 +1,36 @@
-"""A run whose pipeline asks people: it registers, asks, ends with exit 6, and what they answer is what stands."""
+"""A run whose pipeline asks people: it registers, asks, ends with exit 6, and what they answer is what stands.
+
+The environment of all its commands is full of secrets, which are then looked for in everything that they left.
+"""
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
+import pytest
 from everything import Ran, configure
 from workbench import regraft, told
 
+SECRETS = {
+    name: f"planted-{number}-b7e1"
+    for number, name in enumerate(
+        ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD", "MLFLOW_TRACKING_PASSWORD", "PREFECT_API_KEY", "HF_TOKEN", "ANYTHING")
+    )
+}
 
-def test_a_run_that_passed_asks_waits_in_status_and_a_yes_is_the_result_that_stands(ran: Ran) -> None:
-    root = ran.root
+
+def places_of(secret: str, root: Path) -> list[str]:
+    """The files below ``root`` that hold ``secret``."""
+    return [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+
+
+def test_a_run_that_passed_asks_waits_in_status_and_a_yes_is_the_result_that_stands(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, hook = ran.root, "http://ada:planted-hook-b7e1@127.0.0.1:9/planted-path-b7e1"
+    for name, value in {**SECRETS, "HOOK": hook}.items():
+        monkeypatch.setenv(name, value)
     shutil.rmtree(root / "state" / "journal")  # so that there is no champion, and the same model passes once more
-    configure(root, promotion="approval")
+    configure(root, promotion="approval", notify={"webhook": "${HOOK}"})
     result = told(root, 6, "run", "tiny")
     assert (result["outcome"], result["champion"]) == ("pass", None)
     assert f"`regraft approve {result['run']}`" in result["sentence"]
@@ -33,3 +52,7 @@ def test_a_run_that_passed_asks_waits_in_status_and_a_yes_is_the_result_that_sta
     after = told(root, 0, "run", "tiny")
     assert (after["run"], after["standing_exit"], after["champion"]["version"]) == (result["run"], 0, answered["champion"]["version"])
     assert told(root, 6, "reject", "tiny", "--reason", "too late")["errors"][0]["message"].startswith(f"{result['run']} takes no answer")
+
+    events = "".join(path.read_text() for path in (root / ".regraft").rglob(f"{result['run']}*") if path.is_file())
+    assert "the webhook at 127.0.0.1" in events, "the hook was tried, and its host alone is told"
+    assert places_of("-b7e1", root) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from pydantic import ValidationError
 
@@ -63,3 +65,16 @@ def test_a_clone_that_resolves_otherwise_is_refused_with_the_way_out(monkeypatch
     with pytest.raises(EnvironmentFault, match=r"resolves to b{12} here and to a{12} where it was deployed") as refused:
         deployments.require_expected(None, "demo", "a" * 64)
     assert "regraft deploy demo" in refused.value.fix
+
+
+@pytest.mark.parametrize(
+    ("schedule", "following"),
+    [
+        ({"cron": "0 3 * * 1"}, "2026-11-30T03:00+00:00"),
+        ({"cron": "0 3 * * 1", "timezone": "Europe/Berlin"}, "2026-11-30T02:00+00:00"),
+        ({"interval": "6h"}, None),
+    ],
+)
+def test_the_next_time_of_a_schedule_is_told_in_utc_and_that_of_an_interval_is_the_server_s(schedule, following):
+    after = ScheduleOptions(**schedule).after(datetime(2026, 11, 28, 23, 0, tzinfo=UTC))
+    assert (after.isoformat(timespec="minutes") if after else None) == following

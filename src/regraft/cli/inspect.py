@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -163,6 +164,9 @@ def _show(name: str, entry: dict[str, Any]) -> None:
         since = console.minute(champion["since"])
         told = f"version {champion['version']} ({champion['digest'][:12]}) since {since}, {champion['run']}"
         say(console.prose(f"  champion      {told}", 16))
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(champion["since"])).total_seconds()
+        scored = f"; {_scored(entry['score'])}" if entry["score"] else ""
+        say(console.prose(f"                for {roughly(max(0, seconds))}{scored}", 16))
     else:
         say("  champion      none")
     if waiver := entry["waiver"]:
@@ -173,6 +177,9 @@ def _show(name: str, entry: dict[str, Any]) -> None:
     if approval := entry["approval"]:
         told = f"version {approval['version']} {approval['sentence']}"
         say(f"  approval      {console.warned(told, approval['fix']) if approval['fix'] else escape(told)}")
+    if schedule := entry["schedule"]:
+        then = f"; the next time is {console.minute(schedule['next'])} UTC, where it is deployed" if schedule["next"] else ""
+        say(console.prose(f"  schedule      {escape(schedule['words'])}{then}", 16))
     if running := entry["running"]:
         at = f", step {running['step']}" if running["step"] else ""
         say(console.prose(f"  running       {running['run']}{at}; `regraft status --watch` follows it", 16))
@@ -189,6 +196,13 @@ def _show(name: str, entry: dict[str, Any]) -> None:
         say(f"  {step['name']:<{width}}{mark}  [dim]{escape(why)}[/]")
     for line in _idle([step["why"][0] for step in entry["steps"] if step not in shown]):
         say(f"  [dim]{escape(line)}[/]")
+
+
+def _scored(score: dict[str, Any]) -> str:
+    from regraft.gates.words import metric
+
+    interval = f" ({score['low']:.3f} to {score['high']:.3f})" if score["low"] is not None and score["high"] is not None else ""
+    return f"{metric(score['metric'])} {score['value']:.3f}{interval} in {score['run']}"
 
 
 def explain(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -64,6 +64,14 @@ class ScheduleOptions(Strict):
     def document(self) -> dict[str, str | int]:
         """The same value however it was written: ``{cron, timezone}``, or ``{seconds}``."""
         return {"seconds": seconds(self.interval)} if self.interval else {"cron": self.cron or "", "timezone": self.timezone}
+
+    def after(self, moment: datetime) -> datetime | None:
+        """The first time of `cron` after ``moment``, in UTC; None of an interval."""
+        if self.cron is None:
+            return None
+        from cronsim import CronSim
+
+        return next(CronSim(self.cron, moment.astimezone(ZoneInfo(self.timezone)))).astimezone(UTC)
 
     @property
     def words(self) -> str:

@@ -100,7 +100,7 @@ def answer(
         return _finish(tracker, request, before)
     if before.state != "waiting":
         message = f"{request.run} takes no answer any more: version {request.version} {before.sentence}"
-        raise ApprovalPending(message, fix=f"regraft run {request.pipeline}")
+        raise ApprovalPending(message, fix=f"regraft {'run' if before.state == 'expired' else 'status'} {request.pipeline}")
     _require_of_today(tracker, request)
     given = _answer(workspace, request, word, reason, key, now, by)
     if given.by in before.by:
@@ -173,7 +173,7 @@ def _finish(tracker: Tracker, request: Request, approved: Standing) -> Answered:
     """Promote what was approved, if it is not champion yet, and make that the result that stands."""
     _require_of_today(tracker, request)
     approval = approved.sentence.removeprefix("was ")
-    reason, by = f"{approval}; verdict PASS of {request.run}", " and ".join(approved.by)
+    reason, by = f"{approval} (verdict PASS of {request.run})", " and ".join(approved.by)
     change = promote(tracker, request.pipeline, request.version, expected=request.champion, reason=reason, by=by)
     sentence = f"{change.sentence}; {approval}"
     _keep(tracker.workspace, request, sentence, exit=0, champion=change.champion, journal_seq=change.journal_seq)
@@ -184,7 +184,8 @@ def _keep(workspace: Workspace, request: Request, sentence: str, **changed: Any)
     """The result of the run, as it is now."""
     store = store_of(workspace)
     if (latest := store.latest(request.pipeline)) and latest["run"] == request.run:
-        store.keep_latest(request.pipeline, {**latest, "sentence": sentence, **changed})
+        score = {"champion_score": latest.get("score")} if "champion" in changed else {}
+        store.keep_latest(request.pipeline, {**latest, "sentence": sentence, **score, **changed})
 
 
 def _champion(tracker: Tracker, request: Request) -> dict[str, str] | None:

@@ -362,7 +362,9 @@ def write_result(
 ) -> Event:
     """Write what the no-op path will read (``state/latest/<pipeline>.json``), and return it: the run's result."""
     head = store_of(run.workspace).journal(run.pipeline).head()
-    verdict = decision.verdict
+    verdict, current = decision.verdict, champion(tracker, run.pipeline)
+    score = _score_of(run, decision)
+    known = [score, (store_of(run.workspace).latest(run.pipeline) or {}).get("champion_score")]
     result: Event = {
         "schema": 1,
         "pipeline": run.pipeline,
@@ -373,7 +375,9 @@ def write_result(
         "sentence": sentence,
         "report": report,
         "candidate": asdict(verdict.candidate),
-        "champion": champion(tracker, run.pipeline),
+        "champion": current,
+        "score": score,
+        "champion_score": next((each for each in known if each and current and each["digest"] == current["digest"]), None),
         "policy_digest": verdict.policy_digest,
         "gates": list(resolved["gates"]),
         "power": power_summary(files.read_json(decision.evidence / "measurements.json")),
@@ -386,6 +390,15 @@ def write_result(
     }
     store_of(run.workspace).keep_latest(run.pipeline, result)
     return result
+
+
+def _score_of(run: Run, decision: Decision) -> dict[str, Any]:
+    """What the candidate scored on the test rows, in the metric that the gates compare by: ``{digest, run, metric, value, low, high}``."""
+    verdict = decision.verdict.document()
+    metric = run_summary.compared_metric(verdict)
+    judged = run_summary.metrics(files.read_json(decision.evidence / "measurements.json"), verdict)
+    ends = {name: judged.get(f"test/{metric}{end}") for name, end in (("value", ""), ("low", "_low"), ("high", "_high"))}
+    return {"digest": decision.verdict.candidate.digest, "run": run.name, "metric": metric, **ends}
 
 
 def notify_hooks(run: Run, resolved: Mapping[str, Any], decision: Decision, result: Event) -> None:

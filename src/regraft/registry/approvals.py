@@ -97,7 +97,9 @@ def standing(request: Request, answers: Sequence[Answer], now: datetime) -> Stan
     people = tuple(dict.fromkeys(answer.by for answer in answers))
     missing = max(0, request.people - len(people))
     if not missing:
-        return Standing("approved", people, 0, f"was approved by {' and '.join(people)} on {_day(answers[-1].at)}")
+        reasons = "; ".join(answer.reason for answer in answers if answer.reason)
+        why = f": {reasons}" if reasons else ""
+        return Standing("approved", people, 0, f"was approved by {' and '.join(people)} on {_day(answers[-1].at)}{why}")
     so_far = f"{' and '.join(people)} said yes, {missing} more needed" if people else f"{missing} needed"
     if now > until:
         return Standing("expired", people, missing, f"was not approved until {at} ({so_far})")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from regraft.config.pipeline_file import load_pipeline
 from regraft.config.resolved_file import read_resolved
 from regraft.core.errors import ApprovalPending, ConfigError, GateFailed, GateInconclusive, RegraftError
 from regraft.core.quantities import first_of, roughly
@@ -29,7 +30,7 @@ DONE = ("computed", "cached", "not_chosen")
 
 
 def overview(workspace: Workspace, only: str | None = None) -> dict[str, Any]:
-    """``{tracking_uri, pipelines{P: {champion, challenger, waiver, verdict, running, steps[{name, state, why}]}}}``.
+    """``{tracking_uri, pipelines{P: {champion, score, challenger, waiver, approval, schedule, verdict, running, steps}}}``.
 
     ``verdict.exit`` is the code with which the run ended that decided; ``running`` is the run at work, or None.
     """
@@ -47,6 +48,8 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "champion": champion_of(entries),
         "challenger": challenger_of(entries),
+        "score": _score(verdict, champion_of(entries)),
+        "schedule": None,
         "waiver": waiver.document() if waiver else None,
         "approval": _approval(workspace, verdict),
         "verdict": {"outcome": verdict["outcome"], "run": verdict["run"], "exit": verdict["exit"]} if verdict else None,
@@ -54,6 +57,7 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
         "steps": [],
     }
     try:
+        entry["schedule"] = _schedule(workspace, name)
         if at_work := run_at_work(workspace, name):  # DVC says nothing of the steps meanwhile
             current = at_work.current
             entry["running"] = {"run": at_work.run, "step": current.name if current else None}
@@ -64,6 +68,20 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
     except RegraftError as error:  # a broken pipeline file must not hide the champions of the others
         entry |= {"error": str(error), "fix": error.fix or error.usual_fix, "exit": error.exit_code}
     return entry
+
+
+def _score(result: dict[str, Any] | None, champion: dict[str, str] | None) -> dict[str, Any] | None:
+    """What the champion scored when it was judged; None: there is none, or what stands says nothing of it (after a rollback)."""
+    score = (result or {}).get("champion_score")
+    return score if score and champion and score["digest"] == champion["digest"] else None
+
+
+def _schedule(workspace: Workspace, name: str) -> dict[str, Any] | None:
+    """``{words, next}`` of a pipeline that runs by itself once it is deployed. ``next`` is None of an interval, which the server counts."""
+    if (schedule := load_pipeline(workspace, name).schedule) is None:
+        return None
+    following = schedule.after(datetime.now(UTC))
+    return {"words": schedule.words, "next": following.isoformat(timespec="minutes") if following else None}
 
 
 def _approval(workspace: Workspace, result: dict[str, Any] | None) -> dict[str, Any] | None:
