@@ -116,6 +116,15 @@ def test_ewc_holds_what_general_text_needs_more_than_what_it_does_not(base, rows
     assert np.median(less[words < 0.01]) > 3 * np.median(less[words > 1])
 
 
+def test_ewc_in_shards_ends_with_the_same_bytes_each_time_and_in_the_threads_of_its_training(base, rows, tmp_path):
+    import torch
+
+    for name in ("one", "two"):
+        train(base, rows, tmp_path / name, "ewc", checkpoints=tmp_path / f"{name}-checkpoints", shards=2)
+        assert torch.get_num_threads() == 1
+    assert files.tree(tmp_path / "one") == files.tree(tmp_path / "two")
+
+
 def test_layers_join_from_the_top_down_at_falling_rates_and_every_weight_in_the_end(base):
     from types import SimpleNamespace
 

@@ -80,14 +80,18 @@ def kept_fisher(fitting: Fitting, options: EwcOptions) -> dict[str, Tensor]:
 
     from regraft.core import files
     from regraft.core.progress import current, running
+    from regraft.training.checkpoint import Checkpoints
 
     context, source = current(), fitting.learning.source
     assert source is not None
     home = context.checkpoints / "fisher" if context.checkpoints else None
     if home is not None and (home / KEPT).is_file():
         return load((home / KEPT).read_bytes())
+    if home is not None and Checkpoints(home).start() is None:
+        Checkpoints(home).begin(fitting.machine, exact=True)
     with running(replace(context, checkpoints=home, facts={})), torch.random.fork_rng():
         computed = fisher(source, fitting.learning.seed, options)
+    fitting.machine.apply()  # a training sets threads, and those of this one are settled
     if home is not None:
         files.write_bytes(home / KEPT, save(computed))
     return computed
@@ -159,11 +163,16 @@ def _squares(model: PreTrainedModel, corpus: Corpus, seed: int, options: EwcOpti
     def warm_up(step: int) -> tuple[Tensor, int]:
         return loss.batch(corpus.batch(step))
 
+    def part(step: int, part: int, parts: int) -> tuple[Tensor, int] | None:
+        batch = corpus.part(step, part, parts)
+        return None if batch is None else loss.batch(batch)
+
     def phases(*_: object) -> list[Phase]:
         head = Group(head_parameters(model), HEAD_RATE)
-        return [Phase("head", WARMUP_STEPS, warm_up, [head], dropout=False, after=measure)]
+        return [Phase("head", WARMUP_STEPS, warm_up, [head], dropout=False, after=measure, part=part)]
 
-    train("fisher", model, phases, seed=seed, checkpoint_seconds=options.checkpoint_seconds)
+    # In shards like the training that follows: its workers are forked, which does not go after an operation in two threads.
+    train("fisher", model, phases, seed=seed, checkpoint_seconds=options.checkpoint_seconds, shards=options.shards or 1)
     return squares
 
 
