@@ -28,11 +28,11 @@ class TokensConfig(StepConfig):
 
 def _run(config: TokensConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from regraft.steps.data import pack, stored_documents
-    from regraft.steps.training import backend, check_length, locate
+    from regraft.steps.training import backend, check_length, frame_in, locate
 
     folder = locate(config.base_model, Path.cwd())
     check_length(folder, config.sequence_length, "pretrain.sequence_length")
-    return pack(stored_documents(inputs["documents"]), backend(folder), config.sequence_length, out)
+    return pack(stored_documents(inputs["documents"]), backend(folder), config.sequence_length, out, frame_in(folder))
 
 
 TOKENS = Step(

@@ -156,9 +156,12 @@ def test_a_pointer_in_the_place_of_a_tokenizer_is_fetched(folder: Path, name: st
         ({**CONFIG, "_attn_implementation_internal": "hub/kernel"}, "config.json: _attn_implementation_internal asks for code"),
         ({**CONFIG, "trust_remote_code": True}, "config.json: trust_remote_code asks for code"),
         ({**CONFIG, "is_decoder": True}, "is_decoder is set"),
-        ({"model_type": "t5", "is_encoder_decoder": True}, "is_encoder_decoder is set"),
-        ({"model_type": "gpt2"}, "model_type 'gpt2' is no encoder with a masked-language-model head"),
-        ({}, "model_type None is no encoder"),
+        ({"model_type": "blip"}, "model_type 'blip' is of no family that regraft knows; the base model has to be one of encoders: albert"),
+        (
+            {"model_type": "opt"},
+            "model_type 'opt' numbers positions itself, so that documents packed into one sequence would see each other",
+        ),
+        ({}, "model_type None is of no family that regraft knows"),
         ([], "holds no JSON object"),
     ],
 )

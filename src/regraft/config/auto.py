@@ -2,7 +2,7 @@
 
 It is the same list for every pipeline, so that what ``auto`` did can be read in the resolved file and written by hand. Which of them are
 trained follows from the training rows of the rarest class alone: those for few labels are withheld above a count, full fine-tuning below
-one.
+one. ``pretrain: {objective: auto}`` is the objective of the base model's family.
 """
 
 from __future__ import annotations
@@ -45,3 +45,11 @@ def expanded(document: Any) -> Any:
     adapts = isinstance(data, Mapping) and data.get("corpus") is not None and document.get("adapt") != "never"
     shared = {key: value for key, value in finetune.items() if key != "method"}
     return {**document, "finetune": shared, "candidates": OF_BASE | (OF_ADAPTED if adapts else {})}
+
+
+def without_objective(document: Any) -> Any:
+    """The content of a pipeline file without ``pretrain: {objective: auto}``, which is what leaving the key out means."""
+    pretrain = document.get("pretrain") if isinstance(document, Mapping) else None
+    if not isinstance(pretrain, Mapping) or pretrain.get("objective") != AUTO:
+        return document
+    return {**document, "pretrain": {key: value for key, value in pretrain.items() if key != "objective"}}

@@ -15,6 +15,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from regraft.core.plugin_options import retold
 from regraft.core.strict import Strict
 from regraft.training.options import MethodOptions, finetune_options
 from regraft.training.plugins import METHODS, Start
@@ -137,10 +138,7 @@ def _faults(name: str, options: CandidateOptions, shared: MethodOptions, unadapt
     try:
         method = options.overlaid(shared).method
     except ValidationError as error:
-        return [
-            InitErrorDetails(type=_same(item), loc=(name, "finetune", *item["loc"]), input=item["input"], ctx=item.get("ctx", {}))
-            for item in error.errors(include_url=False)
-        ]
+        return [retold(item, (name, "finetune", *item["loc"])) for item in error.errors(include_url=False)]
     starts = METHODS[method].starts
     if options.start == "adapted" and unadapted is not None:
         return [_fault((name, "start"), f"`adapted` needs an adaptation, and {unadapted}", "adapted")]
@@ -187,13 +185,6 @@ def _faults_of_parts(name: str, candidates: Mapping[str, CandidateOptions], shar
             _fault(place, f"{unlike[0]} is no fine-tuned classifier, whose weights could be averaged; write `method: ensemble`", unlike[0])
         ]
     return []
-
-
-def _same(item: Any) -> Any:
-    """The type of an error that is told at another place."""
-    if item["type"] in ("unknown_key", "unknown_plugin"):
-        return PydanticCustomError(item["type"], "{sentence}", {"sentence": item["msg"], **item.get("ctx", {})})
-    return item["type"]
 
 
 def _fault(place: tuple[str, ...], sentence: str, value: Any) -> InitErrorDetails:

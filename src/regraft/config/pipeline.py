@@ -10,16 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import InitErrorDetails
 
 from regraft.config.approval import ApprovalOptions
-from regraft.config.auto import expanded
+from regraft.config.auto import expanded, without_objective
 from regraft.config.candidates import DEFAULT, Candidate, CandidateOptions, checked
 from regraft.config.schedule import ScheduleOptions
+from regraft.core.plugin_options import retold
 from regraft.core.strict import Strict
 from regraft.data.options import DataOptions, SplitOptions, TaskOptions
 from regraft.gates.options import GateOptions
-from regraft.gates.registry import Line, default_gates, faults
+from regraft.gates.registry import Line, default_gates
+from regraft.gates.registry import faults as gate_faults
+from regraft.models.families import ModelFamily
 from regraft.training.options import (
     AbstainOptions,
     FinetuneOptions,
@@ -84,9 +88,11 @@ class PipelineOptions(Strict):
     """Whether the base model is adapted to the corpus; `never` leaves `base` as the only candidate, unless `candidates` names others.
     Without `data.corpus` nothing is adapted."""
     pretrain: PretrainOptions = Field(default_factory=lambda: pretrain_options({}))
-    """How the base model is adapted to the corpus; `objective` says what it learns from it, and which keys there are."""
+    """How the base model is adapted to the corpus; `objective` says what it learns from it, and which keys there are. Left out, or `auto`,
+    it is `mlm` for encoders and `clm` for decoders."""
     finetune: FinetuneOptions = Field(default_factory=lambda: finetune_options({}, {}))
-    """How a model is made from labelled rows; `method` says by which way, and which keys there are."""
+    """How a model is made from labelled rows; `method` says by which way, and which keys there are. Left out, it is `full` for encoders
+    and `lora` for decoders."""
     candidates: dict[str, CandidateOptions] | None = None
     """The models that are trained, scored and chosen from, by name; by default `base` and `adapted`. A new one trains no other again."""
     choose_on: Literal["dev", "test"] | None = None
@@ -111,8 +117,8 @@ class PipelineOptions(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _auto_is_a_list_of_candidates(cls, document: Any) -> Any:
-        return expanded(document)
+    def _auto_is_written_out(cls, document: Any) -> Any:
+        return expanded(without_objective(document))
 
     @field_validator("adapt")
     @classmethod
@@ -150,7 +156,7 @@ class PipelineOptions(Strict):
     @field_validator("gates")
     @classmethod
     def _they_fit_together(cls, gates: tuple[GateOptions, ...], info: ValidationInfo) -> tuple[GateOptions, ...]:
-        if fault := next(faults(gates, info.data), None):
+        if fault := next(gate_faults(gates, info.data), None):
             raise ValueError(fault)
         return gates
 
@@ -165,6 +171,26 @@ class PipelineOptions(Strict):
     def asks(self) -> ApprovalOptions | None:
         """How people are asked before a promotion; None: they are not."""
         return (self.approval or ApprovalOptions()) if self.promotion == "approval" else None
+
+    def for_family(self, family: ModelFamily) -> Self:
+        """The same, with the objective and the method that ``family`` takes where the file names none.
+
+        :raises ValidationError: with places of the file: one of them does not read a key that stands there.
+        """
+        chosen = {"pretrain": ("objective", family.objective, pretrain_options), "finetune": ("method", family.method, _finetune)}
+        faults: list[InitErrorDetails] = []
+        update = {}
+        for part, (key, name, read) in chosen.items():
+            options = getattr(self, part)
+            if key in options.model_fields_set or getattr(options, key) == name:
+                continue
+            try:
+                update[part] = read({**options.model_dump(exclude_unset=True), key: name})
+            except ValidationError as error:
+                faults += [retold(item, (part, *item["loc"])) for item in error.errors(include_url=False)]
+        if faults:
+            raise ValidationError.from_exception_data("family", faults)
+        return self.model_copy(update=update) if update else self
 
     @property
     def every_candidate(self) -> tuple[Candidate, ...]:
@@ -238,6 +264,10 @@ class PipelineOptions(Strict):
             without = " and ".join(f"split.{share}" for share in shares)
             raise ValueError(f"data.split: the column {column!r} says which row is held out; leave {without} out")
         return self
+
+
+def _finetune(written: Mapping[str, Any]) -> MethodOptions:
+    return finetune_options({}, written)
 
 
 def _unadapted(values: Mapping[str, Any]) -> str | None:

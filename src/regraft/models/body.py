@@ -1,8 +1,8 @@
-"""Whether the encoder that config.json promises is among a folder's weights, told from the names and shapes in their headers.
+"""Whether the body that config.json promises is among a folder's weights, told from the names and shapes in their headers.
 
 A base model may bring any head: of masked-language modelling, of somebody's classifier, of our own champion with other classes, or none.
-The body is loaded and the head begins anew, whatever its shape (tried on every type of :data:`regraft.models.families.encoder.ENCODERS`
-that transformers builds). A body that is not whole cannot begin anew, and would crash minutes later.
+The body is loaded and the head begins anew, whatever its shape (tried on every type of
+:mod:`regraft.models.families` that transformers builds). A body that is not whole cannot begin anew, and would crash minutes later.
 """
 
 from __future__ import annotations
@@ -14,16 +14,23 @@ from typing import Any
 
 from regraft.core.errors import Problem
 from regraft.models import weight_files
+from regraft.models.families.decoder import DECODERS
 
 Json = dict[str, Any]
 PREFIXES = {
     "big_bird": "bert", "camembert": "roberta", "deberta-v2": "deberta", "eurobert": "model", "megatron-bert": "bert",
     "modernbert": "model", "squeezebert": "transformer", "xlm-roberta": "roberta", "xlm-roberta-xl": "roberta",
+    **dict.fromkeys(DECODERS, "model"), **dict.fromkeys(("gpt2", "gpt_bigcode", "gpt_neo", "gptj"), "transformer"), "gpt_neox": "gpt_neox",
 }  # fmt: skip
 """Model type -> what the names of its body begin with where a head stands beside it; of the others that is the type itself."""
-EMBEDDINGS = {"eurobert": "embed_tokens.weight", "modernbert": "embeddings.tok_embeddings.weight"}
+EMBEDDINGS = {
+    "eurobert": "embed_tokens.weight", "modernbert": "embeddings.tok_embeddings.weight", **dict.fromkeys(DECODERS, "embed_tokens.weight"),
+    **dict.fromkeys(("gpt2", "gpt_bigcode", "gpt_neo", "gptj"), "wte.weight"), "gpt_neox": "embed_in.weight",
+}  # fmt: skip
 """Model type -> its matrix of word embeddings; of the others ``embeddings.word_embeddings.weight``."""
-_LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|h)\.(\d+)\.")
+_LAYERS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+"""What configurations call the number of layers."""
 FIX = "load it with AutoModel, and save that with save_pretrained"
 
 
@@ -45,7 +52,7 @@ def problems(folder: Path, config: Json) -> Iterator[Problem]:
     rows = shapes[start + name][0]
     if isinstance(vocabulary := config.get("vocab_size"), int) and vocabulary != rows:
         yield _problem(folder, "vocab_size", vocabulary, f"vocab_size is {vocabulary}, and its weights embed {rows} tokens")
-    promised = config.get("num_hidden_layers", config.get("n_layers"))
+    promised = next((config[key] for key in _LAYERS if key in config), None)
     there = {int(match[1]) for tensor in shapes if tensor.startswith(start) and (match := _LAYER.search(tensor))}
     if isinstance(promised, int) and there and (most := max(there) + 1) < promised:
         yield _problem(folder, "num_hidden_layers", promised, f"{promised} layers are promised, and its weights hold {most}")

@@ -173,13 +173,19 @@ def _generic(loaded: PreTrainedTokenizerBase, truth: Tokenizer | None = None) ->
 
 
 def _unpadded(loaded: PreTrainedTokenizerBase) -> bool:
-    """Whether whoever pads with the tokenizer gets another batch than training has: on the left, or without a mask."""
-    return loaded.padding_side != "right" or "attention_mask" not in loaded.model_input_names
+    """Whether whoever pads with the tokenizer gets another batch than training has, on the left or without a mask, or none at all."""
+    return loaded.padding_side != "right" or "attention_mask" not in loaded.model_input_names or loaded.pad_token is None
 
 
 def _padded(loaded: PreTrainedTokenizerBase) -> Mapping[str, Any]:
+    """What makes batches those of training. A tokenizer without a token to pad with, as many of decoders are, pads with its end of text."""
     names = list(loaded.model_input_names)
-    return {"padding_side": "right", "model_input_names": names if "attention_mask" in names else [*names, "attention_mask"]}
+    end = loaded.eos_token if loaded.pad_token is None else None
+    return {
+        "padding_side": "right",
+        "model_input_names": names if "attention_mask" in names else [*names, "attention_mask"],
+        **({"pad_token": str(end)} if end else {}),
+    }
 
 
 def _parts(tokenizer: Tokenizer) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from regraft.models.base_model import locate as locate
 from regraft.models.encoder import check_length as check_length
+from regraft.models.families import frame_in as frame_in
 from regraft.models.tokenizer import backend as backend
 from regraft.training.earlier_tasks import answers as answer_earlier_tasks
 from regraft.training.finetuning import finetune as finetune

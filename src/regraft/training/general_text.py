@@ -11,6 +11,7 @@ from regraft.data.general import general_documents
 from regraft.data.options import GeneralText
 from regraft.data.packing import Packed, pack, read
 from regraft.models import tokenizer
+from regraft.models.families import frame_in
 
 UNKNOWN_TEXT = "gates.forgetting: the base model's tokenizer knows no word of the general text held out, so no loss can be measured on it"
 
@@ -21,7 +22,7 @@ def pack_general(text: GeneralText, base: Path, length: int, folder: Path) -> di
     :raises DataRejected: a file cannot be read, or a shard has no whole sequence, or no word that the tokenizer knows.
     """
     try:
-        pack(general_documents(text.text, text.digest, text.column), tokenizer.backend(base), length, folder)
+        pack(general_documents(text.text, text.digest, text.column), tokenizer.backend(base), length, folder, frame_in(base))
         shards = read(folder)
     except DataRejected as error:
         if error.problems:  # a file that cannot be read

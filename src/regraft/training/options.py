@@ -105,7 +105,7 @@ class AbstainOptions(Strict):
     """Share of the given answers that should be right. The threshold that the dev rows show it for travels with the model."""
 
 
-_PRETRAIN = Section(OBJECTIVES, "objective")
+_PRETRAIN = Section(OBJECTIVES, "objective", besides="auto")
 _FINETUNE = Section(METHODS, "method", besides="auto")
 PretrainOptions = Annotated[ObjectiveOptions, _PRETRAIN]
 """The section ``pretrain``, read by the options of its objective."""

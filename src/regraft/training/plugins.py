@@ -143,7 +143,11 @@ METHODS: Registry[Method] = Registry(
         "tfidf": "regraft.training.methods.tfidf:TFIDF",
     },
 )
-OBJECTIVES: Registry[Objective] = Registry("regraft.objectives", "objective", {"mlm": "regraft.training.objectives.mlm:MLM"})
+OBJECTIVES: Registry[Objective] = Registry(
+    "regraft.objectives",
+    "objective",
+    {"mlm": "regraft.training.objectives.mlm:MLM", "clm": "regraft.training.objectives.clm:CLM"},
+)
 
 
 SEAMS: dict[str, Registry[Any]] = {"method": METHODS, "objective": OBJECTIVES, "family": FAMILIES, "task": TASK_TYPES}

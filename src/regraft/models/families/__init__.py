@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from regraft.core import files
 from regraft.core.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from regraft.data.packing import Frame
 
 
 class ModelFamily(Protocol):
@@ -21,6 +25,16 @@ class ModelFamily(Protocol):
     """Names of the families whose objectives and task types fit its models; its own, where some are made for it alone."""
     model_types: frozenset[str]
     """The ``model_type`` of config.json of its models."""
+    objective: str
+    """What its models are adapted by where the pipeline file names no objective."""
+    method: str
+    """What they are fine-tuned by where it names no method."""
+
+    def load(self, source: Path) -> tuple[PreTrainedModel, set[str]]:
+        """The model in ``source`` with the head it is pretrained under, and which weights of that head are new."""
+
+    def frame(self, tokenizer: PreTrainedTokenizerBase) -> Frame:
+        """What is put round documents and sequences when text is packed for its models."""
 
     def body(self, model: PreTrainedModel) -> nn.Module:
         """The model without any head: what a probe reads, and what stays frozen while a new head warms up."""
@@ -32,7 +46,11 @@ class ModelFamily(Protocol):
         """The stack of layers between embeddings and head: what adapters are put into."""
 
 
-FAMILIES: Registry[ModelFamily] = Registry("regraft.families", "model family", {"encoder": "regraft.models.families.encoder:ENCODER"})
+FAMILIES: Registry[ModelFamily] = Registry(
+    "regraft.families",
+    "model family",
+    {"encoder": "regraft.models.families.encoder:ENCODER", "decoder": "regraft.models.families.decoder:DECODER"},
+)
 
 
 def family_of(model_type: str) -> ModelFamily | None:
@@ -46,3 +64,19 @@ def family(model: PreTrainedModel) -> ModelFamily:
     if known is None:
         raise KeyError(model.config.model_type)
     return known
+
+
+def family_in(folder: Path) -> ModelFamily:
+    """The family of the model in ``folder``. KeyError where none knows it."""
+    model_type = str(files.read_json(folder / "config.json").get("model_type"))
+    known = family_of(model_type)
+    if known is None:
+        raise KeyError(model_type)
+    return known
+
+
+def frame_in(folder: Path) -> Frame:
+    """What packing puts round documents and sequences for the model in ``folder``."""
+    from regraft.models import tokenizer
+
+    return family_in(folder).frame(tokenizer.load(folder))

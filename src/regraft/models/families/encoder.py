@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from regraft.data.packing import Frame
 
 ENCODERS = frozenset({
     "albert", "bert", "big_bird", "camembert", "convbert", "data2vec-text", "deberta", "deberta-v2", "distilbert", "electra",
@@ -23,6 +26,22 @@ class Encoder:
     version = 1
     stands_for = frozenset({"encoder"})
     model_types = ENCODERS
+    objective = "mlm"
+    method = "full"
+
+    def load(self, source: Path) -> tuple[PreTrainedModel, set[str]]:
+        """``AutoModelForMaskedLM``."""
+        from transformers import AutoModelForMaskedLM
+
+        from regraft.models import encoder
+
+        return encoder.load(AutoModelForMaskedLM, source)
+
+    def frame(self, tokenizer: PreTrainedTokenizerBase) -> Frame:
+        """What stands round a text for the tokenizer stands round each sequence; the last token of it ends a document, too."""
+        from regraft.data.packing import frame_of
+
+        return frame_of(tokenizer.backend_tokenizer)
 
     def body(self, model: PreTrainedModel) -> nn.Module:
         """The encoder, without any head."""

@@ -57,7 +57,7 @@ def encode(tokenizer: Any, rows: Sequence[str | tuple[str, str]], max_length: in
     pairs = bool(len(rows)) and not isinstance(rows[0], str)
     texts = tuple(map(list, zip(*rows, strict=True))) if pairs else (list(rows),)
     ids: list[list[int]] = tokenizer(*texts, truncation="longest_first", max_length=max_length, return_token_type_ids=False)["input_ids"]
-    return ids
+    return [row or [tokenizer.pad_token_id] for row in ids]  # a tokenizer of a decoder may make nothing of an empty text
 
 
 def vectors(encoder: Any, ids: Sequence[Sequence[int]], pad_id: int, pooling: str, batch_size: int) -> Floats:

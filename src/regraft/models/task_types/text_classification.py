@@ -1,7 +1,8 @@
 """A text and one of several classes.
 
-The stock architecture: first token, pooler, linear layer (Devlin et al. 2019, "BERT", section 4.1), so that plain transformers can
-serve the result.
+The stock architectures, so that plain transformers can serve the result: of encoders first token, pooler, linear layer (Devlin et al.
+2019, "BERT", section 4.1); of decoders a linear layer on the last token (Radford et al. 2018, "Improving Language Understanding by
+Generative Pre-Training", section 3.2).
 """
 
 from __future__ import annotations
@@ -25,16 +26,21 @@ class TextClassification:
 
     name = "text-classification"
     version = 1
-    families = frozenset({"encoder"})
+    families = frozenset({"encoder", "decoder"})
 
     def model(self, source: Path, labels: Sequence[str]) -> PreTrainedModel:
         """``AutoModelForSequenceClassification``, its outputs named by ``labels``."""
         from transformers import AutoModelForSequenceClassification
 
-        from regraft.models import encoder
+        from regraft.models import encoder, tokenizer
+        from regraft.models.families import family
 
         names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-        return encoder.load(AutoModelForSequenceClassification, source, num_labels=len(labels), **names)[0]
+        model = encoder.load(AutoModelForSequenceClassification, source, num_labels=len(labels), **names)[0]
+        if "decoder" in family(model).stands_for:
+            model.config.pad_token_id = tokenizer.load(source).pad_token_id  # the last token is the last that is not this one
+            model.config.use_cache = False
+        return model
 
     def encode(self, source: Path, rows: pd.DataFrame, max_length: int) -> list[Ints]:
         """The column ``text`` through the tokenizer in ``source``, special tokens included; of pairs ``first`` and ``second`` together."""

@@ -94,12 +94,13 @@ def targets(model: PreTrainedModel, family: ModelFamily, wanted: tuple[str, ...]
     :raises ConfigError: an end fits none.
     """
     from torch import nn
+    from transformers.pytorch_utils import Conv1D
 
     from regraft.core.errors import ConfigError
     from regraft.core.suggest import guess
 
     inside = set(family.layers(model).modules())
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module in inside]
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module in inside]
     if wanted is None:
         return linear
     ends = sorted({name.rpartition(".")[2] for name in linear})
