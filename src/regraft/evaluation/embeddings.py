@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from regraft.core import files
 from regraft.core.errors import Interrupted
 from regraft.core.progress import STOP, current, progress
-from regraft.models import base_model, tokenizer
-from regraft.models.families import family_in
+from regraft.models import base_model, encoder, tokenizer
+from regraft.models.families import family
 from regraft.models.kinds import embedding_head
 from regraft.models.machine import Machine
 
@@ -53,10 +53,10 @@ class Encoder:
     @cached_property
     def body(self) -> Any:
         """The encoder on this machine, without any head, in fp32."""
-        machine, built = Machine.here(), family_in(self.folder)
+        machine = Machine.here()
         machine.apply()
-        model, _ = built.load(self.folder)
-        return built.body(model).eval().to(machine.device)
+        model, _ = encoder.load_pretrained(self.folder)
+        return family(model).body(model).eval().to(machine.device)
 
     def vectors(self, ids: Ids) -> Floats:
         """``[rows, width]`` of these rows."""

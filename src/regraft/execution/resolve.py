@@ -6,7 +6,7 @@ that DVC params never miss a key and a default that changed with a new version o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ def _for_family(workspace: Workspace, name: str, options: PipelineOptions, famil
 def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, family: ModelFamily) -> None:
     """Objective, task type and gates are made for the base model's ``family``; every method can do its part."""
     _require_methods(workspace, name, options)
-    problems = []
+    problems = list({problem["column"]: problem for problem in _methods_of_others(workspace, name, options, family)}.values())
     objective, task = OBJECTIVES[options.pretrain.objective], task_type(options.task.type)
     chosen = {("pretrain", "objective"): (objective.name, objective.families), ("task", "type"): (task.name, task.families)}
     for place, (plugin, families) in chosen.items():
@@ -161,6 +161,24 @@ def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, 
             problems.append(_unfit(workspace, name, ("gates", position), None, message, ": take it out, or name an encoder as base_model"))
     if problems:
         raise faulty(problems)
+
+
+def _methods_of_others(workspace: Workspace, name: str, options: PipelineOptions, family: ModelFamily) -> Iterator[Problem]:
+    """Candidates whose method, or its pooling, is made for models of another family; a method that names none is made for all."""
+    for candidate in options.every_candidate:
+        asked = options.finetune_of(candidate)
+        families: frozenset[str] | None = getattr(METHODS[asked.method], "families", None)
+        of_model = f"the base model {options.base_model} is of the family {family.name}"
+        for key in ("method", *({"pooling"} & type(asked).model_fields.keys())):
+            place = ("candidates", candidate.name, "finetune", key) if key in candidate.finetune else ("finetune", key)
+            if key == "method" and families is not None and not family.stands_for & families:
+                made_for = ", ".join(sorted(families))
+                yield _unfit(
+                    workspace, name, place, asked.method, f"{'.'.join(place)}: {asked.method} is made for {made_for}, but {of_model}", ""
+                )
+            if key == "pooling" and getattr(asked, key) == "cls" and "encoder" not in family.stands_for:
+                message = f"{'.'.join(place)}: cls is the first token, which sees no other, because {of_model}"
+                yield _unfit(workspace, name, place, "cls", message, ": mean")
 
 
 def _unfit(workspace: Workspace, name: str, place: tuple[str | int, ...], value: str | None, message: str, way_out: str) -> Problem:

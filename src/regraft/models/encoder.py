@@ -11,6 +11,7 @@ from torch import nn
 from regraft.core import files
 from regraft.core.errors import ConfigError
 from regraft.models import base_model, tokenizer
+from regraft.models.families import family_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,6 +60,13 @@ def load(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, set[
             fix="name another base_model in the pipeline file",
         )
     return model, missing
+
+
+def load_pretrained(folder: Path) -> tuple[PreTrainedModel, set[str]]:
+    """:func:`load` with the head that models of the family are pretrained under."""
+    import transformers
+
+    return load(getattr(transformers, family_in(folder).pretrained), folder)
 
 
 def _forget_head(config: Any, options: Any) -> None:

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from regraft.core.progress import current, running, watched
 from regraft.data.earlier_tasks import Half
 from regraft.evaluation.retention import EarlierAnswers
-from regraft.models import tokenizer
-from regraft.models.families import family_in
+from regraft.models import encoder, tokenizer
+from regraft.models.families import family
 from regraft.models.kinds.sequence_classification import encode, padded
 from regraft.models.machine import Machine
 
@@ -61,8 +61,8 @@ class Frozen:
     @classmethod
     def load(cls, folder: Path, device: str) -> Frozen:
         """The encoder of the model in ``folder``, without its head."""
-        built = family_in(folder)
-        body: Any = built.body(built.load(folder)[0])
+        model, _ = encoder.load_pretrained(folder)
+        body: Any = family(model).body(model)
         return cls(body.eval().to(device), tokenizer.load(folder))
 
     def features(self, texts: Sequence[str], max_length: int) -> Floats:

@@ -25,13 +25,12 @@ class ModelFamily(Protocol):
     """Names of the families whose objectives and task types fit its models; its own, where some are made for it alone."""
     model_types: frozenset[str]
     """The ``model_type`` of config.json of its models."""
+    pretrained: str
+    """The class of transformers that builds its models with the head they are pretrained under."""
     objective: str
     """What its models are adapted by where the pipeline file names no objective."""
     method: str
     """What they are fine-tuned by where it names no method."""
-
-    def load(self, source: Path) -> tuple[PreTrainedModel, set[str]]:
-        """The model in ``source`` with the head it is pretrained under, and which weights of that head are new."""
 
     def frame(self, tokenizer: PreTrainedTokenizerBase) -> Frame:
         """What is put round documents and sequences when text is packed for its models."""

@@ -3,13 +3,12 @@ Multitask Learners", section 2)."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regraft.models.families.encoder import Encoder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from regraft.data.packing import Frame
 
@@ -32,16 +31,9 @@ class Decoder(Encoder):
     version = 1
     stands_for = frozenset({"decoder"})
     model_types = DECODERS
+    pretrained = "AutoModelForCausalLM"
     objective = "clm"
     method = "lora"
-
-    def load(self, source: Path) -> tuple[PreTrainedModel, set[str]]:
-        """``AutoModelForCausalLM``."""
-        from transformers import AutoModelForCausalLM
-
-        from regraft.models import encoder
-
-        return encoder.load(AutoModelForCausalLM, source)
 
     def frame(self, tokenizer: PreTrainedTokenizerBase) -> Frame:
         """Whatever the tokenizer puts before a text stands before each document, and its end of text after each; sequences have no frame.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,16 +25,9 @@ class Encoder:
     version = 1
     stands_for = frozenset({"encoder"})
     model_types = ENCODERS
+    pretrained = "AutoModelForMaskedLM"
     objective = "mlm"
     method = "full"
-
-    def load(self, source: Path) -> tuple[PreTrainedModel, set[str]]:
-        """``AutoModelForMaskedLM``."""
-        from transformers import AutoModelForMaskedLM
-
-        from regraft.models import encoder
-
-        return encoder.load(AutoModelForMaskedLM, source)
 
     def frame(self, tokenizer: PreTrainedTokenizerBase) -> Frame:
         """What stands round a text for the tokenizer stands round each sequence; the last token of it ends a document, too."""

@@ -71,7 +71,6 @@ class Contrastive:
         :raises DataRejected: the training rows hold one class only.
         """
         import numpy as np
-        from transformers import AutoModelForMaskedLM
 
         from regraft.models import encoder, tokenizer
         from regraft.models.families import family
@@ -88,7 +87,7 @@ class Contrastive:
         encoder.check_length(source, options.max_length, "finetune.max_length")
         ids, truth = task.encode(source, learning.training, options.max_length), task.truth(learning.training, learning.labels)
         _require_classes(truth)
-        model, _ = encoder.load(AutoModelForMaskedLM, source)
+        model, _ = encoder.load_pretrained(source)
         body: Any = family(model).body(model)
         pad = tokenizer.load(source).pad_token_id or 0
         pairs = Pairs(Rows(ids, truth, options.batch_size, pad, learning.seed, learning.training["id"].tolist()), options)

@@ -59,6 +59,8 @@ class Ewc(Full):
     version = 1
     rank = 43
     options = EwcOptions
+    families = frozenset({"encoder"})
+    """Whose weights guesses of masked tokens weigh."""
 
     def phases(self, fitting: Fitting, options: EwcOptions) -> list[Phase]:
         from regraft.training.methods.l2sp import distance, started

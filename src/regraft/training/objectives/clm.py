@@ -71,9 +71,9 @@ class Clm:
 
         :raises ConfigError: they are not.
         """
-        from regraft.models.families import family_in
+        from regraft.models import encoder
 
-        model, missing = family_in(source).load(source)
+        model, missing = encoder.load_pretrained(source)
         require_apart(model)
         return model, bool(missing)
 
