@@ -1,6 +1,7 @@
 # make demo       set up .venv and run the main job on the embedded demo
 # make test       set up .venv and pass the unit and integration tests
 # make test-slow  the rest: whole runs, kills, an old workspace, the wheel in a clean venv, pages in a browser
+# make test-servers  the stores alone, on PostgreSQL, which has to be here, and on the S3 server at TEST_S3_ENDPOINT (AWS_* hold its keys)
 # make check      linters, types, layers, generated files
 # make docs       write the reference anew and build the site into build/docs
 # make bench      measure; numbers go to stdout
@@ -29,7 +30,7 @@ WORKERS    ?= auto
 PYTEST     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check docs bench lock clean FORCE
+.PHONY: help install demo test test-slow test-servers check docs bench lock clean FORCE
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -64,6 +65,9 @@ test: $(INSTALLED)
 
 test-slow:
 	@$(MAKE) test TESTS=tests/e2e
+
+test-servers:
+	@REQUIRE_POSTGRESQL=1 $(MAKE) test TESTS="tests/integration/stores_test.py tests/integration/journal_race_test.py"
 
 check: $(INSTALLED)
 	@$(BIN)/ruff check .
