@@ -86,7 +86,10 @@ def test_errors_go_to_stderr_and_answers_to_stdout(cli, tiny):
 @pytest.mark.parametrize(
     ("argv", "keys"),
     [
-        ("plan tiny --json", {"schema", "pipeline", "steps", "data", "decision", "cost", "power", "waiver", "texts", "borders"}),
+        (
+            "plan tiny --json",
+            {"schema", "pipeline", "steps", "data", "decision", "cost", "power", "waiver", "texts", "borders", "lost_head"},
+        ),
         ("status --json", {"schema", "tracking_uri", "pipelines"}),
     ],
 )

@@ -142,6 +142,24 @@ def test_keys_of_a_head_that_would_stop_its_body_from_loading_are_refused(folder
     assert (problem["column"], problem["fix"].startswith(f"take {column} out of")) == (column, True)
 
 
+@pytest.mark.parametrize(
+    ("saved_as", "lost"),
+    [
+        (["BertForSequenceClassification"], "BertForSequenceClassification"),
+        (["RobertaForTokenClassification"], "RobertaForTokenClassification"),
+        (["BertForMaskedLM"], None),
+        (["ElectraForPreTraining"], None),
+        (["BertModel"], None),
+        ([], None),
+        ("BertForSequenceClassification", None),
+        (None, None),
+    ],
+)
+def test_a_head_that_is_left_out_is_named(folder: Path, saved_as: object, lost: str | None) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, "architectures": saved_as}))
+    assert base_model.lost_head(folder) == lost
+
+
 @pytest.mark.parametrize("name", ["tokenizer.json", "vocab.txt", "sentencepiece.bpe.model"])
 def test_a_pointer_in_the_place_of_a_tokenizer_is_fetched(folder: Path, name: str) -> None:
     (folder / "tokenizer.json").unlink()

@@ -38,6 +38,7 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     from regraft.execution.events import require_idle
     from regraft.execution.plan import assess
     from regraft.execution.resolve import resolve
+    from regraft.models import base_model
 
     workspace = Workspace.find()
     require_pipeline(workspace, pipeline)
@@ -54,14 +55,14 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
     idle = {step.name for step in assessment.steps if step.idle}
     texts = text_lengths.cut_texts(workspace, pipeline, {name: section for name, section in values.items() if name not in idle})
     borders = freshness.borders(workspace, pipeline, values)
+    head = base_model.lost_head(base_model.locate(options.base_model, workspace.root))
     costs = run_cost.estimate(workspace, pipeline, values, assessment)
     if json:
         costs_by_step = {step.name: step for step in costs.steps}
         steps = [asdict(s) | {"cost": asdict(costs_by_step[s.name]) if s.name in costs_by_step else None} for s in assessment.steps]
         document = {"pipeline": pipeline, "steps": steps, "data": assessment.data, "decision": decision, "cost": costs.document()}
-        console.print_json(
-            {**document, "power": power, "waiver": waiver.document() if waiver else None, "texts": texts, "borders": borders}
-        )
+        told = {"power": power, "waiver": waiver.document() if waiver else None, "texts": texts, "borders": borders, "lost_head": head}
+        console.print_json({**document, **told})
         return
     console.out.print(plan_table(assessment, decision, costs, console.out.width))
     for line in _idle([step.why[0] for step in assessment.steps if step.idle]):
@@ -73,6 +74,9 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
     if borders:
         console.out.print(console.prose(f"[dim]{escape(by_order.sentence(borders))}[/]", 2))
+    if head:
+        lost = f"{options.base_model} was saved as {head}: its body is kept, its head is left out and a new one trained"
+        console.out.print(console.prose(f"[dim]{escape(lost)}[/]", 2))
     for entry in texts:
         said = escape(text_lengths.sentence(entry))
         console.out.print(console.prose(f"[yellow]warning[/]: {said}" if entry["warning"] else f"[dim]{said}[/]", 2))

@@ -134,7 +134,7 @@ def asked_for(facts: Document, rows: str = "test rows") -> str:
         case "seeds":
             return f"; that does not decide, and more {rows} alone would not: the seeds differ too much; ask for more `seeds`"
         case "nothing":
-            return "; that does not decide, and the distance is too small for any sensible number of rows to"
+            return "; that does not decide, and the distance is too small for any sensible number of rows to decide"
         case "rows" if facts["power"] is None:
             return f"; that does not decide; about {roundly(facts['more_rows']):,} more {rows} like these would"
         case "rows":

@@ -113,6 +113,14 @@ def positions(folder: Path) -> int | None:
     return most - reserved if most else None
 
 
+def lost_head(folder: Path) -> str | None:
+    """The class that the model in ``folder`` was saved as, where that head is left out for a new one; None: it has no such head."""
+    architectures = files.read_json(folder / "config.json").get("architectures")
+    saved = architectures[0] if isinstance(architectures, list) and architectures else None
+    lost = isinstance(saved, str) and re.search(r"For(?!MaskedLM|PreTraining|CausalLM|ConditionalGeneration)[A-Z]", saved)
+    return saved if lost else None
+
+
 def inspect(folder: Path) -> Iterator[Problem]:
     """What is wrong with ``folder`` as a base model, without reading its weights."""
     yield from _foreign_code(folder)
