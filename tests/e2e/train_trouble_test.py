@@ -105,7 +105,7 @@ def test_a_poisoned_base_model_is_not_blamed_on_the_learning_rate(train, base, t
     train("pretrain", base, tmp_path, 4, poison="gull")
     said = capsys.readouterr().out
     assert re.match(r"2 pretrain: the loss of step 1 of \d+ is nan; its batch: sequence \d+ of train.bin, ", said), said
-    assert said.endswith("next: mend these rows in the data, or name another base_model in the pipeline file\n")
+    assert said.endswith("next: correct these rows in the data, or name another base_model in the pipeline file\n")
 
 
 @pytest.mark.parametrize("kind", ["pretrain", "finetune"])

@@ -61,6 +61,16 @@ def test_live_curves_keep_every_point_in_more_than_one_batch(tracker):
         assert client.get_run(run_id).data.metrics["scores/macro_f1"] == 0.5
 
 
+def test_curves_are_told_from_final_numbers_and_old_names_are_read(tracker):
+    run_id = tracker.start_run("demo", RUN)
+    tracker.log_points(run_id, "finetune-base", [("finetune-base/loss", 0.5, 1), ("finetune-base/loss", 0.25, 2)])
+    tracker.log_metrics(run_id, "finetune-base", {"loss": 0.75, "rows": 100})
+    tracker.log_points(run_id, "pretrain/pretrain", [("loss", 4.0, 1)])  # as 0.2 called it
+    tracker.log_points(run_id, "pretrain", [("heldout_loss_before", 6.0, 0)])
+    assert tracker.curves(run_id, "finetune-base") == {"loss": [(1, 0.5), (2, 0.25)]}
+    assert tracker.curves(run_id, "pretrain") == {"loss": [(1, 4.0)], "heldout_loss_before": [(0, 6.0)]}
+
+
 def test_a_pipeline_s_evidence_is_that_of_its_latest_run_with_a_verdict(tracker, tmp_path):
     with pytest.raises(ConfigError, match="with a verdict"):
         tracker.download_evidence("demo")

@@ -212,7 +212,7 @@ def test_the_page_names_the_base_model_in_its_head_and_in_the_lineage(page):
 
 
 def test_an_unadapted_candidate_says_what_it_is():
-    said = "Un-adapted base<small>fine-tuned, not adapted</small>"
+    said = "Fine-tuned only<small>not adapted to a corpus before</small>"
     better = {**reported["SKILL"], "adapted": 0.4}
     assert (said in render(document(evidence(skill=better))), said in render(document(evidence()))) == (True, False)
 

@@ -62,7 +62,9 @@ def test_a_new_class_no_longer_leaves_every_verdict_open(tmp_path):
     assert (lead.n, lead.value) == (120, round(20 / 120, 6))
     assert sentence(lead).endswith("; of 150 test rows 30 rows of the new class emu are left out, which the champion cannot answer.")
     assert (new.outcome, new.metric, new.value, new.n, new.threshold) == ("pass", "recall", 1.0, 30, 0.3)
-    assert sentence(new).startswith("of classes that the champion does not know the un-adapted base gets right: emu 100 % of 30 rows (")
+    assert sentence(new).startswith(
+        "of classes that the champion does not know the fine-tuned-only model gets right: emu 100 % of 30 rows ("
+    )
     told = explain.explanation(tmp_path / "evidence")
     assert told.measurements["shared"]["rows"] == 120
     assert [row["against"] for row in told.measurements["comparisons"] if row["against"] == "champion"] == []
@@ -86,7 +88,7 @@ def test_what_learning_a_class_costs_the_others_counts_against_the_candidate(tmp
     ("emus", "wrong", "gate", "outcome", "says"),
     [
         (30, 30, {}, "fail", "emu 0 % of 30 rows (95 % interval 0 % to 11.4 %), below the least asked of 30 %"),
-        (30, 20, {}, "inconclusive", "on both sides of the least asked of 30 %; that does not decide"),
+        (30, 20, {}, "inconclusive", "an interval that contains the least asked of 30 %; undecided"),
         (30, 20, {"min_recall": 0.1}, "pass", "not below the least asked of 10 %"),
         (9, 9, {}, "info", "the new classes have fewer than 10 test rows each, so nothing is known of them: emu (9 rows)."),
     ],

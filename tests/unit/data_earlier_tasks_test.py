@@ -61,14 +61,14 @@ def test_every_format_of_labelled_data_is_read_alike(here):
     [
         ("a.csv", "", "a.csv: the file is empty [file.empty]", "fill it"),
         ("a.csv", TABLE.replace("label\n", "topic\n", 1), "a.csv:1: no column 'label'", "as `text` or `label` of the earlier task"),
-        ("a.csv", TABLE + "no label,\n", "a.csv:122: label is missing [label.required]", "mend the row"),
-        ("a.csv", TABLE + "one,two,three\n", "a.csv:122: 3 fields, but the header has 2", "mend the row"),
+        ("a.csv", TABLE + "no label,\n", "a.csv:122: label is missing [label.required]", "correct the row"),
+        ("a.csv", TABLE + "one,two,three\n", "a.csv:122: 3 fields, but the header has 2", "correct the row"),
         ("a.csv", (TABLE + "Größe,red\n").encode("cp1252"), "a.csv:122: not UTF-8", "iconv -f cp1252"),
         ("a.csv", TABLE.replace("blue", "red"), "a.csv: every row has the label 'red'", "second class"),
         ("a.csv", TABLE + "alone,green\n", "a.csv:122: class 'green' has 1 row and no", "add rows of class 'green' (with 7"),
         ("a.csv", "".join(TABLE.splitlines(keepends=True)[:30]), "29 different rows; a probe and its answers need 40", "add rows to a.csv"),
         ("a.csv", HEADER + 9 * "the same,red\nother,blue\n", "2 different rows", "add rows to a.csv"),
-        ("a.jsonl", '{"text": "x", "label": 3.5}\n', "a.jsonl:1: label is the number 3.5, not a string", "mend the row"),
+        ("a.jsonl", '{"text": "x", "label": 3.5}\n', "a.jsonl:1: label is the number 3.5, not a string", "correct the row"),
         ("a.txt", "words\n", "gates.earlier_tasks.tasks.a.data reads .csv, .tsv, .jsonl", ""),
     ],
 )  # fmt: skip

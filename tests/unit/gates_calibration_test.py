@@ -182,8 +182,8 @@ def test_a_budget_is_kept_broken_or_left_open(sharpness, gate, outcome, metric):
     found = verdict.findings[-1]
     assert (found.gate, found.outcome, found.metric) == ("calibration", outcome, metric), sentence(found)
     assert found.low <= found.value <= found.high
-    assert sentence(found).startswith("the un-adapted base on 800 test rows: ")
-    assert ("does not decide" in sentence(found)) is (outcome == "inconclusive")
+    assert sentence(found).startswith("the fine-tuned-only model on 800 test rows: ")
+    assert ("undecided" in sentence(found)) is (outcome == "inconclusive")
     table = measurements(comparison.case, comparison)["calibration"]
     assert (sum(row["rows"] for row in table["bins"]), len(table["bins"])) == (800, 15)
 

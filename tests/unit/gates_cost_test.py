@@ -82,7 +82,7 @@ def test_a_budget_is_kept_broken_or_left_open(gate, outcome, metric):
     found = verdict.findings[-1]
     assert (found.gate, found.outcome, found.metric) == ("cost", outcome, metric), sentence(found)
     assert found.low <= found.value <= found.high
-    assert sentence(found).startswith("serving the un-adapted base on cpu (a processor, 1 thread): ")
+    assert sentence(found).startswith("serving the fine-tuned-only model on cpu (a processor, 1 thread): ")
     first = measurements(comparison.case, comparison)["cost"]["latency_ms"][0]
     assert (first["p50"]["value"], first["p95"]["value"], first["timings"]) == (100, 190, 200)
 

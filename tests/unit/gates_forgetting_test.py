@@ -80,8 +80,8 @@ def last(found: Case) -> Finding:
         (losses(finetune=0.01), 0.05, "pass", "within the budget of 0.050."),
         (losses(adapted=-0.5, finetune=-0.2), 0.05, "pass", "0.200 less than at first"),
         (losses(finetune=0.2), 0.05, "fail", "0.200 more than at first"),
-        (losses(finetune=0.035), 0.05, "inconclusive", "that does not decide; `sequences: "),
-        (losses(finetune=0.05), 0.05, "inconclusive", "too small for any sensible amount of text"),
+        (losses(finetune=0.035), 0.05, "inconclusive", "undecided; with `sequences: "),
+        (losses(finetune=0.05), 0.05, "inconclusive", "so close that no sensible amount of text would tell"),
         (losses(noise=0), 0.0, "pass", "the same as at first (95 % interval 0.000 to 0.000;"),
         (losses(finetune_base=9.0), 0.05, "pass", "after adaptation and fine-tuning"),  # that the other candidate forgot is nothing to it
         (None, 0.05, "inconclusive", "nothing was measured on general text"),

@@ -141,8 +141,8 @@ def test_a_floor_that_the_interval_touches_holds_and_a_difference_that_touches_z
 def test_sentences_are_for_people():
     found = finding(case(), "beats", "tfidf")
     low, high = words.number(found.low or 0), words.number(found.high or 0)
-    interval = f"95 % interval {low} to {high}; detectable with 80 % power: 0.086"
-    assert sentence(found) == f"adapted scores 0.833 macro-F1 on 240 test rows, 0.333 above TF-IDF ({interval})."
+    interval = f"95 % interval {low} to {high}; smallest difference that these rows can show: 0.086"
+    assert sentence(found) == f"the adapted + fine-tuned model scores 0.833 macro-F1 on 240 test rows, 0.333 above TF-IDF ({interval})."
     accuracy = case(200, 170, 120, None, line(metric="accuracy", beats="tfidf"))
     assert "exact McNemar p = " in sentence(finding(accuracy, "beats", "tfidf"))
 
@@ -156,7 +156,7 @@ def test_an_open_question_says_how_many_more_rows_would_answer_it():
     assert "about 2,400 more test rows" in asked_for(800, Measured(0.02, -0.02, 0.06, 0.0, 0.95))
     assert "about 10 more test rows" in asked_for(800, Measured(0.033, 0.0, 0.067, 0.0, 0.95))  # a hair's breadth
     for hopeless in (Measured(0.0, -0.04, 0.04, 0.0, 0.95), Measured(0.001, -0.04, 0.04, 0.0, 0.95)):
-        assert "too small for any sensible number of rows" in asked_for(800, hopeless)
+        assert "no sensible number of test rows" in asked_for(800, hopeless)
 
 
 def test_a_small_number_is_not_shown_as_zero():

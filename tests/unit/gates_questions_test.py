@@ -63,12 +63,13 @@ FLIPS = line(negative_flips={"max": 0.05})
     [
         (MARGIN, rows(0, 40), rows(0, 40), "pass", "exactly as much as the champion (95 % interval 0.000 to 0.000), exact McNemar p = 1"),
         (MARGIN, rows(0, 80), rows(0, 20), "fail", "worse by more than the 0.050 allowed"),
-        (MARGIN, rows(0, 32), rows(20, 40), "inconclusive", "on both sides of the 0.050 allowed; that does not decide"),
+        (MARGIN, rows(0, 32), rows(20, 40), "inconclusive", "an interval that contains the 0.050 allowed; undecided"),
         (FLIPS, rows(0, 40), rows(0, 40), "pass", "gets 0 of 240 test rows wrong that the champion gets right: 0 %"),
         (FLIPS, rows(0, 40), rows(100, 180), "fail", "gets 40 of 240 test rows wrong that the champion gets right: 16.7 %"),
-        (FLIPS, rows(0, 10), rows(100, 180), "inconclusive", "on both sides of the budget of 5 %"),
+        (FLIPS, rows(0, 10), rows(100, 180), "inconclusive", "an interval that contains the budget of 5 %"),
         (BY_REGION, rows(0, 10), rows(0, 10), "inconclusive", "of 3 slices 1 open (region = east), 2 good enough; 1 with too few rows"),
-        (BY_REGION, rows(80, 110), rows(0, 10), "fail", "on region = south (120 rows) the un-adapted base is 0.250 below the champion"),
+        (BY_REGION, rows(80, 110), rows(0, 10), "fail",
+         "on region = south (120 rows) the fine-tuned-only model is 0.250 below the champion"),
         (BY_REGION, rows(0, 10), rows(0, 80) | rows(200, 225), "pass", "of 3 slices 3 good enough"),
     ],
 )  # fmt: skip
@@ -236,4 +237,4 @@ def test_a_candidate_that_is_what_a_gate_compares_with_is_told_so_and_not_asked(
     assert last(equal).outcome == "inconclusive", "another model that answers the same"
     itself = last(replace(equal, same={"tfidf": "base"}))
     assert (itself.gate, itself.outcome, itself.value) == ("identity", "info", None)
-    assert sentence(itself) == "the un-adapted base is what `beats` compares with: nothing to compare."
+    assert sentence(itself) == "the fine-tuned-only model is what `beats` compares with: nothing to compare."

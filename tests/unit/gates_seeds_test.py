@@ -225,7 +225,7 @@ def test_a_seed_whose_training_went_wrong_fails_with_its_rows_named():
     verdict, comparison = evaluate(broken)
     assert (verdict.outcome, comparison) == ("fail", None)
     assert sentence(verdict.findings[0]) == (
-        "the un-adapted base gives probabilities that are not finite under seed 3 for rows r001, r002; its training went wrong, "
+        "the fine-tuned-only model gives probabilities that are not finite under seed 3 for rows r001, r002; its training went wrong, "
         "and nothing was compared."
     )
 
@@ -269,7 +269,10 @@ def test_more_rows_shrink_the_noise_of_the_rows_and_not_that_of_the_seeds():
     assert more_rows(100, wide(2**0.5, 0.0, 2 * 2**0.5, value=2.0)) == pytest.approx(100 * 2 / 1)
     assert more_rows(100, wide(2**0.5, 0.5**0.5, 2 * 2**0.5, value=2.0)) == pytest.approx(100 * 1.5 / 0.5)
     assert more_rows(100, wide(2**0.5, 1.0, 2 * 2**0.5, value=2.0)) is None
-    assert undecided(wide(2**0.5, 0.0, 2 * 2**0.5, value=2.0)) == "; that does not decide; label about 100 more test rows for 80 % power"
+    assert (
+        undecided(wide(2**0.5, 0.0, 2 * 2**0.5, value=2.0))
+        == "; undecided; label about 100 more test rows, and a decision is likely (80 %)"
+    )
     assert "ask for more `seeds`" in undecided(wide(2**0.5, 1.0, 2 * 2**0.5, value=2.0))
 
 

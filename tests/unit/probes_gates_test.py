@@ -82,10 +82,10 @@ ALL = range(N)
     ("gate", "spec", "outcome", "says"),
     [
         (ROBUST, [("robustness", "case", ALL, some(0), some(0))], "pass",
-         "base changes its answer to 0 of 200 test rows in other capitals: 0 % (95 % interval 0 % to 1.88 %), within the 5 %"),
+         "model changes its answer to 0 of 200 test rows in other capitals: 0 % (95 % interval 0 % to 1.88 %), within the 5 %"),
         (ROBUST, [("robustness", "case", ALL, some(9), some(40))], "fail",
          "40 of 200 test rows in other capitals: 20 % (95 % interval 15 % to 26.1 %), above the 5 % allowed; with adapted it is 9 rows"),
-        (ROBUST, [("robustness", "case", ALL, some(0), some(9))], "inconclusive", "on both sides of the 5 % allowed"),
+        (ROBUST, [("robustness", "case", ALL, some(0), some(9))], "inconclusive", "an interval that contains the 5 % allowed"),
         (ROBUST, [("robustness", "case", ALL, some(0), some(0)), ("robustness", "typos", ALL, some(0), some(60))], "fail",
          "60 of 200 test rows after a typo: 30 % (97.5 % interval 23.3 % to 37.7 %), above the 5 % allowed"),
         (ROBUST, [("robustness", "case", ALL, some(0), some(0)), ("robustness", "typos", range(20), some(0), some(20))], "pass",
@@ -109,7 +109,7 @@ def test_what_the_adaptation_added_is_told_from_what_was_there_before():
     spec: Spec = [("counterfactual", "gender", range(100), set(range(20)), set(range(5, 30)))]
     found = last(case(SWAPPED, spec, adapted=True))
     assert (found.outcome, found.value, found.n) == ("fail", 0.2, 100)
-    assert "15 of these rows change with the un-adapted base too, 5 only since the adaptation, and 10 no longer do" in sentence(found)
+    assert "15 of these rows change with the fine-tuned-only model too, 5 only since the adaptation, and 10 no longer do" in sentence(found)
     (row,) = measured(case(SWAPPED, spec, adapted=True))["probes"]
     assert (row["in_both"], row["only_adapted"], row["only_base"], row["adapted"]["failed"], row["base"]["failed"]) == (15, 5, 10, 20, 25)
     # Tango 1998 for 5 gained and 10 lost of 100; the score test of "no difference" is McNemar's, not significant here.
@@ -145,7 +145,7 @@ def test_several_tests_share_the_error_and_are_decided_where_their_interval_says
 def test_variants_without_a_finite_probability_fail_and_are_named():
     found = last(case(ROBUST, [("robustness", "case", ALL, some(0), some(0))], bad=(3, 5)))
     assert (found.outcome, found.value) == ("fail", None)
-    assert sentence(found) == "the un-adapted base gives probabilities that are not finite for case r003, case r005."
+    assert sentence(found) == "the fine-tuned-only model gives probabilities that are not finite for case r003, case r005."
 
 
 def test_probes_of_other_answers_are_an_error():
@@ -238,7 +238,7 @@ def by(*sizes: int) -> list[str | None]:
     ("asked", "group", "outcome", "value", "says"),
     [
         ({"max_gap": 0.2}, by(100, 100), "pass", 0.0, "has accuracy 1.000 on group = a (100 rows) and 1.000 on group = b (100 rows)"),
-        ({"max_gap": 0.01}, by(100, 100), "inconclusive", 0.0, "on both sides of the 0.010 allowed"),
+        ({"max_gap": 0.01}, by(100, 100), "inconclusive", 0.0, "an interval that contains the 0.010 allowed"),
         ({"max_gap": 0.5}, by(190, 5), "inconclusive", None, "fewer than 2 groups of group have 30 rows that count for accuracy: group"),
         ({"max_gap": 0.5}, by(0), "inconclusive", None, "that count for accuracy: there is none."),
         ({"max_gap": 0.5, "rate": "recall", "label": "emu"}, by(100, 100), "inconclusive", None, "no test row is labelled 'emu'"),

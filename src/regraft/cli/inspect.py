@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -84,6 +85,9 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
         _show_power(power)
     if waiver:
         console.out.print(f"\n{console.warned(waiver.message, waiver.fix)}")
+    if decision is not None or any(step.state != "fresh" and not step.idle for step in assessment.steps):
+        again = "".join(f" --set {shlex.quote(item)}" for item in set_ or ())
+        console.out.print(f"[dim]next:[/] regraft run {pipeline}{escape(again)}")
 
 
 def _idle(reasons: Sequence[str]) -> Iterator[str]:

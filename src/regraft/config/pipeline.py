@@ -75,7 +75,7 @@ class NotifyOptions(Strict):
 
 
 class PipelineOptions(Strict):
-    """A pipeline file: what is kept trained, on what, and what it has to prove."""
+    """A pipeline file: which model to train, on what data, and what it has to prove."""
 
     version: Literal[1]
     """Version of this file format."""
@@ -101,7 +101,7 @@ class PipelineOptions(Strict):
     abstain: AbstainOptions | None = None
     """Below which probability the model abstains; needs a gate with `min_coverage`. A change fine-tunes again."""
     gates: tuple[Annotated[GateOptions, Line()], ...] = Field(default_gates(), validate_default=True)
-    """All of them must pass. The adapted and the un-adapted model are always compared; that needs no gate."""
+    """All of them must pass. The adapted + fine-tuned and the fine-tuned-only model are always compared; that needs no gate."""
     card: CardOptions | None = None
     """What the model card says in people's words."""
     notify: NotifyOptions | None = None

@@ -43,7 +43,7 @@ class DataRejected(RegraftError):
     """The data contract failed, or the data cannot carry the task."""
 
     exit_code = 3
-    usual_fix = "mend the data that is named above, and run the pipeline again"
+    usual_fix = "correct the data that is named above, and run the pipeline again"
 
 
 class GateFailed(RegraftError):

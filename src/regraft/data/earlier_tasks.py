@@ -25,7 +25,7 @@ from regraft.data.split import split_of
 
 LEAST = 40
 """Different rows that a task needs: of 20 answers, one of which differs, a loss of 0.19 is detectable."""
-MEND = "mend the row, or take it out"
+MEND = "correct the row, or take it out"
 
 
 def key(name: str) -> str:

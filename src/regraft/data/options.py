@@ -118,7 +118,7 @@ class SplitOptions(Strict):
 
 
 class GeneralText(Strict):
-    """Text of no domain, as a part of a step's section. Python's own docstrings are no more identity than other library versions."""
+    """General text, as a part of a step's section. Python's own docstrings are no more identity than other library versions."""
 
     text: str | None
     """A file or folder; None: the docstrings of Python's standard library."""

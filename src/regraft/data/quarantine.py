@@ -31,7 +31,7 @@ from regraft.data.sources import MAX_OF_A_RULE
 from regraft.data.validation import WHOLE, Validated, breaks, value
 from regraft.data.writing import TableWriter
 
-MEND = "mend the row or remove it"
+MEND = "correct the row, or remove it"
 LISTED = ("file", "row", "id", "rule", "reason")
 """Columns of the quarantine; the Parquet file has ``raw`` besides."""
 EXAMPLES = 20

@@ -65,7 +65,7 @@ def list_files(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]
         if path.exists() and suffix_of(path) not in suffixes
     ]
     dangling = [
-        Problem(message="the link leads nowhere", file=shown, rule="file.exists", fix="mend the link or remove it")
+        Problem(message="the link leads nowhere", file=shown, rule="file.exists", fix="correct the link or remove it")
         for path, shown in paths
         if not path.exists()
     ]

@@ -1,4 +1,4 @@
-"""Rows that tested until their answers were worn out, and are trained on since: ``pipelines/<name>.spent.json``, written by a verb.
+"""Rows that tested until they had decided too often, and are trained on since: ``pipelines/<name>.spent.json``, written by a verb.
 
 A list of ids and not of hashes or dates: which row tested when has to be told years later. It lies beside the pipeline file, to
 be committed with it, and its digest is part of what the steps ``contract``, ``splits`` and ``corpus`` depend on.

@@ -17,7 +17,7 @@ from regraft.core.workspace import Workspace
 FOLDERS = ("flows", "tasks", "pipelines")
 STEPS = "*(CONTRACT, SPLITS, CORPUS, TOKENS, PRETRAIN, FINETUNE, TFIDF, HELD_OUT, SCORE),"
 HANDLES = {
-    "FINETUNE_BASE": f"FINETUNE runs for every candidate, the un-adapted one among them; in STEPS write `{STEPS}`",
+    "FINETUNE_BASE": f"FINETUNE runs for every candidate, the one that is fine-tuned only among them; in STEPS write `{STEPS}`",
     "SCORES": f"HELD_OUT keeps the rows and SCORE runs for every candidate; in STEPS write `{STEPS}`",
 }
 """Handle of a step of 0.2 -> what became of it."""

@@ -73,7 +73,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
 
 
 def _spent(workspace: Workspace, name: str, options: PipelineOptions) -> dict[str, str]:
-    """The list of test rows that were worn out, where there is one, for the sections that deal rows out."""
+    """The list of rows that test no more, where there is one, for the sections that deal rows out."""
     path = workspace.root / "pipelines" / f"{name}{spent_rows.SUFFIX}"
     if not path.is_file():
         return {}

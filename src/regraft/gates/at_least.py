@@ -43,7 +43,7 @@ def judge(asked: AtLeast, comparison: Comparison) -> Finding:
 
 def sentence(f: words.Document) -> str:
     """The finding in words."""
-    side = {"pass": "not below", "fail": "below", "inconclusive": "on both sides of"}[f["outcome"]]
+    side = {"pass": "not below", "fail": "below", "inconclusive": "an interval that contains"}[f["outcome"]]
     return words.ended(f"{words.score(f, f['value'])} ({words.spread(f)}), {side} the floor of {words.number(f['threshold'])}", f)
 
 

@@ -58,7 +58,7 @@ def finding(gate: str, parts: Sequence[Held], **facts: Any) -> Finding:
 def side(part: words.Document, show: Show = number) -> str:
     """On which side of its threshold a number lies, to stand after it."""
     good, bad = ("not below", "below") if part["floor"] else ("within", "above")
-    where = {"pass": good, "fail": bad, "inconclusive": "on both sides of"}[part["outcome"]]
+    where = {"pass": good, "fail": bad, "inconclusive": "an interval that contains"}[part["outcome"]]
     return f", {where} the {'least asked' if part['floor'] else 'budget'} of {show(part['threshold'])}"
 
 

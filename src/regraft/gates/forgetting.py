@@ -168,8 +168,8 @@ def sentence(f: words.Document) -> str:
     if f["outcome"] != "inconclusive":
         return f"{text}."
     if facts["sequences"] is None:
-        return f"{text}; that does not decide, and the distance is too small for any sensible amount of text to."
-    return f"{text}; that does not decide; `sequences: {facts['sequences']}` would with {100 * (facts['power'] or POWER):g} % power."
+        return f"{text}; undecided, and so close that no sensible amount of text would tell."
+    return f"{text}; undecided; with `sequences: {facts['sequences']}` a decision is likely ({100 * (facts['power'] or POWER):g} %)."
 
 
 def text_called(path: str | None) -> str:

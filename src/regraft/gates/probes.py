@@ -167,7 +167,7 @@ def _origin(facts: words.Document) -> str:
     both = facts["in_both"]
     if facts["model"] == "adapted":
         added = f"{facts['only_adapted']:,} only since the adaptation"
-        return f"{both:,} of these rows change with the un-adapted base too, {added}, and {facts['only_base']:,} no longer do"
+        return f"{both:,} of these rows change with the fine-tuned-only model too, {added}, and {facts['only_base']:,} no longer do"
     return f"with adapted it is {words.counted(both + facts['only_adapted'], 'row')}" + (f", {both:,} of them the same" if both else "")
 
 

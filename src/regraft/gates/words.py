@@ -28,8 +28,10 @@ class Names(dict[str, str]):
         return name
 
 
-MODELS = Names({"tfidf": "TF-IDF", "champion": "the champion", "base": "the un-adapted base", "adapted": "adapted"})
-SIDES = {"pass": "within", "fail": "above", "inconclusive": "on both sides of"}
+MODELS = Names(
+    {"tfidf": "TF-IDF", "champion": "the champion", "base": "the fine-tuned-only model", "adapted": "the adapted + fine-tuned model"}
+)
+SIDES = {"pass": "within", "fail": "above", "inconclusive": "an interval that contains"}
 """Outcome -> where a number lies that must not exceed a budget."""
 
 
@@ -87,7 +89,7 @@ def shown(facts: Document) -> str:
     """What these rows can show, to stand after an interval; nothing where nothing is known of it."""
     if facts["power"] is None or not facts["detectable"]:
         return ""
-    return f"; detectable with {facts['power'] * 100:.0f} % power: {number(facts['detectable'])}"
+    return f"; smallest difference that these rows can show: {number(facts['detectable'])}"
 
 
 def score(f: Document, value: float) -> str:
@@ -110,7 +112,7 @@ def comparison(f: Document) -> str:
 
 def margin(f: Document) -> str:
     """What a difference means for the margin of non-inferiority."""
-    side = {"pass": "not worse by", "fail": "worse by more than", "inconclusive": "on both sides of"}[f["outcome"]]
+    side = {"pass": "not worse by", "fail": "worse by more than", "inconclusive": "an interval that contains"}[f["outcome"]]
     return f"{side} the {number(-f['threshold'])} allowed"
 
 
@@ -132,13 +134,14 @@ def asked_for(facts: Document, rows: str = "test rows") -> str:
     """What an open question asks for, to stand after a sentence; nothing where it is not open. ``rows``: which ones are meant."""
     match facts.get("needs"):
         case "seeds":
-            return f"; that does not decide, and more {rows} alone would not: the seeds differ too much; ask for more `seeds`"
+            return f"; undecided, and more {rows} alone would not help: the seeds differ too much; ask for more `seeds`"
         case "nothing":
-            return "; that does not decide, and the distance is too small for any sensible number of rows to decide"
+            return f"; undecided, and so close that no sensible number of {rows} would tell"
         case "rows" if facts["power"] is None:
-            return f"; that does not decide; about {roundly(facts['more_rows']):,} more {rows} like these would"
+            return f"; undecided; about {roundly(facts['more_rows']):,} more {rows} like these would decide it"
         case "rows":
-            return f"; that does not decide; label about {roundly(facts['more_rows']):,} more {rows} for {facts['power'] * 100:.0f} % power"
+            likely = f"a decision is likely ({facts['power'] * 100:.0f} %)"
+            return f"; undecided; label about {roundly(facts['more_rows']):,} more {rows}, and {likely}"
     return ""
 
 

@@ -127,7 +127,7 @@ def _read_back(folder: Path, config: Json, scratch: Path) -> PreTrainedTokenizer
         raise ConfigError(
             f"the tokenizer in {folder} cannot be saved so that transformers reads it as it is: {', '.join(parts)} of {TOKENIZER} would "
             f"be others (class {config.get('tokenizer_class')})",
-            fix=f"open it with AutoTokenizer, mend {', '.join(parts)}, and save_pretrained it",
+            fix=f"open it with AutoTokenizer, correct {', '.join(parts)}, and save_pretrained it",
         )
     return loaded
 

@@ -147,14 +147,14 @@ def _opposites(folder: Path, config: Json, tokenizer: Json) -> Iterator[Problem]
         value = config.get(key)
         if isinstance(value, bool) and does is not None and value is not does:
             why = f"the {part} of {TOKENIZER} {'does it' if does else 'does not'}"
-            fix = f"in {folder / CONFIG}, write {key}: {json.dumps(does)} if {TOKENIZER} is right, else mend its {part}"
+            fix = f"in {folder / CONFIG}, write {key}: {json.dumps(does)} if {TOKENIZER} is right, else correct its {part}"
             yield _problem(folder / CONFIG, key, value, why, fix)
     template = json.dumps(tokenizer.get("post_processor"), ensure_ascii=False)
     for key, role in FRAMES.items():
         token = _content(config.get(role))
         if config.get(key) is True and (token is None or json.dumps(token, ensure_ascii=False) not in template):
             why = f"the post_processor of {TOKENIZER} adds no such token"
-            yield _problem(folder / CONFIG, key, True, why, f"in {folder / CONFIG}, take {key} out, or mend the post_processor")
+            yield _problem(folder / CONFIG, key, True, why, f"in {folder / CONFIG}, take {key} out, or correct the post_processor")
 
 
 def _done(tokenizer: Json) -> dict[str, tuple[str, bool | None]]:

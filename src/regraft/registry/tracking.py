@@ -40,6 +40,8 @@ EVIDENCE = "evidence"
 OUTCOME = "regraft.outcome"
 KIND = "mlflow.experimentKind"
 """Tag by which MLflow's pages open an experiment as model training, and not as GenAI."""
+BEFORE = "heldout_loss_before"
+"""A curve of one point, which lies at x = 0 where no new head was warmed up."""
 NOTE = "mlflow.note.content"
 """Tag that MLflow's pages show as a run's description, Markdown."""
 MOST_WORDS = 300
@@ -350,9 +352,14 @@ class Tracker:
                     raise
                 return {}
             histories = {key: client.get_metric_history(run_id, key) for key in keys}
-        curves = {key: sorted((int(point.step), float(point.value)) for point in points) for key, points in histories.items()}
-        # A step's final numbers stand under the same prefix, at x = 0; before 0.3 the prefix of a curve stood there twice.
-        return {key.removeprefix(f"{step}/").removeprefix(f"{step}/"): points for key, points in curves.items() if points[-1][0]}
+        curves = dict[str, list[tuple[int, float]]]()
+        for key, history in histories.items():
+            name = key.removeprefix(f"{step}/").removeprefix(f"{step}/")  # before 0.3 it stood there twice
+            points = sorted((int(point.step), float(point.value)) for point in history)
+            # A step's final numbers stand under the same prefix at x = 0, where no curve begins but what was measured before training.
+            if later := [point for point in points if point[0]] or (points if name == BEFORE else []):
+                curves[name] = later
+        return curves
 
     def fetch(self, uri: str, into: Path) -> Path:
         """The folder behind an artifact URI: where it lies if that is on this machine, else a fresh copy in ``into``."""

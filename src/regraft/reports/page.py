@@ -16,6 +16,7 @@ import jinja2
 from regraft.config.step_names import kind_of
 from regraft.core.quantities import duration
 from regraft.gates.registry import takes_clean_rows
+from regraft.gates.telling import row
 from regraft.gates.words import milliseconds
 from regraft.reports import plots, words
 from regraft.reports.document import Report
@@ -50,6 +51,7 @@ def _environment() -> jinja2.Environment:
         "seconds": duration,
         "stale": stale,
         "begin": begin,
+        "row": row,
         "parts": parts,
         "cut": lambda text: text if len(text) <= CUT else text[:CUT].rstrip() + " …",
         "day": lambda at: datetime.fromisoformat(at).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -132,7 +132,7 @@ def _forest(name: str, title: str, rows: Sequence[tuple[str, str, str, Estimate]
     height, svgs = 62 + 34 * len(rows), list[str]()
     beside, offset = ("axes fraction", "data"), "offset points"
     with _figure(name, title, WIDTH, height, svgs) as figure:
-        axes = _margins(figure, WIDTH, height, 124, 66, 26, 26)
+        axes = _margins(figure, WIDTH, height, 148, 66, 26, 26)
         for y, (label, value, colour, row) in enumerate(rows):
             axes.plot([row.low, row.high], [y, y], color=colour, linewidth=3.5, alpha=0.45, solid_capstyle="round")
             axes.plot([row.value], [y], "o", color=colour, markersize=8)

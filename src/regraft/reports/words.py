@@ -10,11 +10,11 @@ from regraft.gates.comparison import MIN_CLEAN_ROWS
 from regraft.gates.registry import GATES, takes_clean_rows
 from regraft.reports.measure import Estimate
 
-NAMES = words.Names({"adapted": "Adapted model", "base": "Un-adapted base", "tfidf": "TF-IDF baseline", "champion": "Champion"})
+NAMES = words.Names({"adapted": "Adapted + fine-tuned", "base": "Fine-tuned only", "tfidf": "TF-IDF baseline", "champion": "Champion"})
 SHORT = words.Names({"adapted": "adapted", "base": "base", "tfidf": "TF-IDF", "champion": "champion"})
-MIDST = words.Names({"adapted": "adapted model", "base": "un-adapted base", "tfidf": "TF-IDF baseline", "champion": "champion"})
+MIDST = words.Names({"adapted": "adapted + fine-tuned", "base": "fine-tuned only", "tfidf": "TF-IDF baseline", "champion": "champion"})
 """NAMES in the middle of a sentence."""
-NOTES = {"base": "fine-tuned, not adapted"}
+NOTES = {"base": "not adapted to a corpus before"}
 """What a name does not say of a candidate."""
 SLICES = {
     "text_length": "length of text",
@@ -88,6 +88,10 @@ def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:
         return "what was asked is not defined on the test rows that are free of overlap with training texts"
     if alone and alone[0]:
         return alone[0]
+    undecided = [f for f in verdict["findings"] if f["outcome"] == "inconclusive"]
+    if all(f.get("facts", {}).get("needs") == "nothing" and f["against"] for f in undecided):
+        others = dict.fromkeys(words.spoken(f["against"]) for f in undecided)
+        return f"the new model and {' and '.join(others)} do equally well, as far as any sensible number of rows could show"
     seeds = " and the seeds asked for" if any(f["gate"] == "seeds" for f in verdict["findings"]) else ""
     rows = f"{n:,} test rows"
     if all(f in clean for f in verdict["findings"] if f["outcome"] == "inconclusive"):

@@ -63,7 +63,7 @@ def diverged(training: Training, phase: Phase, step: int, done: int, loss: float
     rows = list(phase.batches.rows(step)) if phase.batches else []
     sentences = [f"{training.name}: {fault}", *([f"its batch: {first_of(rows, NAMED)}"] if rows else []), _kept(training, done, kept)]
     if done == 0:  # no rate has had a say yet
-        fix = "mend these rows in the data, or name another base_model in the pipeline file"
+        fix = "correct these rows in the data, or name another base_model in the pipeline file"
         sentences.append("nothing was learned before it, so the base model or these rows are at fault, not a learning rate")
     else:
         fix = _run(*(f"{group.option}={group.rate / LOWER:.1g}" for group in phase.groups if group.option))

@@ -56,7 +56,8 @@ __pycache__
 README = """\
 # A regraft workspace
 
-What is kept trained here, on what, and what a model has to prove before it goes to production. Everything in this folder is yours.
+Models that are trained again as their data changes, and what they have to prove before they go to
+production. Everything in this folder is yours.
 
 ```sh
 regraft new NAME --data rows.csv   # a pipeline for labelled rows of your own
