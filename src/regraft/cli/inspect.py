@@ -184,7 +184,8 @@ def _show(name: str, entry: dict[str, Any]) -> None:
     say(f"  verdict       {verdict['outcome'].upper()} in {verdict['run']}" if verdict else "  verdict       none yet")
     if approval := entry["approval"]:
         told = f"version {approval['version']} {approval['sentence']}"
-        say(f"  approval      {console.warned(told, approval['fix']) if approval['fix'] else escape(told)}")
+        said = console.warned(told, approval["fix"]) if approval["fix"] else escape(told)
+        say(console.prose(f"  approval      {said}", 16))
     if schedule := entry["schedule"]:
         then = f"; the next time is {console.minute(schedule['next'])} UTC, where it is deployed" if schedule["next"] else ""
         say(console.prose(f"  schedule      {escape(schedule['words'])}{then}", 16))
