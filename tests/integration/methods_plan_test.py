@@ -85,7 +85,7 @@ def test_a_method_whose_library_is_missing_is_an_error_of_the_plan_that_names_th
             {"method": "linear_probe", "max_length": 128},
             "finetune.max_length is 128, but the base model models/tiny reads at most 64 tokens",
         ),
-        ({"method": "loar"}, "finetune.method: no method 'loar'; did you mean 'lora'? Known: contrastive, ewc, full, "),
+        ({"method": "loar"}, "finetune.method: no method 'loar'; did you mean 'lora'? Known: contrastive, "),
         ({"method": "tfidf"}, "the candidate 'base' starts from base, which tfidf does not; it reads no encoder"),
     ],
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
