@@ -21,6 +21,12 @@ from matplotlib import image
 from websockets.sync.client import ClientConnection, connect
 from workbench import NOTHING_YET, PATIENCE
 
+from regraft.data.contract import Contract
+from regraft.data.handoff import page as handoff
+from regraft.data.handoff.changes import KINDS, Change, Diff
+from regraft.data.handoff.history import Version
+from regraft.data.quarantine import Told
+from regraft.data.rows import Fault, Row
 from regraft.reports.document import document
 from regraft.reports.page import render, render_overview
 
@@ -104,6 +110,21 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         process.wait(PATIENCE)
 
 
+def handoff_page(hostile: str) -> str:
+    """The page of a drop whose every value would break out of it."""
+    diff = Diff(lengths={"before": [1, 2, 3, 4], "after": [1, 2, 3, 4]})
+    side = {"text": hostile + "word" * 300, "label": hostile}
+    for kind in KINDS:
+        diff.count((kind,), hostile, "a_label_without_a_blank" * 4)
+    told = Told()
+    told.add(Row(f"{hostile}.csv", 7, {}, (), hostile), [Fault("text.conflict", "text", hostile, hostile * 5)])
+    counts = {"read": 1_000_000, "accepted": 999_999, "quarantined": 1}
+    at = "2026-01-01T00:00:00+00:00"
+    version = Version(7, 6, "handoff", at, hostile, diff.sentence(), {}, hostile, "d" * 64, None, counts, {}, diff.document(), (hostile,))
+    contract = Contract.model_validate({"id": "own", "version": "1", "columns": [{"name": "text", "required": True}]})
+    return handoff.render("demo", version, contract, told, [Change(hostile, KINDS, side, side)], [])
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
@@ -118,12 +139,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "many": render(document(evidence(classes=[f"class {n:03d}" for n in range(100)], rows=1000))),
         "overview": render_overview({"at": "2026-01-01T00:00:00+00:00", "pipelines": {"a_rather_long_name_of_a_pipeline": NOTHING_YET}}),
     }
+    made["handoff"] = handoff_page(hostile)
     for name, page in made.items():
         (folder / f"{name}.html").write_text(page, encoding="utf8")
     return {name: folder / f"{name}.html" for name in made}
 
 
-@pytest.mark.parametrize("name", ["hostile", "wide", "many", "topics", "overview"])
+@pytest.mark.parametrize("name", ["hostile", "wide", "many", "topics", "overview", "handoff"])
 def test_a_page_opens_without_an_error_a_request_or_a_sideways_scroll(browser: Browser, pages: dict[str, Path], name: str) -> None:
     for width, theme in itertools.product(WIDTHS, ("light", "dark")):
         browser.open(pages[name], width, theme)
@@ -133,6 +155,14 @@ def test_a_page_opens_without_an_error_a_request_or_a_sideways_scroll(browser: B
         assert browser.named("Runtime.consoleAPICalled") == []
         assert [event["entry"] for event in browser.named("Log.entryAdded")] == []
         assert browser.ask("document.documentElement.scrollWidth") <= width, f"{name} scrolls sideways at {width} px"
+
+
+def test_tables_of_a_handoff_are_sorted_by_their_heads(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["handoff"], 1400, "light")
+    column = "[...document.querySelectorAll('table.sortable')].at(-1).tBodies[0].rows].map(row => row.cells[0].textContent)"
+    before = browser.ask(f"[...{column}")
+    browser.ask("[...document.querySelectorAll('table.sortable')].at(-1).querySelector('th button').click()")
+    assert browser.ask(f"[...{column}") == sorted(before)
 
 
 def test_plots_follow_light_and_dark(browser: Browser, pages: dict[str, Path]) -> None:
