@@ -122,7 +122,7 @@ def test_without_commit_git_is_left_alone(repo, cli):
 @pytest.mark.parametrize(("argv", "code", "text"), [
     (["nope", "x.csv"], 2, "no pipeline 'nope'"),
     (["tiny", "nowhere.csv"], 3, "nowhere.csv is not there"),
-    (["tiny", "drop.doc"], 3, "the drop reads"),
+    (["tiny", "drop.doc"], 3, "the drop reads .csv, .tsv, .jsonl, .json (each also as .gz) and .parquet, .xlsx, .zip"),
     (["tiny", "x.csv", "--add", "--replace"], 2, "exclude one another"),
 ])  # fmt: skip
 def test_what_cannot_be_handed_in_is_said(tiny, cli, argv, code, text):

@@ -66,8 +66,9 @@ def suffix_of(path: Path) -> str:
 
 def known(suffixes: tuple[str, ...]) -> str:
     """``suffixes`` in words."""
-    texts = [suffix for suffix in suffixes if suffix != ".parquet"]
-    return f"{', '.join(texts)} (each also as .gz)" + (" and .parquet" if ".parquet" in suffixes else "")
+    whole = [suffix for suffix in suffixes if suffix in (".parquet", ".xlsx", ".zip")]
+    texts = [suffix for suffix in suffixes if suffix not in whole]
+    return f"{', '.join(texts)} (each also as .gz)" + (" and " if whole else "") + ", ".join(whole)
 
 
 def hint(path: Path, shown: str) -> str:
