@@ -142,7 +142,7 @@ def _in_package(module: str) -> Path:
     spec = importlib.util.find_spec(module) if module.isidentifier() else None  # a dotted name would import its parent
     if spec is None or spec.origin is None:
         message = f"base_model package:{module}: no package {module!r} is installed"
-        if near := nearest(module, files.read_json(_KNOWN)):  # never tell to install a slip of the pen
+        if not published and (near := nearest(module, files.read_json(_KNOWN))):  # never tell to install a slip of the pen
             message, install = f"{message}; did you mean {near!r}?", f"base_model: package:{near}"
         raise _unfound(message, f"package:{module}", install)
     home = Path(spec.origin).parent
