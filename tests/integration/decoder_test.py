@@ -111,7 +111,7 @@ def test_its_last_token_answers_and_padding_says_nothing(tmp_path):
     (["pretrain.mask_probability=0.2"], "pretrain.mask_probability: pretrain.objective is clm, which does not read it"),
     (["finetune.method=ewc"], "finetune.method: ewc is made for encoder, but the base model models/tiny"),
     (["finetune={method: linear_probe, pooling: cls}"], "finetune.pooling: cls is the first token, which sees no other"),
-    (["gates=[{forgetting: {max_loss_increase: 0.1}}]"], "gates.0.forgetting measures guesses of masked tokens, but the base model"),
+    (["gates=[{forgetting: {max_loss_increase: 0.1}}]"], "gates.0: forgetting measures models of the family encoder, but the base model"),
 ])  # fmt: skip
 def test_what_is_made_for_encoders_is_refused_by_the_plan_of_a_decoder(tiny, cli, sets, says):
     as_decoder(tiny)

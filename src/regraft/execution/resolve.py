@@ -26,7 +26,7 @@ from regraft.data import spent as spent_rows
 from regraft.execution import composition
 from regraft.execution.step import Output, Step
 from regraft.gates.options import seeds_of
-from regraft.gates.registry import steps
+from regraft.gates.registry import gate_of, steps
 from regraft.models import base_model
 from regraft.models.families import ModelFamily, family_in
 from regraft.models.task_types import task_type
@@ -155,10 +155,11 @@ def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, 
             own = f": {family.objective}, or another base_model" if key == "pretrain.objective" else ""
             problems.append(_unfit(workspace, name, place, plugin, message, own))
     for position, gate in enumerate(options.gates):
-        if gate.gate == "forgetting" and "encoder" not in family.stands_for:
-            message = f"gates.{position}.forgetting measures guesses of masked tokens, but the base model {options.base_model} is of the "
-            message += f"family {family.name}"
-            problems.append(_unfit(workspace, name, ("gates", position), None, message, ": take it out, or name an encoder as base_model"))
+        if (measurable := gate_of(gate).families) is not None and not family.stands_for & measurable:
+            made_for = ", ".join(sorted(measurable))
+            message = f"gates.{position}: {gate.gate} measures models of the family {made_for}, "
+            message += f"but the base model {options.base_model} is of the family {family.name}"
+            problems.append(_unfit(workspace, name, ("gates", position), None, message, ": take it out, or name another base_model"))
     if problems:
         raise faulty(problems)
 
@@ -215,7 +216,7 @@ def _require_parts(workspace: Workspace, name: str, options: PipelineOptions, ca
     fields = method.options.model_fields
     key = next((key for key in ("of", "teacher") if key in fields), None)
     shown = workspace.relative(workspace.pipeline_file(name))
-    asks_encoder = next((gate for gate in ("forgetting", "earlier_tasks") if options.asked(gate)), None)
+    asks_encoder = next((gate.gate for gate in options.gates if gate_of(gate).of_encoder), None)
     called = f"candidates.{candidate.name}: {method.name}"
     message = None
     if key and not candidate.made_of:

@@ -235,6 +235,7 @@ EARLIER_TASKS = Gate(
     judge,
     sentence,
     evidence=(ANSWERS,),
+    of_encoder=True,
     measured=measured,
     once="write one such gate with all its tasks",
     reads=_read,

@@ -253,6 +253,8 @@ FORGETTING = Gate(
     judge,
     sentence,
     evidence=(GENERAL,),
+    of_encoder=True,
+    families=frozenset({"encoder"}),  # it counts guesses of masked tokens
     measured=measured,
     once="adaptation can keep to one budget only",
     reads=_read,

@@ -71,6 +71,10 @@ class Gate(Generic[Asked]):
     """Files of steps that it reads. A step that leaves one of them runs only in pipelines with such a gate."""
     step: str | None = None
     """A step that it needs besides those that leave its evidence."""
+    of_encoder: bool = False
+    """Whether it measures the candidate's encoder, which a model made of other candidates' answers does not have."""
+    families: frozenset[str] | None = None
+    """Families of base models that it can measure; None: all of them."""
     against: Callable[[Asked], str | None] = _nothing
     """The model that the candidate is compared with; it may be missing, or be the candidate."""
     columns: Callable[[Asked], Iterable[str]] = lambda _: ()
