@@ -303,7 +303,7 @@ def test_status_tells_the_time_as_history_does_and_programs_the_whole_of_it(told
 def test_runs_are_listed_newest_first_with_the_versions_that_they_became(told, cli):
     with told.store() as client:
         client.log_metric(told.find_run(RUNS[2]).run_id, "test/macro_f1", 0.625)
-    lines = {line.split()[0]: line.split() for line in cli("ls", "tiny").out.splitlines()[2:]}
+    lines = {line.split()[0]: line.split() for line in cli("ls", "tiny", width=60).out.splitlines()[2:]}
     assert list(lines) == [RUNS[3], RUNS[2], RUNS[1]]
     assert (lines[RUNS[3]][1:], lines[RUNS[2]][-2:], lines[RUNS[1]][-1]) == (["killed"], ["2", "champion"], "1")
     assert "0.625" in lines[RUNS[2]]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 RUN = "A run, or a pipeline (its latest run)."
 LOOKS_A_SECOND = 2
 """How often a log that is followed is read on."""
+UNCUT = 200
+"""Columns for a table in a pipe."""
 WIDE = 90
 """Columns of a terminal from which on the interval stands beside the score."""
 
@@ -56,7 +59,12 @@ def list_runs(
     for number, (name, runs) in enumerate(listings.items()):
         console.out.print(("\n" if number else "") + f"[bold]{name}[/]" + ("" if runs else "  [dim]no run yet[/]"))
         if runs:
-            console.out.print(_table(runs))
+            _wide_enough(console.out).print(_table(runs))
+
+
+def _wide_enough(out: Console) -> Console:
+    """The terminal, or for a pipe, which has no edge, a console that cuts no name."""
+    return out if out.is_terminal else Console(file=out.file, width=max(out.width, UNCUT))
 
 
 def _table(runs: list[dict[str, Any]]) -> Table:
