@@ -112,9 +112,11 @@ class _Process:
         return sum(sum(process.cpu_times()[:2]) for process in self.everyone())
 
     def peak(self) -> int:
-        """MB: most of this process, and what its workers have of their own."""
-        peak = _line(f"/proc/{self.popen.pid}/status", "VmHWM:")
-        return (peak + sum(_line(f"/proc/{child.pid}/smaps_rollup", "Private_Dirty:") for child in self.everyone()[1:])) // 1024
+        """MB: most of this process, what its workers have of their own, and what only they see of memory that all share."""
+        peak, seen = (_line(f"/proc/{self.popen.pid}/status", name) for name in ("VmHWM:", "RssShmem:"))
+        workers = [child.pid for child in self.everyone()[1:]]
+        shared = max((_line(f"/proc/{worker}/status", "RssShmem:") for worker in workers), default=seen)
+        return (peak + sum(_line(f"/proc/{worker}/smaps_rollup", "Private_Dirty:") for worker in workers) + max(0, shared - seen)) // 1024
 
 
 def _line(path: str, name: str) -> int:

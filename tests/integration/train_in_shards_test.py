@@ -19,7 +19,7 @@ from regraft.models.machine import Machine
 from regraft.training import loop, workers
 from regraft.training.checkpoint import Checkpoints
 from regraft.training.loop import train
-from regraft.training.parts import CHUNK, added, chunks, gradients, share, summed
+from regraft.training.parts import CHUNK, chunks, places, share, summed
 from regraft.training.phase import Group, Phase
 
 HEAD, ALL, ROWS, SHARDS = 3, 6, 11, 8
@@ -218,20 +218,14 @@ def test_every_row_is_in_one_part_and_parts_differ_by_one_row_at_most():
 
 
 def test_a_tree_is_the_same_whoever_adds_up_its_subtrees():
-    leaves = [[torch.tensor([0.1 * 3**k]), None if k in (2, 3, 6) else torch.tensor([1e8 / (k + 1)])] for k in range(8)]
-    clones = lambda k: [None if t is None else t.clone() for t in leaves[k]]  # noqa: E731
-    whole = summed(0, 8, clones)
-    for count in (2, 4, 8):
-        subtrees = [summed(8 // count * r, 8 // count * (r + 1), clones) for r in range(count)]
-        assert [t.tolist() for t in summed(0, count, subtrees.__getitem__)] == [t.tolist() for t in whole]
-    assert added([None], [None]) == [None]
-
-
-def test_gradients_that_are_one_tensor_are_owned_one_by_one():
-    a, b, c = (torch.ones(3, requires_grad=True) for _ in range(3))
-    first, second, third = gradients((a + b).sum(), [a, b, c])
-    first.add_(1)
-    assert (first.tolist(), second.tolist(), third) == ([2, 2, 2], [1, 1, 1], None)
+    leaves = [torch.tensor([0.1 * 3**k, 1e8 / (k + 1)]) for k in range(8)]
+    for count in (1, 2, 4, 8):
+        room = [torch.empty(2) for _ in range(places(8 // count))]
+        leaf = lambda k, place, room=room: [room[place].copy_(leaves[k])]  # noqa: E731
+        subtrees = [summed(8 // count * r, 8 // count * (r + 1), leaf)[0].clone() for r in range(count)]
+        [total] = summed(0, count, lambda r, _, subtrees=subtrees: [subtrees[r]])
+        pairs = [leaves[k] + leaves[k + 1] for k in (0, 2, 4, 6)]
+        assert total.equal((pairs[0] + pairs[1]) + (pairs[2] + pairs[3]))
 
 
 def test_chunks_cover_every_element_once():

@@ -126,3 +126,9 @@ def keep_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def release_memory() -> None:
+    """Give back to the system what :func:`keep_memory` kept of what was freed so far."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -15,9 +15,6 @@ import torch
 from torch import Tensor
 
 T = TypeVar("T")
-Gradients = list[Tensor | None]
-"""One of each parameter; None: nothing depends on it."""
-
 CHUNK = 1 << 18
 """Elements of a chunk: 1 MB of fp32, of which an encoder of 22M weights has 180."""
 
@@ -27,38 +24,23 @@ def share(rows: Sequence[T], part: int, parts: int) -> Sequence[T]:
     return rows[part * len(rows) // parts : (part + 1) * len(rows) // parts]
 
 
-def summed(low: int, high: int, leaf: Callable[[int], Gradients]) -> Gradients:
+def summed(low: int, high: int, leaf: Callable[[int, int], Sequence[Tensor]], depth: int = 0) -> Sequence[Tensor]:
     """The sum of the parts ``low`` to ``high - 1``, a power of two many, as the tree has it.
 
-    At most ``log2(high - low) + 1`` sets of gradients are there at a time.
+    :param leaf: (part, place) -> its gradients, in tensors that may be added to. Places are numbered from ``depth``: a part may
+        lie where an earlier one of the same number lay, whose sum is taken by then. There are :func:`places` of them.
     """
     if high - low == 1:
-        return leaf(low)
+        return leaf(low, depth)
     middle = (low + high) // 2
-    left = summed(low, middle, leaf)
-    return added(left, summed(middle, high, leaf))
+    left = summed(low, middle, leaf, depth)
+    torch._foreach_add_(list(left), list(summed(middle, high, leaf, depth + 1)))
+    return left
 
 
-def added(left: Gradients, right: Gradients) -> Gradients:
-    """``left + right``, computed in the place of ``left``."""
-    both = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
-    if both:
-        torch._foreach_add_([a for a, _ in both], [b for _, b in both])
-    return [b if a is None else a for a, b in zip(left, right, strict=True)]
-
-
-def gradients(loss: Tensor, parameters: Sequence[Tensor]) -> Gradients:
-    """The gradient of ``loss``, each in memory of its own, so that it may be added to in place."""
-    seen: set[int] = set()
-    owned: Gradients = []
-    for gradient in torch.autograd.grad(loss, list(parameters), allow_unused=True):
-        if gradient is None:
-            owned.append(None)
-            continue
-        place = gradient.untyped_storage().data_ptr()  # the gradients of a + b are one tensor; that of a sum is one expanded number
-        owned.append(gradient.clone(memory_format=torch.contiguous_format) if place in seen or not gradient.is_contiguous() else gradient)
-        seen.add(place)
-    return owned
+def places(parts: int) -> int:
+    """How many sets of gradients :func:`summed` has at a time, of so many parts."""
+    return parts.bit_length()
 
 
 @dataclass(frozen=True)

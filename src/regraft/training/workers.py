@@ -5,8 +5,8 @@ Weights, Adam's moments and one sum of gradients a worker lie in anonymous memor
 through pipes, and reads every worker's answer before it sends the next.
 
     gradients   each worker adds up its subtree of the step's parts (:mod:`regraft.training.parts`)
-    reduce      each worker adds the workers' sums over its chunks, divides by the weight, adds the penalty; returns their norms
-    update      each worker clips its chunks and takes the optimizer's step on them
+    reduce      each worker adds the workers' sums over its chunks, and the penalty's; returns their norms
+    update      each worker scales its chunks to the clipped mean, and takes the optimizer's step on them
 
 A worker that fails sends what it raised, which is raised here; one that dies closes its pipe. No worker outlives this process.
 """
@@ -14,6 +14,7 @@ A worker that fails sends what it raised, which is raised here; one that dies cl
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import mmap
 import os
@@ -21,7 +22,7 @@ import pickle
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -35,8 +36,9 @@ from regraft.core.cores import cores
 from regraft.core.errors import EnvironmentFault
 from regraft.core.progress import current
 from regraft.core.randomness import seed_of
-from regraft.models.machine import Machine
-from regraft.training.parts import Gradients, added, chunks, gradients, summed
+from regraft.models.machine import Machine, release_memory
+from regraft.training.accumulate import Accumulator, low
+from regraft.training.parts import chunks, places, summed
 from regraft.training.phase import Phase
 
 
@@ -45,14 +47,15 @@ def workers(parts: int) -> int:
     return min(parts, 1 << (cores().bit_length() - 1))
 
 
-def shared(like: Tensor) -> Tensor:
-    """Zeros of the shape and type of ``like``, in memory that a fork shares."""
-    size = max(1, like.numel()) * like.element_size()
+def shared(like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Zeros of the shape of ``like``, and of its type if none is named, in memory that a fork shares."""
+    dtype = dtype or like.dtype
+    size = max(1, like.numel()) * dtype.itemsize
     try:
         memory = mmap.mmap(-1, size)
     except OSError as error:
         raise MemoryError(f"{size:,} bytes of shared memory: {error.strerror}") from None
-    return torch.frombuffer(memory, dtype=like.dtype, count=max(1, like.numel()))[: like.numel()].view(like.shape)
+    return torch.frombuffer(memory, dtype=dtype, count=max(1, like.numel()))[: like.numel()].view(like.shape)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class _Shared:
     """Weight decay."""
     sums: Sequence[Sequence[Tensor]]
     """Of each worker: its sum of gradients, one of each parameter."""
+    low: Mapping[Tensor, Tensor]
+    """bf16 copies of weights, as they are between two steps."""
 
 
 class Team:
@@ -87,10 +92,13 @@ class Team:
                 parameter.data = shared(parameter).copy_(parameter.detach())
             moments, steps = _adopt(optimizer, parameters)
             sums = [[shared(parameter) for parameter in parameters] for _ in range(count)]
+            copies = {weight: shared(weight, torch.bfloat16).copy_(weight.detach()) for weight in low(model, machine)}
         except MemoryError as error:
             fix = "name a smaller base_model in the pipeline file, or run it on a machine with more memory"
             raise EnvironmentFault(f"{count} processes cannot share this training: {error}", fix=fix) from None
-        self._shared = _Shared(phase, model, machine, seed, parameters, group, moments, steps, optimizer.defaults["weight_decay"], sums)
+        decay = optimizer.defaults["weight_decay"]
+        self._shared = _Shared(phase, model, machine, seed, parameters, group, moments, steps, decay, sums, copies)
+        release_memory()  # what the weights and moments took before they were moved
         self._pipes: list[Connection] = []
         self._processes: list[int] = []
         sys.stdout.flush()
@@ -124,11 +132,12 @@ class Team:
             parts |= losses
             present.append(has)
         weight = sum(count for _, count in parts.values())
-        answers = self._ask("reduce", max(1, weight), present)
-        value = math.fsum(loss for loss, _ in parts.values()) / max(1, weight) + answers[0][1]
-        norm = math.sqrt(math.fsum(square for squares, _ in answers for square in squares)) if _finite(answers) else math.nan
+        weight = max(1, weight)
+        answers = self._ask("reduce", weight, [any(has) for has in zip(*present, strict=True)])
+        value = math.fsum(loss for loss, _ in parts.values()) / weight + answers[0][1]
+        norm = math.sqrt(math.fsum(square for squares, _ in answers for square in squares)) / weight if _finite(answers) else math.nan
         if math.isfinite(value) and math.isfinite(norm):
-            self._ask("update", min(1.0, clip / (norm + 1e-6)), factor)
+            self._ask("update", min(1.0, clip / (norm + 1e-6)) / weight, factor)
         return value, norm
 
     def _ask(self, *message: Any) -> list[Any]:
@@ -173,15 +182,19 @@ class Team:
 
     def _megabytes(self) -> int:
         """What the workers take beside this process's memory; what they freed counts too, as it is kept (:func:`keep_memory`)."""
-        sums = sum(tensor.nbytes for tensors in self._shared.sums for tensor in tensors)
-        return sum(map(_private, self._processes)) + sums // 2**20
+        own = self._shared
+        kept = [own.parameters, own.low.values(), *own.moments, *own.sums]
+        seen_here = _line("self/status", "RssShmem:")  # in this process's own peak already
+        return sum(_line(f"{process}/smaps_rollup", "Private_Dirty:") for process in self._processes) + max(
+            0, sum(tensor.nbytes for tensors in kept for tensor in tensors) // 2**20 - seen_here
+        )
 
 
-def _private(process: int) -> int:
-    """MB that are the process's own; 0 where the kernel does not tell."""
+def _line(file: str, name: str) -> int:
+    """MB that a line of a file below ``/proc`` tells of a process; 0 where the kernel does not."""
     with contextlib.suppress(OSError, StopIteration):
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:")) // 1024
+        lines = Path("/proc", file).read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name)) // 1024
     return 0
 
 
@@ -216,6 +229,7 @@ def _become(pipe: Connection, parent: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     os.closerange(3, pipe.fileno())
     os.closerange(pipe.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+    gc.freeze()  # a collection would write to every object, and so copy the pages that the processes share
     torch.set_num_threads(1)
 
 
@@ -235,6 +249,15 @@ class _Worker:
         self._cut = [cut[number] for number in self._numbers]
         firsts, seconds = [first for first, _ in shared.moments], [second for _, second in shared.moments]
         self._weights = [nn.Parameter(chunk.of([p.detach() for p in shared.parameters])) for chunk in self._cut]
+        low = [shared.low.get(parameter) for parameter in shared.parameters]
+        self._copies = [
+            (copy.view(-1)[chunk.start : chunk.stop], weight.detach())
+            for chunk, weight in zip(self._cut, self._weights, strict=True)
+            if (copy := low[chunk.parameter]) is not None
+        ]
+        more = places(shared.machine.shards // self.count) - 1
+        self._sums = [shared.sums[self.rank], *([torch.empty_like(p) for p in shared.parameters] for _ in range(more))]
+        self._accumulator = Accumulator(shared.model, shared.parameters, shared.low)
         groups = [
             {"params": [w for w, chunk in zip(self._weights, self._cut, strict=True) if shared.group[chunk.parameter] == number]}
             for number in range(len(shared.phase.groups))
@@ -265,59 +288,63 @@ class _Worker:
         """Leave the subtree's sum in shared memory: the loss of each part, summed, and its weight; and which parameters have a gradient."""
         shared, parts = self.shared, self.shared.machine.shards
         losses: dict[int, tuple[float, int]] = {}
+        present = [False] * len(shared.parameters)
 
-        def leaf(part: int) -> Gradients:
+        def leaf(part: int, place: int) -> Sequence[Tensor]:
             torch.manual_seed(seed_of(shared.seed, "dropout", shared.phase.name, step, part))
             assert shared.phase.part is not None
+            self._accumulator.begin(self._sums[place])
             own = shared.phase.part(step, part, parts)
-            if own is None or not own[1]:
-                return [None] * len(shared.parameters)
-            mean, weight = own
-            loss = mean * weight
-            losses[part] = loss.item(), weight
-            return gradients(loss, shared.parameters)
+            if own is not None and own[1]:
+                mean, weight = own
+                loss = mean * weight
+                losses[part] = loss.item(), weight
+                loss.backward()  # type: ignore[no-untyped-call]
+            self._accumulator.end()
+            present[:] = map(any, zip(present, self._accumulator.present, strict=True))
+            return self._sums[place]
 
         share = parts // self.count
         with shared.machine.autocast():
-            total = summed(self.rank * share, (self.rank + 1) * share, leaf)
-        for place, gradient in zip(shared.sums[self.rank], total, strict=True):
-            if gradient is not None:
-                place.copy_(gradient)
-        return losses, [gradient is not None for gradient in total]
+            summed(self.rank * share, (self.rank + 1) * share, leaf)
+        return losses, present
 
-    def reduce(self, weight: int, present: Sequence[Sequence[bool]]) -> tuple[list[float], float]:
-        """The mean gradient over this worker's chunks: the square of each one's norm; and the value of the penalty."""
-        shared = self.shared
-        penalty = 0.0
-        of_penalty: Gradients = [None] * len(shared.parameters)
-        if shared.phase.penalty is not None:
-            with shared.machine.autocast():
-                value = shared.phase.penalty()
-                penalty, of_penalty = value.item(), gradients(value, shared.parameters)
+    def reduce(self, weight: int, present: Sequence[bool]) -> tuple[list[float], float]:
+        """The gradient over this worker's chunks, times ``weight``: the square of each one's norm; and the value of the penalty."""
+        penalty, of_penalty = self._penalty()
         squares = []
         for chunk, weights in zip(self._cut, self._weights, strict=True):
-            leaves: list[Gradients] = [
-                [chunk.of(sums) if has[chunk.parameter] else None] for sums, has in zip(shared.sums, present, strict=True)
-            ]
-            [mean] = summed(0, self.count, leaves.__getitem__)
-            mean = None if mean is None else mean.div_(weight)
             extra = of_penalty[chunk.parameter]
-            [mean] = added([mean], [None if extra is None else extra.view(-1)[chunk.start : chunk.stop]])
-            weights.grad = mean
-            if mean is not None:
-                squares.append(float(torch.linalg.vector_norm(mean, dtype=torch.float64)) ** 2)
+            if not present[chunk.parameter] and extra is None:
+                continue
+            [total] = summed(0, self.count, lambda worker, _, chunk=chunk: [chunk.of(self.shared.sums[worker])])
+            if extra is not None:
+                total.add_(extra.reshape(-1)[chunk.start : chunk.stop], alpha=weight)
+            weights.grad = total
+            squares.append(float(torch.linalg.vector_norm(total)) ** 2)
         return squares, penalty
 
-    def update(self, clip: float, factor: float) -> None:
-        """Take the optimizer's step on this worker's chunks."""
+    def _penalty(self) -> tuple[float, Sequence[Tensor | None]]:
+        """What the weights cost, and its gradient; None: nothing depends on the parameter."""
+        shared = self.shared
+        if shared.phase.penalty is None:
+            return 0.0, [None] * len(shared.parameters)
+        with shared.machine.autocast():
+            value = shared.phase.penalty()
+            return value.item(), torch.autograd.grad(value, list(shared.parameters), allow_unused=True)
+
+    def update(self, scale: float, factor: float) -> None:
+        """Take the optimizer's step on this worker's chunks, on ``scale`` times their gradients."""
         if self._optimizer is None:
             return
         for (number, _), options in zip(self._rates, self._optimizer.param_groups, strict=True):
             options["lr"] = self.shared.phase.groups[number].rate * factor
-        if clip < 1.0 and (gradients := [weight.grad for weight in self._weights if weight.grad is not None]):
-            torch._foreach_mul_(gradients, clip)
+        if gradients := [weight.grad for weight in self._weights if weight.grad is not None]:
+            torch._foreach_mul_(gradients, scale)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        for copy, weight in self._copies:
+            copy.copy_(weight)
 
 
 def _portable(error: Exception) -> Exception:
