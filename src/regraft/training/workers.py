@@ -38,7 +38,7 @@ from regraft.core.progress import current
 from regraft.core.randomness import seed_of
 from regraft.models.machine import Machine, release_memory
 from regraft.training.accumulate import Accumulator, low
-from regraft.training.parts import chunks, places, summed
+from regraft.training.parts import Chunk, chunks, places, summed
 from regraft.training.phase import Phase
 
 
@@ -317,12 +317,17 @@ class _Worker:
             extra = of_penalty[chunk.parameter]
             if not present[chunk.parameter] and extra is None:
                 continue
-            [total] = summed(0, self.count, lambda worker, _, chunk=chunk: [chunk.of(self.shared.sums[worker])])
+            total = self._total(chunk)
             if extra is not None:
                 total.add_(extra.reshape(-1)[chunk.start : chunk.stop], alpha=weight)
             weights.grad = total
             squares.append(float(torch.linalg.vector_norm(total)) ** 2)
         return squares, penalty
+
+    def _total(self, chunk: Chunk) -> Tensor:
+        """The sum of all workers over ``chunk``, where the first one's was."""
+        [total] = summed(0, self.count, lambda worker, _: [chunk.of(self.shared.sums[worker])])
+        return total
 
     def _penalty(self) -> tuple[float, Sequence[Tensor | None]]:
         """What the weights cost, and its gradient; None: nothing depends on the parameter."""
