@@ -166,7 +166,7 @@ def test_without_the_family_the_model_is_refused(tiny, cli):
     files.write_json(tiny.root / "models/esm/config.json", {**config, "model_type": "esm"})
     refused = cli("plan", "tiny", "--set", "base_model=models/esm", "--json")
     assert refused.code == 2
-    assert "model_type 'esm' is no encoder with a masked-language-model head" in refused.json["errors"][0]["message"]
+    assert "model_type 'esm' is of no family that regraft knows" in refused.json["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("installed", ["task_type"], indirect=True)
