@@ -85,6 +85,25 @@ def test_a_card_without_records_and_words_says_what_it_does_not_know():
 
 
 @pytest.mark.parametrize(
+    ("method", "params", "made", "base"),
+    [
+        (
+            "tfidf",
+            {},
+            "A text classifier, made by `tfidf` of the labelled rows alone.",
+            "Base model: none; it is made of the labelled rows alone.",
+        ),
+        ("lora", {"base_model": "a", "base_digest": "b"}, "made by `lora` of the adapted model.", "Base model: `a`, digest `b`."),
+    ],
+)
+def test_a_model_that_was_not_fine_tuned_is_not_said_to_be(method, params, made, base):
+    tuned = {**RECORDS["finetune"], "params": {"finetune": {"method": method}, **params}}
+    shown = card(Facts(**{**vars(FACTS), "records": {**RECORDS, "finetune": tuned}}), SAID)
+    assert made in shown
+    assert base in shown
+
+
+@pytest.mark.parametrize(
     ("hits", "n", "low", "high"), [(14, 15, 0.701835, 0.988133), (0, 10, 0.0, 0.277533), (10, 10, 0.722467, 1.0)]
 )  # closed form, z = 1.959964
 def test_shares_have_wilson_s_interval(hits, n, low, high):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from regraft.core.workspace import Workspace
     from regraft.execution.run_cost import RunCost
 
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="With the details.")]
 MARK = {"fresh": "[green]fresh[/]", "stale": "[yellow]stale[/]", "perhaps": "[yellow]stale?[/]", "missing": "[red]missing[/]"}
 
 
@@ -30,8 +31,11 @@ def add_to(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
-    """Say which steps of PIPELINE would run, and why. Changes nothing."""
+def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: Json = False) -> None:
+    """Say which steps of PIPELINE would run, and why. Changes nothing.
+
+    With -v also what the times are measured on, which texts are read whole, and which differences the last test rows could show.
+    """
     from regraft.config.pipeline_file import load_pipeline, require_pipeline
     from regraft.core.workspace import Workspace
     from regraft.data import by_order, precheck
@@ -70,7 +74,7 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
         console.out.print(console.prose(f"[dim]{escape(line)}[/]", 2))
     if options.data.corpus is not None and not options.adapts:
         console.out.print(console.prose("[dim]data.corpus is not read: no candidate starts from `adapted`[/]", 2))
-    _total(costs)
+    _total(costs, verbose)
     if assessment.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
     if borders:
@@ -80,8 +84,11 @@ def plan(pipeline: Pipeline, set_: Set = None, json: Json = False) -> None:
         console.out.print(console.prose(f"[dim]{escape(lost)}[/]", 2))
     for entry in texts:
         said = escape(text_lengths.sentence(entry))
-        console.out.print(console.prose(f"[yellow]warning[/]: {said}" if entry["warning"] else f"[dim]{said}[/]", 2))
-    if power:
+        if entry["warning"]:
+            console.out.print(console.prose(f"[yellow]warning[/]: {said}", 2))
+        elif verbose:
+            console.out.print(console.prose(f"[dim]{said}[/]", 2))
+    if power and verbose:
         _show_power(power)
     if waiver:
         console.out.print(f"\n{console.warned(waiver.message, waiver.fix)}")
@@ -105,8 +112,8 @@ def _show_power(summary: list[dict[str, Any]]) -> None:
         console.out.print(console.prose(f"  {escape(line)}", 4))
 
 
-def _total(costs: RunCost) -> None:
-    """The sum, and what it is based on."""
+def _total(costs: RunCost, verbose: bool) -> None:
+    """The sum, and in detail what it is based on."""
     from regraft.core.quantities import size
 
     if not costs.steps:
@@ -115,10 +122,12 @@ def _total(costs: RunCost) -> None:
         unknown = "time and disk are unknown until these steps have run here once"
         console.out.print(console.prose(f"\n{unknown}; {size(costs.free_bytes)} of disk are free", 2))
         return
-    time = f"about {roughly(60 * costs.minutes)}" if costs.minutes is not None else f"time unknown for {', '.join(costs.unknown)}"
+    time = f"about {roughly(60 * costs.minutes)}" if costs.minutes is not None else f"time unknown for {first_of(costs.unknown)}"
     least = "at least" if costs.partly else "about"
     disk = "disk unknown" if costs.disk_bytes is None else f"{least} {size(costs.disk_bytes)} of disk"
     console.out.print(console.prose(f"\nall that may run: {time}; {disk}, {size(costs.free_bytes)} free", 2))
+    if not verbose:
+        return
     bases = dict.fromkeys(step.based_on for step in costs.steps)
     for basis in bases:
         names = first_of([step.name for step in costs.steps if step.based_on == basis])
@@ -132,9 +141,10 @@ def status(
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the runs in progress until Ctrl-C.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit with the code of the verdict that stands, 5 before the first.")] = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Show champions, the last verdicts and the state of every step."""
+    """Show champions, the last verdicts and the steps that are not fresh; with -v every step."""
     from regraft.core.workspace import Workspace
     from regraft.reports.overview import overview, standing_exit
 
@@ -147,7 +157,7 @@ def status(
         console.print_json(document)
     else:
         for name, entry in document["pipelines"].items():
-            _show(name, entry)
+            _show(name, entry, verbose)
     if check:
         sys.exit(standing_exit(document))
 
@@ -164,7 +174,7 @@ def _watch(workspace: Workspace, pipeline: str | None, json: bool) -> None:
     watch(workspace, [pipeline] if pipeline else workspace.pipelines)
 
 
-def _show(name: str, entry: dict[str, Any]) -> None:
+def _show(name: str, entry: dict[str, Any], verbose: bool) -> None:
     champion, challenger, verdict = entry["champion"], entry["challenger"], entry["verdict"]
     say = console.out.print
     say(f"[bold]{name}[/]")
@@ -196,14 +206,18 @@ def _show(name: str, entry: dict[str, Any]) -> None:
         message = entry["error"].replace("\n", "\n  ")
         say(f"  [red]{escape(message)}[/]")
         say(f"  next: {escape(entry['fix'])}")
-    shown = [step for step in entry["steps"] if step["state"] != "fresh" or not step["why"]]
+    needed = [step for step in entry["steps"] if step["state"] != "fresh" or not step["why"]]
+    shown = [step for step in needed if verbose or step["state"] != "fresh"]
     width = max((14, *(len(step["name"]) + 1 for step in shown)))
     for step in shown:
         mark, why = MARK[step["state"] if step["certain"] or step["state"] == "fresh" else "perhaps"], reasons(step["why"])
         if running and step["state"] != "fresh":
             mark, why = "[bold]at work[/]" if step["name"] == running["step"] else "[dim]waits[/]", ""
         say(f"  {step['name']:<{width}}{mark}  [dim]{escape(why)}[/]")
-    for line in _idle([step["why"][0] for step in entry["steps"] if step not in shown]):
+    if fresh := len(needed) - len(shown):
+        of = f"all {counted(fresh, 'step')}" if fresh == len(needed) else f"{fresh} of {counted(len(needed), 'step')}"
+        say(f"  [dim]{of} fresh[/]")
+    for line in _idle([step["why"][0] for step in entry["steps"] if step not in needed]):
         say(f"  [dim]{escape(line)}[/]")
 
 

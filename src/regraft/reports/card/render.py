@@ -105,12 +105,32 @@ def _is_adapted(facts: Facts) -> bool:
     return facts.candidate == "adapted" or any(record["step"] == "pretrain" for record in facts.lineage)
 
 
+def _made(facts: Facts) -> str:
+    """How the model came about, to stand after a comma."""
+    method = _method(facts)
+    if method is None:
+        return "adapted to the domain's text before it was fine-tuned" if _is_adapted(facts) else "fine-tuned without adaptation"
+    if _has_no_base(facts):
+        return f"made by `{method}` of the labelled rows alone"
+    return f"made by `{method}` of the {'adapted model' if _is_adapted(facts) else 'base model, without adaptation'}"
+
+
+def _method(facts: Facts) -> str | None:
+    """By which method the model was made; None: by full fine-tuning, or no record says."""
+    method: str | None = next((record["params"].get("finetune", {}).get("method") for record in facts.lineage[-1:]), None)
+    return None if method == "full" else method
+
+
+def _has_no_base(facts: Facts) -> bool:
+    """Whether no step that led to the model read the base model."""
+    return _method(facts) is not None and not any("base_model" in record["params"] for record in facts.lineage)
+
+
 def _opening(facts: Facts, statements: Said) -> Iterator[Line]:
     verdict, labels = facts.verdict, ", ".join(facts.labels)
     pipeline = verdict["pipeline"]
     yield Line(f"# {pipeline}, version {facts.version}\n", _journal(facts))
-    adapted = "adapted to the domain's text before it was fine-tuned" if _is_adapted(facts) else "fine-tuned without adaptation"
-    yield Line(f"Verdict: **{verdict['outcome'].upper()}**. A text classifier, {adapted}.\n", VERDICT)
+    yield Line(f"Verdict: **{verdict['outcome'].upper()}**. A text classifier, {_made(facts)}.\n", VERDICT)
     yield Line("## Intended use\n", SAID)
     unstated = f"Not stated: `card.intended_use` in pipelines/{pipeline}.yaml says it."
     yield Line(f"{statements.intended_use or unstated}\n", SAID)
@@ -186,10 +206,12 @@ def _data(facts: Facts, _: Said) -> Iterator[Line]:
 def _training(facts: Facts, statements: Said) -> Iterator[Line]:
     base = _base(facts)
     yield Line("## Training\n", "records")
-    licence = f"{statements.base_license}, as its README.md says" if statements.base_license else "not known; its folder states none"
-    yield Line(
-        f"Base model: `{base['base_model']}`, digest `{base['base_digest']}`. License of the base model: {licence}.\n", base["source"]
-    )
+    if _has_no_base(facts):
+        yield Line("Base model: none; it is made of the labelled rows alone.\n", "records")
+    else:
+        licence = f"{statements.base_license}, as its README.md says" if statements.base_license else "not known; its folder states none"
+        named = f"`{base['base_model']}`, digest `{base['base_digest']}`"
+        yield Line(f"Base model: {named}. License of the base model: {licence}.\n", base["source"])
     yield from _table(["step", "parameter", "value"], "records")
     for record in facts.lineage:
         for name, value in flat(record["params"]):
