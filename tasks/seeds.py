@@ -38,7 +38,7 @@ def _run(config: SeedsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     table, labels = labelled_splits(inputs["rows"], inputs["splits"]), files.read_json(inputs["labels"])
     rows = HeldOut.of(table[table["split"] == "test"])
 
-    def train(encoder: Path, name: str, seed: int, folder: Path) -> Mapping[str, float]:
+    def train(encoder: Path | None, name: str, seed: int, folder: Path) -> Mapping[str, float]:
         return finetune(
             encoder,
             table,
@@ -52,7 +52,7 @@ def _run(config: SeedsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
             task=config.task,
         )
 
-    encoder = locate(config.base_model, Path.cwd()) if config.base_model else inputs["encoder"]
+    encoder = locate(config.base_model, Path.cwd()) if config.base_model else inputs.get("encoder")  # a method may read none
     trainings = repeat_under_seeds(train, {"seed": encoder}, config.seeds, rows, seed=config.seed, scratch=out.parent)
     for training in trainings:
         predictions.write(out / f"{training.number}.parquet", training.answers)

@@ -163,6 +163,10 @@ def test_parts_that_cannot_be_are_faults_of_the_file(tiny, text, message):
         ("adapt: never\nfinetune: {method: self_training, teacher: base}\n", "self_training is made of other candidates; write it as"),
         (CANDIDATES + "gates:\n- seeds: 3\n- {metric: accuracy, at_least: 0.1}\n", "the gate `seeds` trains each again by itself"),
         (CANDIDATES + "gates:\n- forgetting: {max_loss_increase: 1}\n", "together: ensemble has no encoder of its own, and the gate `forg"),
+        (
+            "adapt: never\ncandidates:\n  words: {finetune: {method: tfidf}}\ngates:\n- forgetting: {max_loss_increase: 1}\n",
+            "words: tfidf has no encoder of its own, and the gate `forgetting` asks for one",
+        ),
         (CANDIDATES + "task: {text_pair: other}\n", "student: self_training labels documents, which are no pairs, and task.text_pair"),
     ],
 )

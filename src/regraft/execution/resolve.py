@@ -29,6 +29,7 @@ from regraft.gates.options import seeds_of
 from regraft.gates.registry import gate_of, steps
 from regraft.models import base_model
 from regraft.models.families import ModelFamily, family_in
+from regraft.models.kinds import WITHOUT_ENCODER
 from regraft.models.task_types import task_type
 from regraft.training.options import finetune_options
 from regraft.training.plugins import METHODS, OBJECTIVES, Method, require_installed
@@ -225,7 +226,7 @@ def _require_parts(workspace: Workspace, name: str, options: PipelineOptions, ca
         message = f"{called} labels documents, which are no pairs, and task.text_pair says that rows are; take one of the two out"
     elif key and seeds_of(options.gates) is not None:
         message = f"{called} is made of other candidates, and the gate `seeds` trains each again by itself; take one of the two out"
-    elif method.kind == "ensemble" and asks_encoder:
+    elif method.kind in WITHOUT_ENCODER and asks_encoder:
         message = f"{called} has no encoder of its own, and the gate `{asks_encoder}` asks for one; take one of the two out"
     if message:
         raise faulty([Problem(message=message, file=shown, column="candidates", value=method.name, rule="parts", fix=f"edit {shown}")])

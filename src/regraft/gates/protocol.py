@@ -72,7 +72,7 @@ class Gate(Generic[Asked]):
     step: str | None = None
     """A step that it needs besides those that leave its evidence."""
     of_encoder: bool = False
-    """Whether it measures the candidate's encoder, which a model made of other candidates' answers does not have."""
+    """Whether it measures the candidate's encoder, which a word count or an ensemble does not have."""
     families: frozenset[str] | None = None
     """Families of base models that it can measure; None: all of them."""
     against: Callable[[Asked], str | None] = _nothing

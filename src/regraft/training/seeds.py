@@ -26,8 +26,8 @@ from regraft.models.machine import Machine, resume_on
 from regraft.training.checkpoint import Checkpoints, exclusive
 
 ANSWERS, DONE = "answers.parquet", "done.json"
-Train = Callable[[Path, str, int, Path], Mapping[str, float]]
-"""(encoder, name, seed, folder for the model) -> numbers of the training, ``tokens`` among them."""
+Train = Callable[[Path | None, str, int, Path], Mapping[str, float]]
+"""(encoder, name, seed, folder for the model) -> numbers of the training, ``tokens`` among them. None: the method reads no encoder."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Repeat:
     exact: bool
 
 
-def repeat(train: Train, encoders: Mapping[str, Path], count: int, rows: HeldOut, *, seed: int, scratch: Path) -> list[Repeat]:
+def repeat(train: Train, encoders: Mapping[str, Path | None], count: int, rows: HeldOut, *, seed: int, scratch: Path) -> list[Repeat]:
     """Train on each of ``encoders`` (model -> folder) under the numbers 2 ... ``count``, all on the machine of the first.
 
     :param scratch: a folder on the disk of the workspace; a model lies there between its training and its answers.
@@ -87,7 +87,7 @@ def _machine(context: Running, home: Path | None) -> tuple[Machine, bool]:
     return resume_on(first.start(), continues=continues, pipeline=context.pipeline, allow_inexact=context.allow_inexact)
 
 
-def _trained(train: Train, encoder: Path, model: str, number: int, rows: HeldOut, seed: int, scratch: Path) -> Repeat:
+def _trained(train: Train, encoder: Path | None, model: str, number: int, rows: HeldOut, seed: int, scratch: Path) -> Repeat:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         metrics = train(encoder, f"seeds/{model}-{number}", seed_of(seed, "seeds", number), Path(folder) / "model")

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from regraft.models.served import Rows, Served
 
 DEFAULT = "sequence_classification"
+WITHOUT_ENCODER = frozenset({"ensemble", "tfidf"})
+"""Kinds that have no encoder of their own."""
 SERVING, SCHEMA = "serving.json", 1
 
 
