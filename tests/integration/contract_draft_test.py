@@ -20,7 +20,7 @@ VALUE = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(VALUE, VALUE), min_size=1, max_size=8), VALUE)
 def test_a_draft_is_a_contract_whatever_the_values_are(tmp_path_factory, pairs, column):
     path = tmp_path_factory.mktemp("draft") / "own.contract.yaml"

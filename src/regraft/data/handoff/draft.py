@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+import yaml
 
 from regraft.core.quantities import counted
 from regraft.data.options import TaskOptions
@@ -108,4 +110,6 @@ def _column(name: str, seen: Seen, rows: int, task: TaskOptions) -> list[str]:
 
 def _scalar(text: str) -> str:
     """``text`` as YAML reads it as a string again."""
-    return text if PLAIN.fullmatch(text) and text.lower() not in NO_WORDS else json.dumps(text, ensure_ascii=True)
+    if PLAIN.fullmatch(text) and text.lower() not in NO_WORDS:
+        return text
+    return yaml.safe_dump(text, default_style='"', width=math.inf, allow_unicode=True).rstrip("\n")

@@ -18,7 +18,8 @@ from regraft.training import lengths
 VERDICT = "evidence/verdict.json"
 HUB_METRICS = {"macro_f1": "f1"}
 """What the hub calls a metric, where that differs."""
-MODELS = {"tfidf": "TF-IDF and logistic regression", "base": "fine-tuned only", "adapted": "adapted + fine-tuned"}
+MODELS = {"tfidf": "TF-IDF and logistic regression", "base": "fine-tuned without adaptation", "adapted": "adapted and fine-tuned"}
+"""They stand in lines with numbers, by which the cards of 0.1 and 0.2 are verified."""
 WEAKEST = 3
 """Labels that are named as weak."""
 
