@@ -77,17 +77,10 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     _total(costs, verbose)
     if assessment.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
-    if borders:
-        console.out.print(console.prose(f"[dim]{escape(by_order.sentence(borders))}[/]", 2))
+    quiet = [by_order.sentence(borders)] if borders else []
     if head:
-        lost = f"{options.base_model} was saved as {head}: its body is kept, its head is left out and a new one trained"
-        console.out.print(console.prose(f"[dim]{escape(lost)}[/]", 2))
-    for entry in texts:
-        said = escape(text_lengths.sentence(entry))
-        if entry["warning"]:
-            console.out.print(console.prose(f"[yellow]warning[/]: {said}", 2))
-        elif verbose:
-            console.out.print(console.prose(f"[dim]{said}[/]", 2))
+        quiet.append(f"{options.base_model} was saved as {head}: its body is kept, its head is left out and a new one trained")
+    _remark(quiet, texts, verbose)
     if power and verbose:
         _show_power(power)
     if waiver:
@@ -95,6 +88,19 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     if decision is not None or any(step.state != "fresh" and not step.idle for step in assessment.steps):
         again = "".join(f" --set {shlex.quote(item)}" for item in set_ or ())
         console.out.print(f"[dim]next:[/] regraft run {pipeline}{escape(again)}")
+
+
+def _remark(quiet: Sequence[str], texts: Sequence[dict[str, Any]], verbose: bool) -> None:
+    """Sentences about what is read, and which ``texts`` are cut: always where that is a warning, else in detail."""
+    from regraft.execution.text_lengths import sentence
+
+    for remark in quiet:
+        console.out.print(console.prose(f"[dim]{escape(remark)}[/]", 2))
+    for entry in texts:
+        if entry["warning"]:
+            console.out.print(console.prose(f"[yellow]warning[/]: {escape(sentence(entry))}", 2))
+        elif verbose:
+            console.out.print(console.prose(f"[dim]{escape(sentence(entry))}[/]", 2))
 
 
 def _idle(reasons: Sequence[str]) -> Iterator[str]:
