@@ -1,7 +1,8 @@
 """``python -m flows deploy``: bring the deployments of a Prefect server in step with the pipelines of a workspace.
 
 Reads ``{workspace, wanted, every, dry_run}`` from stdin (:mod:`regraft.execution.deployments`), prints ``{changes}``.
-A deployment is the flow ``retrain`` under the name of a pipeline; a tag says whose workspace it is from.
+A deployment is the flow ``retrain`` under the name of a pipeline, or the flow ``handoff``, which looks into its inbox; a tag says whose
+workspace it is from.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.exceptions import ObjectAlreadyExists
 
-from flows import lost_runs
+from flows import arrivals, lost_runs
 from regraft.steps.flow import Conflict, deployments
 
-FLOW, TAG = "retrain", "regraft"
+TAG = "regraft"
+RETRAIN, HANDOFF = "retrain", "handoff"
 WAIT = ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE, grace_period_seconds=60)
 """A trigger that comes while a run is under way waits for its end: it may be about newer data. The seconds are those for which an
 agent that died before its run began keeps the place."""
 COMMAND = "regraft job"
 """What an agent runs, in its own clone of the workspace."""
-FORM = {
+FORM: dict[str, Any] = {
     "type": "object",
     "title": "Parameters",
     "properties": {
@@ -59,6 +61,7 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
             for change in changes:
                 if change.verb == "remove":
                     client.delete_deployment(known[change.pipeline].id)
+                    arrivals.forget(client, change.pipeline)
                 elif change.verb != "keep":
                     _write(client, change.pipeline, asked["wanted"][change.pipeline], owner, known.get(change.pipeline))
     return {"changes": [change.document() for change in changes]}
@@ -68,7 +71,7 @@ def _require_free_names(there: list[DeploymentResponse], wanted: dict[str, Any],
     for deployment in there:
         if deployment.name in wanted and owner not in deployment.tags:
             other = next((tag for tag in deployment.tags if tag.startswith("workspace:")), "another workspace")
-            message = f"the Prefect server has a deployment {FLOW}/{deployment.name} of {other}, and this is {owner}"
+            message = f"the Prefect server has a deployment {_flow(deployment.name)}/{deployment.name} of {other}, and this is {owner}"
             raise Conflict(message, fix="rename the pipeline file or the workspace's folder, or use another Prefect server")
 
 
@@ -93,26 +96,34 @@ def _document_of(schedule: Any) -> dict[str, Any]:
     return {"other": repr(schedule)}  # somebody's own, made in Prefect's pages: deploying puts ours in its place
 
 
-def _write(client: SyncPrefectClient, pipeline: str, document: dict[str, Any], owner: str, known: DeploymentResponse | None) -> None:
+def _flow(name: str) -> str:
+    return HANDOFF if name.endswith(deployments.INBOX) else RETRAIN
+
+
+def _write(client: SyncPrefectClient, name: str, document: dict[str, Any], owner: str, known: DeploymentResponse | None) -> None:
     with contextlib.suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=document["pool"], type="process", description="Runs of regraft's pipelines."))
     active = known.schedules[0].active if known and len(known.schedules) == 1 else True  # one that was paused stays paused
-    client.create_deployment(  # or bring the one of that name in step
-        client.create_flow_from_name(FLOW),
-        pipeline,
+    flow, pipeline = _flow(name), deployments.pipeline_of(name)
+    properties = FORM["properties"] if flow == RETRAIN else {"pipeline": FORM["properties"]["pipeline"]}
+    made = client.create_deployment(  # or bring the one of that name in step
+        client.create_flow_from_name(flow),
+        name,
         version=document["version"],
         schedules=[DeploymentScheduleCreate(schedule=_schedule(document["schedule"]), active=active)] if document["schedule"] else [],
         concurrency_limit=1,
         concurrency_options=WAIT,
         parameters={"pipeline": pipeline},
-        parameter_openapi_schema=FORM,
+        parameter_openapi_schema={**FORM, "properties": properties},
         enforce_parameter_schema=True,
         description=document["description"],
         work_pool_name=document["pool"],
         tags=[TAG, owner],
-        entrypoint="flows/retrain_flow.py:retrain",
+        entrypoint=f"flows/{flow}_flow.py:{flow}",
         job_variables={"command": COMMAND, "env": {deployments.EXPECTED: document["expected"]}},
     )
+    if flow == HANDOFF:
+        arrivals.listen(client, name, made)
 
 
 def _schedule(document: dict[str, Any]) -> CronSchedule | IntervalSchedule:

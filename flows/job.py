@@ -2,7 +2,8 @@
 
 It types ``regraft run`` with the parameters of its flow run, so a run has one way in: lock, log, lifeline, checkpoints and exit codes
 are those of a run that somebody typed. The flow inside goes on with this flow run (:data:`FLOW_RUN`) instead of making its own, and
-where no flow was started, because nothing had changed or something is wrong, its end is written here.
+where no flow was started, because nothing had changed or something is wrong, its end is written here. A look into an inbox is the flow
+``handoff``, in this process.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from prefect.states import Completed, Failed
 
 from regraft.steps.flow import FLOW_RUN, EnvironmentFault, RegraftError, Workspace, deployments, end_with_parent
 
+HANDOFF = "handoff"
 SENTENCES = 3
 """Errors that a state's message lists."""
 
@@ -32,12 +34,17 @@ def main() -> int:
     if flow_run is None:
         raise EnvironmentFault("this is what an agent runs for a flow run of Prefect", fix="regraft run PIPELINE")
     with get_client(sync_client=True) as client:
-        parameters = client.read_flow_run(UUID(flow_run)).parameters
+        scheduled = client.read_flow_run(UUID(flow_run))
+        parameters = scheduled.parameters
         pipeline, sets = str(parameters.get("pipeline", "")), list(parameters.get("set") or [])
         try:
             deployments.require_expected(Workspace.find(), pipeline, os.environ.get(deployments.EXPECTED))
         except RegraftError as error:
             return _end(client, flow_run, Failed(message=f"{error}; next: {error.fix}"))
+        if client.read_flow(scheduled.flow_id).name == HANDOFF:
+            from flows.handoff_flow import go_on_with
+
+            return go_on_with(flow_run, pipeline)
         code, document = _typed(pipeline, sets, flow_run)
         if code > 128 or code < 0:
             return code & 0xFF

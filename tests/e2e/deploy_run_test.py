@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from everything import FLIPS, FLOOR, KEPT, Ran, configure
@@ -66,6 +68,14 @@ def runs(url: str, state: str) -> list[dict[str, Any]]:
     return list(httpx.post(f"{url}/flow_runs/filter", json=wanted).json())
 
 
+def emit(url: str, event: str, resource: str) -> None:
+    """Say that something has happened, as a bucket's notification does."""
+    import httpx
+
+    about = {"event": event, "occurred": datetime.now(UTC).isoformat(), "id": str(uuid4()), "resource": {"prefect.resource.id": resource}}
+    httpx.post(f"{url}/events", json=[about]).raise_for_status()
+
+
 def test_a_schedule_fires_and_an_agent_runs_what_was_deployed(server: str, ran: Ran, tmp_path: Path) -> None:
     root, path = ran.root, ran.root / "pipelines" / "tiny.yaml"
     without = path.read_text()
@@ -96,6 +106,14 @@ def test_a_schedule_fires_and_an_agent_runs_what_was_deployed(server: str, ran: 
         result = files.read_json(root / "state" / "latest" / "tiny.json")
         assert completed["name"] == result["run"] != ran.result["run"]
         assert completed["state"]["message"] == result["sentence"]
+
+        inbox = tmp_path / "inbox"
+        inbox.mkdir()
+        configure(root, inbox={"path": str(inbox), "settle": "0s", "schedule": {"interval": "1d"}})
+        assert f"tiny-inbox: new; {inbox}, every 1d" in regraft(root, "deploy", "tiny").stdout
+        (inbox / "may.csv").write_text("id,text,label\nmay-1,one row that came by itself,garden\n")
+        emit(server, "regraft.inbox", "regraft.inbox.tiny")
+        until(lambda: "may.csv** is version 2" in "".join(run["state"]["message"] or "" for run in runs(server, "Completed")))
     finally:
         os.killpg(agent.pid, signal.SIGKILL)
         agent.wait(PATIENCE)

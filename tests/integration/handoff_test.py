@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import signal
 import subprocess
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dying import do_and_die
 
-from regraft.core import files, lock
+from regraft.core import lock
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc_formats
 from regraft.production.data_store import DataStore
@@ -166,35 +163,6 @@ def test_rows_of_a_folder_keep_their_files_and_new_ones_get_their_own(tiny, cli)
     assert json.loads(found["handoff-00000002.jsonl"].read_text())["id"] == "n"
 
 
-def dying(real: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
-    """``real``, which kills the process that calls it once none is ``left``."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        left[0] -= 1
-        if left[0] < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **kwargs)
-
-    return call
-
-
-def hand_in_and_die(workspace: Workspace, writes: int) -> int:
-    """The status of a process that hands the drop in, and is killed once it has written so often."""
-    if pid := os.fork():  # importing Great Expectations anew would take each of them 7 s
-        return os.waitpid(pid, 0)[1]
-    try:
-        left = [writes]
-        for module, names in ((os, ("rename", "replace", "fsync")), (files, ("sync_folder", "sync_tree")), (shutil, ("rmtree",))):
-            for name in names:
-                setattr(module, name, dying(getattr(module, name), left))
-        hand_in(workspace, "tiny", "drop.jsonl", commit=False)
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(1)
-
-
 @pytest.mark.parametrize("place", ["file", "folder"])
 def test_a_kill_at_any_write_leaves_the_old_version_or_the_new_one(tiny, place):
     """One process dies at its first write, the next at its second and so on, until one comes through: each goes on from what lies there."""
@@ -210,7 +178,7 @@ def test_a_kill_at_any_write_leaves_the_old_version_or_the_new_one(tiny, place):
     new = edited(old)
     write(tiny.root / "drop.jsonl", new)
     for allowed in range(200):
-        status = hand_in_and_die(tiny, allowed)
+        status = do_and_die(lambda: hand_in(tiny, "tiny", "drop.jsonl", commit=False), allowed)
         there = [json.loads(line) for line in where.read_text().splitlines()]
         assert there in (old, new), f"after {allowed} writes"
         if status == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,9 @@ from rich.table import Table
 
 from regraft.cli import complete, console
 from regraft.cli.run import Json, Pipeline
+
+if TYPE_CHECKING:
+    from regraft.production.forget import Forgotten
 
 SIDE = "A file or folder of rows, a version (demo/3), or a pipeline: its data as they are."
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; stands in the log.", show_default=False)]
@@ -23,7 +26,7 @@ verbs = typer.Typer(no_args_is_help=True, help="Versions of a pipeline's labelle
 
 
 def add_to(app: typer.Typer) -> None:
-    for verb in (diff, log, revert):
+    for verb in (diff, log, revert, forget):
         verbs.command()(verb)
     app.add_typer(verbs, name="data")
 
@@ -102,6 +105,7 @@ def log(pipeline: Pipeline, json: Json = False) -> None:
     for line in lines:
         version = line.version
         number = f"[green]{version.number}[/] now" if line.current else str(version.number)
+        number += f"\n[dim]purged by {version.purged}[/]" if version.purged is not None else ""
         what = escape(version.summary) + (f"\n[dim]{escape(version.source)}[/]" if version.source else "")
         what += f"\n[dim]{escape(version.reason)}[/]" if version.reason else ""
         table.add_row(number, console.minute(version.at), escape(version.by), what, f"{version.data['rows']:,}", ", ".join(line.models))
@@ -129,3 +133,64 @@ def revert(
         console.out.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
     console.out.print(f"[green]version {made.number}[/]: {escape(made.summary)}", soft_wrap=True)
     console.out.print(f"[dim]next:[/] regraft run {pipeline}")
+
+
+def forget(
+    pipeline: Pipeline,
+    values: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of the rows, or values of --column.", show_default=False)],
+    column: Annotated[
+        str | None, typer.Option("--column", help="Column that says whose rows they are; else that of the id.", show_default=False)
+    ] = None,
+    reason: Reason = None,
+    by: By = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what has them, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    no_commit: NoCommit = False,
+    json: Json = False,
+) -> None:
+    """Take rows out of PIPELINE's data for good, as when a person asks for it: a version without them, and no bytes of older ones.
+
+    Purged are DVC's cache and remotes, what steps computed from such versions, and pages and quarantines of drops. Models that were
+    trained on the rows are listed. It cannot be undone.
+    """
+    from regraft.core.errors import ConfigError
+    from regraft.core.workspace import Workspace
+    from regraft.production.forget import forget as take_out
+
+    workspace = Workspace.find()
+    if not dry_run and not yes:
+        if json or not console.out.is_terminal:
+            raise ConfigError(
+                "forgetting cannot be undone, and nobody is here to ask", fix="--dry-run says what has the rows; --yes does it"
+            )
+        _show_forgotten(pipeline, take_out(workspace, pipeline, values, column=column, dry_run=True))
+        typer.confirm("forget them?", abort=True)
+    result = take_out(workspace, pipeline, values, column=column, reason=reason, by=by, commit=not no_commit, dry_run=dry_run)
+    if json:
+        console.print_json({"pipeline": pipeline, **result.document()})
+        return
+    _show_forgotten(pipeline, result)
+
+
+def _show_forgotten(pipeline: str, result: Forgotten) -> None:
+    from regraft.core.quantities import counted, size
+
+    def say(text: str) -> None:
+        console.out.print(console.prose(text, 2))
+
+    found, version, purged = result.found, result.version, result.purged
+    aside = f", and {counted(found.set_aside, 'row')} in quarantine" if found.set_aside else ""
+    numbers = ", ".join(map(str, found.versions)) or "none"
+    say(f"{counted(found.now, 'row')} now{aside}; versions that had them: {numbers}")
+    if found.every_model:
+        say(f"models that were trained on them: {escape(', '.join(found.every_model))}")
+    if version is not None:
+        say(f"[green]version {version.number}[/]: {escape(version.summary)}")
+    if purged is not None:
+        remotes = "".join(f", {count:,} from remote {escape(name)}" for name, count in purged.remotes.items())
+        say(f"purged: {counted(purged.objects, 'object')} of the cache ({size(purged.bytes)}){remotes}")
+        say(f"taken away: {counted(len(purged.artifacts), 'output')} of steps; out of {counted(len(purged.folders), 'page')} and record")
+    for line in result.remains:
+        say(f"[yellow]remains:[/] {escape(line)}")
+    if version is not None:
+        console.out.print(f"[dim]next:[/] regraft run {pipeline}")

@@ -37,7 +37,6 @@ def deploy(
     json: Json = False,
 ) -> None:
     """Tell a Prefect server which pipelines run when: PIPELINE, or all of them, and which are gone."""
-    from regraft.config.pipeline_file import load_pipeline
     from regraft.core.workspace import Workspace
     from regraft.execution import deployments
 
@@ -49,8 +48,7 @@ def deploy(
         console.print_json({"changes": changes, "applied": not dry_run})
         return
     for change in changes:
-        schedule = load_pipeline(workspace, change["pipeline"]).schedule if change["verb"] != "remove" else None
-        when = "" if change["verb"] == "remove" else f"; {schedule.words if schedule else 'no schedule, started by hand'}"
+        when = "" if change["verb"] == "remove" else f"; {deployments.words(workspace, change['pipeline'])}"
         differences = f" ({', '.join(change['differences'])})" if change["differences"] else ""
         console.out.print(console.prose(escape(f"{change['pipeline']}: {WORDS[change['verb']]}{differences}{when}"), 2))
     if dry_run:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from regraft.core.workspace import Workspace
     from regraft.data.handoff.judge import Mode
     from regraft.production.handoff import HandedIn
+    from regraft.production.inbox import Taken
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,9 +24,13 @@ def add_to(app: typer.Typer) -> None:
 def handoff(
     pipeline: Pipeline,
     source: Annotated[
-        str,
-        typer.Argument(help="A file, a folder or s3://bucket/prefix: .csv .tsv .jsonl .parquet .gz .zip .xlsx .json", show_default=False),
-    ],
+        str | None,
+        typer.Argument(
+            help="A file, a folder or s3://bucket/prefix: .csv .tsv .jsonl .parquet .gz .zip .xlsx .json. Without it, what is new in the "
+            "pipeline's inbox.",
+            show_default=False,
+        ),
+    ] = None,
     add: Annotated[bool, typer.Option("--add", help="The drop adds to the rows that are there; none goes.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="The drop is the whole data anew; rows that it lacks go.")] = False,
     no_commit: Annotated[bool, typer.Option("--no-commit", help="Do not commit the new version to git.")] = False,
@@ -52,6 +57,12 @@ def handoff(
         raise ConfigError("--add and --replace exclude one another", fix="regraft handoff --help")
     mode: Mode = "add" if add else "replace" if replace else "auto"
     workspace = Workspace.find()
+    if source is None:
+        if add or replace or no_wait or max_quarantined is not None:
+            message = "--add, --replace, --no-wait and --max-quarantined are about one drop"
+            raise ConfigError(message, fix=f"regraft handoff {pipeline} FILE")
+        _inbox(workspace, pipeline, commit=not no_commit, by=by, json=json)
+        return
     result = hand_in(workspace, pipeline, source, mode=mode, commit=not no_commit, by=by, budget=max_quarantined, wait=not no_wait)
     show(workspace, result, json=json)
 
@@ -71,6 +82,48 @@ def show(workspace: Workspace, result: HandedIn, *, json: bool) -> None:
         console.print_json(document)
         return
     _print(result, document)
+
+
+def _inbox(workspace: Workspace, pipeline: str, *, commit: bool, by: str | None, json: bool) -> None:
+    """Take in what is new in an inbox; ends with 3 where a drop of it was refused."""
+    from regraft.production import inbox
+
+    arrivals, waiting = inbox.look(workspace, pipeline)
+    taken: list[inbox.Taken] = []
+    for arrival in arrivals:
+        judged = inbox.take_in(workspace, pipeline, arrival, commit=commit, by=by)
+        if isinstance(judged, inbox.Waiting):
+            waiting.append(judged)
+        else:
+            taken.append(judged)
+            if not json:
+                _print_taken(workspace, judged)
+    refused = [each for each in taken if each.refused]
+    if json:
+        document = {
+            "pipeline": pipeline,
+            "drops": [each.document(workspace) for each in taken],
+            "waiting": [{"name": each.name, "why": each.why} for each in waiting],
+        }
+        errors = [dict.fromkeys(console.KEYS) | {"message": each.refused, "file": each.name, "fix": each.fix} for each in refused]
+        console.print_json({**document, **({"exit": 3, "errors": errors} if errors else {})})
+    else:
+        for each in waiting:
+            console.out.print(console.prose(f"[bold]{escape(each.name)}[/] waits: {escape(each.why)}", 2))
+        if not taken and not waiting:
+            console.out.print("nothing new in the inbox")
+    if refused:
+        raise typer.Exit(3)
+
+
+def _print_taken(workspace: Workspace, taken: Taken) -> None:
+    console.out.print(f"[bold]{escape(taken.name)}[/]", soft_wrap=True)
+    if taken.refused is not None:
+        console.out.print(f"[bold red]refused[/]: {escape(taken.refused)}", soft_wrap=True)
+        if taken.fix:
+            console.out.print(f"[dim]next:[/] {escape(taken.fix)}", soft_wrap=True)
+    elif taken.result is not None:
+        _print(taken.result, taken.result.document(workspace))
 
 
 def _print(result: HandedIn, document: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from pydantic_core import InitErrorDetails
 from regraft.config.approval import ApprovalOptions
 from regraft.config.auto import expanded, without_objective
 from regraft.config.candidates import DEFAULT, Candidate, CandidateOptions, checked
+from regraft.config.inbox import InboxOptions
 from regraft.config.schedule import ScheduleOptions
 from regraft.core.plugin_options import retold
 from regraft.core.strict import Strict
@@ -112,6 +113,8 @@ class PipelineOptions(Strict):
     """How people are asked, with `promotion: approval`."""
     schedule: ScheduleOptions | None = None
     """When the pipeline runs by itself, once `regraft deploy` has told a Prefect server."""
+    inbox: InboxOptions | None = None
+    """Where drops of labelled rows arrive; `regraft handoff` without a source takes them in."""
     seed: int = Field(17, ge=0, lt=2**31)
     """Everything random is a function of (seed, epoch, index)."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -51,13 +51,15 @@ class Source:
         return ", ".join(source.shown for source in (self, *self.beside))
 
 
-def list_files(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]]:
+def list_files(source: Source, suffixes: Sequence[str], besides: Callable[[Path], bool] = lambda _: False) -> list[tuple[Path, str]]:
     """The data files ``source`` means, each with the name to show: in the order listed, and sorted inside a folder.
+
+    Files that lie ``besides`` the data are left out.
 
     In a folder, hidden files and ``.md`` notes are skipped; any other suffix is a fault, because a data file
     that is silently left out looks exactly like one that was read.
     """
-    paths = [pair for place in (source, *source.beside) for pair in _files_at(place, suffixes)]
+    paths = [pair for place in (source, *source.beside) for pair in _files_at(place, suffixes, besides)]
     readable = known(tuple(suffixes))
     strange = [
         Problem(message=f"{source.key} reads {readable}", file=shown, value=path.suffix, rule="file.type", fix=hint(path, shown))
@@ -73,7 +75,7 @@ def list_files(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]
     return paths
 
 
-def _files_at(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]]:
+def _files_at(source: Source, suffixes: Sequence[str], besides: Callable[[Path], bool]) -> list[tuple[Path, str]]:
     readable = known(tuple(suffixes))
     if not source.path.exists():
         raise DataRejected(
@@ -91,7 +93,7 @@ def _files_at(source: Source, suffixes: Sequence[str]) -> list[tuple[Path, str]]
     if any(name.parts[0] == "_temporary" for name in visible):
         problem = Problem(message="a job is still writing here, or was killed: `_temporary` is there", file=source.shown, rule="file.whole")
         raise DataRejected(f"{source.key}: {source.shown} is not whole", fix="wait for `_SUCCESS`, or write it again", problems=[problem])
-    visible = [name for name in visible if not _is_note(source.path / name, suffixes)]
+    visible = [name for name in visible if not _is_note(source.path / name, suffixes) and not besides(source.path / name)]
     if not visible:
         raise DataRejected(
             f"{source.key}: the folder {source.shown} holds no {readable} file",

@@ -25,6 +25,10 @@ EXPECTED = "REGRAFT_EXPECTED"
 """The variable in which a scheduled run is told what the deployment resolved to."""
 FLOW_RUN = "REGRAFT_FLOW_RUN"
 """The variable in which a run is told the flow run of the server that it is."""
+INBOX = "-inbox"
+"""How the deployment is called that looks into a pipeline's inbox; names of pipelines have no `-`."""
+ARRIVED = "regraft.inbox"
+"""The event that says that something has come, about the resource ``regraft.inbox.<pipeline>``."""
 OF_SERVER = ("description", "version", "schedule", "pool", "expected")
 """What is compared with the server's, in the order in which differences are told."""
 Verb = Literal["create", "update", "remove", "keep"]
@@ -45,10 +49,31 @@ class Change:
 
 
 def wanted(workspace: Workspace, pipelines: Sequence[str], pool: str = POOL) -> dict[str, Json]:
-    """Pipeline -> its deployment; raises what is wrong with a pipeline file."""
+    """Name -> deployment: of each pipeline one under its own name, and one for its inbox where it has one.
+
+    :raises ConfigError: what is wrong with a pipeline file.
+    """
     git = git_state(workspace.root)
     version = f"{(git['sha'] or 'no git')[:12]}{'+changes' if git['dirty'] else ''}, libraries {_libraries()[:8]}"
-    return {name: _deployment(workspace, name, pool, version) for name in pipelines}
+    plan = {name: _deployment(workspace, name, pool, version) for name in pipelines}
+    for name, document in list(plan.items()):
+        if inbox := load_pipeline(workspace, name).inbox:
+            about = f"Takes in what comes to `{inbox.path}` for `{name}`; {inbox.schedule.words}, or on the event {ARRIVED}."
+            plan[name + INBOX] = {**document, "description": about, "schedule": inbox.schedule.document()}
+    return plan
+
+
+def pipeline_of(deployment: str) -> str:
+    """The pipeline that a deployment is of."""
+    return deployment.removesuffix(INBOX)
+
+
+def words(workspace: Workspace, deployment: str) -> str:
+    """When it runs, for people."""
+    options = load_pipeline(workspace, pipeline_of(deployment))
+    if deployment.endswith(INBOX) and options.inbox:
+        return f"{options.inbox.path}, {options.inbox.schedule.words}"
+    return options.schedule.words if options.schedule else "no schedule, started by hand"
 
 
 def _deployment(workspace: Workspace, name: str, pool: str, version: str) -> Json:
@@ -79,10 +104,10 @@ def changes(wanted: Mapping[str, Json], known: Mapping[str, Json], every: bool) 
     """What has to be done so that the server knows what is ``wanted``.
 
     :param known: pipeline -> what the server has of this workspace.
-    :param every: ``wanted`` are all pipelines, so that a deployment of none of them goes.
+    :param every: ``wanted`` are all pipelines, so that a deployment of none of them goes; otherwise only an inbox goes that is no more.
     """
     plan = [_change(name, document, known.get(name)) for name, document in wanted.items()]
-    return plan + [Change("remove", name) for name in known if every and name not in wanted]
+    return plan + [Change("remove", name) for name in known if name not in wanted and (every or pipeline_of(name) in wanted)]
 
 
 def _change(name: str, document: Json, known: Json | None) -> Change:

@@ -32,6 +32,7 @@ from regraft.data.handoff.edition import Place
 from regraft.data.handoff.history import History, Version
 from regraft.data.options import TaskOptions
 from regraft.execution import dvc, dvc_formats
+from regraft.production import purge
 from regraft.registry.journal import whoami
 
 WAIT_SECONDS = 600.0
@@ -99,6 +100,9 @@ class DataStore:
             for version in self.history.settle(self.place.digest()):
                 self.warnings.append(f"version {version.number} was cut short before it was written down; that is done now")
                 self._conclude(version, commit=True)
+            if purged := purge.finish(self.workspace, self.history):
+                open_ = "".join(f"; {remote} still has them ({why})" for remote, why in purged.failed.items())
+                self.warnings.append(f"rows were forgotten, and not all of their bytes were gone; they are now{open_}")
             yield
         finally:
             os.close(handle)
@@ -172,7 +176,7 @@ class DataStore:
         root, path = self.workspace.root, self.place.path
         if not path.is_relative_to(root):
             return []
-        if self._git("ls-files", "--error-unmatch", "--", str(path)) is not None:
+        if self.in_git():
             return [path]
         up = [path, *path.parents][: len(path.relative_to(root).parts)]
         tracked = next((place for place in up if place.with_name(f"{place.name}.dvc").is_file()), up[-1])
@@ -181,6 +185,10 @@ class DataStore:
         dvc.ask(self.workspace, "add", "-q", self.workspace.relative(tracked))
         changed = [ignore] if ignore.is_file() and ignore.read_bytes() != before else []
         return [tracked.with_name(f"{tracked.name}.dvc"), *changed]
+
+    def in_git(self) -> bool:
+        """Whether git itself has the data, not DVC."""
+        return self._git("ls-files", "--error-unmatch", "--", str(self.place.path)) is not None
 
     def _push(self, paths: list[Path]) -> None:
         pointers = [self.workspace.relative(path) for path in paths if path.suffix == ".dvc"]
@@ -229,6 +237,9 @@ class DataStore:
 
     def restore(self, version: Version, target: Path) -> None:
         """Write the data of ``version`` to ``target``: a file, or a folder; :class:`EnvironmentFault` where its bytes are nowhere."""
+        if version.purged is not None:
+            message = f"version {version.number} has rows that were forgotten in version {version.purged}, so its bytes are gone"
+            raise EnvironmentFault(message, fix=f"regraft data log {self.pipeline}")
         cache, kept = dvc_formats.cache_folder(self.workspace), version.data["dvc"]
         if "nfiles" not in kept:
             shutil.copyfile(self._object(cache, kept["md5"], version), target)

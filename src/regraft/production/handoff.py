@@ -21,13 +21,15 @@ from regraft.data.handoff import card, edition, page
 from regraft.data.handoff.changes import Change, shown
 from regraft.data.handoff.drop import Drop, open_drop
 from regraft.data.handoff.edition import Revision
+from regraft.data.handoff.forgotten import Remembered
 from regraft.data.handoff.history import Version
-from regraft.data.handoff.judge import Judged, Mode, judge
+from regraft.data.handoff.judge import Judged, Mode, judge, rows_at
 from regraft.data.handoff.known import Known
 from regraft.data.handoff.set_aside import Decision, Quarantine
 from regraft.data.options import MADE_ID
 from regraft.data.quarantine import Told
 from regraft.data.rows import Row
+from regraft.data.sources import reject
 from regraft.data.spelling import spelled
 from regraft.data.split import Split, split_of
 from regraft.production import s3_source
@@ -106,7 +108,7 @@ def hand_in(
         drop = open_drop(path, source, scratch / "unpacked", tsv_quoted=store.options.data.tsv_quoted)
         head = store.found()
         for version in store.history.in_effect(head):
-            if version.drop == drop.digest:
+            if version.drop == drop.digest and version.purged is None:
                 return _again(store, drop, version)
         handed_in = _judged(store, drop, head, scratch, mode, budget, by, commit=commit)
         if source.startswith(S3):
@@ -158,6 +160,7 @@ def _judged(
         lambda: _drop_rows(store, drop, contract), known, contract, store.drop_rules(), scratch / "rows",
         mode=mode, budget=budget, split_of=splitter(store),
     )  # fmt: skip
+    _require_nothing_forgotten(store, drop, judged)
     attachments = scratch / "version"
     attachments.mkdir()
     told = quarantine.write_quarantine(attachments / "quarantine.parquet", attachments / "quarantine.csv", judged.validated, task)
@@ -190,6 +193,21 @@ def _judged(
     _close_mended(store, judged, handed_in.version)
     handed_in.folder = store.history.place(version.number)
     return handed_in
+
+
+def _require_nothing_forgotten(store: DataStore, drop: Drop, judged: Judged) -> None:
+    """Raise :class:`DataRejected` for a drop that brings rows back which were forgotten; nothing of it is kept."""
+    if not (remembered := Remembered(store.folder)):
+        return
+    problems = []
+    for chunk, start in enumerate(judged.validated.store.starts):
+        for index, values in enumerate(rows_at(judged.validated, chunk, None)):
+            if (version := remembered.version_of(values)) is not None:
+                file, number = judged.validated.place(start + index)
+                message = f"is a row that was forgotten in version {version}"
+                problems.append(Problem(message=message, file=file, row=number, rule="drop.forgotten", fix="take the rows out of the drop"))
+    if problems:
+        reject(f"{drop.shown} brings back what was forgotten, so nothing of it was kept", problems)
 
 
 def _close_mended(store: DataStore, judged: Judged, version: Version) -> None:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from regraft.core import files
 from regraft.core.errors import Conflict, DataRejected, EnvironmentFault, Problem
+from regraft.data.handoff import checksums
 
 ATTEMPTS = 8
 """Tries of one request, and of one object whose connection dies; six 503s fail boto3's default mode."""
@@ -47,7 +51,43 @@ def fetch(uri: str, home: Path) -> Path:
     except errors as error:
         message = f"{uri} cannot be fetched: {' '.join(str(error).split())}"
         raise EnvironmentFault(message, fix=f"the same command once more, which goes on where it ended; aws s3 ls {uri}") from None
-    return folder / "whole" / next(iter(objects)) if list(objects) == [PurePosixPath(key).name] else folder / "whole"
+    return folder / "whole" / next(iter(objects)) if next(iter(objects)) == PurePosixPath(key).name else folder / "whole"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What lies directly below a prefix: an object, or all objects of a folder."""
+
+    objects: tuple[tuple[str, str, int], ...]
+    """(name below the prefix, ETag, bytes) of each."""
+    age: float
+    """Seconds since the last of them came, by the store's own clock."""
+
+
+def entries(uri: str) -> dict[str, Entry]:
+    """Name -> what lies under it below ``uri``; :class:`EnvironmentFault` where the store is out of reach or refuses."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    prefix = key if not key or key.endswith("/") else f"{key}/"
+    client, errors = _client(uri)
+    below: dict[str, list[dict[str, Any]]] = {}
+    clock = datetime.now(UTC)
+    try:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            if date := page["ResponseMetadata"]["HTTPHeaders"].get("date"):
+                clock = parsedate_to_datetime(date)
+            for item in page.get("Contents", ()):
+                if name := item["Key"].removeprefix(prefix):
+                    below.setdefault(name.partition("/")[0], []).append({**item, "name": name})
+    except errors as error:
+        message = f"{uri} cannot be listed: {' '.join(str(error).split())}"
+        raise EnvironmentFault(message, fix=f"aws s3 ls {uri}") from None
+    return {
+        name: Entry(
+            tuple((item["name"], item["ETag"], item["Size"]) for item in items),
+            (clock - max(item["LastModified"] for item in items)).total_seconds(),
+        )
+        for name, items in sorted(below.items())
+    }
 
 
 def forget(uri: str, home: Path) -> None:
@@ -72,7 +112,7 @@ def _objects(client: Any, bucket: str, key: str) -> dict[str, dict[str, Any]]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
     found = {item["Key"]: item for page in pages for item in page.get("Contents", ())}
     if key in found and not key.endswith("/"):
-        return {PurePosixPath(key).name: found[key]}
+        return {PurePosixPath(name).name: found[name] for name in (key, key + checksums.SUFFIX) if name in found}
     prefix = key if not key or key.endswith("/") else f"{key}/"
     inside = {name.removeprefix(prefix): item for name, item in found.items() if name.startswith(prefix) and not name.endswith("/")}
     return {name: item for name, item in inside.items() if not any(part.startswith(".") and part != ".." for part in name.split("/"))}

@@ -13,6 +13,7 @@ from regraft.core import files
 from regraft.core.errors import Conflict, DataRejected, Problem
 from regraft.data.formats import TABLES, faults_of_file, suffix_of, whole_problem
 from regraft.data.handoff.archives import gzip_bomb, unpack
+from regraft.data.handoff.checksums import is_list, require_agreement
 from regraft.data.handoff.exports import read_export
 from regraft.data.handoff.spreadsheets import read_sheet
 from regraft.data.options import TaskOptions
@@ -90,7 +91,8 @@ def open_drop(path: Path, shown: str, scratch: Path, *, tsv_quoted: bool = False
     """
     source = Source("the drop", path, shown)
     _require_whole(path, shown)
-    found = list_files(source, SUFFIXES)
+    require_agreement(path, shown)
+    found = list_files(source, SUFFIXES, besides=is_list)
     problems: list[Problem] = []
     tables: list[tuple[Path, str]] = []
     for number, (file, name) in enumerate(found):

@@ -50,6 +50,8 @@ class Version:
     warnings: tuple[str, ...] = ()
     commit: str | None = None
     """The git commit that holds it; None: there is none."""
+    purged: int | None = None
+    """The version in which rows of it were forgotten, so that its bytes are gone; None: they are kept."""
 
     def document(self) -> dict[str, Any]:
         """As JSON."""

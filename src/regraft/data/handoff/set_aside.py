@@ -59,10 +59,11 @@ class Aside:
         """Its columns as text; None: they cannot be told apart."""
         if not isinstance(self.raw, dict):
             return None
-        return {name: _text(value) for name, value in self.raw.items() if name.strip()}
+        return {name: text_of_value(value) for name, value in self.raw.items() if name.strip()}
 
 
-def _text(value: Any) -> str | None:
+def text_of_value(value: Any) -> str | None:
+    """A value as it was read, as text; None: it is missing."""
     if value is None:
         return None
     return present(value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False))
