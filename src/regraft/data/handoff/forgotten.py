@@ -1,0 +1,151 @@
+"""Rows that had to go for good: found wherever a version or a quarantine has them, taken out of what is kept of drops, and known again.
+
+What is remembered of a person is no more than a salted digest, enough to refuse a drop that brings the same rows back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regraft.core import files
+from regraft.data.handoff.history import History, Version
+from regraft.data.handoff.set_aside import text_of_value
+
+NAME = "forgotten.json"
+GONE = "(forgotten)"
+"""What stands in the place of a value that was forgotten."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows are to be forgotten: those with one of the ``values`` in ``column``."""
+
+    column: str
+    values: frozenset[str]
+
+    def has(self, values: Mapping[str, str | None]) -> bool:
+        """Whether a row is among them."""
+        return values.get(self.column) in self.values
+
+    def is_in(self, raw: Any) -> bool:
+        """Whether a row as it was read is among them; of one whose columns could not be told apart, whether a value stands in it."""
+        if isinstance(raw, dict):
+            return any(name == self.column and text_of_value(value) in self.values for name, value in raw.items())
+        return any(value in json.dumps(raw, ensure_ascii=False) for value in self.values)
+
+
+class Remembered:
+    """What was forgotten of one pipeline's data, as digests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._known: dict[str, Any] = files.read_json(self._path) if self._path.is_file() else {"salt": "", "digests": {}}
+
+    def __bool__(self) -> bool:
+        return bool(self._known["digests"])
+
+    def add(self, wanted: Wanted, version: int) -> None:
+        """Remember what version ``version`` forgot."""
+        salt = self._known["salt"] or secrets.token_hex(16)
+        fresh = {self._digest(salt, wanted.column, value): [wanted.column, version] for value in sorted(wanted.values)}
+        files.write_json(self._path, {"salt": salt, "digests": {**self._known["digests"], **fresh}})
+
+    def version_of(self, values: Mapping[str, str | None]) -> int | None:
+        """The version that forgot such a row; None: none did."""
+        for column in sorted({column for column, _ in self._known["digests"].values()}):
+            value = values.get(column)
+            known = self._known["digests"].get(self._digest(self._known["salt"], column, value)) if value is not None else None
+            if known:
+                return int(known[1])
+        return None
+
+    @staticmethod
+    def _digest(salt: str, column: str, value: str) -> str:
+        return files.sha256_text(f"{salt}\x1f{column}\x1f{value}")
+
+
+def ids_set_aside(history: History, wanted: Wanted) -> set[str]:
+    """The ids of such rows that lie in a quarantine."""
+    ids = set[str]()
+    for folder in _folders(history):
+        ids |= {item["id"] for item in _quarantined(folder) if item["id"] is not None and wanted.is_in(json.loads(item["raw"]))}
+    return ids
+
+
+def redact(history: History, wanted: Wanted, ids: Iterable[str]) -> list[str]:
+    """Take such rows out of pages, quarantines and records of versions; the folders, by name, of which something was taken out."""
+    names = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in sorted({*ids, *wanted.values}, key=len, reverse=True)))
+    return [folder.name for folder in _folders(history) if _redact(folder, wanted, set(ids), names)]
+
+
+def _folders(history: History) -> list[Path]:
+    return [*(history.place(version.number) for version in history.versions()), *sorted((history.folder / "refused").glob("*"))]
+
+
+def _quarantined(folder: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    path = folder / "quarantine.parquet"
+    return list(pq.read_table(path).to_pylist()) if path.is_file() else []
+
+
+def _redact(folder: Path, wanted: Wanted, ids: set[str], names: re.Pattern[str]) -> bool:
+    changed = _redact_quarantine(folder, wanted, ids, names)
+    if (record := folder / "version.json").is_file():
+        version = files.read_json(record)
+        rows = version["diff"].get("rows", [])
+        version["diff"]["rows"] = [row for row in rows if row["id"] not in ids]
+        version["warnings"] = [names.sub(GONE, text) for text in version["warnings"]]
+        if version != files.read_json(record):
+            files.write_json(record, version)
+            changed = True
+    page = folder / "handoff.html"
+    if page.is_file() and (changed or names.search(page.read_text(encoding="utf8"))):
+        page.unlink()
+        changed = True
+    return changed
+
+
+def _redact_quarantine(folder: Path, wanted: Wanted, ids: set[str], names: re.Pattern[str]) -> bool:
+    """Rows keep their place in the list, as people decided about them by it."""
+    import csv
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from regraft.core.sheets import cell
+
+    items = _quarantined(folder)
+    told = [_told(item, wanted, ids, names) for item in items]
+    if told == items:
+        return False
+    table = pq.read_table(folder / "quarantine.parquet")
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(told, table.schema), sink, compression="zstd")
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines, lineterminator="\n")
+    columns = [name for name in table.column_names if name != "raw"]
+    writer.writerow(columns)
+    writer.writerows([cell(item[name]) for name in columns] for item in told)
+    files.write_bytes(folder / "quarantine.csv", lines.getvalue().encode())
+    files.write_bytes(folder / "quarantine.parquet", sink.getvalue())
+    return True
+
+
+def _told(item: dict[str, Any], wanted: Wanted, ids: set[str], names: re.Pattern[str]) -> dict[str, Any]:
+    """A row in quarantine without what is forgotten of it."""
+    if item["id"] in ids or wanted.is_in(json.loads(item["raw"])):
+        return {**item, "id": None, "reason": GONE, "raw": json.dumps(GONE)}
+    return {**item, "reason": names.sub(GONE, item["reason"])}
+
+
+def purged(history: History, numbers: Sequence[int], by: int) -> list[Version]:
+    """Note in versions that their bytes are gone."""
+    return [history.note(version, purged=by) for version in history.versions() if version.number in numbers]

@@ -1,0 +1,157 @@
+"""Take the bytes of forgotten rows out of the places that regraft and DVC keep them in: caches, remotes, artifacts, pages, quarantines.
+
+What has to go is written down (``forgetting.json``) before the data change, and taken off when all of it is done, so a process that is
+killed in between is followed by one that finishes it. Everything here may be done twice.
+
+From bytes that had the rows, what was computed is found by DVC's run cache and dvc.lock: the results of every stage that read them, and of
+those that read these. What another stage made from other bytes alone has nothing of them, and stays.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regraft.core import files
+from regraft.core.workspace import Workspace
+from regraft.data.handoff import forgotten
+from regraft.data.handoff.forgotten import Remembered, Wanted
+from regraft.data.handoff.history import History
+from regraft.execution import dvc, dvc_formats
+
+PLAN = "forgetting.json"
+REPORT = "forgotten.json"
+REMOTES = """
+import json, sys
+from dvc.repo import Repo
+repo, names, said = Repo("."), json.load(sys.stdin), {}
+for remote in repo.config["remote"]:
+    try:
+        store, gone = repo.cloud.get_remote_odb(name=remote, hash_name="md5"), 0
+        if store.fs.protocol == "local" and not store.fs.isdir(repo.config["remote"][remote]["url"]):
+            raise FileNotFoundError(repo.config["remote"][remote]["url"])  # elsewhere the store itself says that it is out of reach
+        for name in names:
+            if store.fs.exists(store.oid_to_path(name)):
+                store.delete(name)
+                gone += 1
+        said[remote] = gone
+    except Exception as error:
+        said[remote] = f"{type(error).__name__}: {error}"
+print(json.dumps(said))
+"""
+"""Asked of DVC's own Python, as every kind of remote is one of its file systems."""
+
+
+@dataclass
+class Purged:
+    """What was taken away."""
+
+    objects: int = 0
+    """Of DVC's cache, here."""
+    bytes: int = 0
+    results: int = 0
+    """Of DVC's run cache."""
+    artifacts: list[str] = field(default_factory=list)
+    """Outputs of steps."""
+    remotes: dict[str, int] = field(default_factory=dict)
+    """Remote -> objects."""
+    folders: list[str] = field(default_factory=list)
+    """Versions and refused drops whose page, quarantine or record had such rows."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Remote -> why nothing, or not all, could be taken away there."""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return dict(vars(self))
+
+
+def write_plan(folder: Path, version: int, wanted: Wanted, ids: Collection[str], seeds: Collection[str], versions: Collection[int]) -> None:
+    """Write down what has to go once ``version`` is there; ``seeds`` are the objects that have the rows, ``versions`` those of them."""
+    plan = {"version": version, "column": wanted.column, "values": sorted(wanted.values), "ids": sorted(ids)}
+    files.write_json(folder / PLAN, {**plan, "seeds": sorted(seeds), "versions": sorted(versions)})
+
+
+def finish(workspace: Workspace, history: History) -> Purged | None:
+    """Do what is written down; None: nothing is, or the version that it was for never came to be."""
+    path = history.folder / PLAN
+    if not path.is_file():
+        return None
+    plan = files.read_json(path)
+    if not any(version.number == plan["version"] and version.action == "forget" for version in history.versions()):
+        path.unlink()
+        return None
+    wanted = Wanted(plan["column"], frozenset(plan["values"]))
+    Remembered(history.folder).add(wanted, plan["version"])
+    forgotten.purged(history, plan["versions"], plan["version"])
+    going = derived(workspace, plan["seeds"])
+    done = Purged(folders=forgotten.redact(history, wanted, plan["ids"]), artifacts=list(_artifacts(workspace, going)))
+    _remotes(workspace, going, done)
+    cache = dvc_formats.cache_folder(workspace)
+    for result in dvc_formats.results(cache):
+        if _reads(dvc_formats.read_result(result.read_text(encoding="utf8")) or {}, going):
+            result.unlink()
+            done.results += 1
+    for md5 in sorted(going):
+        if (place := dvc_formats.object_path(cache, md5)).is_file():
+            done.objects, done.bytes = done.objects + 1, done.bytes + place.stat().st_size
+            place.unlink()
+    for leftover in (workspace.scratch / "handoff" / "s3", *(workspace.scratch / "rejected").glob(f"{history.folder.name}.*")):
+        shutil.rmtree(leftover, ignore_errors=True)
+    files.write_json(history.place(plan["version"]) / REPORT, done.document())
+    if not done.failed:
+        path.unlink()
+    return done
+
+
+def derived(workspace: Workspace, seeds: Collection[str]) -> set[str]:
+    """The objects in which something of ``seeds`` may be: themselves, and whatever was computed from them and from them alone."""
+    cache = dvc_formats.cache_folder(workspace)
+    texts = [path.read_text(encoding="utf8") for path in dvc_formats.results(cache)]
+    stages = [*(result for text in texts if (result := dvc_formats.read_result(text))), *dvc_formats.stages(workspace).values()]
+    made = [(stage, set(_outs(stage, cache))) for stage in stages]
+    going, before = set(seeds), -1
+    while len(going) != before:  # what is known to be spoiled grows, and what is known to be clean shrinks
+        before = len(going)
+        clean = set[str]().union(*(outs for stage, outs in made if not _reads(stage, going)))
+        going |= set[str]().union(*(outs for stage, outs in made if _reads(stage, going))) - clean
+    return going
+
+
+def _reads(stage: Mapping[str, Any], going: Collection[str]) -> bool:
+    return any(entry.get("md5") in going for entry in stage.get("deps", ()))
+
+
+def _outs(stage: Mapping[str, Any], cache: Path) -> Iterator[str]:
+    """What a stage made: its outputs, and of folders the files, which other stages read one by one."""
+    for out in stage.get("outs", ()):
+        if md5 := out.get("md5"):
+            yield md5
+            if md5.endswith(".dir"):
+                yield from (dvc_formats.listing(cache, md5) or {}).values()
+
+
+def _artifacts(workspace: Workspace, going: Collection[str]) -> Iterator[str]:
+    """Take away what stages have left in the workspace of that."""
+    for stage in dvc_formats.stages(workspace).values():
+        for out in stage.get("outs", ()):
+            path = workspace.root / out["path"]
+            if out.get("md5") in going and out["path"].startswith("artifacts/") and path.exists():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                yield out["path"]
+
+
+def _remotes(workspace: Workspace, going: Collection[str], done: Purged) -> None:
+    argv = [*dvc.command()[:1], "-c", REMOTES]
+    asked = json.dumps(sorted(going))
+    answer = subprocess.run(argv, cwd=workspace.root, env=dvc.environment(), input=asked, capture_output=True, text=True, check=False)
+    try:
+        said = json.loads(answer.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        said = {"every remote": " ".join(answer.stderr.split())[-300:] or f"exit {answer.returncode}"}
+    done.remotes = {name: count for name, count in said.items() if isinstance(count, int)}
+    done.failed = {name: why for name, why in said.items() if isinstance(why, str)}

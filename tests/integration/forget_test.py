@@ -1,0 +1,111 @@
+"""``regraft data forget``: rows are in no version, no cache, no remote and no page any more; whoever is killed in between is followed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dying import do_and_die
+
+from regraft.core.workspace import Workspace
+from regraft.execution import dvc, dvc_formats
+from regraft.production.data_store import DataStore
+from regraft.production.forget import forget
+
+FIRST = """id,text,label,author
+p-1,a secret of mia about tulips,garden,mia
+q-1,a row of somebody else,garden,ben
+p-2,A secret of  MIA about tulips,garden,mia
+"""
+SECRET = "secret of mia"
+
+
+@pytest.fixture
+def handed(tiny: Workspace, tmp_path: Path, cli: Any) -> Workspace:
+    """Version 2 has a row of mia and one of ben; version 3 has one more. A second row of mia is set aside. All of it is in a remote."""
+    dvc.ask(tiny, "remote", "add", "-d", "far", str(tmp_path / "far"))
+    (tiny.root / "first.csv").write_text(FIRST)
+    (tiny.root / "second.csv").write_text("id,text,label\nr-1,a row that comes later,garden\n")
+    for name in ("first.csv", "second.csv"):
+        assert cli("handoff", "tiny", name, "--max-quarantined", "0.5", "--no-commit").code == 0
+    return tiny
+
+
+def holding(root: Path, text: str = SECRET) -> list[str]:
+    """The files below ``root`` in which ``text`` stands."""
+    import pyarrow.parquet as pq
+
+    def stands_in(path: Path) -> bool:
+        content = path.read_bytes()
+        if content[:4] == b"PAR1":
+            content = json.dumps(pq.read_table(path).to_pylist(), default=str).encode()
+        return text.encode().lower() in content.lower()
+
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file() and stands_in(path))
+
+
+def test_rows_go_out_of_versions_caches_remotes_and_pages(handed, cli, tmp_path):
+    far = tmp_path / "far"
+    assert len(holding(dvc_formats.cache_folder(handed))) == len(holding(far)) == 2
+    looked = cli("data", "forget", "tiny", "mia", "--column", "author", "--dry-run", "--json").json
+    assert (looked["rows"], looked["quarantined"], [each["version"] for each in looked["versions"]]) == (1, 1, [2, 3])  # type: ignore[attr-defined]
+    assert cli("data", "forget", "tiny", "mia", "--column", "author").code == 2, "nobody is there to ask"
+    told = cli("data", "forget", "tiny", "mia", "--column", "author", "--reason", "she asked", "--yes", "--no-commit", "--json")
+    assert told.code == 0, told.err
+    assert (told.json["version"], told.json["purged"]["remotes"]) == (4, {"far": 2})  # type: ignore[index]
+    assert holding(handed.root) == ["first.csv"], "what people handed in is theirs"
+    assert holding(far) == []
+    rows = [json.loads(line) for line in (handed.root / "data/rows.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows[-2:]] == ["q-1", "r-1"]
+
+    log = cli("data", "log", "tiny", "--json").json["versions"]
+    assert [(line["number"], line["action"], line["purged"]) for line in log] == [  # type: ignore[attr-defined]
+        (4, "forget", None), (3, "handoff", 4), (2, "handoff", 4), (1, "found", None),
+    ]  # fmt: skip
+    gone = cli("data", "revert", "tiny", "2")
+    assert (gone.code, "forgotten in version 4" in gone.err) == (8, True)
+    assert cli("data", "diff", "tiny/1", "tiny").code == 0
+    assert "(forgotten)" in cli("quarantine", "list", "tiny").out
+    back = cli("handoff", "tiny", "first.csv", "--no-commit")
+    assert (back.code, "first.csv:2: is a row that was forgotten in version 4" in back.err) == (3, True)
+    assert holding(handed.root) == ["first.csv"]
+    nobody = cli("data", "forget", "tiny", "nobody", "--yes")
+    assert (nobody.code, "no version of tiny's data has a row with id nobody" in nobody.err) == (2, True)
+
+
+def test_a_remote_that_is_out_of_reach_is_named_and_tried_again(handed, cli, tmp_path):
+    (tmp_path / "far").rename(tmp_path / "away")
+    (tmp_path / "far").write_text("no folder")
+    told = cli("data", "forget", "tiny", "p-1", "--yes", "--no-commit", "--json").json
+    assert told["purged"]["remotes"] == {}, "a remote that nobody could look into is not clean"  # type: ignore[index]
+    assert any(line.startswith("far: ") for line in told["remains"])  # type: ignore[attr-defined]
+    (tmp_path / "far").unlink()
+    (tmp_path / "away").rename(tmp_path / "far")
+    assert holding(tmp_path / "far", "mia about tulips")
+    (handed.root / "third.csv").write_text("id,text,label\ns-1,a row of the third drop,garden\n")
+    assert cli("handoff", "tiny", "third.csv", "--no-commit").code == 0
+    assert holding(tmp_path / "far", "mia about tulips") == []
+
+
+def test_a_kill_at_any_write_leaves_the_old_data_or_the_new(tiny, cli):
+    """One process dies at its first write, another a few writes later and so on, until one comes through."""
+    (tiny.root / "first.csv").write_text(FIRST)
+    assert cli("handoff", "tiny", "first.csv", "--max-quarantined", "0.5", "--no-commit").code == 0
+    path = tiny.root / "data/rows.jsonl"
+    old = path.read_text()
+    for allowed in range(0, 400, 7):
+        status = do_and_die(lambda: forget(tiny, "tiny", ["p-1"], commit=False), allowed)
+        there = path.read_text()
+        assert there == old or "p-1" not in there, f"after {allowed} writes"
+        if not os.WIFSIGNALED(status):
+            break
+    store = DataStore.of(tiny, "tiny")
+    with store.lease():  # whoever comes next finishes what the last one left
+        pass
+    assert allowed > 10, "nobody was killed"
+    assert not (store.folder / "forgetting.json").exists()
+    assert [version.action for version in store.history.versions()].count("forget") == 1
+    assert [name for name in holding(tiny.root) if name.startswith((".dvc", "data", "state"))] == []
