@@ -10,6 +10,9 @@ from tinyspace import POSITIONS, sentence, tiny_rows, write_tiny_model
 
 from regraft.core import files
 from regraft.core.progress import Running, running
+from regraft.execution.resolve import resolve
+from regraft.execution.text_lengths import cut_texts
+from regraft.execution.text_lengths import sentence as told
 from regraft.training.finetuning import finetune
 from regraft.training.options import finetune_options
 
@@ -67,3 +70,13 @@ def test_five_percent_of_cut_rows_are_a_warning_and_fewer_are_not(base, tmp_path
     (message,) = warnings(capfd)
     assert message.startswith(f"{metrics['cut_train']:.0%}".replace("%", " %") + " of the train rows")
     assert "finetune.max_length: 56 would cut 0 % of the train rows" in message
+
+
+def test_before_the_first_training_plan_tells_the_share_of_the_first_rows(tiny):
+    short, whole = ({**resolve(tiny, "tiny", [f"finetune.max_length={length}"])} for length in (12, 32))
+    (entry,) = cut_texts(tiny, "tiny", short)
+    assert (entry["measured"], entry["first_rows"]) == (None, {"rows": 120, "cut": 1.0})
+    assert "100 % of the first 120 rows are longer than 12 tokens, and would be cut there" in told(entry)
+    (entry,) = cut_texts(tiny, "tiny", whole)
+    assert (entry["warning"], entry["first_rows"]["cut"]) == (None, 0.0)
+    assert told(entry) == "finetune-base, finetune-adapted: none of the first 120 rows is longer than 32 tokens"

@@ -167,6 +167,7 @@ def test_parts_that_cannot_be_are_faults_of_the_file(tiny, text, message):
             "adapt: never\ncandidates:\n  words: {finetune: {method: tfidf}}\ngates:\n- forgetting: {max_loss_increase: 1}\n",
             "words: tfidf has no encoder of its own, and the gate `forgetting` asks for one",
         ),
+        ("finetune: {method: auto}\ngates:\n- forgetting: {max_loss_increase: 1}\n", "write the list of `auto` out without it, or take"),
         (CANDIDATES + "task: {text_pair: other}\n", "student: self_training labels documents, which are no pairs, and task.text_pair"),
     ],
 )

@@ -111,10 +111,11 @@ def test_a_tokenizer_is_made_of_a_sentencepiece_file_and_gives_its_pieces(tmp_pa
         (lambda folder: (folder / "sentencepiece.bpe.model").write_bytes(b"\n\x0e\n\x05<unk>"), "SentencePiece cannot read it"),
         (lambda folder: pieces(folder, "xlm-roberta", 10), "the model has embeddings for the ids up to 9"),
         (lambda folder: pieces(folder, "bert", 80), "a bert model reads it"),
+        (lambda folder: pieces(folder, "albert", 80), "it has no [CLS] and no [SEP], which albert puts round every text"),
         (lambda folder: (folder / "vocab.txt").write_text("a\n" * 90), "gives 'a' the id 89"),
         (lambda folder: (folder / "vocab.json").write_text('{"a": 99}'), "missing beside vocab.json"),
     ],
-    ids=["broken", "too many pieces", "of another kind", "too many words", "no merges"],
+    ids=["broken", "too many pieces", "of another kind", "without its frame", "too many words", "no merges"],
 )
 def test_older_files_that_make_no_tokenizer_are_refused_before_anything_runs(break_it, why, tmp_path):
     folder = pieces(tmp_path / "base", "xlm-roberta", 80)

@@ -46,7 +46,7 @@ def case(**right: int) -> Case:
     [
         ({"cheap": 80, "dear": 81}, "cheap", "cheap is the cheapest within one standard error (0.062) of the best, dear"),
         ({"cheap": 70, "dear": 90}, "dear", "dear is best, and nothing cheaper lies within one standard error of it"),
-        ({"cheap": 80, "dear": 80, "dearer": 80}, "cheap", "cheap is best"),
+        ({"cheap": 80, "dear": 80, "dearer": 80}, "cheap", "cheap is the best and the cheapest of them, so it"),
         ({"cheap": 60, "middle": 89, "dear": 90}, "middle", "middle is the cheapest within one standard error"),
         ({"alone": 10}, "alone", "alone is the only candidate."),
     ],

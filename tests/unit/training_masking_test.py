@@ -38,6 +38,15 @@ def test_a_mask_depends_on_seed_epoch_and_index_and_on_nothing_drawn_before():
     assert all((alone != other).any() for other in others)
 
 
+def test_a_batch_masks_each_row_at_its_own_epoch_and_index():
+    ids, places = np.stack([np.arange(10, 138)] * 3), [(0, 5), (1, 5), (1, 6)]
+    masked, labels = MASKING.batch(ids, 17, places)
+    for row, (epoch, index) in enumerate(places):
+        one_masked, one_labels = MASKING.one(ids[row], 17, epoch, index)
+        assert (masked[row] == one_masked).all()
+        assert (labels[row] == one_labels).all()
+
+
 def test_masks_are_the_same_in_another_process():
     code = "from regraft.training.objectives.masking import uniform; print(uniform(3, 17, 'mask', 0, 1).tolist())"
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

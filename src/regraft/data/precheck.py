@@ -68,17 +68,12 @@ def _faults(
 ) -> Iterator[Problem]:
     """Faults of the files behind one key of the pipeline file."""
     from regraft.core.errors import DataRejected
-    from regraft.data import hub
     from regraft.data.documents import read_paragraphs
     from regraft.data.formats import suffix_of
     from regraft.data.reading import read_file
-    from regraft.data.sources import Source, list_files
 
-    places = [Source(key, hub.fetch(path) if path.startswith("hub:") else root / path, path) for path in listed(paths)]
-    if not places:  # a workspace whose steps read something else
-        return
     try:
-        data_files = list_files(replace(places[0], beside=tuple(places[1:])), suffixes)
+        data_files = _files(root, key, paths, suffixes)
     except DataRejected as error:
         yield from error.problems
         return
@@ -90,3 +85,25 @@ def _faults(
         for _ in islice(rows, max(1, min(MOST, ROWS // len(data_files)))):
             pass
         yield from problems
+
+
+def _files(root: Path, key: str, paths: str | Sequence[str], suffixes: Sequence[str]) -> list[tuple[Path, str]]:
+    """The data files behind one key of the pipeline file, and how each is shown; none in a workspace whose steps read something else."""
+    from regraft.data import hub
+    from regraft.data.sources import Source, list_files
+
+    places = [Source(key, hub.fetch(path) if path.startswith("hub:") else root / path, path) for path in listed(paths)]
+    return list_files(replace(places[0], beside=tuple(places[1:])), suffixes) if places else []
+
+
+def first_rows(root: Path, resolved: Mapping[str, Any], most: int) -> Iterator[Mapping[str, Any]]:
+    """The values of at most ``most`` labelled rows, as many of every file; of files that :func:`look` found nothing wrong with."""
+    from regraft.data.formats import TABLES
+    from regraft.data.reading import read_file
+
+    contract = resolved["contract"]
+    strings = [column["name"] for column in contract["contract"]["columns"]]
+    data_files = _files(root, "data.labelled", resolved["data"].get("labelled", ()), TABLES)
+    for path, shown in data_files:
+        rows = read_file(path, shown, (), strings, [], tsv_quoted=contract.get("tsv_quoted", False))
+        yield from (row.values for row in islice(rows, max(1, most // len(data_files))))

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from regraft.config.auto import AUTO
 from regraft.config.candidates import Candidate
 from regraft.config.named_files import read_named
 from regraft.config.pipeline import PipelineContext, PipelineOptions
@@ -227,7 +228,9 @@ def _require_parts(workspace: Workspace, name: str, options: PipelineOptions, ca
     elif key and seeds_of(options.gates) is not None:
         message = f"{called} is made of other candidates, and the gate `seeds` trains each again by itself; take one of the two out"
     elif method.kind in WITHOUT_ENCODER and asks_encoder:
-        message = f"{called} has no encoder of its own, and the gate `{asks_encoder}` asks for one; take one of the two out"
+        by_auto = (pipeline_document(workspace, name)[0].get("finetune") or {}).get("method") == AUTO
+        way_out = f"write the list of `{AUTO}` out without it, or take the gate out" if by_auto else "take one of the two out"
+        message = f"{called} has no encoder of its own, and the gate `{asks_encoder}` asks for one; {way_out}"
     if message:
         raise faulty([Problem(message=message, file=shown, column="candidates", value=method.name, rule="parts", fix=f"edit {shown}")])
 

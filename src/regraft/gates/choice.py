@@ -130,6 +130,8 @@ def _choice(f: words.Document) -> str:
     text = f"{words.metric(f['metric'])} on {words.counted(f['n'], 'dev row')}, cheapest first: {scores}"
     if facts["unusable"]:
         text += f" (no usable answers of {' and '.join(facts['unusable'])})"
+    if facts["model"] == facts["best"] == facts["scores"][0]["model"]:
+        return f"{text}; {chosen} is the best and the cheapest of them, so it is the candidate."
     if facts["model"] == facts["best"]:
         return f"{text}; {chosen} is best, and nothing cheaper lies within one standard error of it, so it is the candidate."
     (error,) = (row["error"] for row in facts["scores"] if row["model"] == facts["model"])

@@ -21,6 +21,8 @@ SIDES = ("truncation_side", "padding_side")
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 WORD_PIECES = ("bert", "convbert", "distilbert", "electra", "mobilebert", "mpnet")
 """Kinds of models whose older tokenizer is a vocab.txt: of a SentencePiece file transformers makes them one that knows no word."""
+PIECES = {"albert": ("[CLS]", "[SEP]")}
+"""Kind of model -> tokens that its SentencePiece file holds itself; transformers 5.23 cannot make a tokenizer of one without them."""
 FRAMES = {"add_bos_token": "bos_token", "add_eos_token": "eos_token"}
 """Keys that make transformers put a new frame round each text -> the token that it then holds."""
 
@@ -77,10 +79,10 @@ def _older(folder: Path) -> Iterator[Problem]:
             yield _problem(path, "merges", None, f"missing beside vocab.json, and there is no {TOKENIZER}", "fetch the whole model again")
         yield from _too_many(pairs, {**_object(pairs), **_object(folder / "added_tokens.json")})
     elif models := sorted(folder.glob("*.model")):
-        yield from _pieces(models[0])
+        yield from _pieces(models[0], kind)
 
 
-def _pieces(path: Path) -> Iterator[Problem]:
+def _pieces(path: Path, kind: str | None) -> Iterator[Problem]:
     """What is wrong with a SentencePiece file that is the only tokenizer there is."""
     from sentencepiece import SentencePieceProcessor  # 10 ms, and few models come without a tokenizer.json
 
@@ -89,7 +91,11 @@ def _pieces(path: Path) -> Iterator[Problem]:
     except (RuntimeError, OSError):
         yield _problem(path, "tokenizer", None, f"SentencePiece cannot read it, and there is no {TOKENIZER}", "fetch the whole model again")
         return
-    yield from _too_many(path, {processor.id_to_piece(number): number for number in range(processor.get_piece_size())})
+    ids = {processor.id_to_piece(number): number for number in range(processor.get_piece_size())}
+    if missing := [token for token in PIECES.get(kind or "", ()) if token not in ids]:
+        why = f"it has no {' and no '.join(missing)}, which {kind} puts round every text: it is another model's"
+        yield _problem(path, "tokenizer", None, why, "fetch the whole model again")
+    yield from _too_many(path, ids)
 
 
 def _ids(vocabulary: Any, added: list[Any]) -> dict[str, int]:

@@ -141,6 +141,10 @@ def cautions(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> Itera
     for finding in by_adaptation if verdict["candidate"]["name"] == "base" else ():
         shown = "did not pay here" if adaptation.effect(finding) == "did not pay" else "was not shown to pay here"
         yield f"Adapting the base model to the domain's text {shown}, so the candidate was trained without it."
-    change = next((f["facts"]["classes"] for f in verdict["findings"] if "classes" in f.get("facts", {})), None)
-    if change:
+    if change := class_changes(verdict):
         yield f"Compared with the one in production on the rows of classes that both know: {class_change.sentence(change)}."
+
+
+def class_changes(verdict: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Which classes came and went since the champion, as a finding tells it; None where both know the same."""
+    return next((f["facts"]["classes"] for f in verdict["findings"] if "classes" in f.get("facts", {})), None)
