@@ -63,7 +63,7 @@ def test_a_new_class_no_longer_leaves_every_verdict_open(tmp_path):
     assert sentence(lead).endswith("; of 150 test rows 30 rows of the new class emu are left out, which the champion cannot answer.")
     assert (new.outcome, new.metric, new.value, new.n, new.threshold) == ("pass", "recall", 1.0, 30, 0.3)
     assert sentence(new).startswith(
-        "of classes that the champion does not know the fine-tuned-only model gets right: emu 100 % of 30 rows ("
+        "of the classes that the champion does not know, the fine-tuned-only model gets right: emu 100 % of 30 rows ("
     )
     told = explain.explanation(tmp_path / "evidence")
     assert told.measurements["shared"]["rows"] == 120

@@ -1,4 +1,4 @@
-"""What ``plan`` knows of texts that are cut: what the last fine-tuning measured and whether that still holds, or what the first rows show."""
+"""What ``plan`` knows of cut texts: what the last fine-tuning measured and whether it holds, or what the first rows show."""
 
 from __future__ import annotations
 

@@ -90,7 +90,8 @@ def sentence(f: words.Document) -> str:
     few = ", ".join(f"{part['label']} ({words.counted(part['rows'], 'row')})" for part in facts["small"])
     if f["code"] == "too_few":
         return f"the new classes have fewer than {facts['min_rows']} test rows each, so nothing is known of them: {few}."
-    text = f"of classes that the champion does not know {words.model(facts['model'])} gets right: {'; '.join(map(_part, facts['parts']))}"
+    right = "; ".join(map(_part, facts["parts"]))
+    text = f"of the classes that the champion does not know, {words.model(facts['model'])} gets right: {right}"
     return f"{text}; too few rows to judge {few}." if few else f"{text}."
 
 
