@@ -4,6 +4,7 @@
 # make test-servers  the stores alone, on PostgreSQL, which has to be here, and on the S3 server at TEST_S3_ENDPOINT (AWS_* hold its keys)
 # make check      linters, types, layers, generated files
 # make docs       write the reference anew and build the site into build/docs
+# make screenshots  every page as people see it: three widths, light and dark, from a small run made for it (needs Chromium)
 # make bench      measure; numbers go to stdout
 # make lock       resolve requirements.lock anew, keeping the pins that still fit
 # make clean      remove .venv and caches; artifacts/, state/ and data/ stay
@@ -30,7 +31,7 @@ WORKERS    ?= auto
 PYTEST     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-servers check docs bench lock clean FORCE
+.PHONY: help install demo test test-slow test-servers check docs screenshots bench lock clean FORCE
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -88,6 +89,9 @@ docs: $(INSTALLED) build/docsenv/.installed
 	@$(BIN)/python docs/reference.py
 	@build/docsenv/bin/sphinx-build -q -W -b html docs build/docs
 	@echo "build/docs/index.html"
+
+screenshots: $(INSTALLED)
+	@$(BIN)/python tests/screenshots.py build/screenshots
 
 bench: $(INSTALLED)
 	@for f in benchmarks/*.py; do echo "== $$f"; $(BIN)/python $$f || exit 1; done

@@ -26,4 +26,4 @@ def step_task(step: str, reproduce: Callable[[], Outcome]) -> Task[[], State[Out
         origin, mlflow_run = outcome.record.get("run") or "an earlier run", outcome.record.get("mlflow_run_id") or "unknown"
         return Completed(data=outcome, name="Cached", message=f"computed by {origin} (MLflow run {mlflow_run})")
 
-    return task(name=step, cache_policy=NO_CACHE, persist_result=False)(run)
+    return task(name=step, task_run_name=step, cache_policy=NO_CACHE, persist_result=False)(run)

@@ -2,7 +2,7 @@
 
 ::
 
-    contract -> corpus -> tokens -> pretrain -> finetune, score of every candidate -> decide -> publish -> register -> promote
+    contract -> corpus -> tokens -> pretrain -> finetune, score of every candidate -> decide -> publish -> register -> promote -> page
                      \\-> tfidf -> held_out -----------/     \\-> what only some gates ask for -> decide
 
 One flow run is one MLflow run, under one name. Steps run one after the other, because two of them would share the
@@ -14,14 +14,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
-from prefect import State, Task, flow, task
+from prefect import State, Task, flow, tags, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -33,6 +33,7 @@ from regraft.steps.flow import (
     COUNTED_BY,
     FLOW_RUN,
     STOP,
+    Conflict,
     Curves,
     EarlyStep,
     EnvironmentFault,
@@ -84,12 +85,18 @@ def retried(function: Callable[P, R], name: str) -> Task[P, R]:
     """A task that talks to a store: repeated when the store fails, never cached."""
     return task(
         name=name,
+        task_run_name=name,
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=len(RETRY_SECONDS),
         retry_delay_seconds=RETRY_SECONDS,
         retry_condition_fn=_only_a_store,
     )(function)
+
+
+def once(function: Callable[P, R], name: str) -> Task[P, R]:
+    """A task that would fail the same way again."""
+    return task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)(function)
 
 
 def retrain_once(run: Run, curves: Curves, early_step: EarlyStep, *, own_server: bool) -> Event:
@@ -101,7 +108,7 @@ def retrain_once(run: Run, curves: Curves, early_step: EarlyStep, *, own_server:
     settings = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}) if own_server else contextlib.nullcontext()
     token = _current.set(current)
     try:
-        with settings:
+        with settings, tags("regraft", f"pipeline:{run.pipeline}"):
             _begin(run.pipeline)
     finally:
         _current.reset(token)
@@ -224,26 +231,38 @@ def decide_and_release(run: Run, tracker: Tracker, outcomes: dict[str, Outcome])
     resolved = read_resolved(run.workspace, run.pipeline)
     measured = None
     if release.to_be_measured(resolved):
-        measured = task(name="measure serving", cache_policy=NO_CACHE, persist_result=False)(release.measure_candidate)(run, resolved)
-    decision = task(name="decide", cache_policy=NO_CACHE, persist_result=False)(release.take_decision)(run, tracker, resolved, measured)
-    published = retried(release.publish, "publish")(run, tracker, decision)
-    create_markdown_artifact(published.summary, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
-    exit_code, sentence, asked = release.EXITS[decision.verdict.outcome], decision.sentence, False
-    if exit_code == 0 and not decision.verdict.already_champion:
-        if "approval" not in resolved and (reason := release.withheld(run, decision)):
-            exit_code, sentence = 6, reason
-        else:
-            version = retried(release.register_candidate, "register")(run, tracker, decision, outcomes)
-            retried(release.write_card, "card")(run, tracker, resolved, version)
-            if asked := "approval" in resolved:
-                exit_code, sentence = 6, retried(release.ask_for_approval, "ask")(run, resolved, decision, version)
-            else:
-                sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, version)}."
-    elif exit_code == 0 and decision.verdict.champion and release.stands_on_waiver(run):
-        sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, decision.verdict.champion.version)}."
+        measured = once(release.measure_candidate, "measure serving")(run, resolved)
+    decision = once(release.take_decision, "decide")(run, tracker, resolved, measured)
+    summary = retried(release.publish, "publish")(run, tracker, decision)
+    create_markdown_artifact(summary, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
+    try:
+        exit_code, sentence, asked = release_candidate(run, tracker, resolved, decision, outcomes)
+    except Conflict:
+        release.publish_page(run, tracker)  # whoever lost the race may look why
+        raise
+    report = retried(release.publish_page, "page")(run, tracker)
     result = release.write_result(
-        run, tracker, resolved, decision, outcomes, exit_code=exit_code, sentence=sentence, report=published.report, asked=asked
+        run, tracker, resolved, decision, outcomes, exit_code=exit_code, sentence=sentence, report=report, asked=asked
     )
     if resolved.get("notify"):
-        task(name="notify", cache_policy=NO_CACHE, persist_result=False)(release.notify_hooks)(run, resolved, decision, result)
+        once(release.notify_hooks, "notify")(run, resolved, decision, result)
     return result
+
+
+def release_candidate(
+    run: Run, tracker: Tracker, resolved: Mapping[str, Any], decision: release.Decision, outcomes: dict[str, Outcome]
+) -> tuple[int, str, bool]:
+    """Register and promote what passed, or ask people; the run's exit code, its sentence, and whether people were asked."""
+    verdict = decision.verdict
+    exit_code, sentence = release.EXITS[verdict.outcome], decision.sentence
+    if exit_code == 0 and not verdict.already_champion:
+        if "approval" not in resolved and (reason := release.withheld(run, decision)):
+            return 6, reason, False
+        version = retried(release.register_candidate, "register")(run, tracker, decision, outcomes)
+        retried(release.write_card, "card")(run, tracker, resolved, version)
+        if "approval" in resolved:
+            return 6, retried(release.ask_for_approval, "ask")(run, resolved, decision, version), True
+        return exit_code, f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, version)}.", False
+    if exit_code == 0 and verdict.champion and release.stands_on_waiver(run):
+        sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, verdict.champion.version)}."
+    return exit_code, sentence, False

@@ -14,6 +14,7 @@ from regraft.gates.registry import default_gates
 from regraft.gates.verdict import Champion, Rows
 from regraft.registry.tracking import TrackedRun
 from regraft.reports.evidence import Evidence
+from regraft.reports.standing import standing
 
 SKILL = {"adapted": 0.8, "base": 0.7, "tfidf": 0.5, "champion": 0.6}
 BASE = f"hub:somebody/a-small_encoder@{'7' * 40}"
@@ -66,6 +67,7 @@ def evidence(
             "finetune-base": {"loss": loss},
         },
         history=(),
+        standing=standing((), "a" * 64),
         test={"id": ids, "text": [f"{text} {row}" for row in ids], "label": labels, "region": region},
         train=None,
         counts={"by_rule": {"label.valid_values": 2}},

@@ -60,8 +60,10 @@ def test_a_first_run_ends_with_a_champion_and_the_evidence_for_it(everything: Ra
 def test_prefect_shows_the_run_its_tasks_and_one_page(everything: Ran) -> None:
     root, result = everything.root, everything.result
     assert database(root, "prefect/prefect.db", "select name, state_name from flow_run") == [(result["run"], "Completed")]
-    tasks = {name.rpartition("-")[0] for (name,) in database(root, "prefect/prefect.db", "select name from task_run")}
-    assert {*ALL, "track", "decide", "publish", "register", "promote"} <= tasks
+    tasks = {name for (name,) in database(root, "prefect/prefect.db", "select name from task_run")}
+    assert {*ALL, "track", "decide", "publish", "register", "promote", "page"} <= tasks, "names without Prefect's suffixes"
+    ((tags,),) = database(root, "prefect/prefect.db", "select tags from flow_run")
+    assert set(json.loads(tags)) == {"regraft", "pipeline:tiny"}
     ((page,),) = database(root, "prefect/prefect.db", "select data from artifact where key = 'verdict-tiny'")
     findings = files.read_json(everything.evidence / "verdict.json")["findings"]
     assert [row(finding).requirement for finding in findings if f"| {row(finding).requirement} |" not in page] == []
@@ -77,9 +79,13 @@ def test_a_verdict_is_told_once_and_not_again_when_nothing_is_to_do(ran: Ran) ->
     assert message["verdict"]["candidate"] == ran.result["candidate"]
 
 
-def test_a_registered_version_has_a_card_that_its_artifacts_vouch_for(everything: Ran, ask: Ask) -> None:
+def test_a_registered_version_has_a_card_that_its_artifacts_vouch_for(everything: Ran, ask: Ask, tmp_path: Path) -> None:
     root, result = everything.root, everything.result
     card = ask(root, "card", "tiny", "1").out
+    assert ask(root, "card", "tiny", "1", "--html", str(tmp_path / "card.html")).code == 0
+    page = (tmp_path / "card.html").read_text()
+    assert "<h2>Intended use</h2>\n<p>Sorts places.</p>" in page
+    assert "Nobody has said what it must not be used for, under which licence it is." in page
     assert "Sorts places." in card
     assert result["candidate"]["digest"] in card
     verified = ask(root, "card", "verify", "tiny", "--json")

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import io
 import itertools
-import json
 import runpy
-import shutil
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from matplotlib import image
-from websockets.sync.client import ClientConnection, connect
-from workbench import NOTHING_YET, PATIENCE
+from chromium import CHROMIUM, Browser, opened
+from workbench import NOTHING_YET
 
 from regraft.data.contract import Contract
 from regraft.data.handoff import page as handoff
@@ -30,84 +21,15 @@ from regraft.data.rows import Fault, Row
 from regraft.reports.document import document
 from regraft.reports.page import render, render_overview
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`")
 reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))
 WIDTHS = (400, 800, 1400)
 
 
-class Browser:
-    """One tab; what happens in it is kept in ``events``."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket, self._numbers = socket, itertools.count(1)
-        self.events: list[dict[str, Any]] = []
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.send(f"{domain}.enable")
-
-    def send(self, method: str, **params: Any) -> dict[str, Any]:
-        number = next(self._numbers)
-        self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
-        while True:
-            said = json.loads(self._socket.recv(timeout=PATIENCE))
-            if said.get("id") == number:
-                assert "error" not in said, said
-                return dict(said["result"])
-            self.events.append(said)
-
-    def open(self, page: Path, width: int, theme: str) -> None:
-        """Load ``page`` and wait until it has been drawn."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-        self.events.clear()
-        self.send("Page.navigate", url=page.as_uri())
-        while not self.named("Page.loadEventFired"):
-            self.events.append(json.loads(self._socket.recv(timeout=PATIENCE)))
-        self.ask("new Promise(done => requestAnimationFrame(() => setTimeout(done, 200)))")
-
-    def ask(self, expression: str) -> Any:
-        """Value of a JavaScript expression in the page; the page's own policy does not bind the protocol."""
-        said = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in said, said
-        return said["result"].get("value")
-
-    def pixel(self, x: float, y: float) -> list[int]:
-        """Colour of one pixel of the page, as it is drawn."""
-        clip = {"x": x, "y": y, "width": 1, "height": 1, "scale": 1}
-        drawn = base64.b64decode(self.send("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"])
-        return [round(255 * float(value)) for value in image.imread(io.BytesIO(drawn))[0, 0][:3]]
-
-    def named(self, method: str) -> list[dict[str, Any]]:
-        return [event["params"] for event in self.events if event.get("method") == method]
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    profile = tmp_path_factory.mktemp("chromium")
-    quiet = [
-        "--headless",
-        "--no-sandbox",
-        "--hide-scrollbars",
-        "--disable-gpu",
-        "--no-first-run",
-        "--remote-debugging-port=0",
-        f"--user-data-dir={profile}",
-    ]
-    process = subprocess.Popen([str(CHROMIUM), *quiet, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        said, deadline = profile / "DevToolsActivePort", time.monotonic() + PATIENCE
-        while not (said.is_file() and said.read_text().count("\n")):
-            assert process.poll() is None, "Chromium ended"
-            assert time.monotonic() < deadline, "Chromium did not open its port"
-            time.sleep(0.1)
-        port = said.read_text().split("\n")[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
-            (tab,) = (tab for tab in json.load(answer) if tab["type"] == "page")
-        with connect(tab["webSocketDebuggerUrl"], max_size=None) as socket:
-            yield Browser(socket)
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
+    with opened(tmp_path_factory.mktemp("chromium")) as tab:
+        yield tab
 
 
 def handoff_page(hostile: str) -> str:
@@ -193,11 +115,12 @@ def test_what_scrolls_has_an_edge_that_differs_from_the_page_until_its_end(brows
         assert browser.pixel(*browser.ask(f"{edge}({one})")) == paper != before, (theme, selector)
 
 
-def test_a_phone_shows_the_words_of_a_topic_instead_of_a_bar(browser: Browser, pages: dict[str, Path]) -> None:
-    seen = {}
+def test_a_phone_has_room_for_the_bar_of_a_slice_below_its_name(browser: Browser, pages: dict[str, Path]) -> None:
     for width in WIDTHS:
         browser.open(pages["topics"], width, "light")
-        bars = "[...document.querySelectorAll('#errors table')].map(t => [t.querySelector('th').innerText, t.querySelector('.range')])"
-        seen[width] = browser.ask(f"Object.fromEntries({bars}.map(([name, bar]) => [name, bar ? bar.getBoundingClientRect().width : 0]))")
-    assert seen[400]["text_cluster"] == 0 < seen[400]["region"]
-    assert min(seen[800]["text_cluster"], seen[1400]["text_cluster"]) > 100
+        bars = (
+            "[...document.querySelectorAll('#errors table.slices')].map(t => [t.querySelector('th').innerText, t.querySelector('.range')])"
+        )
+        seen = browser.ask(f"Object.fromEntries({bars}.map(([name, bar]) => [name, bar.getBoundingClientRect().width]))")
+        assert seen.keys() >= {"topic", "region", "class"}
+        assert min(seen.values()) > 200, (width, seen)

@@ -100,6 +100,16 @@ def test_a_page_does_what_it_says(page: Path, demo: Path, ask: Ask):
     follow(page, demo, ask)
 
 
+def test_the_notebook_runs(demo: Path):
+    cells = json.loads((PAGES[0].parent / "docs" / "notebooks" / "explore.ipynb").read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    (demo / "notebook.py").write_text(code)
+    done = call("python notebook.py", demo)
+    assert done.returncode == 0, done.stdout
+    assert "PASS" in done.stdout
+    (demo / "notebook.py").unlink()
+
+
 def test_a_first_pipeline_takes_what_its_page_says(tiny_template: Path, tmp_path: Path, ask: Ask):
     with (tmp_path / "rows.csv").open("w", newline="") as handle:
         rows = csv.DictWriter(handle, ["id", "text", "label"], lineterminator="\n")

@@ -386,7 +386,7 @@ def test_the_page_opens_without_a_network_and_without_running_anything(tmp_path)
     rows[6] |= {"label": "</td></table><img src=x onerror=alert(1)>"}
     rows[5]["text"] = "?"
     written = page(run(tmp_path, hand_in(tmp_path, rows)))
-    assert not re.findall(r"https?:|//\w|\bsrc=[^x]|\bhref=\"[^#]|<script|<link|<img|<iframe|url\(|@import", written)
+    assert not re.findall(r"https?:|//\w|\bsrc=[^x]|\bhref=\"(?!#|quarantine\.csv\")|<script|<link|<img|<iframe|url\(|@import", written)
     assert "&lt;b&gt;$x&lt;/b&gt; {{ 7 * 7 }}" in written
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in written
     assert "default-src 'none'" in written, "what slipped through would not run"
@@ -401,7 +401,8 @@ def test_the_page_shows_every_rule_with_its_result_and_rows_that_break_it(tmp_pa
     with labelled.open("a") as handle:
         handle.write("x,y\n")
     told = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page(run(tmp_path, labelled)).split("<body>")[1].replace("<wbr>", "")))
-    assert "7 of 101 rows are set aside" in told
+    assert "94 of 101 rows used, 7 set aside" in told
+    assert "Open your own file: the row below is its line in an editor" in told
     assert "Rules kept by every row 4 of 8" in told
     for rule in (
         "✓ kept id.required is there 0", "✓ kept id.unique stands once 0", "✓ kept text.required is there 0",

@@ -19,6 +19,7 @@ from regraft.reports.document import as_json, document
 from regraft.reports.flips import flips
 from regraft.reports.overview import stale
 from regraft.reports.page import begin, render, render_overview
+from regraft.reports.words import part
 
 reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))
 evidence, HOSTILE = reported["evidence"], reported["HOSTILE"]
@@ -244,9 +245,45 @@ def test_discovered_slices_have_headings_in_words_and_the_order_is_explained_onc
     many = dict.fromkeys(("text_length", "text_script", "text_oov", "text_cluster"), given.test["region"])
     page = render(document(dataclasses.replace(given, test={**given.test, **many})))
     said = re.findall(r"<h3>By (.*?), worst first</h3>", page)
-    assert said == ["class", "region", "length of text", "script", "share of unknown words", "topic"]
+    assert said == ["class", "region", "length of text", "script", "unknown words", "topic"]
     assert page.count("Worst first: by the upper end of the interval") == 1
     assert page.index("By region") < page.index("Worst first: by") < page.index("By length of text")
+
+
+def test_parts_of_the_test_rows_have_names_that_people_understand_and_bands_that_do_not_overlap():
+    assert [part("text_oov", band) for band in ("0 %", "up to 10 %", "up to 25 %", "over 25 %")] == [
+        "none", "over 0 to 10 %", "over 10 to 25 %", "over 25 %",
+    ]  # fmt: skip
+    assert [part("text_cluster", topic) for topic in ("3: seed, soil, rose", "all")] == ["seed, soil, rose", "all"]
+    assert part("region", "0 %") == "0 %", "a column of the data keeps its values"
+
+
+def test_the_head_says_when_the_run_was_what_was_needed_and_what_has_become_of_the_model(page):
+    assert "2026-01-01 00:00 UTC" in page
+    assert "Not registered; nothing is in production." in page
+    assert re.search(r"<dt>Macro-F1</dt><dd>0\.\d+<small>needed: at least 0\.300</small>", page)
+    assert re.search(r"would show, 80 times in 100: \d+\.\d points of macro-F1 against ", page)
+
+
+def test_without_a_champion_nothing_was_right_before():
+    page = render(document(evidence(skill={"adapted": 0.8, "base": 0.7, "tfidf": 0.5})))
+    assert "Fine-tuned only right, candidate wrong" in page
+    assert "Right before" not in page
+
+
+def test_the_overview_says_what_to_type_next_and_that_a_failed_attempt_changes_nothing():
+    champion = {"version": "3", "digest": "d" * 64, "run": "tiny-1", "since": "2026-01-01"}
+    verdict = {"outcome": "fail", "run": "tiny-2", "exit": 4, "report": None}
+    failed = {**NOTHING_YET, "waiver": None, "champion": champion, "age": "2 days", "verdict": verdict}
+    at = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
+    page = render_overview(
+        {"at": at, "pipelines": {"new": NOTHING_YET, "tiny": failed}}, {"tiny": [0.5, 0.625]}, {"tiny": "../report.html"}
+    )
+    assert ">regraft run new</code>" in page
+    assert ">regraft explain tiny</code>" in page
+    assert "The last attempt failed; version 3 in production is unaffected." in page
+    assert "0.500 → 0.625" in page
+    assert '<a href="../report.html">' in page
 
 
 def test_what_users_wrote_is_text_and_never_markup():

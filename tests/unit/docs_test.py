@@ -57,6 +57,24 @@ def verbs() -> dict[str, set[str]]:
     return of("", get_command(with_verbs()))
 
 
+def test_the_file_with_every_key_is_a_pipeline_file_and_has_every_key():
+    (block,) = blocks(ROOT / "docs" / "pipeline-file.md", "yaml")
+    document, known = yaml.safe_load(block.text), schema("pipeline")
+    PipelineOptions.model_validate(document)
+
+    def keys_of(said: dict[str, Any]) -> set[str]:
+        levels = [known["$defs"][choice["$ref"].rpartition("/")[2]] for choice in said.get("anyOf", [said]) if "$ref" in choice]
+        return set((said.get("oneOf") or levels or [{}])[0].get("properties", ()))  # of a method or an objective: the default's
+
+    for key, said in known["properties"].items():
+        assert key in document, key
+        missing_keys = keys_of(said) - set(document[key] if isinstance(document[key], dict) else ())
+        assert missing_keys <= {"schedule": {"interval"}, "data": {"split"}}.get(key, set()), (key, "exclude others, and are in comments")
+        assert all(f" {missing_key}:" in block.text or f"{{{missing_key}:" in block.text for missing_key in missing_keys)
+    gates = {choice["title"] for choice in known["properties"]["gates"]["items"]["oneOf"]}
+    assert {gate for gate in gates if not any(gate in line for line in document["gates"])} == set()
+
+
 def test_the_reference_is_what_the_code_says():
     assert reference().stale() == [], "run `python docs/reference.py`"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -11,6 +12,10 @@ from typer.core import TyperGroup
 
 from regraft.cli import console
 from regraft.cli.run import Json, Pipeline
+
+if TYPE_CHECKING:
+    from regraft.core.workspace import Workspace
+    from regraft.reports.card.render import Said
 
 Version = Annotated[int | None, typer.Argument(help="A registered version; the champion without it.", show_default=False)]
 
@@ -37,8 +42,14 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(cards, name="card")
 
 
-def show(pipeline: Pipeline, version: Version = None, json: Json = False) -> None:
-    """Print the card of a version."""
+def show(
+    pipeline: Pipeline,
+    version: Version = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write it as a page to this file.", show_default=False)] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    json: Json = False,
+) -> None:
+    """Print the card of a version as Markdown, or write it as a page."""
     from regraft.core.errors import EnvironmentFault
     from regraft.reports.card import store
 
@@ -50,8 +61,23 @@ def show(pipeline: Pipeline, version: Version = None, json: Json = False) -> Non
         raise EnvironmentFault(f"version {chosen} of '{pipeline}' has no card", fix=f"regraft card write {pipeline} {chosen}")
     if json:
         console.print_json({"pipeline": pipeline, "version": chosen, "card": kept_card[0]})
-    else:
+    if html or open_:
+        _page(tracker.workspace, html, open_, pipeline, chosen, kept_card, quiet=json)
+    elif not json:
         sys.stdout.write(kept_card[0])
+
+
+def _page(workspace: Workspace, out: Path | None, open_: bool, pipeline: str, version: str, card: tuple[str, Said], quiet: bool) -> None:
+    from regraft.cli.report import show_in_browser
+    from regraft.reports.card.page import render
+    from regraft.reports.make import write as write_page
+
+    path = out or workspace.scratch / "reports" / f"{pipeline}-card-{version}.html"
+    write_page(path, render(*card, pipeline, version))
+    if not quiet:
+        console.out.print(f"card: {console.linked(path, workspace.relative(path))}")
+    if open_:
+        show_in_browser(path)
 
 
 def verify(pipeline: Pipeline, version: Version = None, json: Json = False) -> None:

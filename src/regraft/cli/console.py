@@ -17,6 +17,8 @@ from rich.text import Text
 from regraft.core.errors import RegraftError
 
 SCHEMA = 1
+UNCUT = 200
+"""Columns for a table in a pipe."""
 LEAST_WIDTH = 30
 """Columns below which sentences are left to the terminal."""
 KEYS = ("message", "file", "row", "column", "value", "rule", "fix")
@@ -37,6 +39,11 @@ class _Console(Console):
 
 out = _Console(highlight=False, soft_wrap=True)
 err = _Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def uncut() -> Console:
+    """The terminal, or for a pipe, which has no edge, a console that cuts no name in a table."""
+    return out if out.is_terminal else Console(file=out.file, width=max(out.width, UNCUT))
 
 
 def prose(markup: str, hang: int, console: Console = out) -> Text:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from regraft.cli import complete, console
+from regraft.cli.live import COLOUR
 from regraft.cli.plan_table import plan_table, reasons
 from regraft.cli.run import Json, Pipeline, Set
 from regraft.core.quantities import counted, first_of, roughly
@@ -248,7 +250,24 @@ def explain(
     if json:
         console.print_json(asdict(explanation))
         return
-    for line in explaining.lines(explanation):
+    for line in explaining.head(explanation):
+        console.out.print(console.prose(escape(line), 2))
+    if rows := explaining.rows(explanation):
+        console.out.print()
+        console.uncut().print(_requirements(rows))
+    console.out.print()
+    for line in explaining.body(explanation):
         label = explaining.LABEL.match(line)
         hang = label.end() if label else len(line) - len(line.lstrip()) + 2
         console.out.print(console.prose(escape(line), hang))
+
+
+def _requirements(rows: list[tuple[str, ...]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("requirement")
+    for name in ("needed", "measured", "range"):
+        table.add_column(name, justify="right")
+    table.add_column("result", no_wrap=True)
+    for *cells, result in rows:
+        table.add_row(*map(escape, cells), f"[{COLOUR[result]}]{result}[/]")
+    return table

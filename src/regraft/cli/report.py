@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from regraft.cli import complete, console
 from regraft.cli.live import COLOUR
 from regraft.cli.run import Json
+
+if TYPE_CHECKING:
+    from regraft.core.workspace import Workspace
 
 
 def add_to(app: typer.Typer) -> None:
@@ -70,45 +75,51 @@ def _fleet(out: Path | None, open_: bool, label_curve: bool, json: bool) -> None
     if json:
         console.print_json(document)
     else:
-        console.out.print(_table(document))
+        _say(document)
     if out or open_:
+        from regraft.registry.tracking import Tracker
         from regraft.reports.make import write
+        from regraft.reports.overview import trends
         from regraft.reports.page import render_overview
 
         path = out or workspace.scratch / "reports" / "overview.html"
-        write(path, render_overview(document))
+        links = {name: _seen_from(path, workspace, entry["verdict"]) for name, entry in document["pipelines"].items() if entry["verdict"]}
+        write(path, render_overview(document, trends(Tracker(workspace), document["pipelines"]), links))
         if not json:
             console.out.print(f"report: {console.linked(path, workspace.relative(path))}")
         if open_:
             show_in_browser(path)
 
 
-def _table(document: dict[str, Any]) -> Table:
-    from regraft.reports.overview import stale
+def _seen_from(page: Path, workspace: Workspace, verdict: dict[str, Any]) -> str:
+    """Where the page of a verdict lies, from where ``page`` lies; empty where it is on a server."""
+    there = workspace.root / (verdict["report"] or "")
+    return quote(os.path.relpath(there, page.resolve().parent)) if there.is_file() else ""
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("pipeline", "champion", "age", "last verdict", "stale"):
-        table.add_column(column)
+
+def _say(document: dict[str, Any]) -> None:
+    """A paragraph for each pipeline."""
+    from regraft.reports.overview import next_step, remark, stale
+
     for name, entry in document["pipelines"].items():
-        champion, verdict = entry["champion"], entry["verdict"]
-        table.add_row(
-            f"[bold]{name}[/]",
-            _champion(champion, entry["waiver"]),
-            entry["age"] or "",
-            f"[{COLOUR[verdict['outcome']]}]{verdict['outcome'].upper()}[/]" if verdict else "[dim]none yet[/]",
-            f"[red]{escape(entry['error'])}[/]" if "error" in entry else stale(entry["stale"], entry["perhaps"], len(entry["steps"])),
+        verdict, say = entry["verdict"], partial(console.prose, hang=4)
+        outcome = (
+            f"[{COLOUR[verdict['outcome']]}]{verdict['outcome'].upper()}[/] in {verdict['run']}" if verdict else "[dim]no verdict yet[/]"
         )
-    return table
+        age = f" for {entry['age']}" if entry["age"] else ""
+        console.out.print(say(f"[bold]{name}[/]  {_champion(entry['champion'])}{age}, {outcome}"))
+        if said := remark(entry):
+            console.out.print(say(f"  {escape(said)}"))
+        if waiver := entry["waiver"]:
+            console.out.print(f"  [yellow]waiver {'over since' if waiver['expired'] else 'until'} {waiver['until']}[/]")
+        steps = f"stale: {escape(stale(entry['stale'], entry['perhaps'], len(entry['steps'])))}"
+        console.out.print(say(f"  [red]{escape(entry['error'])}[/]" if "error" in entry else f"  {steps}"))
+        if todo := next_step(name, entry):
+            console.out.print(f"  [dim]next:[/] {escape(todo)}", soft_wrap=True)
 
 
-def _champion(champion: dict[str, str] | None, waiver: dict[str, Any] | None) -> str:
-    if champion is None:
-        return "[dim]none[/]"
-    shown = f"version {champion['version']} [dim]({champion['digest'][:12]})[/]"
-    if not waiver:
-        return shown
-    when = "over since" if waiver["expired"] else "until"
-    return f"{shown}\n[yellow]waiver {when} {waiver['until']}[/]"
+def _champion(champion: dict[str, str] | None) -> str:
+    return f"version {champion['version']} [dim]({champion['digest'][:12]})[/]" if champion else "[dim]no champion[/]"
 
 
 def show_in_browser(path: Path) -> None:

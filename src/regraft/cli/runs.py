@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 RUN = "A run, or a pipeline (its latest run)."
 LOOKS_A_SECOND = 2
 """How often a log that is followed is read on."""
-UNCUT = 200
-"""Columns for a table in a pipe."""
 WIDE = 90
 """Columns of a terminal from which on the interval stands beside the score."""
 
@@ -59,12 +56,7 @@ def list_runs(
     for number, (name, runs) in enumerate(listings.items()):
         console.out.print(("\n" if number else "") + f"[bold]{name}[/]" + ("" if runs else "  [dim]no run yet[/]"))
         if runs:
-            _wide_enough(console.out).print(_table(runs))
-
-
-def _wide_enough(out: Console) -> Console:
-    """The terminal, or for a pipe, which has no edge, a console that cuts no name."""
-    return out if out.is_terminal else Console(file=out.file, width=max(out.width, UNCUT))
+            console.uncut().print(_table(runs))
 
 
 def _table(runs: list[dict[str, Any]]) -> Table:
@@ -146,23 +138,13 @@ def open_page(
         str | None, typer.Argument(help=f"{RUN} The page of all pipelines without it.", show_default=False, autocompletion=complete.runs)
     ] = None,
 ) -> None:
-    """Open the page about RUN in a browser, as it was made when the run ended."""
-    from regraft.cli.report import report, show_in_browser
+    """Open the page about RUN in a browser, made anew: it says what has become of the model since."""
+    from regraft.cli.report import report
     from regraft.core.workspace import Workspace
     from regraft.registry.tracking import Tracker
-    from regraft.reports.make import NAME
 
-    if run is None:
-        report(None, None, open_=True)
-        return
-    tracker = Tracker(workspace := Workspace.find())
-    decided = tracker.find_run(run, decided=True)
-    page = tracker.download(decided, NAME) if not tracker.remote else None
-    if page is None or not page.is_file():  # on a server, or of a run whose page could not be made then
-        report(decided.name, None, open_=True)
-        return
-    console.out.print(f"report: {console.linked(page, workspace.relative(page))}")
-    show_in_browser(page)
+    decided = None if run is None else Tracker(Workspace.find()).find_run(run, decided=True).name
+    report(decided, None, open_=True)
 
 
 def ui(

@@ -35,9 +35,7 @@ class Row:
 
 def row(f: words.Document) -> Row:
     """A finding as a row of a table."""
-    name = f["gate"].replace("_", " ")
-    requirement = ": ".join(filter(None, (name, words.metric(f["metric"] or ""))))
-    requirement += f" against {words.model(f['against'])}" if f["against"] else ""
+    requirement = _requirement(f)
     result = str(f["outcome"])
     if f["value"] is None:
         return Row(requirement, "", "", "", result)
@@ -47,6 +45,25 @@ def row(f: words.Document) -> Row:
     limit = "at least" if any(part["floor"] for part in parts) else GATES[f["gate"]].limit if is_gate else "above"
     spread = show(f["value"]) if f["low"] == f["high"] else f"{show(f['low'])} to {show(f['high'])}"
     return Row(requirement, f"{limit} {show(f['threshold'])}", show(f["value"]), spread, result)
+
+
+COMPARED = {
+    "beats": "better than",
+    "non_inferior": "not worse than",
+    "adaptation": "whether adapting pays, against",
+    "choice": "chosen on dev rows, against",
+}
+"""How a gate, or another finding, holds the candidate against a model."""
+
+
+def _requirement(f: words.Document) -> str:
+    """What was asked, short: "macro-F1: better than TF-IDF", "macro-F1: floor", "negative flips against the champion"."""
+    gate, metric = str(f["gate"]), words.metric(f["metric"] or "")
+    if f["against"] and gate in COMPARED:
+        return ": ".join(filter(None, (metric, f"{COMPARED[gate]} {words.model(f['against'])}")))
+    name = "floor" if gate == "at_least" else gate.replace("_", " ")
+    requirement = ": ".join(filter(None, (metric, name) if gate == "at_least" else (name, metric)))
+    return f"{requirement} against {words.model(f['against'])}" if f["against"] else requirement
 
 
 def sentences(findings: Iterable[Mapping[str, Any] | Finding]) -> list[str]:

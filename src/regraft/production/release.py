@@ -197,28 +197,22 @@ def _spawned(run: Run, what: str, module: str, folder: Path, source: Path, out: 
         raise EnvironmentFault(lines[-1] if lines else f"{module} ended with exit {code}")
 
 
-@dataclass(frozen=True)
-class Published:
-    """What people are shown of a decision."""
-
-    summary: str
-    """The decision in Markdown, as Prefect shows it."""
-    report: str | None
-    """Where the page is; None where it could not be made."""
-
-
-def publish(run: Run, tracker: Tracker, decision: Decision) -> Published:
-    """The evidence goes to the MLflow run, and so does the page about it."""
+def publish(run: Run, tracker: Tracker, decision: Decision) -> str:
+    """Put the evidence into the MLflow run, and a description; the decision in Markdown, as Prefect shows it."""
     with _a_report_costs_no_run(run):
         if contradictory := keep(run.workspace, run.pipeline, decision.evidence):
             run.emit({"event": "warning", "message": f"{contradictory}; the report lists them"})
     tracker.log_evidence(run.mlflow_run_id, decision.evidence, decision.verdict.outcome)
-    report = None
-    with _a_report_costs_no_run(run):
-        report = log_page(tracker, run.name, run.mlflow_run_id)
-    summary = _summary(run, tracker, decision, report)
+    summary = _summary(run, tracker, decision)
     _describe(run, tracker, decision, summary)
-    return Published(summary, report)
+    return summary
+
+
+def publish_page(run: Run, tracker: Tracker) -> str | None:
+    """Put the page beside the run's evidence, once it is known what became of the model; where it is. None: it could not be made."""
+    with _a_report_costs_no_run(run):
+        return log_page(tracker, run.name, run.mlflow_run_id)
+    return None
 
 
 def _describe(run: Run, tracker: Tracker, decision: Decision, note: str) -> None:
@@ -246,8 +240,8 @@ def _a_report_costs_no_run(run: Run) -> Iterator[None]:
         run.emit({"event": "warning", "message": message})
 
 
-def _summary(run: Run, tracker: Tracker, decision: Decision, report: str | None) -> str:
-    verdict = decision.verdict
+def _summary(run: Run, tracker: Tracker, decision: Decision) -> str:
+    verdict, link = decision.verdict, tracker.page_of(run.mlflow_run_id)
     against = f"champion version {verdict.champion.version} ({verdict.champion.digest[:12]})" if verdict.champion else "no champion"
     rows = [f"| {' | '.join(astuple(row(f.document())))} |" for f in verdict.findings]
     return "\n".join(
@@ -261,18 +255,11 @@ def _summary(run: Run, tracker: Tracker, decision: Decision, report: str | None)
             "",
             *(f"- {text}".replace("\n", " ") for text in sentences(verdict.findings)),
             "",
-            *([f"- Report: [report.html]({_link(tracker, run, 'artifacts/report.html')}), {report}"] if report else []),
-            f"- MLflow run [{run.name}]({_link(tracker, run)}), experiment `regraft/{run.pipeline}`, evidence in `evidence/`",
+            f"- Report: [report.html]({link}/artifacts/report.html), or `regraft open {run.name}`",
+            f"- MLflow run [{run.name}]({link}), experiment `regraft/{run.pipeline}`, evidence in `evidence/`",
             f"- `regraft explain {run.name}` rebuilds the verdict from the stored predictions",
         ]
     )
-
-
-def _link(tracker: Tracker, run: Run, below: str = "") -> str:
-    """The run's page on a tracking server, or one ``below`` it; for a local store, what `mlflow ui` serves it under."""
-    base = tracker.shown.rstrip("/") if tracker.shown.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
-    # MLflow knows #/runs/ID too, but nothing below it.
-    return f"{base}/#/experiments/{tracker.experiment_of(run.mlflow_run_id)}/runs/{run.mlflow_run_id}/{below}".rstrip("/")
 
 
 def withheld(run: Run, decision: Decision) -> str | None:

@@ -340,6 +340,12 @@ class Tracker:
         with self.store() as client:
             return str(client.get_run(run_id).info.experiment_id)
 
+    def page_of(self, run_id: str) -> str:
+        """The run's page on the tracking server; for a local store, what `regraft ui mlflow` serves it under."""
+        base = self.shown.rstrip("/") if self.shown.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+        # MLflow knows #/runs/ID too, but nothing below it.
+        return f"{base}/#/experiments/{self.experiment_of(run_id)}/runs/{run_id}"
+
     def curves(self, run_id: str, step: str) -> dict[str, list[tuple[int, float]]]:
         """``{metric: [(x, value)]}`` of a step's live curves, by x; empty where the run has none or is not in this store."""
         from mlflow.exceptions import MlflowException

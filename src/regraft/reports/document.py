@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+from regraft.config.step_names import kind_of
 from regraft.core import files
 from regraft.data import by_order, contradictions
 from regraft.evaluation.stats.paired import Paired, align
@@ -24,6 +27,7 @@ from regraft.reports.evidence import Evidence
 from regraft.reports.label_curve import LabelCurve
 from regraft.reports.measure import Confusion, Estimate, Slice
 from regraft.reports.row_quality import RowEvidence, row_evidence
+from regraft.reports.standing import Standing
 from regraft.training import lengths
 
 SCHEMA = 4
@@ -41,6 +45,12 @@ class Report:
     schema: int
     pipeline: str
     run: str
+    begun: str | None
+    """When the run began, ISO 8601, as its name says; None: its name says nothing."""
+    standing: Standing
+    """What has become of the model, as the journal said when the document was made."""
+    link: str | None
+    """The run's page on a tracking server; None: it is in a file of the workspace."""
     outcome: str
     headline: str
     support: str
@@ -60,6 +70,8 @@ class Report:
     """Step -> curve -> points (optimizer step, value)."""
     head_steps: int
     """Optimizer steps of ``pretrain`` in which only a new head was trained."""
+    dev_loss: dict[str, float]
+    """Candidate -> loss on dev rows after training and calibration; without those that measured none."""
     confusion: Confusion | None
     classes: tuple[Slice, ...]
     slices: dict[str, tuple[Slice, ...]]
@@ -109,6 +121,9 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         schema=SCHEMA,
         pipeline=evidence.run.pipeline,
         run=evidence.run.name,
+        begun=begun(evidence.run.name),
+        standing=evidence.standing,
+        link=evidence.link,
         outcome=verdict["outcome"],
         headline=words.headline(verdict, estimates, waived=any(_waived(evidence, verdict["candidate"]["digest"]))),
         support=words.support(verdict, estimates),
@@ -126,6 +141,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         estimates=estimates,
         curves={step: {name: list(points) for name, points in curves.items()} for step, curves in evidence.curves.items() if curves},
         head_steps=int(pretrain.get("head_steps", 0)),
+        dev_loss=_dev_loss(evidence.records),
         confusion=measure.confusion(table.labels, table.preds, table.classes) if comparable else None,
         classes=tuple(measure.class_slices(paired, candidate, next(iter(rivals), None))) if paired is not None and comparable else (),
         slices=slices,
@@ -142,6 +158,19 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         ),
         sections=_sections(evidence, measured, comparison if comparable else None),
     )
+
+
+def begun(run: str) -> str | None:
+    """When a run began, from its name: demo-20261129T010203-abcdef. None for another name."""
+    written = re.search(r"-(\d{8}T\d{6})-[0-9a-f]{6}$", run)
+    return datetime.strptime(written[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).isoformat() if written else None
+
+
+def _dev_loss(records: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    measured = {
+        step.partition("-")[2]: record["metrics"].get("dev_loss") for step, record in records.items() if kind_of(step) == "finetune"
+    }
+    return {candidate: loss for candidate, loss in measured.items() if loss is not None}
 
 
 def _sections(evidence: Evidence, measured: Mapping[str, Any], comparison: Comparison | None) -> tuple[Section, ...]:

@@ -34,6 +34,7 @@ from regraft.gates.policy import Case
 from regraft.registry.journal import Entry
 from regraft.registry.store import store_of
 from regraft.registry.tracking import EVIDENCE, TrackedRun, Tracker
+from regraft.reports.standing import Standing, standing
 
 FOLDER, CONTRADICTIONS = "report", "contradictions.parquet"
 TRAIN_ROWS = 5_000
@@ -57,12 +58,16 @@ class Evidence:
     """Step -> curve -> points; of the run that computed the step."""
     history: tuple[Entry, ...]
     """What the journal says about the candidate's weights."""
+    standing: Standing
+    """What has become of them."""
     test: Columns | None
     """id, text, label, ...; None for a run of a version that did not keep them. Likewise the next two."""
     train: Columns | None
     counts: dict[str, Any] | None
     suspects: Columns | None = None
     contradictions: Columns | None = None
+    link: str | None = None
+    """The run's page on the tracking server; None: it is a file of this workspace."""
 
 
 def keep(workspace: Workspace, pipeline: str, evidence: Path) -> str | None:
@@ -123,12 +128,14 @@ def gather(tracker: Tracker, name: str) -> Evidence:
         tables=tables,
         records={current_name(record["step"]): record for record in records},
         curves={current_name(record["step"]): _curves(tracker, record, run) for record in records},
+        standing=standing(journal, digest),
         history=tuple(entry for entry in journal if entry.digest == digest or (entry.from_ or {}).get("digest") == digest),
         test=_columns(report / "test.parquet"),
         train=_columns(report / "train.parquet"),
         counts=files.read_json(report / "counts.json") if (report / "counts.json").is_file() else None,
         suspects=_columns(report / SUSPECTS),
         contradictions=_columns(report / CONTRADICTIONS),
+        link=tracker.page_of(run.run_id) if tracker.remote else None,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from regraft.gates.comparison import Comparison
 from regraft.gates.decide import Evaluation, reevaluate
 from regraft.gates.measurements import power_summary
 from regraft.gates.registry import GATES, takes_clean_rows
-from regraft.gates.telling import sentence, sentences
+from regraft.gates.telling import row, sentence, sentences
 from regraft.gates.verdict import Finding, Verdict
 
 SCHEMA = 2
@@ -99,13 +99,29 @@ def _verified(evaluation: Evaluation, evidence: Path) -> dict[str, str]:
 
 def lines(explanation: Explanation) -> Iterator[str]:
     """The explanation as plain text, a paragraph a line."""
+    yield from head(explanation)
+    yield ""
+    yield from body(explanation)
+
+
+def head(explanation: Explanation) -> Iterator[str]:
+    """What was decided, about what."""
     verdict = explanation.verdict
     candidate, champion, rows = verdict["candidate"], verdict["champion"], verdict["rows"]
     yield f"{explanation.outcome.upper()}: {candidate['name']} ({candidate['digest'][:12]}) for pipeline {explanation.pipeline}"
     against = f"champion version {champion['version']} ({champion['digest'][:12]})" if champion else "no champion"
     on = f"{rows['n']:,} test rows ({rows['digest'][:12]})"
     yield f"Compared with {against}, on {on}, {explanation.resamples:,} paired resamples, seed {explanation.seed}."
-    yield ""
+
+
+def rows(explanation: Explanation) -> list[tuple[str, ...]]:
+    """(requirement, needed, measured, range, result) of every finding that has a number."""
+    return [astuple(row(finding)) for finding in explanation.verdict["findings"] if finding["value"] is not None]
+
+
+def body(explanation: Explanation) -> Iterator[str]:
+    """The findings in sentences, row by row, what was measured beside, and what would change the decision."""
+    verdict, rows = explanation.verdict, explanation.verdict["rows"]
     for finding, told in zip(verdict["findings"], explanation.sentences, strict=True):
         yield f"{finding['outcome']:<13}{told}"
     clean = (explanation.measurements or {}).get("overlap", {}).get("clean", rows["n"])
@@ -150,11 +166,11 @@ def _measured(measurements: dict[str, Any]) -> Iterator[str]:
     if slices := measurements["slices"]:
         yield ""
         yield f"By slice, accuracy and how it differs from {words.MODELS[slices[0]['against']]}, each slice for itself:"
-    for row in slices:
-        gap, accuracy = row["difference"], row["accuracy"]
+    for part in slices:
+        gap, accuracy = part["difference"], part["accuracy"]
         shown = f"{number(accuracy['value'])} ({number(accuracy['low'])} to {number(accuracy['high'])})"
         shown += f", {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
-        yield f"  {row['column']} = {row['value']} ({row['rows']:,} rows): {shown}"
+        yield f"  {part['column']} = {part['value']} ({part['rows']:,} rows): {shown}"
     if summary := power_summary(measurements):
         yield ""
         yield f"True differences that these rows show with {measurements['power'] * 100:g} % power:"

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regraft.config.pipeline_file import load_pipeline
 from regraft.config.resolved_file import read_resolved
@@ -25,6 +25,11 @@ from regraft.registry.journal import challenger_of, champion_of
 from regraft.registry.store import store_of
 from regraft.registry.waivers import notice
 
+if TYPE_CHECKING:
+    from regraft.registry.tracking import Tracker
+
+TREND = 8
+"""Runs whose scores show a trend."""
 DONE = ("computed", "cached", "not_chosen")
 """How a step of a run ends that need not run again."""
 
@@ -52,7 +57,7 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
         "schedule": None,
         "waiver": waiver.document() if waiver else None,
         "approval": _approval(workspace, verdict),
-        "verdict": {"outcome": verdict["outcome"], "run": verdict["run"], "exit": verdict["exit"]} if verdict else None,
+        "verdict": {key: verdict[key] for key in ("outcome", "run", "exit")} | {"report": verdict.get("report")} if verdict else None,
         "running": None,
         "steps": [],
     }
@@ -142,3 +147,38 @@ def stale(names: Sequence[str], perhaps: Sequence[str], steps: int) -> str:
     if len(names) > 3:
         said = "every step" if len(names) == steps else f"{first_of(names, 2)} steps"
     return f"{said}; {len(perhaps)} after that perhaps" if perhaps else said
+
+
+def remark(entry: Mapping[str, Any]) -> str:
+    """What became of the last attempt, where it left the champion as it was; empty where there is nothing to say."""
+    champion, verdict = entry["champion"], entry["verdict"]
+    if not champion or not verdict or verdict["outcome"] == "pass":
+        return ""
+    word = {"fail": "failed", "inconclusive": "was inconclusive"}[verdict["outcome"]]
+    return f"the last attempt {word}; version {champion['version']} in production is unaffected"
+
+
+def next_step(name: str, entry: Mapping[str, Any]) -> str:
+    """What somebody who looks at a pipeline would type next; empty where nothing is to be done."""
+    verdict, approval, waiver = entry["verdict"], entry.get("approval"), entry.get("waiver")
+    if "error" in entry:
+        return str(entry.get("fix") or "")
+    if approval and approval.get("fix"):
+        return str(approval["fix"])
+    if waiver and waiver.get("fix"):
+        return str(waiver["fix"])
+    if not verdict or entry["stale"]:
+        return f"regraft run {name}"
+    return f"regraft explain {name}" if verdict["outcome"] != "pass" else ""
+
+
+def trends(tracker: Tracker, names: Iterable[str]) -> dict[str, list[float]]:
+    """Pipeline -> scores of its last judged runs, the newest last, in the metric of the last one."""
+    from regraft.registry.listing import listing
+
+    scores = {}
+    for name in names:
+        judged = [run for run in listing(tracker, name, TREND) if run["outcome"]]
+        values = [run["test"].get(judged[0]["compared_by"]) for run in judged if run["compared_by"] == judged[0]["compared_by"]]
+        scores[name] = [value for value in reversed(values) if value is not None]
+    return scores

@@ -7,6 +7,7 @@ policy what it does not need: scripts, and every request.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,43 +21,58 @@ from regraft.gates.telling import row
 from regraft.gates.words import milliseconds
 from regraft.reports import plots, words
 from regraft.reports.document import Report
-from regraft.reports.overview import stale
+from regraft.reports.overview import next_step, remark, stale
 
 TEMPLATES = Path(__file__).parent / "templates"
 CUT = 400
 """Characters of an example's text that are shown."""
+MISSING = {"intended_use": "what the model is for", "limitations": "what it must not be used for", "license": "under which licence it is"}
+"""Keys of ``card:`` -> what a card without them leaves open."""
 
 
 def render(report: Report) -> str:
     """The page about one run; the same bytes for the same document."""
-    return _environment().get_template("run.html").render(r=report, plots=_plots(report), words=words)
+    return environment().get_template("run.html").render(r=report, plots=_plots(report), words=words)
 
 
-def render_overview(document: dict[str, Any]) -> str:
-    """The page about all pipelines, from the document of :func:`regraft.reports.overview.fleet`."""
-    return _environment().get_template("overview.html").render(o=document)
+def render_overview(
+    document: dict[str, Any], trends: Mapping[str, Sequence[float]] | None = None, links: Mapping[str, str] | None = None
+) -> str:
+    """The page about all pipelines, from the document of :func:`regraft.reports.overview.fleet`.
+
+    :param trends: what :func:`regraft.reports.overview.trends` returns.
+    :param links: pipeline -> where the page of its last verdict lies, from where this one lies.
+    """
+    return environment().get_template("overview.html").render(o=document, trends=trends or {}, links=links or {})
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Where templates come from and what they may say of values; everything that is no plot of ours is escaped."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
+    made.filters |= {
         "count": lambda value: f"{value:,}",
         "score": lambda value: f"{value:.3f}",
         "ms": milliseconds,
         "percent": lambda value: f"{100 * value:.0f}\N{NO-BREAK SPACE}%",
         "at": lambda value: f"{100 * value:.2f}%",
+        "metric": lambda name: words.METRICS.get(name, name),
+        "missing": MISSING.__getitem__,
         "short": lambda value: value[:12],
         "seconds": duration,
         "stale": stale,
+        "remark": remark,
+        "next_step": next_step,
         "begin": begin,
         "row": row,
+        "mark": lambda outcome: f"{words.MARKS[outcome]}\N{NO-BREAK SPACE}" if outcome in words.MARKS else "",
+        "part": lambda part: words.part(part.column, part.value),
         "parts": parts,
         "cut": lambda text: text if len(text) <= CUT else text[:CUT].rstrip() + " …",
         "day": lambda at: datetime.fromisoformat(at).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-    return environment
+    return made
 
 
 def begin(sentence: str) -> str:
@@ -105,5 +121,7 @@ def _losses(report: Report) -> list[tuple[str, str]]:
     tuned = {step.partition("-")[2]: of_step["loss"] for step, of_step in report.curves.items() if kind_of(step) == "finetune"}
     curves = {name: points for name, points in tuned.items() if points}
     if curves:
-        figures.append(("Fine-tuning: loss on the training rows", plots.loss_plot("finetune", "Loss of the fine-tuning", curves, {}, 0)))
+        dev = {f"{name}, dev": (points[-1][0], report.dev_loss[name]) for name, points in curves.items() if name in report.dev_loss}
+        caption = "Fine-tuning: loss on the training rows" + (", and on dev rows at the end" if dev else "")
+        figures.append((caption, plots.loss_plot("finetune", "Loss of the fine-tuning", curves, dev, 0)))
     return figures

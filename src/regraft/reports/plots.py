@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain, repeat
+from itertools import chain, cycle, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,6 +153,8 @@ def _forest(name: str, title: str, rows: Sequence[tuple[str, str, str, Estimate]
     return svgs[0]
 
 
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+"""Curves are told apart by their dashes, for whoever does not tell their colours apart."""
 ROOM_FOR_NAMES = 13
 """Characters of a candidate's name in the 96 pixels beside a loss plot."""
 
@@ -166,11 +168,12 @@ def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Map
     with _figure(f"loss-{name}", title, WIDTH, height, svgs) as figure:
         axes = _margins(figure, WIDTH, height, 40, 96, 12, 40)
         ends: list[tuple[float, str, str]] = []
+        dashes = cycle(DASHES)
         for (label, points), colour in zip(curves.items(), chain((ACCENT, SECOND), repeat(MUTED)), strict=False):
             x, y = np.array([p[0] for p in points], float), np.array([p[1] for p in points], float)
             smooth = _running_mean(y)
             axes.plot(x, y, color=colour, linewidth=0.8, alpha=0.3)
-            axes.plot(x, smooth, color=colour, linewidth=2)
+            axes.plot(x, smooth, color=colour, linewidth=2, linestyle=next(dashes))
             ends.append((float(smooth[-1]), label, colour))
         last = max(points[-1][0] for points in curves.values())
         for label, (at, value) in held_out.items():

@@ -19,14 +19,57 @@ NOTES = {"base": "not adapted to a corpus before"}
 SLICES = {
     "text_length": "length of text",
     "text_script": "script",
-    "text_oov": "share of unknown words",
+    "text_oov": "unknown words",
     "text_cluster": "topic",
 }
 """Discovered slices in a heading; a column of the labelled data goes by its own name."""
+PARTS = {"0 %": "none", "up to 10 %": "over 0 to 10 %", "up to 25 %": "over 10 to 25 %"}
+"""Bands of the share of words that no training row has; stored values say only where a band ends."""
+MARKS = {"pass": "\N{CHECK MARK}", "fail": "\N{BALLOT X}", "inconclusive": "?"}
+"""What an outcome is told by, besides its colour."""
 METRICS = {
     name: text[0].upper() + text[1:] + (" (lower is better)" if name in words.LOWER_IS_BETTER else "")
     for name, text in words.METRICS.items()
 }
+
+
+def part(column: str, value: str) -> str:
+    """A value of a slice as people are told it: of a topic the words that stand out in it, without its number."""
+    if column == "text_cluster":
+        return value.partition(": ")[2] or value
+    return PARTS.get(value, value) if column == "text_oov" else value
+
+
+def lost(against: str) -> str:
+    """A heading over the rows that the other model has right and the candidate wrong."""
+    return "Right before, wrong now" if against == "champion" else f"{NAMES[against]} right, candidate wrong"
+
+
+def gained(against: str) -> str:
+    """A heading over the rows that the candidate has right and the other model wrong."""
+    return "Wrong before, right now" if against == "champion" else f"Candidate right, {MIDST[against]} wrong"
+
+
+def floors(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(metric, score, what was needed) of every floor, to stand beside the score: a PASS is no praise."""
+    for finding in verdict["findings"]:
+        if finding["gate"] == "at_least" and finding["value"] is not None and finding["n"] == verdict["rows"]["n"]:
+            needed = f"needed: at least {words.number(finding['threshold'])}"
+            yield METRICS.get(finding["metric"], finding["metric"]), words.number(finding["value"]), needed
+
+
+def power(verdict: Mapping[str, Any]) -> str:
+    """The smallest difference that the test rows can show, in points of a hundred; empty where nothing is known of it."""
+    shown = {}
+    for finding in verdict["findings"]:
+        facts = finding.get("facts", {})
+        if finding["against"] and facts.get("power") and facts.get("detectable") and finding["n"] == verdict["rows"]["n"]:
+            points = f"{100 * facts['detectable']:.1f} points of {words.metric(finding['metric'])}"
+            shown[f"{points} against {words.model(finding['against'])}"] = facts["power"]
+    if not shown:
+        return ""
+    often = f"{100 * min(shown.values()):.0f} times in 100"
+    return f"The smallest true difference that these test rows would show, {often}: {', '.join(shown)}. For less, label more test rows."
 
 
 def headline(verdict: Mapping[str, Any], estimates: Sequence[Estimate], *, waived: bool = False) -> str:
@@ -71,7 +114,8 @@ def _why_not(findings: Sequence[Mapping[str, Any]]) -> str:
     for finding in (f for f in findings if f["outcome"] == "fail"):
         is_gate = finding["gate"] in GATES
         reasons.append(GATES[finding["gate"]].failed(finding) if is_gate else "its training went wrong, and its answers are not usable")
-    return " and ".join(dict.fromkeys(reasons))
+    *others, last = dict.fromkeys(reasons)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _why_open(verdict: Mapping[str, Any], estimates: Sequence[Estimate]) -> str:

@@ -8,6 +8,8 @@ by making it again: words may be edited by hand, numbers may not.
 ``README.md`` and ``card.json`` lie beside the model folder of the version and outside what its digest covers.
 """
 
-SCHEMA = 1
-"""Schema of card.json and of the card that :mod:`regraft.reports.card.render` makes of it."""
+SCHEMA = 2
+"""Schema of card.json and of the card that :mod:`regraft.reports.card.render` makes of it.
+
+Cards of schema 1 (up to 0.2) list what had to be proven by the names of gates; they are made, and so verified, as they were."""
 CARD, SAID = "README.md", "card.json"

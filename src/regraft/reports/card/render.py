@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from regraft.evaluation.stats.measured import Measured
 from regraft.execution.records import external_inputs, scoring
 from regraft.gates import words
-from regraft.gates.telling import sentence
+from regraft.gates.telling import row, sentence
 from regraft.registry.waivers import told
 from regraft.reports.card import SAID, SCHEMA
 from regraft.reports.card.facts import CONFIDENCE, Facts, flat
@@ -34,6 +34,8 @@ class Said:
     language: tuple[str, ...] = ()
     base_license: str | None = None
     """The license that the README.md in the base model's folder states; None: it is not known."""
+    schema: int = SCHEMA
+    """Of which schema the card is."""
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Said:
@@ -94,7 +96,13 @@ def _front_matter(facts: Facts, statements: Said) -> Iterator[Line]:
         base_model=spec.removeprefix("hub:").partition("@")[0] if spec.startswith("hub:") else None,
         model_name=f"{pipeline} version {facts.version}",
         eval_results=results,
-        regraft={"card": SCHEMA, "pipeline": pipeline, "version": facts.version, "digest": facts.entry.digest, "run": facts.entry.run},
+        regraft={
+            "card": statements.schema,
+            "pipeline": pipeline,
+            "version": facts.version,
+            "digest": facts.entry.digest,
+            "run": facts.entry.run,
+        },
     )
     yield Line("---", SAID)
     for text in data.to_yaml(line_break="\n").strip().split("\n"):
@@ -155,7 +163,7 @@ def _waived(facts: Facts, _: Said) -> Iterator[Line]:
         yield Line("", source)
 
 
-def _evaluation(facts: Facts, _: Said) -> Iterator[Line]:
+def _evaluation(facts: Facts, statements: Said) -> Iterator[Line]:
     verdict, metrics = facts.verdict, list(facts.scores[facts.candidate])
     rows = f"{verdict['rows']['n']:,} held-out test rows (digest `{verdict['rows']['digest']}`)"
     yield Line("## Evaluation\n", VERDICT)
@@ -166,16 +174,27 @@ def _evaluation(facts: Facts, _: Said) -> Iterator[Line]:
         cells = [_with_interval(facts.scores[model][metric]) for metric in metrics]
         yield Line(_row([_named(model, facts), *cells]), predictions(model))
     yield Line("\n### What it had to prove\n", VERDICT)
+    yield from _by_gate(verdict) if statements.schema == 1 else _requirements(verdict)
+    yield Line("", VERDICT)
+    for finding in verdict["findings"]:
+        yield Line(f"- {sentence(finding)}", VERDICT)
+    yield Line("", VERDICT)
+
+
+def _requirements(verdict: dict[str, Any]) -> Iterator[Line]:
+    yield from _table(["requirement", "needed", "measured", "range", "result"], VERDICT)
+    for finding in verdict["findings"]:
+        yield Line(_row(astuple(row(finding))), VERDICT)
+
+
+def _by_gate(verdict: dict[str, Any]) -> Iterator[Line]:
+    """The same in cards of schema 1."""
     yield from _table(["gate", "against", "metric", "measured", "threshold", "outcome"], VERDICT)
     for finding in verdict["findings"]:
         metric = _metric(finding["metric"]) if finding["metric"] else ""
         measured = "" if finding["value"] is None else _interval_text(finding["value"], finding["low"], finding["high"])
         threshold = "" if finding["threshold"] is None else words.number(finding["threshold"])
         yield Line(_row([finding["gate"], finding["against"] or "", metric, measured, threshold, finding["outcome"]]), VERDICT)
-    yield Line("", VERDICT)
-    for finding in verdict["findings"]:
-        yield Line(f"- {sentence(finding)}", VERDICT)
-    yield Line("", VERDICT)
 
 
 def _per_class(facts: Facts, _: Said) -> Iterator[Line]:

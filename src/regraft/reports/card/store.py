@@ -64,7 +64,7 @@ def write(tracker: Tracker, pipeline: str, version: str, options: Mapping[str, A
     facts = facts_of(tracker, entry)
     statements = Said.of({**(options or {}), "base_license": _base_license(tracker.workspace, facts)})
     text = card(facts, statements)
-    stored = {"schema": SCHEMA, "pipeline": pipeline, "version": version, **asdict(statements)}
+    stored = {"pipeline": pipeline, "version": version, **asdict(statements)}
     document = json.dumps(stored, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     put_beside(tracker, pipeline, version, {CARD: text, SAID: document}, _description(facts))
     return text
@@ -81,8 +81,8 @@ def stored(tracker: Tracker, pipeline: str, version: str) -> tuple[str, Said] | 
     except (ValueError, KeyError, TypeError) as error:
         name = f"{SAID} of version {version} of '{pipeline}'"
         raise EnvironmentFault(f"{name} cannot be read: {error}", fix=f"regraft card write {pipeline} {version}") from None
-    if schema != SCHEMA:
-        raise EnvironmentFault(f"the card of version {version} has schema {schema}, this regraft reads {SCHEMA}", fix="regraft doctor")
+    if schema not in range(1, SCHEMA + 1):
+        raise EnvironmentFault(f"the card of version {version} has schema {schema}, this regraft reads 1 to {SCHEMA}", fix="regraft doctor")
     return text, Said.of(values)
 
 
