@@ -23,8 +23,10 @@ SMALL: dict[str, Any] = {
 """A small model of any type: each reads of it what it knows."""
 OF_TYPE: dict[str, dict[str, Any]] = {
     "gpt_neo": {"num_layers": 2, "num_heads": 2, "attention_types": [[["global", "local"], 1]]},
-    "t5": {"num_layers": 2, "num_heads": 2},
+    "t5": {"num_layers": 2, "num_heads": 2, "eos_token_id": 1},
 }
+T5 = ("mt5", "t5", "umt5")
+OF_TYPE |= dict.fromkeys(T5, OF_TYPE["t5"])
 FRAMED = frozenset({"gemma", "gemma2", "llama"})
 """Decoders of which the tokenizer puts a token before each text."""
 
@@ -34,8 +36,10 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 def make(folder: Path, model_type: str, kind: Any = None, **more: Any) -> Path:
     """Write a model of ``model_type`` and its tokenizer; ``kind``: the class it is built as, by default that without a head."""
+    if model_type == "encoder-decoder":
+        return make_pair(folder)
     import torch
-    from transformers import CONFIG_MAPPING, AutoModel
+    from transformers import CONFIG_MAPPING, AutoModel, AutoModelForSeq2SeqLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -43,7 +47,22 @@ def make(folder: Path, model_type: str, kind: Any = None, **more: Any) -> Path:
     size = write_tokenizer(folder, model_type)
     torch.manual_seed(3)
     config = CONFIG_MAPPING[model_type](**{"vocab_size": size, **SMALL, **OF_TYPE.get(model_type, {}), **more})
+    if model_type in T5:
+        kind = kind or AutoModelForSeq2SeqLM
     (kind or AutoModel).from_config(config).save_pretrained(folder)
+    return folder
+
+
+def make_pair(folder: Path) -> Path:
+    """Write an ``EncoderDecoderModel`` of two small BERTs, as ``from_encoder_decoder_pretrained`` leaves it: no first token, no padding."""
+    import torch
+    from transformers import BertConfig, EncoderDecoderConfig, EncoderDecoderModel
+
+    folder.mkdir(parents=True)
+    size = write_tokenizer(folder, "encoder-decoder")
+    torch.manual_seed(3)
+    parts = [BertConfig(**{"vocab_size": size, **SMALL}) for _ in range(2)]
+    EncoderDecoderModel(EncoderDecoderConfig.from_encoder_decoder_configs(*parts)).save_pretrained(folder)
     return folder
 
 
@@ -51,8 +70,11 @@ def write_tokenizer(folder: Path, model_type: str) -> int:
     """As the architecture has it; returns the size of its vocabulary. Decoders name no token to pad with, as GPT-2 and Llama do not."""
     if model_type == "qwen2":  # AutoTokenizer takes its class, whatever the folder says
         return _as_qwen2(folder)
+    if model_type in T5:
+        return _as_t5(folder)
     causal = model_type in DECODERS
-    tokenizer = _of_bytes(framed=model_type in FRAMED) if causal else _of_words()
+    free = [*(f"[unused{number}]" for number in range(20)), *sorted(TOPICS)] if model_type == "encoder-decoder" else []
+    tokenizer = _of_bytes(framed=model_type in FRAMED) if causal else _of_words(free)
     tokenizer.save(str(folder / "tokenizer.json"))
     roles = ("bos_token", "eos_token") if causal else ("cls_token", "sep_token", "pad_token", "mask_token", "unk_token")
     names = dict(zip(roles, ("[CLS]", "[SEP]", "[PAD]", "[MASK]", "[UNK]"), strict=False))
@@ -69,15 +91,26 @@ def _as_qwen2(folder: Path) -> int:
     return len(tokenizer)
 
 
+def _as_t5(folder: Path) -> int:
+    from transformers import T5Tokenizer
+
+    letters = sorted({letter for word in _words() for letter in word})
+    words = sorted({*_words(), *TOPICS})
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((f"▁{word}", -4.0) for word in words)]
+    tokenizer = T5Tokenizer(vocab=[*vocabulary, *((letter, -9.0) for letter in letters)], extra_ids=20)
+    tokenizer.save_pretrained(folder)
+    return len(tokenizer)
+
+
 def _words() -> list[str]:
     return sorted({*COMMON, *(word for topic in TOPICS.values() for word in topic)})
 
 
-def _of_words() -> Any:
-    """One token a word, and a frame of two."""
+def _of_words(more: list[str]) -> Any:
+    """One token a word, ``more``, and a frame of two."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    known = {token: number for number, token in enumerate([*SPECIAL, *_words()])}
+    known = {token: number for number, token in enumerate([*SPECIAL, *more, *_words()])}
     tokenizer = Tokenizer(models.WordLevel(known, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -30,12 +30,12 @@ from regraft.training.rows import Rows
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 LABELS = ["garden", "harbour", "kitchen"]
-QUICK = ("gpt2", "modernbert")
-"""Two that stand for the others where time counts: one of each family."""
-SLOW = pytest.mark.release("gpt2 and modernbert, one of each family, go the same way")
+QUICK = ("gpt2", "modernbert", "t5")
+"""Those that stand for the others where time counts: one of each family."""
+SLOW = pytest.mark.release("gpt2, modernbert and t5, one of each family, go the same way")
 TRIED = (
-    "albert", "bert", "deberta-v2", "distilbert", "electra", "gemma2", "gpt2", "llama", "modernbert", "mpnet", "qwen2", "roberta",
-    "xlm-roberta",
+    "albert", "bert", "deberta-v2", "distilbert", "electra", "encoder-decoder", "gemma2", "gpt2", "llama", "modernbert", "mpnet", "mt5",
+    "qwen2", "roberta", "t5", "umt5", "xlm-roberta",
 )  # fmt: skip
 
 

@@ -90,10 +90,10 @@ class PipelineOptions(Strict):
     Without `data.corpus` nothing is adapted."""
     pretrain: PretrainOptions = Field(default_factory=lambda: pretrain_options({}))
     """How the base model is adapted to the corpus; `objective` says what it learns from it, and which keys there are. Left out, or `auto`,
-    it is `mlm` for encoders and `clm` for decoders."""
+    it is `mlm` for encoders, `clm` for decoders and `span_corruption` for encoder-decoders."""
     finetune: FinetuneOptions = Field(default_factory=lambda: finetune_options({}, {}))
-    """How a model is made from labelled rows; `method` says by which way, and which keys there are. Left out, it is `full` for encoders
-    and `lora` for decoders."""
+    """How a model is made from labelled rows; `method` says by which way, and which keys there are. Left out, it is `lora` for decoders
+    and `full` for others."""
     candidates: dict[str, CandidateOptions] | None = None
     """The models that are trained, scored and chosen from, by name; by default `base` and `adapted`. A new one trains no other again."""
     choose_on: Literal["dev", "test"] | None = None

@@ -108,6 +108,7 @@ def kind(folder: Path) -> str:
 def positions(folder: Path) -> int | None:
     """Most tokens that the model in ``folder`` reads at once; None: config.json names no limit, as of models with relative positions."""
     config = files.read_json(folder / "config.json")
+    config = config.get("encoder", config)  # of an encoder-decoder made of two models
     most: int | None = config.get("max_position_embeddings", config.get("n_positions"))
     reserved: int = config.get("pad_token_id", 1) + 1 if config.get("model_type") in OFFSET else 0
     return most - reserved if most else None
@@ -222,7 +223,8 @@ def _configs(folder: Path) -> Iterator[Problem]:
         if not isinstance(value, dict):
             yield problem(path, "holds no JSON object", "JSON", restore.format(path))
             continue
-        for key in sorted(CODE_KEYS & set(value)):
+        parts = [value, *(part for part in value.values() if isinstance(part, dict))]  # an encoder-decoder's are made of two
+        for key in sorted(CODE_KEYS & {key for part in parts for key in part}):
             fix = "use a model whose code is part of transformers"
             yield problem(path, f"{key} asks for code from outside transformers; it is never run", "no custom code", fix, column=key)
         if path.name == "config.json":

@@ -19,11 +19,13 @@ from regraft.models.families.decoder import DECODERS
 Json = dict[str, Any]
 PREFIXES = {
     "big_bird": "bert", "camembert": "roberta", "deberta-v2": "deberta", "eurobert": "model", "megatron-bert": "bert",
+    "encoder-decoder": "encoder",
     "modernbert": "model", "squeezebert": "transformer", "xlm-roberta": "roberta", "xlm-roberta-xl": "roberta",
     **dict.fromkeys(DECODERS, "model"), **dict.fromkeys(("gpt2", "gpt_bigcode", "gpt_neo", "gptj"), "transformer"), "gpt_neox": "gpt_neox",
 }  # fmt: skip
 """Model type -> what the names of its body begin with where a head stands beside it; of the others that is the type itself."""
 EMBEDDINGS = {
+    **dict.fromkeys(("mt5", "t5", "umt5"), "shared.weight"), "encoder-decoder": "embeddings.word_embeddings.weight",
     "eurobert": "embed_tokens.weight", "modernbert": "embeddings.tok_embeddings.weight", **dict.fromkeys(DECODERS, "embed_tokens.weight"),
     **dict.fromkeys(("gpt2", "gpt_bigcode", "gpt_neo", "gptj"), "wte.weight"), "gpt_neox": "embed_in.weight",
 }  # fmt: skip

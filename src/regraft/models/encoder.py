@@ -52,7 +52,7 @@ def load(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, set[
     )
     _forget_head(model.config, options)
     missing = set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}
-    prefix = f"{model.base_model_prefix}."
+    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."  # an encoder-decoder is whole or is none
     if lost := sorted(name for name in missing if name.startswith(prefix) and ".pooler." not in name):
         examples = ", ".join(lost[:3]) + (" ..." if len(lost) > 3 else "")
         raise ConfigError(
@@ -79,6 +79,11 @@ def _forget_head(config: Any, options: Any) -> None:
         )  # transformers' own, left out of files
 
 
+def _lasting(config: dict[str, Any]) -> dict[str, Any]:
+    """``config`` without what is :data:`VOLATILE`, also of the parts of a model that has some."""
+    return {key: _lasting(value) if isinstance(value, dict) else value for key, value in config.items() if key not in VOLATILE}
+
+
 def save(model: PreTrainedModel, source: Path, out: Path) -> None:
     """Write ``model`` to ``out`` with the tokenizer of ``source``."""
     out.mkdir(parents=True, exist_ok=True)
@@ -88,5 +93,5 @@ def save(model: PreTrainedModel, source: Path, out: Path) -> None:
         weights.chmod(0o644)  # safetensors writes 0600; agents of other users read these files
     (out / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((out / "config.json").read_text())
-    files.write_json(out / "config.json", {key: value for key, value in config.items() if key not in VOLATILE})
+    files.write_json(out / "config.json", _lasting(config))
     tokenizer.save(source, out)

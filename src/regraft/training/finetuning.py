@@ -69,9 +69,10 @@ def finetune(
     measured = method.train(Learning(name, source, training, dev, labels, task, seed, out, models or {}, documents), options)
     files.write_json(out / "labels.json", list(labels))
     second = {} if text_pair is None else {"text_pair": text_pair}
+    of_task = task_type(task).serving(out, labels) if method.kind == kinds.DEFAULT else {}
     if second and method.kind == kinds.DEFAULT:
         tokenizer.without_types(out)
-    kinds.describe(out, text_column, kind=method.kind, **second, **_told_already(out), **method.describe(options))
+    kinds.describe(out, text_column, **{"kind": method.kind, **second, **_told_already(out), **method.describe(options), **of_task})
     return {"rows": len(training), **measured, **lengths, **calibrated(out, dev, labels, precision)}
 
 

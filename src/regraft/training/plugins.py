@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Batch = tuple[Ints, Ints]
-    """Ids as the model sees them, and labels, of which IGNORED ones count for nothing; both ``[rows, length]``."""
+    """Ids as the model sees them, ``[rows, length]``, and labels, of which IGNORED ones count for nothing; of the same shape where they
+    stand for those ids."""
 
 Start = Literal["base", "adapted"]
 """Which encoder a method begins at: the base model as it came, or after the pretraining."""
@@ -146,7 +147,11 @@ METHODS: Registry[Method] = Registry(
 OBJECTIVES: Registry[Objective] = Registry(
     "regraft.objectives",
     "objective",
-    {"mlm": "regraft.training.objectives.mlm:MLM", "clm": "regraft.training.objectives.clm:CLM"},
+    {
+        "mlm": "regraft.training.objectives.mlm:MLM",
+        "clm": "regraft.training.objectives.clm:CLM",
+        "span_corruption": "regraft.training.objectives.span_corruption:SPAN_CORRUPTION",
+    },
 )
 
 

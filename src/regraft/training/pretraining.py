@@ -127,7 +127,9 @@ def pretrain(base: Path, tokens: Path, options: ObjectiveOptions, seed: int, out
     shards = read(tokens)
     if missing:
         objective.begin(model, shards["train"])
-    corpus = Corpus(shards, objective.corruption(base, options, model.config.vocab_size), options.batch_size, seed)
+    corpus = Corpus(
+        shards, objective.corruption(base, options, model.config.get_text_config(decoder=True).vocab_size), options.batch_size, seed
+    )
     per_step = options.batch_size * options.sequence_length
     warmup = math.ceil(options.head_warmup_tokens / per_step) if missing else 0
     steps = math.ceil(options.budget_tokens / per_step)

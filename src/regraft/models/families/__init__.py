@@ -48,7 +48,11 @@ class ModelFamily(Protocol):
 FAMILIES: Registry[ModelFamily] = Registry(
     "regraft.families",
     "model family",
-    {"encoder": "regraft.models.families.encoder:ENCODER", "decoder": "regraft.models.families.decoder:DECODER"},
+    {
+        "encoder": "regraft.models.families.encoder:ENCODER",
+        "decoder": "regraft.models.families.decoder:DECODER",
+        "encoder_decoder": "regraft.models.families.encoder_decoder:ENCODER_DECODER",
+    },
 )
 
 

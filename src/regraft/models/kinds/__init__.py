@@ -69,6 +69,7 @@ KINDS: Registry[Kind] = Registry(
     {
         DEFAULT: "regraft.models.kinds.sequence_classification",
         "embedding_head": "regraft.models.kinds.embedding_head",
+        "verbalised": "regraft.models.kinds.verbalised",
         "tfidf": "regraft.models.kinds.tfidf",
         "ensemble": "regraft.models.kinds.ensemble",
     },

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     Ints = NDArray[np.int64]
@@ -33,10 +33,14 @@ class TaskType(Protocol):
     def encode(self, source: Path, rows: pd.DataFrame, max_length: int) -> list[Ints]:
         """Token ids of each row for the model in ``source``, cut at ``max_length``."""
 
+    def serving(self, folder: Path, labels: Sequence[str]) -> dict[str, Any]:
+        """What ``serving.json`` says of a model in ``folder`` besides what its method says: ``kind``, where it is not a
+        ``sequence_classification``, and what that kind reads."""
+
     def truth(self, rows: pd.DataFrame, labels: Sequence[str]) -> Ints:
         """What the model should answer to each row: ``[rows]``, numbers of classes."""
 
-    def loss(self, model: nn.Module, ids: Tensor, mask: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, int]:
+    def loss(self, model: PreTrainedModel, ids: Tensor, mask: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, int]:
         """(mean loss of a batch, how many losses it is the mean of).
 
         :param ids: and ``mask``, int64 ``[rows, longest]``, on the model's device as ``truth`` is.

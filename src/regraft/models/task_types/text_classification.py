@@ -2,20 +2,21 @@
 
 The stock architectures, so that plain transformers can serve the result: of encoders first token, pooler, linear layer (Devlin et al.
 2019, "BERT", section 4.1); of decoders a linear layer on the last token (Radford et al. 2018, "Improving Language Understanding by
-Generative Pre-Training", section 3.2).
+Generative Pre-Training", section 3.2). Encoder-decoders write the name of the class (Raffel et al. 2020, "Exploring the Limits of Transfer
+Learning with a Unified Text-to-Text Transformer", section 2.4).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     Ints = NDArray[np.int64]
@@ -26,15 +27,17 @@ class TextClassification:
 
     name = "text-classification"
     version = 1
-    families = frozenset({"encoder", "decoder"})
+    families = frozenset({"encoder", "decoder", "encoder_decoder"})
 
     def model(self, source: Path, labels: Sequence[str]) -> PreTrainedModel:
-        """``AutoModelForSequenceClassification``, its outputs named by ``labels``."""
+        """``AutoModelForSequenceClassification``, its outputs named by ``labels``; an encoder-decoder as it is, and the names beside it."""
         from transformers import AutoModelForSequenceClassification
 
-        from regraft.models import encoder, tokenizer
-        from regraft.models.families import family
+        from regraft.models import encoder, tokenizer, written_names
+        from regraft.models.families import family, family_in
 
+        if "encoder_decoder" in family_in(source).stands_for:
+            return written_names.load(source, labels)
         names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
         model = encoder.load(AutoModelForSequenceClassification, source, num_labels=len(labels), **names)[0]
         if "decoder" in family(model).stands_for:
@@ -60,10 +63,22 @@ class TextClassification:
         number = {label: i for i, label in enumerate(labels)}
         return np.asarray([number[label] for label in rows["label"]], dtype=np.int64)
 
-    def loss(self, model: nn.Module, ids: Tensor, mask: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, int]:
-        """Cross-entropy in nats a row."""
+    def serving(self, folder: Path, labels: Sequence[str]) -> dict[str, Any]:
+        """Nothing; of an encoder-decoder the kind that makes it answer, and the names that it may write."""
+        from regraft.models import written_names
+        from regraft.models.families import family_in
+
+        of = family_in(folder)
+        return {"kind": "verbalised", "names": written_names.names(labels)} if "encoder_decoder" in of.stands_for else {}
+
+    def loss(self, model: PreTrainedModel, ids: Tensor, mask: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, int]:
+        """Cross-entropy in nats a row; of a name that is written, summed over its tokens, and smoothed over all that could be written."""
         from torch import nn
 
+        from regraft.models import written_names
+
+        if (names := getattr(model, written_names.BUFFER, None)) is not None:
+            return written_names.loss(model, ids, mask, names[truth], smoothing), len(truth)
         logits = model(input_ids=ids, attention_mask=mask).logits
         return nn.functional.cross_entropy(logits.float(), truth, label_smoothing=smoothing), len(truth)
 

@@ -60,6 +60,8 @@ class Contrastive:
     rank = 25
     kind = "embedding_head"
     options = ContrastiveOptions
+    families = frozenset({"encoder", "decoder"})
+    """Whose vectors are read without anything else."""
     starts: tuple[Start, ...] = ("base", "adapted")
     extra: str | None = None
     modules: tuple[str, ...] = ()

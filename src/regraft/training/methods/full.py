@@ -37,10 +37,11 @@ class Full(Gradient):
         head = [p for module in family.head(model) for p in module.parameters()]
         new = {id(p) for p in head}
         old = [p for p in model.parameters() if id(p) not in new]
-        return [
+        groups = [
             Group(old, options.learning_rate, "finetune.learning_rate"),
             Group(head, options.head_learning_rate, "finetune.head_learning_rate"),
         ]
+        return [group for group in groups if group.parameters]  # an encoder-decoder has no head
 
 
 FULL = Full()

@@ -54,6 +54,8 @@ class GradualUnfreezing(Gradient):
     version = 1
     rank = 44
     options = GradualOptions
+    families = frozenset({"encoder", "decoder"})
+    """Whose head is new."""
 
     def phases(self, fitting: Fitting, options: GradualOptions) -> list[Phase]:
         from regraft.training.phase import Group

@@ -55,6 +55,8 @@ class Interpolate(Full):
     version = 1
     rank = 46
     options = InterpolateOptions
+    families = frozenset({"encoder", "decoder"})
+    """Whose head is new."""
 
     def prepare(self, model: PreTrainedModel, family: ModelFamily, seed: int, options: InterpolateOptions) -> None:
         """Make place for the head at the line's other end."""

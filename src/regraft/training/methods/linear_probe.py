@@ -54,6 +54,8 @@ class LinearProbe:
     rank = 20
     kind = "embedding_head"
     options = LinearProbeOptions
+    families = frozenset({"encoder", "decoder"})
+    """Whose vectors are read without anything else."""
     starts: tuple[Start, ...] = ("base", "adapted")
     extra: str | None = None
     modules: tuple[str, ...] = ()

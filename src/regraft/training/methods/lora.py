@@ -72,10 +72,11 @@ class Lora(Gradient):
 
         adapters = [parameter for name, parameter in model.named_parameters() if ".lora_" in name]
         head = [parameter for module in family.head(model) for parameter in module.parameters()]
-        return [
+        groups = [
             Group(adapters, options.learning_rate, "finetune.learning_rate"),
             Group(head, options.head_learning_rate, "finetune.head_learning_rate"),
         ]
+        return [group for group in groups if group.parameters]  # an encoder-decoder has no head
 
     def finish(self, model: PreTrainedModel) -> None:
         """Add every change to its layer's weight, and put the layer back in its place."""

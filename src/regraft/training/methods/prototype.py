@@ -48,6 +48,8 @@ class Prototype:
     rank = 14
     kind = "embedding_head"
     options = PrototypeOptions
+    families = frozenset({"encoder", "decoder"})
+    """Whose vectors are read without anything else."""
     starts: tuple[Start, ...] = ("base", "adapted")
     extra: str | None = None
     modules: tuple[str, ...] = ()

@@ -101,12 +101,12 @@ def greedy(like: Path, weights: Sequence[Any], learning: Learning, scratch: Path
 
 def _right(folder: Path, learning: Learning) -> int:
     """How many dev rows the classifier in ``folder`` answers rightly."""
-    from regraft.models.kinds import sequence_classification
+    from regraft.models.kinds import KINDS, kind_of
     from regraft.models.task_types import task_type
 
     dev = learning.dev
     texts = list(zip(dev["first"], dev["second"], strict=True)) if "second" in dev else dev["text"].tolist()
-    answers = sequence_classification.load(folder, "cpu").logits(texts, 64).argmax(axis=1)
+    answers = KINDS[kind_of(folder)].load(folder, "cpu").logits(texts, 64).argmax(axis=1)
     return int((answers == task_type(learning.task).truth(dev, learning.labels)).sum())
 
 

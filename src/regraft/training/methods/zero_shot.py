@@ -41,6 +41,8 @@ class ZeroShot:
     rank = 12
     kind = "embedding_head"
     options = ZeroShotOptions
+    families = frozenset({"encoder", "decoder"})
+    """Whose vectors are read without anything else."""
     starts: tuple[Start, ...] = ("base", "adapted")
     extra: str | None = None
     modules: tuple[str, ...] = ()

@@ -1,0 +1,97 @@
+"""Encoder-decoders: text in, text out; a decoder reads what an encoder made of the text (Raffel et al. 2020, "Exploring the Limits of
+Transfer Learning with a Unified Text-to-Text Transformer", section 2.1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from regraft.models.families.encoder import Encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from regraft.data.packing import Frame
+
+ENCODER_DECODERS = frozenset({"encoder-decoder", "mt5", "t5", "umt5"})
+"""Of the types of transformers 5.23's AutoModelForSeq2SeqLM those that learned, or can learn, from text with runs cut out, and ask for no
+language beside it."""
+
+
+class EncoderDecoder(Encoder):
+    """What transformers builds as ``AutoModelForSeq2SeqLM``. A task changes its weights and gives it no head: it answers in words."""
+
+    name = "encoder_decoder"
+    version = 1
+    stands_for = frozenset({"encoder_decoder"})
+    model_types = ENCODER_DECODERS
+    pretrained = "AutoModelForSeq2SeqLM"
+    objective = "span_corruption"
+    method = "full"
+
+    def frame(self, tokenizer: PreTrainedTokenizerBase) -> Frame:
+        """What stands round a text for the tokenizer stands round each sequence, of T5 an end alone; after each document is an end, too."""
+        from regraft.data.packing import Frame
+
+        *begin, end = tokenizer("")["input_ids"]
+        return Frame(begin=tuple(begin), end=(end,), after=(end,))
+
+    def body(self, model: PreTrainedModel) -> nn.Module:
+        """The encoder: what it makes of a text is what a probe reads."""
+        return cast("nn.Module", cast(Any, model).get_encoder())
+
+    def head(self, model: PreTrainedModel) -> list[nn.Module]:
+        """None: the matrix that writes words is as much part of the model as the one that reads them."""
+        return []
+
+    def layers(self, model: PreTrainedModel) -> nn.Module:
+        """Those of the encoder, and those of the decoder after them."""
+        from torch import nn
+
+        return nn.ModuleList([layer for part in (self.body(model), cast(Any, model).get_decoder()) for layer in _longest(part)])
+
+
+def _longest(part: Any) -> Any:
+    from torch import nn
+
+    return max((module for module in part.modules() if isinstance(module, nn.ModuleList)), key=len)
+
+
+def load(source: Path) -> PreTrainedModel:
+    """The model in ``source``, which knows what a text begins with and is padded by.
+
+    ``EncoderDecoderModel.from_encoder_decoder_pretrained`` leaves both open; a text then begins with what the tokenizer puts first.
+
+    :raises ConfigError: neither the model nor its tokenizer knows a first token.
+    """
+    from regraft.core.errors import ConfigError
+    from regraft.models import encoder, tokenizer
+
+    model, _ = encoder.load_pretrained(source)
+    config: Any = model.config
+    fast = tokenizer.load(source)
+    if config.pad_token_id is None:
+        config.pad_token_id = fast.pad_token_id
+    if config.decoder_start_token_id is None:
+        config.decoder_start_token_id = next((one for one in (fast.cls_token_id, fast.bos_token_id) if one is not None), None)
+    if config.decoder_start_token_id is None:
+        raise ConfigError(
+            f"the decoder of the base model ({source}) begins a text with no token", fix="write decoder_start_token_id into config.json"
+        )
+    return model
+
+
+def shifted(written: Tensor, model: PreTrainedModel) -> Tensor:
+    """What the decoder reads to write ``written`` ``[rows, length]``: its first token, and each one but the last.
+
+    What is below 0, because nothing is written there, is padding.
+    """
+    import torch
+
+    start = torch.full_like(written[:, :1], cast(Any, model.config).decoder_start_token_id)
+    before = torch.cat([start, written[:, :-1]], dim=1)
+    return before.masked_fill(before < 0, cast(Any, model.config).pad_token_id or 0)
+
+
+ENCODER_DECODER = EncoderDecoder()

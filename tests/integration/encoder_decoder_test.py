@@ -1,0 +1,89 @@
+"""Encoder-decoders: each class is as likely as its name, and what cannot be written or marked is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_models
+from tinyspace import tiny_rows
+
+from regraft.core.errors import ConfigError
+from regraft.execution.resolve import resolve
+from regraft.models import kinds, written_names
+from regraft.training.finetuning import finetune
+from regraft.training.objectives.span_corruption import SPAN_CORRUPTION
+from regraft.training.options import finetune_options, pretrain_options
+
+LABELS = ["garden", "harbour", "kitchen"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return tiny_models.make(tmp_path_factory.mktemp("base") / "t5", "t5")
+
+
+def train(base, out, method="full", **own):
+    rows = pd.DataFrame(tiny_rows(per_class=12))
+    rows["split"] = ["dev" if number % 4 == 0 else "train" for number in range(len(rows))]
+    options = finetune_options(
+        {}, {"method": method, "batch_size": 8, "max_length": 24, "learning_rate": 2e-2, "label_smoothing": 0.0, **own}
+    )
+    finetune(base, rows, LABELS, options, name="finetune", text_column="text", seed=17, out=out)
+    return rows
+
+
+def test_a_class_is_as_likely_as_plain_transformers_finds_its_name_to_follow_the_text(base, tmp_path):
+    import torch
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    rows = train(base, tmp_path / "model", epochs=8)
+    texts = rows["text"].tolist()[:5]
+    given = kinds.load(tmp_path / "model").logits(texts)
+    assert np.exp(given).sum(axis=1).min() > 0.5  # names are what it learned to write, out of 150 tokens
+    model, tokenizer = (kind.from_pretrained(tmp_path / "model") for kind in (AutoModelForSeq2SeqLM, AutoTokenizer))
+    for text, row in zip(texts, given, strict=True):
+        ids = tokenizer(text, truncation=True, max_length=24, return_tensors="pt")
+        for label, likelihood in zip(LABELS, row, strict=True):
+            name = tokenizer(label, return_tensors="pt")["input_ids"]
+            with torch.no_grad():
+                plain = -model.eval()(**ids, labels=name).loss.item() * name.shape[1]
+            assert likelihood == pytest.approx(plain, abs=1e-4)
+
+
+def test_low_rank_changes_fit_both_halves_and_are_merged(base, tmp_path):
+    pytest.importorskip("peft")
+    train(base, tmp_path / "model", "lora", epochs=1)
+    from safetensors.numpy import load_file
+
+    before, after = (load_file(folder / "model.safetensors") for folder in (base, tmp_path / "model"))
+    assert before.keys() == after.keys()
+    changed = {name.partition(".")[0] for name in before if (before[name] != after[name]).any()}
+    assert changed == {"encoder", "decoder"}
+
+
+def test_labels_whose_names_the_tokenizer_cannot_tell_apart_are_refused(base):
+    with pytest.raises(ConfigError, match=r"makes the same tokens of the labels 'Ж' and 'Щ'"):
+        written_names.load(base, ["Ж", "Щ"])
+
+
+def test_underscores_are_written_as_spaces():
+    assert written_names.names(["late_parcel", "refund"]) == ["late parcel", "refund"]
+
+
+def test_span_corruption_without_marks_is_refused(tmp_path):
+    asked = pretrain_options({"objective": "span_corruption"})
+    with pytest.raises(ConfigError, match=r"cuts 6 runs .* has 0 tokens to mark them"):
+        SPAN_CORRUPTION.corruption(tiny_models.make(tmp_path / "bert", "bert"), asked, 0)
+
+
+def test_a_pipeline_file_needs_to_say_nothing_of_it_and_what_encoders_alone_can_do_is_refused(tiny, base):
+    path = tiny.pipeline_file("tiny")
+    text = path.read_text()
+    path.write_text(text.replace(next(line for line in text.splitlines() if line.startswith("base_model:")), f"base_model: {base}"))
+    values = resolve(tiny, "tiny")
+    assert values["pretrain"]["pretrain"]["objective"] == "span_corruption"
+    assert values["finetune-base"]["versions"] == {"family": 1}
+    path.write_text(path.read_text() + "candidates:\n  base: {finetune: {method: linear_probe}}\n")
+    with pytest.raises(ConfigError, match=r"linear_probe is made for decoder, encoder, but the base model .* encoder_decoder"):
+        resolve(tiny, "tiny")
