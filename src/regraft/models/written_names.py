@@ -33,11 +33,10 @@ def load(source: Path, labels: Sequence[str]) -> PreTrainedModel:
     """
     import torch
 
-    from regraft.models import tokenizer
-    from regraft.models.families import encoder_decoder
+    from regraft.models import tokenizer, writing
     from regraft.models.kinds.verbalised import name_ids
 
-    model, ids = encoder_decoder.load(source), name_ids(tokenizer.load(source), names(labels))
+    model, ids = writing.load(source), name_ids(tokenizer.load(source), names(labels))
     for place, own in enumerate(ids):
         if own in ids[:place]:
             other = labels[ids.index(own)]
@@ -59,7 +58,7 @@ def loss(model: PreTrainedModel, ids: Tensor, mask: Tensor, written: Tensor, smo
     """
     from torch import nn
 
-    from regraft.models.families.encoder_decoder import shifted
+    from regraft.models.writing import shifted
 
     logits = model(input_ids=ids, attention_mask=mask, decoder_input_ids=shifted(written, model), use_cache=False).logits
     costs = nn.functional.cross_entropy(logits.flatten(0, 1).float(), written.flatten(), label_smoothing=smoothing, reduction="sum")

@@ -3,13 +3,12 @@ Transfer Learning with a Unified Text-to-Text Transformer", section 2.1)."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from regraft.models.families.encoder import Encoder
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from regraft.data.packing import Frame
@@ -56,42 +55,6 @@ def _longest(part: Any) -> Any:
     from torch import nn
 
     return max((module for module in part.modules() if isinstance(module, nn.ModuleList)), key=len)
-
-
-def load(source: Path) -> PreTrainedModel:
-    """The model in ``source``, which knows what a text begins with and is padded by.
-
-    ``EncoderDecoderModel.from_encoder_decoder_pretrained`` leaves both open; a text then begins with what the tokenizer puts first.
-
-    :raises ConfigError: neither the model nor its tokenizer knows a first token.
-    """
-    from regraft.core.errors import ConfigError
-    from regraft.models import encoder, tokenizer
-
-    model, _ = encoder.load_pretrained(source)
-    config: Any = model.config
-    fast = tokenizer.load(source)
-    if config.pad_token_id is None:
-        config.pad_token_id = fast.pad_token_id
-    if config.decoder_start_token_id is None:
-        config.decoder_start_token_id = next((one for one in (fast.cls_token_id, fast.bos_token_id) if one is not None), None)
-    if config.decoder_start_token_id is None:
-        raise ConfigError(
-            f"the decoder of the base model ({source}) begins a text with no token", fix="write decoder_start_token_id into config.json"
-        )
-    return model
-
-
-def shifted(written: Tensor, model: PreTrainedModel) -> Tensor:
-    """What the decoder reads to write ``written`` ``[rows, length]``: its first token, and each one but the last.
-
-    What is below 0, because nothing is written there, is padding.
-    """
-    import torch
-
-    start = torch.full_like(written[:, :1], cast(Any, model.config).decoder_start_token_id)
-    before = torch.cat([start, written[:, :-1]], dim=1)
-    return before.masked_fill(before < 0, cast(Any, model.config).pad_token_id or 0)
 
 
 ENCODER_DECODER = EncoderDecoder()

@@ -107,9 +107,9 @@ class SpanCorruption:
 
     def load(self, source: Path) -> tuple[PreTrainedModel, bool]:
         """``AutoModelForSeq2SeqLM``; it has no head of its own that could be new."""
-        from regraft.models.families.encoder_decoder import load
+        from regraft.models import writing
 
-        return load(source), False
+        return writing.load(source), False
 
     def begin(self, model: PreTrainedModel, shard: Packed) -> None:
         """No head is new."""
@@ -140,7 +140,7 @@ class SpanCorruption:
             import torch
             from torch import nn
 
-            from regraft.models.families.encoder_decoder import shifted
+            from regraft.models.writing import shifted
 
             ids, labels = (torch.from_numpy(part).to(model.device) for part in batch)
             logits = model(input_ids=ids, decoder_input_ids=shifted(labels, model), use_cache=False).logits
@@ -153,7 +153,7 @@ def marks_of(fast: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """The ids of the tokens that mark what was cut out, in their order; empty where there are none."""
     known = fast.get_vocab()
     for pattern in MARKS:
-        marks = []
+        marks: list[int] = []
         while (mark := known.get(pattern.format(len(marks)))) is not None:
             marks.append(int(mark))
         if marks:
