@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -59,6 +60,8 @@ def test_the_candidate_of_a_failed_run_is_registered_and_promoted_on_a_person_s_
     assert (waiver["gate"], waiver["outcome"], waiver["until"], "below the floor of 0.990" in waiver["sentence"]) == (
         "at_least", "fail", UNTIL, True,
     )  # fmt: skip
+    with sqlite3.connect(f"file:{root}/state/mlflow.db?mode=ro", uri=True) as database:
+        assert database.execute("select value from tags where key = 'regraft.waiver'").fetchall() == [(f"at_least:macro_f1 until {UNTIL}",)]
     card = ask(root, "card", "tiny").out
     assert "## Promoted on a waiver" in card
     assert f"on a waiver of at_least:macro_f1 until {UNTIL}: pilot with 20 users" in card

@@ -125,6 +125,12 @@ def test_errors_as_json_have_a_place_and_a_rule(cli, tiny):
     }  # fmt: skip
 
 
+def test_a_plan_of_the_demo_before_its_data_is_there_says_that_a_run_builds_it(cli, tiny):
+    said = cli("plan", "tiny", "--set", "data.corpus=data/demo/corpus", "--set", "data.labelled=data/demo/labelled")
+    assert said.code == 3
+    assert "next: regraft run tiny, which builds it first" in said.err
+
+
 def test_an_error_without_a_place_is_one_entry_with_its_fix(cli, tiny):
     (error,) = cli("run", "tiny", "--set", "data.corpus=data/demo/none", "--json").json["errors"]
     assert error["fix"] == "python -m regraft.upkeep.demo data/demo"

@@ -132,7 +132,7 @@ def of_semicolons(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("name", "data", "error", "text"),
     [
-        ("tickets", spreadsheet, DataRejected, "rows.xlsx: --data reads .csv"),
+        ("tickets", spreadsheet, DataRejected, "rows.xlsx: not a spreadsheet that Excel could open"),
         ("tickets", of_semicolons, DataRejected, "the header is one field with semicolons in it"),
         ("tickets", lambda folder: str(folder / "no.csv"), ConfigError, "no such file or folder"),
         ("Tickets!", lambda folder: str(folder), ConfigError, "a pipeline cannot be called 'Tickets!'"),
@@ -174,3 +174,36 @@ def test_the_verb_says_what_it_guessed_and_what_comes_next(workspace, tmp_path, 
     again = json.loads(cli("new", "more", "--data", "data/tickets/rows.csv", "--json").out)
     assert again["task"] == {"text": "body", "label": "team", "id": None, "split": None}
     assert yaml.safe_load((workspace.root / again["written"][0]).read_text())["task"]["id"] is None
+
+
+def spreadsheet(path: Path, rows: Sequence[Sequence[Any]]) -> Path:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+    return path
+
+
+def test_a_spreadsheet_becomes_the_csv_file_that_a_run_reads(workspace: Workspace, tmp_path: Path):
+    rows = [[row["body"], row["team"], number] for number, row in enumerate(ROWS)]
+    made = new_pipeline.new(workspace, "parcels", str(spreadsheet(tmp_path / "parcels.xlsx", [["body", "team", "nr"], *rows])))
+    assert (made.labelled.shown, made.guess.text, made.guess.label) == ("data/parcels/parcels.csv", "body", "team")
+    with (workspace.root / "data/parcels/parcels.csv").open(newline="", encoding="utf8") as handle:
+        assert list(csv.reader(handle)) == [["body", "team", "nr"], *([body, team, str(number)] for body, team, number in rows)]
+
+
+def test_a_row_of_a_spreadsheet_that_cannot_be_told_is_named_and_nothing_is_written(workspace: Workspace, tmp_path: Path):
+    rows = [[row["body"], row["team"]] for row in ROWS]
+    path = spreadsheet(tmp_path / "parcels.xlsx", [["body", "team"], *rows, ["Hello", "billing", "what is this"]])
+    with pytest.raises(ConfigError, match="row 122: a value right of the last column"):
+        new_pipeline.new(workspace, "parcels", str(path))
+    assert not (workspace.root / "data" / "parcels").exists() or not list((workspace.root / "data" / "parcels").iterdir())
+    assert not workspace.pipeline_file("parcels").exists()
+
+
+def test_another_base_model_stands_in_the_pipeline_file(workspace: Workspace, tmp_path: Path):
+    spec = f"hub:somebody/an-encoder@{'7' * 40}"
+    new_pipeline.new(workspace, "parcels", str(sheet(tmp_path / "parcels.csv", ROWS)), base_model=spec)
+    assert load_pipeline(workspace, "parcels").base_model == spec

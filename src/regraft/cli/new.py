@@ -18,20 +18,32 @@ def add_to(app: typer.Typer) -> None:
 
 def new(
     name: Annotated[str, typer.Argument(help="What the pipeline is called: lower-case letters, digits and _.", show_default=False)],
-    data: Annotated[str, typer.Option("--data", help="Labelled rows: a .csv, .tsv, .jsonl or .parquet file, or a folder of such.")],
+    data: Annotated[
+        str, typer.Option("--data", help="Labelled rows: a .csv, .tsv, .jsonl, .parquet or .xlsx file, or a folder of tables.")
+    ],
     text: Annotated[str | None, typer.Option("--text", help="Column of the text.", show_default="guessed")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label.", show_default="guessed")] = None,
     row_id: Annotated[
         str | None, typer.Option("--id", help="Column of a stable, unique id.", show_default="guessed, or made of the text")
     ] = None,
     corpus: Annotated[str | None, typer.Option("--corpus", help="Text of the domain without labels.", show_default="none")] = None,
+    base_model: Annotated[
+        str | None,
+        typer.Option(
+            "--base-model",
+            help="What training starts from: package:<module>, a folder, or hub:<owner>/<name>@<commit>.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Look at labelled rows and write a pipeline for them, with what was guessed. Trains nothing yet."""
     from regraft.core.workspace import Workspace
     from regraft.upkeep import new_pipeline
 
-    made = new_pipeline.new(Workspace.find(), name, data, text=text, label=label, row_id=row_id, corpus=corpus)
+    made = new_pipeline.new(
+        Workspace.find(), name, data, text=text, label=label, row_id=row_id, corpus=corpus, base_model=base_model or new_pipeline.BASE_MODEL
+    )
     if json:
         guessed = made.guess
         task = {"text": guessed.text, "label": guessed.label, "id": guessed.id, "split": guessed.split}

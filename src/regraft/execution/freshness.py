@@ -83,12 +83,14 @@ def wants_demo(workspace: Workspace, pipeline: str, sets: Sequence[str] = ()) ->
 def require_data(workspace: Workspace, pipeline: str, data: Mapping[str, str | Sequence[str]]) -> None:
     """All local data paths exist, or a message that says how to get them."""
     problems = []
+    builds = all(path.startswith("data/demo/") for paths in data.values() for path in listed(paths))  # as wants_demo has it
+    builds = builds and not (workspace.root / "data" / "demo").exists()
     for key, path in ((key, path) for key, paths in sorted(data.items()) for path in listed(paths)):
         if path.startswith("hub:") or (workspace.root / path).exists():
             continue
         fix = f"put the data there, or correct data.{key} in pipelines/{pipeline}.yaml"
         if path.startswith("data/demo/"):
-            fix = "python -m regraft.upkeep.demo data/demo"
+            fix = f"regraft run {pipeline}, which builds it first" if builds else "python -m regraft.upkeep.demo data/demo"
         elif path.startswith("data/") and (workspace.root / "data.dvc").is_file():
             fix += "; `dvc pull data.dvc` fetches what was pushed"
         message = f"data.{key}: {path} is not there"

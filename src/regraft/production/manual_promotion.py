@@ -147,6 +147,7 @@ def waived(tracker: Tracker, what: Asked, gates: Sequence[str], reason: str, unt
         store.write(tracker, pipeline, version, card)
     change = promote(tracker, pipeline, version, expected=expected, reason=reason, waivers=signed)
     store.write(tracker, pipeline, version, card)
+    tracker.log_summary(run.run_id, tags={"regraft.waiver": f"{', '.join(waiver.name for waiver in signed)} until {signed[0].until}"})
     return change
 
 

@@ -125,7 +125,12 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         standing=evidence.standing,
         link=evidence.link,
         outcome=verdict["outcome"],
-        headline=words.headline(verdict, estimates, waived=any(_waived(evidence, verdict["candidate"]["digest"]))),
+        headline=words.headline(
+            verdict,
+            estimates,
+            waived=any(_waived(evidence, verdict["candidate"]["digest"])),
+            promoted=evidence.standing.state in ("champion", "replaced", "rolled_back"),
+        ),
         support=words.support(verdict, estimates),
         cautions=(
             *_waived(evidence, verdict["candidate"]["digest"]),

@@ -72,8 +72,12 @@ def power(verdict: Mapping[str, Any]) -> str:
     return f"The smallest true difference that these test rows would show, {often}: {', '.join(shown)}. For less, label more test rows."
 
 
-def headline(verdict: Mapping[str, Any], estimates: Sequence[Estimate], *, waived: bool = False) -> str:
-    """The verdict in one sentence; ``estimates`` tell what no gate asked, ``waived`` that the candidate was promoted on somebody's word."""
+def headline(verdict: Mapping[str, Any], estimates: Sequence[Estimate], *, waived: bool = False, promoted: bool = False) -> str:
+    """The verdict in one sentence; ``estimates`` tell what no gate asked.
+
+    :param waived: the candidate was promoted on somebody's word.
+    :param promoted: it was promoted, on its evidence or not.
+    """
     champion = verdict["champion"]
     if champion and champion["digest"] == verdict["candidate"]["digest"] and verdict["outcome"] != "pass":
         return _of_champion(verdict, estimates)
@@ -83,13 +87,14 @@ def headline(verdict: Mapping[str, Any], estimates: Sequence[Estimate], *, waive
         case "pass" if champion and champion["digest"] == verdict["candidate"]["digest"]:
             return "Nothing has to change: the best candidate is the model that is in production already."
         case "pass" if champion and better:
-            return f"The new model is {better} and may replace it."
+            return f"The new model is {better} and {'has replaced' if promoted else 'may replace'} it."
         case "pass" if champion and (lead := _leads(verdict, estimates).get("champion")) and lead.high < 0:
             return "The new model meets every requirement, but it is worse than the one in production, and no requirement asked."
         case "pass" if champion:
-            return "The new model meets every requirement and may replace the one in production."
+            return f"The new model meets every requirement and {'has replaced' if promoted else 'may replace'} the one in production."
         case "pass":
-            return "The new model meets every requirement and may go to production, where there is none yet."
+            to = "went to production, where there was none" if promoted else "may go to production, where there is none yet"
+            return f"The new model meets every requirement and {to}."
         case "fail" if waived:
             return f"The new model went to production on a waiver, not on its evidence: {_why_not(verdict['findings'])}."
         case "fail":

@@ -113,7 +113,8 @@ class Training:
                 if not (math.isfinite(value) and math.isfinite(norm)):
                     saved = trouble.finite(self.model) and self._save(phase, optimizer, before + step)
                     raise trouble.diverged(self, phase, step, before + step, value, saved)
-                self._tell(before + step + 1, {f"{self.name}/loss": value, f"{self.name}/rate": factor}, phase.tokens)
+                rate = factor * phase.groups[0].rate
+                self._tell(before + step + 1, {f"{self.name}/loss": value, f"{self.name}/learning_rate": rate}, phase.tokens)
             else:
                 self._stop_or_save(phase, optimizer, before + phase.steps)
                 self._may_go_on(phase, phase.steps)

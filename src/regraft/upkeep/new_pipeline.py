@@ -6,6 +6,7 @@ can track. The pipeline file comes last: without it there is no pipeline.
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -54,6 +55,7 @@ class NewPipeline:
     """All rows were looked at."""
     guess: Guess
     written: tuple[str, ...]
+    base_model: str = BASE_MODEL
 
     @property
     def classes(self) -> Counter[str]:
@@ -70,6 +72,7 @@ def new(
     label: str | None = None,
     row_id: str | None = None,
     corpus: str | None = None,
+    base_model: str = BASE_MODEL,
 ) -> NewPipeline:
     """Write ``pipelines/<name>.yaml`` and its contract for the labelled rows in ``data``; None: that column is guessed, there is no corpus.
 
@@ -83,7 +86,7 @@ def new(
     guessed = guess(table, text, label, row_id)
     corpus_text = _corpus_text(text_place, guessed.text) if text_place else None
     pipeline, contract = f"pipelines/{name}.yaml", f"pipelines/{name}.contract.yaml"
-    made = NewPipeline(labelled, text_place, corpus_text, table, whole, guessed, (pipeline, contract))
+    made = NewPipeline(labelled, text_place, corpus_text, table, whole, guessed, (pipeline, contract), base_model)
     for place in (labelled, text_place):
         if place is not None and place.copied:
             _copy(place.given, workspace.root / place.shown)
@@ -110,23 +113,33 @@ def _place(workspace: Workspace, name: str, option: str, given: str) -> Place:
         raise ConfigError(f"{option} {given}: no such file or folder", fix=f"ls {Path(given).parent}")
     if path == workspace.root or workspace.root.is_relative_to(path):
         raise ConfigError(f"{option} {given} is a folder with the workspace in it", fix=f"{option} the file, or a folder of data alone")
-    if path.is_relative_to(workspace.root):
+    if path.is_relative_to(workspace.root) and not (option == "--data" and _is_spreadsheet(path)):
         return Place(path, path.relative_to(workspace.root).as_posix(), copied=False)
     shown = f"data/{name}/{path.name}"
+    if option == "--data" and _is_spreadsheet(path):  # a run reads none
+        shown = f"data/{name}/{path.stem}.csv"
     if (workspace.root / shown).exists():
         raise ConfigError(f"{given} would be copied to {shown}, and that is there", fix=f"{option} {shown} to use what is there")
     return Place(path, shown, copied=True)
 
 
+def _is_spreadsheet(path: Path) -> bool:
+    return path.suffix.lower() == ".xlsx"
+
+
 def _look(place: Place, key: str, most: int) -> tuple[Table, bool]:
     """The first rows of the tables at ``place``, and whether these are all; DataRejected for what cannot be read."""
     from regraft.data.formats import TABLES
+    from regraft.data.handoff.spreadsheets import read_sheet
     from regraft.data.reading import read_file
     from regraft.data.sources import Source, list_files, reject_if
 
     source = Source(key, place.given, str(place.given) if place.copied else place.shown)
     problems: list[Problem] = []
-    every = (row for path, shown in list_files(source, TABLES) for row in read_file(path, shown, (), (), problems))
+    if _is_spreadsheet(place.given):
+        every = read_sheet(place.given, source.shown, (), (), problems)
+    else:
+        every = (row for path, shown in list_files(source, TABLES) for row in read_file(path, shown, (), (), problems))
     table = Table.of(islice(every, most))
     whole = next(every, None) is None
     reject_if(source, problems)
@@ -162,6 +175,8 @@ def _copy(given: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if given.is_dir():
             shutil.copytree(given, stage)
+        elif _is_spreadsheet(given) and target.suffix == ".csv":
+            _as_csv(given, stage)
         else:
             shutil.copyfile(given, stage)
         os.replace(stage, target)
@@ -170,6 +185,22 @@ def _copy(given: Path, target: Path) -> None:
         stage.unlink(missing_ok=True)
         message = f"{given} could not be copied to {target}: {error.strerror}; nothing was left behind"
         raise EnvironmentFault(message, fix=f"df -h {target.parent}") from error
+
+
+def _as_csv(given: Path, target: Path) -> None:
+    """The rows of a spreadsheet, whose faults :func:`_look` has told, as CSV UTF-8."""
+    from regraft.data.handoff.spreadsheets import read_sheet
+
+    rows = list(read_sheet(given, str(given), (), (), []))
+    if torn := next((row for row in rows if not row.whole), None):
+        raise ConfigError(
+            f"{given}, row {torn.number}: {torn.faults[0].reason}", fix="correct that row in the spreadsheet, or save it as CSV UTF-8"
+        )
+    columns = list(dict.fromkeys(column for row in rows for column in row.values))
+    with target.open("w", newline="", encoding="utf8") as handle:
+        writer = csv.DictWriter(handle, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({column: row.values.get(column) or "" for column in columns} for row in rows)
 
 
 def facts(made: NewPipeline) -> list[tuple[str, str, str]]:
@@ -257,7 +288,7 @@ def _pipeline(name: str, made: NewPipeline) -> str:
         "",
         "# What training starts from: an installed model package, a folder with safetensors (models/my-encoder), or a model of the",
         "# Hugging Face hub with its commit, hub:<owner>/<name>@<40 hex digits>.",
-        f"base_model: {BASE_MODEL}",
+        f"base_model: {_scalar(made.base_model)}",
         "",
         "data:",
         f"  labelled: {_scalar(made.labelled.shown)}",
