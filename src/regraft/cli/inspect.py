@@ -216,13 +216,17 @@ def _show(name: str, entry: dict[str, Any], verbose: bool) -> None:
         say(f"  next: {escape(entry['fix'])}")
     needed = [step for step in entry["steps"] if step["state"] != "fresh" or not step["why"]]
     shown = [step for step in needed if verbose or step["state"] != "fresh"]
+    never_ran = bool(shown) and not verbose and not running and all(step["state"] == "missing" for step in needed)
+    if never_ran:
+        say(f"  steps         none of {len(needed)} has run here yet; `regraft plan {name}` lists them")
+        shown = []
     width = max((14, *(len(step["name"]) + 1 for step in shown)))
     for step in shown:
         mark, why = MARK[step["state"] if step["certain"] or step["state"] == "fresh" else "perhaps"], reasons(step["why"])
         if running and step["state"] != "fresh":
             mark, why = "[bold]at work[/]" if step["name"] == running["step"] else "[dim]waits[/]", ""
         say(f"  {step['name']:<{width}}{mark}  [dim]{escape(why)}[/]")
-    if fresh := len(needed) - len(shown):
+    if not never_ran and (fresh := len(needed) - len(shown)):
         of = f"all {counted(fresh, 'step')}" if fresh == len(needed) else f"{fresh} of {counted(len(needed), 'step')}"
         say(f"  [dim]{of} fresh[/]")
     for line in _idle([step["why"][0] for step in entry["steps"] if step not in needed]):

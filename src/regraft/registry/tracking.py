@@ -312,9 +312,10 @@ class Tracker:
                 )
         if not runs:
             missing = "with a verdict " if decided else ""
+            known = pipeline in self.workspace.pipelines
             raise ConfigError(
                 f"no run {missing}{'called' if dash else 'of pipeline'} {name!r} in MLflow at {self.shown}",
-                fix="regraft status",
+                fix=f"regraft {'ls' if dash else 'run'} {pipeline}" if known else "regraft status",
             )
         info, tags = runs[0].info, runs[0].data.tags
         return TrackedRun(info.run_id, info.run_name, pipeline, info.status, tags.get(OUTCOME))
