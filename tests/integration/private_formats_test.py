@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 
 from regraft.core import lock
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc, dvc_formats
+from regraft.execution import dvc, dvc_formats, dvc_status
 from regraft.registry import database
 
 STAGES = """stages:
@@ -98,6 +99,23 @@ def test_a_repository_that_is_locked_is_busy_in_the_words_that_are_known(reposit
         assert dvc_formats.says_busy(repro(repository, "made")), dvc_changed("its lock, or what it says of it")
     finally:
         os.close(handle)
+
+
+def test_many_targets_at_once_are_answered_as_dvcs_own_command_answers_them(repository, monkeypatch):
+    monkeypatch.chdir(repository.root)
+    (repository.root / "in.txt").write_text("changed\n")
+    targets = ("made", "broken", "data.dvc")
+    answer = dvc_status._status(set(targets))
+    assert answer == json.loads(dvc.ask(repository, "status", "--json", *targets)), dvc_changed("how it is asked for a stage's status")
+    assert set(answer) == {"made", "broken"}
+    (repository.root / "in.txt").write_text("text\n")
+
+
+def test_what_dvc_refuses_it_says_in_its_own_words(repository):
+    argv = [sys.executable, dvc_status.__file__, "nowhere.dvc"]
+    done = subprocess.run(argv, cwd=repository.root, env=dvc.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert "nowhere.dvc" in done.stderr
 
 
 def test_a_path_in_use_is_busy_in_the_words_that_are_known(repository):

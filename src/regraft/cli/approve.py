@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from regraft.cli import complete, console
 from regraft.cli.run import Json
-from regraft.registry.approvals import Word
+
+if TYPE_CHECKING:
+    from regraft.registry.approvals import Word
 
 Named = Annotated[
     str,

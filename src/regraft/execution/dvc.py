@@ -23,7 +23,7 @@ from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, Regraft
 from regraft.core.git import ignored_by
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
-from regraft.execution import composition
+from regraft.execution import composition, dvc_status
 from regraft.execution.dvc_formats import says_busy
 from regraft.execution.resolve import resolve
 from regraft.execution.step import Output, Step
@@ -202,14 +202,14 @@ def require_kept(workspace: Workspace) -> None:
 
 
 def status(workspace: Workspace, addresses: Sequence[str]) -> dict[str, Any]:
-    """What ``dvc status`` says of these stages, as far as dvc.yaml has them, and of data.dvc (0.4 s)."""
+    """What ``dvc status`` says of these stages, as far as dvc.yaml has them, and of data.dvc (0.5 s)."""
     declared = _foreach(workspace)
     targets = [address for address in addresses if address.partition("@")[2] in declared.get(address.partition("@")[0], {})]
     if (workspace.root / "data.dvc").is_file():
         targets.append("data.dvc")
     if not targets:
         return {}
-    return _document(ask(workspace, "status", "--json", *targets))
+    return _document(_answer(workspace, "status", [sys.executable, "-m", dvc_status.__name__, *targets]))
 
 
 def data_status(workspace: Workspace, paths: Sequence[str], *, granular: bool) -> dict[str, Any]:
@@ -231,16 +231,18 @@ def ask(workspace: Workspace, *argv: str) -> str:
     :raises Conflict: a DVC that is at work holds what was asked about.
     :raises RegraftError: it failed, in DVC's own words.
     """
+    return _answer(workspace, argv[0], command(*argv))
+
+
+def _answer(workspace: Workspace, verb: str, argv: Sequence[str]) -> str:
     try:
-        process = subprocess.run(
-            command(*argv), cwd=workspace.root, env=environment(), capture_output=True, text=True, timeout=120, check=False
-        )
+        process = subprocess.run(argv, cwd=workspace.root, env=environment(), capture_output=True, text=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:
-        raise EnvironmentFault(f"`dvc {argv[0]}` did not answer within 120 s", fix="regraft doctor") from None
+        raise EnvironmentFault(f"`dvc {verb}` did not answer within 120 s", fix="regraft doctor") from None
     if process.returncode:
         complaints = [line.removeprefix("ERROR: ") for line in process.stderr.strip().splitlines() if line]
         reason = " ".join(complaints) or f"exit {process.returncode}"
         if says_busy(reason):
             raise Conflict("a run is at work here, and DVC says nothing of the steps meanwhile", fix="regraft status --watch")
-        raise RegraftError(f"`dvc {argv[0]}` failed: {reason}", fix="regraft doctor")
+        raise RegraftError(f"`dvc {verb}` failed: {reason}", fix="regraft doctor")
     return process.stdout
