@@ -272,3 +272,39 @@ def test_a_truncated_file_gives_whole_rows_or_the_place_of_the_fault(tmp_path_fa
     assert [row.values["id"] for row in good] == [str(n) for n in range(len(good))]
     assert {row.values["text"] for row in good} <= {f'text "{n}" of\nrow {n}' for n in range(5)}
     assert rows or problems[0]["rule"] in ("csv.quotes", "file.empty", "file.rows", "header.required")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("d.csv", b'[{"id": "1", "text": "x", "label": "a"}]', "the file is JSON"),
+        ("d.tsv", b'{"id": "1"}', "the file is JSON"),
+        ("d.jsonl", b"<!DOCTYPE html><html><body>who are you?</body></html>", "a web page or XML"),
+        ("d.csv", b"id|text|label\n1|x|a\n", "the header is one field with vertical bars in it"),
+    ],
+)
+def test_what_is_no_table_of_that_name_is_told_for_what_it_is(inbox, name, content, says):
+    (inbox / name).write_bytes(content)
+    assert says in refused(inbox / name)["message"]
+
+
+def test_a_folder_names_no_file_outside_it(inbox, tmp_path):
+    (tmp_path / "elsewhere.csv").write_bytes(ROWS)
+    (inbox / "d").mkdir()
+    (inbox / "d" / "rows.csv").symlink_to(tmp_path / "elsewhere.csv")
+    assert refused(inbox / "d")["rule"] == "file.link"
+
+
+def test_an_id_behind_a_mark_of_a_joined_file_is_no_new_id(inbox):
+    (inbox / "d.csv").write_bytes(b"id,text,label\n1,x,a\n\xef\xbb\xbf2,y,b\n")
+    first, second = read(inbox / "d.csv")
+    assert (first.faults, [fault.rule for fault in second.faults]) == ((), ["id.mark"])
+
+
+def test_what_is_too_large_or_too_deep_is_told_in_words(inbox):
+    (inbox / "d.csv").write_bytes(b"id,text,label\n1," + b"x" * 17_000_000 + b",a\n")
+    (inbox / "e.jsonl").write_bytes(b'{"id": "1", "text": "x", "label": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n")
+    reasons = [row.faults[0].reason for name in ("d.csv", "e.jsonl") for row in read(inbox / name)]
+    assert [reason.partition(";")[0] for reason in reasons] == [
+        "a value of more than 16,777,216 characters", "not JSON that can be read: lists or objects lie too deep in one another",
+    ]  # fmt: skip

@@ -62,7 +62,7 @@ def read_delimited(
                 return
             count += 1
             swallowing.record(number, lines.of_record)
-            yield broken(file, number, "csv.quotes", f"{error}; inside a quoted field a quote is written twice", str(error))
+            yield broken(file, number, "csv.quotes", _torn(error), str(error))
             continue
         if fields is None:
             break
@@ -96,6 +96,12 @@ def read_delimited(
         problems.append(Problem(message="a header and no rows", file=file, row=1, rule="file.rows", fix="add rows or remove the file"))
     if in_quotes:
         _warn_of_quotes(in_quotes, file)
+
+
+def _torn(error: csv.Error) -> str:
+    if "field limit" in str(error):
+        return f"a value of more than {FIELD_LIMIT:,} characters; is a quote before it never closed?"
+    return f"{error}; inside a quoted field a quote is written twice"
 
 
 def _warn_of_quotes(count: int, file: str) -> None:

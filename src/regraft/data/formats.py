@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import re
 import shlex
 import zlib
 from collections.abc import Iterator
@@ -152,9 +153,24 @@ def whole_problem(path: Path, shown: str) -> Problem | None:
         fix = f"iconv -f {wide} -t utf-8 {shlex.quote(shown)} > utf8{path.suffix} && mv utf8{path.suffix} {shlex.quote(shown)}"
         return Problem(message=message, file=shown, row=1, rule="file.utf8", fix=fix)
     with open_bytes(path) as unpacked:
-        if unpacked.read(64).removeprefix(b"\xef\xbb\xbf").strip() or unpacked.read(1):
-            return None
+        beginning = unpacked.read(64).removeprefix(b"\xef\xbb\xbf").strip()
+        if beginning or unpacked.read(1):
+            return _other_text(beginning, path, shown)
     return Problem(message="the file is empty", file=shown, rule="file.empty", fix="fill it or remove it")
+
+
+def _other_text(beginning: bytes, path: Path, shown: str) -> Problem | None:
+    """A table by its name that begins as a web page or as JSON does; None: it does not."""
+    suffix = suffix_of(path)
+    if suffix in (".csv", ".tsv", ".jsonl") and re.match(rb"<(!doctype html|html|\?xml)", beginning, re.IGNORECASE):
+        message = f"the name promises {suffix}, but the file is a web page or XML"
+        return Problem(message=message, file=shown, row=1, rule="file.type", fix="fetch it again, perhaps after logging in there")
+    if suffix in (".csv", ".tsv") and re.match(rb'(\[\s*)?\{\s*"', beginning):
+        kind = ".json" if beginning.startswith(b"[") else ".jsonl"
+        name = shlex.quote(shown)
+        fix = f"mv {name} {shlex.quote(shown.removesuffix(path.suffix) + kind)}"
+        return Problem(message=f"the name promises {suffix}, but the file is JSON", file=shown, row=1, rule="file.type", fix=fix)
+    return None
 
 
 def _wide(path: Path) -> str | None:

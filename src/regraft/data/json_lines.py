@@ -98,7 +98,9 @@ def _row(line: str, file: str, number: int, strings: Collection[str]) -> Row:
         return broken(file, number, "json.keys", f"the key {str(error)!r} stands twice in one object", line)
     except json.JSONDecodeError as error:  # its own text says "line 1" of every line
         return broken(file, number, "json.syntax", f"not JSON: {error.msg}, column {error.colno}", line)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        return broken(file, number, "json.syntax", "not JSON that can be read: lists or objects lie too deep in one another", line)
+    except ValueError as error:
         return broken(file, number, "json.syntax", f"not JSON: {error}", line)
     if not isinstance(value, dict):
         return broken(file, number, "json.object", f"not an object with columns but {line[:40]}", line)

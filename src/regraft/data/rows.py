@@ -12,7 +12,7 @@ from regraft.core.errors import Problem
 from regraft.core.progress import warn_once
 from regraft.core.suggest import guess
 
-MARKS = {",": "comma", "\t": "tab", ";": "semicolon"}
+MARKS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar"}
 
 
 @dataclass(frozen=True)

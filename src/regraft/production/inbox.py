@@ -136,6 +136,8 @@ def _seen(store: DataStore, name: str) -> Path:
 
 def _unfinished(entry: Arrival, options: InboxOptions) -> str | None:
     """Why an entry may not be whole; None: it is."""
+    if not entry.source.startswith(S3) and Path(entry.source).is_symlink():
+        return "is a link, and what others upload must not name files of this machine; put the file itself there"
     if entry.name.lower().endswith(HALF):
         return "is still being uploaded, as its name says"
     if entry.summed:

@@ -18,11 +18,12 @@ from regraft.data.handoff.exports import read_export
 from regraft.data.handoff.spreadsheets import read_sheet
 from regraft.data.options import TaskOptions
 from regraft.data.reading import read_file
-from regraft.data.rows import Row
+from regraft.data.rows import Fault, Row
 from regraft.data.sources import Source, list_files, reject_if
 
 SUFFIXES = (*TABLES, ".json", ".xlsx", ".zip")
 """What a drop may hold."""
+MARK = "\ufeff"
 HALF = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 """How names end while a file is being uploaded."""
 
@@ -44,7 +45,8 @@ class Drop:
         """All rows, streamed; :class:`DataRejected` at the end, naming every faulty file at once."""
         problems: list[Problem] = []
         for path, shown in self.files:
-            yield from _read(path, shown, task, required, strings, problems, tsv_quoted=self.tsv_quoted)
+            for row in _read(path, shown, task, required, strings, problems, tsv_quoted=self.tsv_quoted):
+                yield _without_mark(row, task)
         reject_if(Source("the drop", Path(self.shown), self.shown), problems)
 
     def require_unchanged(self) -> None:
@@ -52,6 +54,16 @@ class Drop:
         if not all(path.is_file() for path in self.originals) or digest_of(self.originals) != self.digest:
             message = f"{self.shown} changed while it was read; nothing was taken in"
             raise Conflict(message, fix="hand it in again when nobody writes to it")
+
+
+def _without_mark(row: Row, task: TaskOptions) -> Row:
+    """A row whose id begins with a byte-order mark, which nobody sees and which makes it another id: files were joined there."""
+    key = row.values.get(task.id_column)
+    if key is None or not key.startswith(MARK):
+        return row
+    reason = f"{task.id_column} begins with a byte-order mark, as files have it in the middle that were joined"
+    fault = Fault(f"{task.id_column}.mark", task.id_column, ascii(key), reason)
+    return Row(row.file, row.number, row.values, (*row.faults, fault), row.raw)
 
 
 def _read(
@@ -93,7 +105,7 @@ def open_drop(path: Path, shown: str, scratch: Path, *, tsv_quoted: bool = False
     _require_whole(path, shown)
     require_agreement(path, shown)
     found = list_files(source, SUFFIXES, besides=is_list)
-    problems: list[Problem] = []
+    problems = list(_links(path, found))
     tables: list[tuple[Path, str]] = []
     for number, (file, name) in enumerate(found):
         tables += unpack(file, name, scratch / f"{number:04d}", problems) if suffix_of(file) == ".zip" else [(file, name)]
@@ -103,6 +115,15 @@ def open_drop(path: Path, shown: str, scratch: Path, *, tsv_quoted: bool = False
     reject_if(source, problems)
     originals = tuple(file for file, _ in found)
     return Drop(shown, originals, tuple(tables), digest_of(originals), tsv_quoted)
+
+
+def _links(drop: Path, found: Sequence[tuple[Path, str]]) -> Iterator[Problem]:
+    """Files of a folder that lie elsewhere: what somebody else uploads must not name files of this machine."""
+    home = drop.resolve()
+    for file, name in found:
+        if file != drop and not file.resolve().is_relative_to(home):
+            message = "is a link that leads out of the drop"
+            yield Problem(message=message, file=name, rule="file.link", fix="put the file itself there")
 
 
 def _require_whole(path: Path, shown: str) -> None:
