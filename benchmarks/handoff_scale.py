@@ -2,8 +2,8 @@
 
 The data there and the drop have so many rows each (200 bytes a row). Of the drop one row in 100 has another text, one in 100 another
 label, one in 1,000 breaks the contract, one in 1,000 is new and repeats a text. Contract (Great Expectations), quarantine, exact
-duplicates, diff and the new file are all in it; DVC, git and imports are not. Each size is a process of its own; pandas reads the same
-file beside it.
+duplicates, diff and the new file are all in it; DVC, git and imports are not. Then all texts of both are searched for near-duplicates, as
+if each row of the drop were new. Each size is a process of its own; pandas reads the same file beside it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 LABELS = ("amber", "blue", "green", "red", "violet")
-WORDS = [f"{a}{b}" for a in ("ka", "lo", "mi", "nu", "re", "sti", "to") for b in ("ban", "dor", "fel", "gan", "mer", "sil")]
+SYLLABLES = [f"{a}{b}" for a in ("ka", "lo", "mi", "nu", "re", "sti", "to") for b in ("ban", "dor", "fel", "gan", "mer", "sil")]
+WORDS = [f"{a}{b}" for a in SYLLABLES for b in SYLLABLES]
 COLUMNS = [
     {"name": "id", "required": True, "unique": True},
     {"name": "text", "required": True, "min_length": 20, "max_length": 400},
@@ -32,7 +33,7 @@ def write(path: Path, rows: int, *, changed: bool) -> None:
     with path.open("w", encoding="utf8") as handle:
         handle.write("id,text,label,source\n")
         for number in range(rows):
-            text, label = " ".join(rng.choices(WORDS, k=28)), rng.choice(LABELS)
+            text, label = " ".join(rng.choices(WORDS, k=14)), rng.choice(LABELS)
             if changed:
                 draw = other.random()
                 text = f"{text} again" if draw < 0.01 else "short" if 0.02 <= draw < 0.021 else text
@@ -43,17 +44,20 @@ def write(path: Path, rows: int, *, changed: bool) -> None:
 
 
 def run(there: Path, drop: Path, folder: Path) -> None:
-    """Print rows, quarantined, changed, seconds, processor seconds, peak MB and what pandas needs to read the drop."""
+    """Print rows, quarantined, changed, seconds, processor seconds, peak MB, what pandas needs to read the drop, and near-duplicates: rows,
+    processor seconds, peak MB."""
     import great_expectations.render.renderer.page_renderer  # noqa: F401
+    import numpy as np
     import pandas as pd
 
     from regraft.data import quarantine
     from regraft.data.contract import Contract
-    from regraft.data.handoff import edition
+    from regraft.data.handoff import edition, similar
     from regraft.data.handoff.drop import open_drop
     from regraft.data.handoff.edition import Place
     from regraft.data.handoff.judge import judge
     from regraft.data.handoff.known import Known
+    from regraft.data.handoff.similar import Texts
     from regraft.data.options import TaskOptions
     from regraft.production.handoff import revision
 
@@ -62,7 +66,8 @@ def run(there: Path, drop: Path, folder: Path) -> None:
     start, work = time.perf_counter(), time.process_time()
     place = Place(there, there.name)
     handed = open_drop(drop, drop.name, folder)
-    known = Known.of(place.rows(), task)
+    texts, drop_texts = (Texts(task, lambda _: None, folder) for _ in range(2))
+    known = Known.of(texts.noted(place.rows(), lambda row: row.values), task)
     judged = judge(lambda: handed.rows(task, ("id", "text", "label"), ("id", "text", "label")), known, contract, (), folder / "rows")
     quarantine.write_quarantine(folder / "q.parquet", folder / "q.csv", judged.validated, task)
     handed.require_unchanged()
@@ -71,8 +76,15 @@ def run(there: Path, drop: Path, folder: Path) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     begun = time.process_time()
     pd.read_csv(drop, dtype=str, keep_default_na=False)
+    pandas = time.process_time() - begun
     counts = judged.counts
-    print(counts["read"], counts["quarantined"], judged.diff.counts.total(), seconds, worked, peak, time.process_time() - begun)
+    for number in range(len(judged.changed)):
+        for _ in drop_texts.noted(judged.rows_at(number, np.arange(len(judged.changed[number]))), lambda values: values):
+            pass
+    begun = time.process_time()
+    alike = similar.find(drop_texts, texts, np.ones(len(texts), np.bool_), 0.8, 17, folder, pairs=False)
+    searched, most = time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(counts["read"], counts["quarantined"], judged.diff.counts.total(), seconds, worked, peak, pandas, len(alike), searched, most)
 
 
 def measure(sizes: list[int]) -> None:
@@ -85,12 +97,13 @@ def measure(sizes: list[int]) -> None:
             scratch.mkdir()
             argv = [sys.executable, __file__, "--one", str(there), str(drop), str(scratch)]
             done = subprocess.run(argv, check=True, capture_output=True, text=True)
-            read, quarantined, changed, seconds, worked, peak, pandas = map(float, done.stdout.split())
+            read, quarantined, changed, seconds, worked, peak, pandas, alike, searched, most = map(float, done.stdout.split())
             size = drop.stat().st_size / 1e6
             ratio = f"{worked / pandas:.0f} times pandas' reading of the drop"
             print(
                 f"{read:>10,.0f} rows {size:5,.0f} MB: {quarantined:,.0f} quarantined, {changed:,.0f} changed, "
-                f"{seconds:.0f} s, processor {worked:.0f} s ({ratio}), peak {peak:,.0f} MB",
+                f"{seconds:.0f} s, processor {worked:.0f} s ({ratio}), peak {peak:,.0f} MB; "
+                f"near-duplicates of {2 * read:,.0f} texts: {alike:,.0f}, processor {searched:.0f} s, peak {most:,.0f} MB",
                 flush=True,
             )
             times.append((read, worked))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -44,6 +45,10 @@ def test_versions_are_compared_logged_and_gone_back_to(handed, cli):
     assert page.startswith("### Rows: tiny/1 → tiny/2\n\n1 row added.")
     assert "| n1 | added |  | one new row `garden` |" in page
     assert "no row differs" in cli("data", "diff", "tiny/2", "tiny").out
+    assert cli("data", "diff", "tiny/1", "tiny/2", "--page", "diff.html").code == 0
+    document = (handed.root / "diff.html").read_text()
+    assert "one new row" in document
+    assert re.findall(r"https?://", document) == []
 
     before = data(handed)
     assert cli("data", "revert", "tiny", "1", "--reason", "wrong file", "--no-commit").code == 0

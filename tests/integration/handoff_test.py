@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dying import do_and_die
 from regraft.core import lock
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc_formats
+from regraft.production import closer_look
 from regraft.production.data_store import DataStore
 from regraft.production.handoff import hand_in
 
@@ -90,6 +92,24 @@ def test_a_drop_becomes_a_version_that_says_what_changed(repo, cli):
     assert "this drop is version 2 already" in again.out
     renamed = (repo.root / name).rename(repo.root / "other.jsonl")
     assert cli("handoff", "tiny", renamed.name, "--json").json["outcome"] == "already"
+
+
+def test_rows_to_look_at_are_taken_in_and_told(tiny, cli):
+    rows = data(tiny)
+    store = DataStore.of(tiny, "tiny")
+    splits = closer_look.split_by(store)
+    test = next(row for row in rows if splits(row) == "test")
+    train = next(key for key in map("n{}".format, range(99)) if splits({"id": key}) == "train")
+    new = next(key for key in map("m{}".format, range(99)) if splits({"id": key}) == "test")
+    document = json.loads((tiny.root / "data/corpus.jsonl").read_text().splitlines()[0])["text"]
+    drop = [{**test, "id": train, "text": test["text"] + " x"}, {"id": new, "text": document[:60], "label": "garden"}]
+    told = cli("handoff", "tiny", write(tiny.root / "drop.jsonl", drop), "--no-commit", "--json").json
+    assert told["accepted"] == 2
+    warnings = "\n".join(told["warnings"])  # type: ignore[arg-type]
+    assert f"nearly repeats a row that is held out, so runs leave it out of training: {train} ({test['id']}, " in warnings
+    assert re.search(rf"of the corpus holds? .*new test row.*: {new} \(data/corpus\.jsonl:\d", warnings), warnings
+    page = (tiny.root / str(told["page"])).read_text()
+    assert "Rows that are nearly the same" in page
 
 
 def test_a_refused_drop_changes_nothing_and_keeps_its_page(repo, cli):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,6 +36,9 @@ def diff(
     a: Annotated[str, typer.Argument(help=SIDE, show_default=False, autocompletion=complete.pipelines)],
     b: Annotated[str, typer.Argument(help="The same; changes are from A to B.", show_default=False, autocompletion=complete.pipelines)],
     markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    page: Annotated[
+        Path | None, typer.Option("--page", help="Write a page for a browser: one file, which needs no net.", show_default=False)
+    ] = None,
     id_: Annotated[str | None, typer.Option("--id", help="Column of the id, where A and B are files.", show_default=False)] = None,
     text: Annotated[str | None, typer.Option("--text", help="Column of the text, where A and B are files.", show_default=False)] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label, where A and B are files.", show_default=False)] = None,
@@ -51,12 +55,19 @@ def diff(
     with contextlib.suppress(ConfigError):  # two files need no workspace
         workspace = Workspace.find()
     result, before, after = compare(workspace, a, b, task_of(id_, text, label))
+    if page is not None:
+        from regraft.core import files
+        from regraft.data.handoff.page import render_diff
+
+        files.write_text(page, render_diff(result, before, after))
     if json:
         console.print_json({"a": before, "b": after, **result.document()})
     elif markdown:
         typer.echo(changes.markdown(result, before, after), nl=False)
     else:
         _show(result)
+        if page is not None:
+            console.out.print(f"[dim]page:[/] {escape(str(page))}", soft_wrap=True)
 
 
 def _show(result: Any) -> None:
@@ -83,7 +94,7 @@ def _show(result: Any) -> None:
                     f"  {sign} {escape(' '.join((part['text'] or '').split())[:160])}  [dim]{escape(part['label'] or 'no label')}[/]",
                     soft_wrap=True,
                 )
-    if (more := sum(result.counts.values()) - SHOWN) > 0 and len(result.rows) > SHOWN:
+    if (more := result.differing - SHOWN) > 0:
         say(f"[dim]and {more:,} more; --json has them[/]")
 
 

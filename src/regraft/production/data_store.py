@@ -220,8 +220,11 @@ class DataStore:
             cwd=self.workspace.root, input=message(version, self.pipeline), capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
-            why = " ".join((done.stderr or done.stdout).split())[:200]
             again = shlex.join(["git", "commit", "--only", "-m", f"data({self.pipeline}): {version.summary}", "--", *names])
+            if "tell me who you are" in done.stderr:
+                fix = f"git config user.name 'YOUR NAME' && git config user.email YOUR_ADDRESS && {again}"
+                raise EnvironmentFault("git did not commit it, as it does not know who you are", fix=fix)
+            why = " ".join((done.stderr or done.stdout).split())[:200]
             raise EnvironmentFault(f"git did not commit it: {why}", fix=again)
         return (self._git("rev-parse", "HEAD") or "").strip() or None
 

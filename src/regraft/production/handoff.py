@@ -15,7 +15,7 @@ from typing import Any, Literal
 from regraft.core import files
 from regraft.core.errors import DataRejected, Problem
 from regraft.core.workspace import Workspace
-from regraft.data import quarantine, spent
+from regraft.data import quarantine
 from regraft.data.contract import Contract
 from regraft.data.handoff import card, edition, page
 from regraft.data.handoff.changes import Change, shown
@@ -26,13 +26,13 @@ from regraft.data.handoff.history import Version
 from regraft.data.handoff.judge import Judged, Mode, judge, rows_at
 from regraft.data.handoff.known import Known
 from regraft.data.handoff.set_aside import Decision, Quarantine
+from regraft.data.handoff.similar import Texts
 from regraft.data.options import MADE_ID
 from regraft.data.quarantine import Told
 from regraft.data.rows import Row
 from regraft.data.sources import reject
 from regraft.data.spelling import spelled
-from regraft.data.split import Split, split_of
-from regraft.production import s3_source
+from regraft.production import closer_look, s3_source
 from regraft.production.data_store import DataStore, now
 from regraft.registry.journal import whoami
 
@@ -155,12 +155,16 @@ def _judged(
     commit: bool,
 ) -> HandedIn:
     contract, task = store.contract(), store.task
-    known = Known.of(in_house(store, store.place.rows()), task)
+    split_by = closer_look.split_by(store)
+    texts = Texts(task, split_by, scratch)
+    known = Known.of(texts.noted(in_house(store, store.place.rows()), lambda row: row.values), task)
     judged = judge(
         lambda: _drop_rows(store, drop, contract), known, contract, store.drop_rules(), scratch / "rows",
-        mode=mode, budget=budget, split_of=splitter(store),
+        mode=mode, budget=budget, split_of=lambda key: split_by({task.id_column: key}),
     )  # fmt: skip
     _require_nothing_forgotten(store, drop, judged)
+    alike, remarks = closer_look.look(store, judged, texts, scratch) if not judged.blocks else ([], [])
+    judged.warnings += remarks
     attachments = scratch / "version"
     attachments.mkdir()
     told = quarantine.write_quarantine(attachments / "quarantine.parquet", attachments / "quarantine.csv", judged.validated, task)
@@ -186,7 +190,7 @@ def _judged(
         drop.shown, drop.digest, None, judged.counts, dict(told.by_rule), {**diff, "rows": [plain(change) for change in rows]},
         tuple(judged.warnings),
     )  # fmt: skip
-    files.write_text(attachments / page.NAME, page.render(store.pipeline, version, contract, told, rows, judged.blocks))
+    files.write_text(attachments / page.NAME, page.render(store.pipeline, version, contract, told, rows, judged.blocks, alike))
     total = len(known) + counts["added"] - counts["removed"]
     files.write_text(attachments / card.NAME, card.render(store.pipeline, version, total, task, _written_contract(store)))
     handed_in.version = store.change(version, total, staged, attachments, commit=commit)
@@ -228,21 +232,6 @@ def _drop_rows(store: DataStore, drop: Drop, contract: Contract) -> Iterable[Row
 
 def in_house(store: DataStore, rows: Iterable[Row]) -> Iterable[Row]:
     return spelled(rows, store.task, store.options.data.split)
-
-
-def splitter(store: DataStore) -> Any:
-    """Id -> split; None where a column says it, and only a run knows."""
-    options = store.options
-    if options.data.split is not None or options.split.by is not None:
-        return lambda _: None
-
-    listing = store.workspace.root / "pipelines" / f"{store.pipeline}{spent.SUFFIX}"
-    worn = spent.load(listing, store.workspace.relative(listing)).ids
-
-    def of(key: str) -> Split:
-        return split_of(options.seed, key, options.split.test, options.split.dev, worn)
-
-    return of
 
 
 def _written_contract(store: DataStore) -> Any:

@@ -100,8 +100,8 @@ def finish(workspace: Workspace, history: History) -> Purged | None:
         if (place := dvc_formats.object_path(cache, md5)).is_file():
             done.objects, done.bytes = done.objects + 1, done.bytes + place.stat().st_size
             place.unlink()
-    for leftover in (workspace.scratch / "handoff" / "s3", *(workspace.scratch / "rejected").glob(f"{history.folder.name}.*")):
-        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in _scratch(workspace, history.folder.name):
+        shutil.rmtree(leftover)
     files.write_json(history.place(plan["version"]) / REPORT, done.document())
     if not done.failed:
         path.unlink()
@@ -143,6 +143,12 @@ def _artifacts(workspace: Workspace, going: Collection[str]) -> Iterator[str]:
             if out.get("md5") in going and out["path"].startswith("artifacts/") and path.exists():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
                 yield out["path"]
+
+
+def _scratch(workspace: Workspace, pipeline: str) -> Iterator[Path]:
+    """What handoffs, refused data and runs of a pipeline have left in ``.regraft``; of runs MLflow has what is evidence."""
+    places = ("handoff/s3", f"rejected/{pipeline}.*", f"evidence/{pipeline}-*")
+    yield from (path for pattern in places for path in workspace.scratch.glob(pattern) if path.is_dir())
 
 
 def _remotes(workspace: Workspace, going: Collection[str], done: Purged) -> None:

@@ -53,6 +53,8 @@ class Diff:
     by_label: dict[str, Counter[str]] = field(default_factory=dict)
     """Label (after, or before where the row is gone) -> kind -> rows."""
     rows: list[Change] = field(default_factory=list)
+    differing: int = 0
+    """Rows that differ, each counted once."""
     labels_before: Counter[str] = field(default_factory=Counter)
     labels_after: Counter[str] = field(default_factory=Counter)
     lengths: dict[str, list[int]] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Diff:
 
     def count(self, kinds: Sequence[str], before: str | None, after: str | None) -> bool:
         """Count one row with these labels; whether it is among the first of one of its kinds."""
+        self.differing += 1
         of_label = self.by_label.setdefault(str(after if after is not None else before), Counter())
         for kind in kinds:
             self.counts[kind] += 1

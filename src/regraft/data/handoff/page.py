@@ -1,4 +1,4 @@
-"""The page of a drop, for people who do not code: one file, no address in it, opens anywhere.
+"""The pages of a drop and of a diff, for people who do not code: one file, no address in it, opens anywhere.
 
 Values come from whoever handed the data in, so the template escapes everything, and the page's own policy allows no request and no script
 but the one that sorts its tables.
@@ -9,18 +9,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from regraft.core.errors import Problem
 from regraft.data.contract import Contract
 from regraft.data.expectations import rules
-from regraft.data.handoff.changes import KINDS, Change
+from regraft.data.handoff.changes import KINDS, Change, Diff
 from regraft.data.handoff.history import Version
+from regraft.data.handoff.similar import Similar
 from regraft.data.quarantine import Told
 
 NAME = "handoff.html"
 TEMPLATES = Path(__file__).parents[1] / "templates"
+LISTED = 200
+"""Rows alike that are listed; those with different labels come first."""
 CUT = 400
 """Characters of a value that are shown."""
 PLAIN = {"added": "added", "removed": "taken out", "edited": "other text", "relabelled": "other label", "other": "other columns"}
@@ -32,21 +37,19 @@ WHY = {
 }
 
 
-def render(pipeline: str, version: Version, contract: Contract, told: Told, rows: Sequence[Change], blocks: Sequence[Problem]) -> str:
-    """The page about a drop that became ``version``; with ``blocks``, one that was refused."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "count": lambda value: f"{value:,}",
-        "cut": lambda text: text if len(text) <= CUT else text[:CUT].rstrip() + " …",
-    }
-    script = (TEMPLATES / "sort.js").read_text(encoding="utf8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def render(
+    pipeline: str,
+    version: Version,
+    contract: Contract,
+    told: Told,
+    rows: Sequence[Change],
+    blocks: Sequence[Problem],
+    alike: Sequence[Similar] = (),
+) -> str:
+    """The page about a drop that became ``version``; with ``blocks``, one that was refused. Rows that are ``alike`` are listed."""
     requirements = {rule.id: f"every value {rule.requirement}" for rule in rules(contract, warned=True)}
-    text: str = environment.get_template("handoff.html").render(
+    return _filled(
+        "handoff.html",
         pipeline=pipeline,
         version=version,
         read=version.counts["read"],
@@ -63,10 +66,49 @@ def render(pipeline: str, version: Version, contract: Contract, told: Told, rows
         lengths=version.diff["lengths"],
         relabellings=version.diff["relabellings"],
         blocks=blocks,
+        alike=sorted(alike, key=lambda pair: (pair.label == pair.of_label, -pair.similarity))[:LISTED],
+        alike_in_all=len(alike),
         next_steps=list(_next(pipeline, version, blocks)),
-        script=script,
-        digest=digest,
     )
+
+
+def render_diff(result: Diff, before: str, after: str) -> str:
+    """The page about what differs between two sets of rows, which are called ``before`` and ``after``."""
+    shown = result.rows[: 5 * LISTED]
+    occurring = [kind for kind in KINDS if result.counts[kind]]
+    labels, none = sorted({*result.labels_before, *result.labels_after, *result.by_label}), Counter[str]()
+    return _filled(
+        "diff.html",
+        before=before,
+        after=after,
+        sentence=result.sentence(),
+        changed=[(PLAIN[kind], result.counts[kind]) for kind in KINDS],
+        columns=[PLAIN[kind] for kind in occurring],
+        by_label=[
+            (name, [result.labels_before[name], result.labels_after[name], *(result.by_label.get(name, none)[kind] for kind in occurring)])
+            for name in labels
+        ],
+        relabellings=result.document()["relabellings"],
+        rows=[(change, ", ".join(PLAIN[kind] for kind in change.kinds)) for change in shown],
+        more=result.differing - len(shown),
+        lengths=result.lengths,
+    )
+
+
+def _filled(template: str, **values: Any) -> str:
+    """A page of one of the templates, with the script that sorts its tables and the policy that allows no other."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "count": lambda value: f"{value:,}",
+        "cut": lambda text: text if len(text) <= CUT else text[:CUT].rstrip() + " …",
+    }
+    script = (TEMPLATES / "sort.js").read_text(encoding="utf8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    text: str = environment.get_template(template).render(script=script, digest=digest, **values)
     return text
 
 
