@@ -45,7 +45,7 @@ $(INSTALLED): requirements.lock pyproject.toml $(if $(filter-out $(shell cat .ve
 	@rm -f $@
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear .venv; }
 	@$(PIP) "pip>=24"
-	@echo "installing $(TORCH) (1 of 3)"
+	@echo "installing $(TORCH) (1 of 3; all packages take 2.4 GB)"
 	@$(PIP) $(TORCH)
 	@echo "installing requirements.lock (2 of 3)"
 	@$(PIP) --no-deps --require-hashes -r requirements.lock

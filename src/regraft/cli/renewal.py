@@ -14,7 +14,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def renew_test(pipeline: Pipeline, json: Json = False) -> None:
-    """Let rows that came since the last run of PIPELINE test, and train on those that tested until now.
+    """Make the rows that came since the last run of PIPELINE its test rows, and train on those that tested until now.
 
     For test rows that have decided too often (gate `holdout`). Old verdicts stay verifiable; the next run scores the champion on the
     fresh rows, and the budget begins anew. Writes pipelines/PIPELINE.spent.json, which belongs into git; to undo it, restore that file.

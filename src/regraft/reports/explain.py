@@ -25,6 +25,8 @@ from regraft.gates.measurements import power_summary
 from regraft.gates.registry import GATES, takes_clean_rows
 from regraft.gates.telling import row, sentence, sentences
 from regraft.gates.verdict import Finding, Verdict
+from regraft.reports.words import SLICES
+from regraft.reports.words import part as part_of
 
 SCHEMA = 2
 LABEL = re.compile(r"(?:pass|fail|inconclusive|info) +")
@@ -170,7 +172,9 @@ def _measured(measurements: dict[str, Any]) -> Iterator[str]:
         gap, accuracy = part["difference"], part["accuracy"]
         shown = f"{number(accuracy['value'])} ({number(accuracy['low'])} to {number(accuracy['high'])})"
         shown += f", {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
-        yield f"  {part['column']} = {part['value']} ({part['rows']:,} rows): {shown}"
+        column, value = part["column"], part["value"]
+        name = f"{SLICES[column]}: {part_of(column, value)}" if column in SLICES else f"{column} = {value}"
+        yield f"  {name} ({part['rows']:,} rows): {shown}"
     if summary := power_summary(measurements):
         yield ""
         yield f"True differences that these rows show with {measurements['power'] * 100:g} % power:"
