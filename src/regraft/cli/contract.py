@@ -99,4 +99,5 @@ def try_out(
         say(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
     if tried.blocks:
         lines = "\n".join(f"  {block['message']}" for block in tried.blocks)
-        raise DataRejected(f"such a drop would be refused:\n{lines}", fix=tried.blocks[0].get("fix"), problems=tried.blocks)
+        fix = f"mend the rows, or change the rule in {file}"
+        raise DataRejected(f"such a drop would be refused:\n{lines}", fix=fix, problems=tried.blocks)
