@@ -113,7 +113,7 @@ def test_the_spread_over_seeds_decides_a_run_both_ways(everything: Ran, refused:
     answers = predictions.read(everything.evidence / "predictions" / f"{everything.result['candidate']['name']}.parquet")
     own = f1_score(answers.labels, answers.preds, average="macro")
     assert spread["threshold"] == pytest.approx(own, abs=1e-6), "the registered model's own"
-    assert "What the seed does" in (everything.root / everything.result["report"]).read_text()
+    assert "How much the random seed matters" in (everything.root / everything.result["report"]).read_text()
     assert everything.record("seeds-base")["metrics"]["trainings"] == 2
 
     undecided = refused.findings("at_least")[0]

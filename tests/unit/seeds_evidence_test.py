@@ -101,13 +101,13 @@ def test_predictions_that_are_not_those_asked_for_are_an_error(scores, tmp_path,
 def test_the_page_shows_what_the_seed_does_and_only_where_seeds_were_asked_for():
     plain = reported["evidence"](rows=90)
     assert document(plain).seeds is None
-    assert "What the seed does" not in render(document(plain))
+    assert "How much the random seed matters" not in render(document(plain))
     case = plain.case
     further = {model: (case.predictions[other], case.predictions["tfidf"]) for model, other in (("adapted", "base"), ("base", "adapted"))}
     case = replace(case, seeds=further, policy=replace(case.policy, gates=(*case.policy.gates, line(seeds=3))))
     found = document(replace(plain, case=case, verdict=judge(case).document()))
     page = render(found)
-    assert "What the seed does" in page
+    assert "How much the random seed matters" in page
     assert "fine-tuned 3 times each" in page
     rows = {(row["model"], row["against"]): row for row in as_json(found)["seeds"]["scores"]}
     assert rows["adapted", None]["each"][1:] == [rows["base", None]["each"][0], rows["base", None]["each"][2]]

@@ -89,7 +89,7 @@ def release(pipeline: Pipeline, rows: Keys, reason: Why, by: By = None, no_commi
     """Take rows into PIPELINE's data although they were set aside, as a new version.
 
     For what only a person can know: a text that is there twice, one text with two labels, test rows. Rows that break the contract's
-    other rules every run would set aside again: mend them, or change the contract first.
+    other rules every run would set aside again: correct them, or change the contract first.
     """
     from regraft.core.workspace import Workspace
     from regraft.production.quarantined import release as take_in

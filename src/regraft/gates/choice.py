@@ -95,7 +95,7 @@ def section(f: words.Document) -> Section | None:
     )
     end = " ".join(f"{item['model']} is withheld: {words.withheld(item)}." for item in withheld)
     table = SectionTable(head, tuple(rows), words=2, optional=(3, 4))
-    return Section("Which candidate answered", "Candidates", note, tables=(table,), end=end)
+    return Section("Which candidate was chosen", "Candidates", note, tables=(table,), end=end)
 
 
 def _row(score: words.Document, facts: words.Document, metric: str) -> tuple[Cell, ...]:

@@ -43,7 +43,7 @@ def release(
             many = counted(judged.validated.quarantined, "row")
             raise DataRejected(
                 f"the contract does not allow {many}, so every run would set it aside again:\n{lines}",
-                fix=f"mend the row and hand it in again, or change {store.contract_file.name}",
+                fix=f"correct the row and hand it in again, or change {store.contract_file.name}",
                 problems=problems,
             )
         staged = edition.make(store.place, revision(judged, task), store.history.next_number()) if judged.diff else None
@@ -86,4 +86,4 @@ def _require_columns(rows: Sequence[Aside]) -> None:
     if unreadable := [row for row in rows if row.values is None]:
         first = unreadable[0]
         message = f"{first.key} ({first.file}:{first.row}) cannot be released: its columns cannot be told apart ({first.reason})"
-        raise ConfigError(message, fix="mend the row in your file and hand it in again")
+        raise ConfigError(message, fix="correct the row in your file and hand it in again")

@@ -61,7 +61,7 @@ class Place:
                 fault = row.faults[0]
                 problem = Problem(message=fault.reason, file=row.file, row=row.number, rule=fault.rule)
                 message = f"{self.shown} has a row whose columns cannot be told apart, so no row of it can be replaced"
-                fix = f"mend {row.file}, line {row.number}, first; or hand the whole data in with --replace"
+                fix = f"correct {row.file}, line {row.number}, first; or hand the whole data in with --replace"
                 raise DataRejected(message, fix=fix, problems=[problem])
             yield row
         problems = [problem for problem in problems if problem.get("rule") not in ("file.rows", "file.empty")]

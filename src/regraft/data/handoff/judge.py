@@ -112,7 +112,7 @@ def judge(
     if unread and len(gone):
         warnings.append(
             f"{counted(len(gone), 'row')} that the drop lacks {'stays' if len(gone) == 1 else 'stay'}, because "
-            f"{counted(unread, 'row')} of it could not be read: mend {'it' if unread == 1 else 'them'} and hand the drop in again"
+            f"{counted(unread, 'row')} of it could not be read: correct {'it' if unread == 1 else 'them'} and hand the drop in again"
         )
         gone = np.empty(0, np.int64)
     if twins_too:
@@ -231,7 +231,7 @@ def _breaches(judged: Judged, contract: Contract) -> None:
         if how == "warn":
             judged.warnings.append(f"{breach}; first {file}:{number}")
         else:
-            fix = "mend the rows and hand the drop in again"
+            fix = "correct the rows and hand the drop in again"
             judged.blocks.append(
                 Problem(message=f"{breach}, and the contract blocks that", file=file, row=number, column=rule.column, rule=rule.id, fix=fix)
             )
@@ -244,7 +244,7 @@ def _drop_rules(
     share = judged.validated.quarantined / judged.validated.read if judged.validated.read else 0.0
     limits = [item.implementation.at_most for item in quality if item.implementation.rule == "quarantined"]
     most = budget if budget is not None else next((limit for limit in limits if limit is not None), BUDGET)
-    fix = "mend the rows that quarantine.csv lists, and hand the drop in again"
+    fix = "correct the rows that quarantine.csv lists, and hand the drop in again"
     if not judged.validated.read:
         judged.blocks.append(Problem(message="the drop holds no row", rule="drop.rows", fix="hand in rows"))
     elif share > most:

@@ -121,10 +121,10 @@ def _next(pipeline: str, version: Version, blocks: Sequence[Problem]) -> Iterato
     """What to do, each with the command that does it; None: nothing is to be typed."""
     again = f"regraft handoff {pipeline} {shlex.quote(version.source or '')}"
     if blocks:
-        yield "Nothing was changed. Mend what stands below in your file, and hand it in again:", again
+        yield "Nothing was changed. Correct what stands below in your file, and hand it in again:", again
         return
     if version.counts["quarantined"]:
-        yield "Mend the rows that were set aside in your file and hand it in again; rows that are there already count once:", again
+        yield "Correct the rows that were set aside in your file and hand it in again; rows that are there already count once:", again
         yield "Or decide about them one by one:", f"regraft quarantine list {pipeline}"
     yield "Train with what was taken in:", f"regraft run {pipeline}"
     if version.parent is not None:
