@@ -95,7 +95,9 @@ def test_a_row_that_cannot_be_read_takes_no_row_out(tmp_path):
     bad = Row("drop.csv", 99, {}, (quarantine.Fault("row.fields", None, None, "4 fields"),), ["r0", "x", "y", "z"])
     result = judge(lambda: [*rows(broken), bad], Known.of(rows(there()), TASK), contract, (), tmp_path)
     assert result.diff.totals()["removed"] == 0
-    assert result.warnings == ["1 row that the drop lacks stays, because 1 row of it could not be read: correct it and hand the drop in again"]
+    assert result.warnings == [
+        "1 row that the drop lacks stays, because 1 row of it could not be read: correct it and hand the drop in again"
+    ]
 
 
 def test_a_row_that_is_set_aside_leaves_the_one_that_is_there(tmp_path):
