@@ -14,11 +14,13 @@ from regraft.core.errors import Interrupted
 from regraft.core.progress import STOP, Running, running
 from regraft.models.families import family
 from regraft.models.task_types import task_type
+from regraft.training import schedules
 from regraft.training.finetuning import finetune
 from regraft.training.loop import Training
 from regraft.training.methods import gradual_unfreezing
+from regraft.training.methods.full import FULL
 from regraft.training.methods.interpolate import INTERPOLATE
-from regraft.training.options import finetune_options
+from regraft.training.options import finetune_options, pretrain_options
 
 LABELS = ["garden", "harbour", "kitchen"]
 METHODS = {
@@ -146,12 +148,23 @@ def test_layers_join_from_the_top_down_at_falling_rates_and_every_weight_in_the_
     assert sorted(trained) == sorted(id(p) for p in model.parameters())
 
 
+def test_each_layer_has_its_share_of_the_rate_of_the_one_above_it(base):
+    model = task_type("text-classification").model(base, LABELS)
+    asked = finetune_options({}, {"layer_decay": 0.5, "learning_rate": 0.01})
+    *groups, head = FULL.groups(model, family(model), asked)
+    assert [group.rate for group in groups] == [0.01, 0.005]
+    assert {id(p) for p in groups[0].parameters} == {id(p) for p in model.bert.encoder.layer[1].parameters()}
+    assert sorted(id(p) for group in (*groups, head) for p in group.parameters) == sorted(id(p) for p in model.parameters())
+    plain = FULL.groups(model, family(model), finetune_options({}, {"learning_rate": 0.01}))
+    assert [group.rate for group in plain] == [0.01, 0.001]
+
+
 def test_rates_rise_for_a_tenth_of_the_steps_and_fall_to_a_thirtysecond():
-    rates = [gradual_unfreezing.slanted(step, 40) for step in range(40)]
+    rates = [schedules.slanted(step, 40) for step in range(40)]
     assert max(rates) == rates[3] == 1.0
     assert rates[-1] == pytest.approx(1 / 32)
     assert rates == [*sorted(rates[:4]), *sorted(rates[4:], reverse=True)]
-    assert gradual_unfreezing.slanted(0, 1) == 1.0
+    assert schedules.slanted(0, 1) == 1.0
 
 
 def test_the_ends_of_the_line_are_the_two_models_and_the_middle_is_between(base, rows, tmp_path):
@@ -163,3 +176,19 @@ def test_the_ends_of_the_line_are_the_two_models_and_the_middle_is_between(base,
     for name, value in middle.items():
         np.testing.assert_allclose(value, (start[name] + end[name]) / 2, atol=1e-6)
     assert INTERPOLATE.kind == "sequence_classification"
+
+
+def test_the_schedule_that_the_file_names_is_that_of_fine_tuning_and_of_pretraining(base):
+    from types import SimpleNamespace
+
+    from regraft.training.fitting import Fitting
+    from regraft.training.pretraining import phases
+
+    rows = SimpleNamespace(steps=6, ids=[[1, 2]])
+    fitting = Fitting(None, None, rows, None, None, 0.0, "cosine")
+    assert [fitting.phase("all", 2, []).factor(step) for step in range(12)] == [schedules.cosine(step, 12) for step in range(12)]
+    model = task_type("text-classification").model(base, LABELS)
+    for name, expected in (("wsd", schedules.wsd(19, 20)), ("linear", None)):
+        asked = pretrain_options({"schedule": name})
+        _, everything = phases(model, None, loss=None, corpus=None, options=asked, warmup=0, steps=20)
+        assert (everything.factor and everything.factor(19)) == expected

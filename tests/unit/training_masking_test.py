@@ -8,6 +8,7 @@ import pytest
 
 from regraft.core.randomness import order, seed_of, uniform, visits
 from regraft.training.objectives.masking import IGNORED, Masking
+from regraft.training.objectives.mlm import word_begins
 
 MASKING = Masking(probability=0.15, mask_id=4, special_ids=frozenset({0, 2, 3}), vocabulary=1000)
 
@@ -77,3 +78,36 @@ def test_seeds_of_different_places_differ():
     seeds = {seed_of(17, "dropout", step) for step in range(1000)} | {seed_of(17, "mask", step) for step in range(1000)}
     assert len(seeds) == 2000
     assert max(seeds) < 2**63
+
+
+def test_the_tokens_of_a_word_are_predicted_together_at_the_share_that_was_asked_for():
+    begins = np.ones(1000, dtype=bool)
+    begins[500:] = False  # go on with a word
+    whole = Masking(0.15, 4, frozenset({0, 2, 3}), 1000, begins)
+    rng = np.random.default_rng(3)
+    ids = np.concatenate([[2], *([rng.integers(10, 500), *rng.integers(500, 1000, rng.integers(0, 4))] for _ in range(4000)), [3]])
+    _, labels = whole.one(ids, 17, 0, 0)
+    words = np.cumsum(begins[ids])
+    of_word = [set((labels[words == word] != IGNORED).tolist()) for word in np.unique(words)]
+    assert all(len(predicted) == 1 for predicted in of_word)
+    assert (labels != IGNORED).mean() == pytest.approx(0.15, abs=0.02)
+    assert (labels[[0, -1]] == IGNORED).all()
+
+
+def test_what_follows_a_special_token_begins_a_word_whatever_it_is():
+    whole = Masking(0.5, 4, frozenset({2}), 1000, np.zeros(1000, dtype=bool))
+    assert whole._first_of_word(np.array([2, 7, 8, 2, 9, 9])).tolist() == [0, 1, 1, 3, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "begins"),
+    [
+        (["[CLS]", "play", "##ing", "##", None], [True, True, False, True, True]),
+        (["<s>", "Ġplay", "ing", ""], [False, True, False, True]),
+        (["</s>", "▁play", "ing", "▁"], [False, True, False, False]),
+        (["[CLS]", "play", "ing"], None),
+    ],
+)
+def test_where_words_begin_is_told_by_the_marks_of_the_vocabulary(tokens, begins):
+    told = word_begins(tokens)
+    assert (told if told is None else told.tolist()) == begins

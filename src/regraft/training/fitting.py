@@ -14,6 +14,7 @@ from regraft.models.task_types import task_type
 from regraft.training.phase import Batches, Group, Phase
 from regraft.training.plugins import Learning
 from regraft.training.rows import Rows
+from regraft.training.schedules import Schedule, factor_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Fitting:
     machine: Machine
     smoothing: float
     """Share of the target that is spread over all classes."""
+    schedule: Schedule = "linear"
+    """How rates go where a method says nothing else."""
 
     def phase(
         self,
@@ -62,7 +65,7 @@ class Fitting:
             penalty=penalty,
             part=part,
             tokens=sum(map(len, rows.ids)) / rows.steps,
-            factor=factor,
+            factor=factor or factor_of(self.schedule, rows.steps * epochs),
         )
 
     def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, int]:

@@ -81,7 +81,8 @@ class Gradient:
         rows = Rows(ids, truth, options.batch_size, pad, learning.seed, learning.training["id"].tolist())
 
         def phases(_: nn.Module, machine: Machine) -> list[Phase]:  # on the machine already, and with the weights it begins with
-            return self.phases(Fitting(model, family(model), rows, learning, machine, options.label_smoothing), options)
+            fitting = Fitting(model, family(model), rows, learning, machine, options.label_smoothing, options.schedule)
+            return self.phases(fitting, options)
 
         kept, shards = options.checkpoint_seconds, options.shards or 1
         measured = train(learning.name, model, phases, seed=learning.seed, checkpoint_seconds=kept, shards=shards)

@@ -6,13 +6,14 @@ Options of a method or an objective stand in its own file; here is what all of t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from regraft.core.plugin_options import Section
 from regraft.core.strict import Strict
 from regraft.training.plugins import METHODS, OBJECTIVES
+from regraft.training.schedules import Schedule
 
 
 def _power_of_two(shards: int) -> int:
@@ -22,6 +23,14 @@ def _power_of_two(shards: int) -> int:
 
 
 Shards = Annotated[int, AfterValidator(_power_of_two)]
+
+
+def rows_for_each(shards: int | None, batch_size: int) -> None:
+    """Refuse more parts of a batch than it has rows. ValueError naming both keys."""
+    if shards is not None and shards > batch_size:
+        most = 1 << (batch_size.bit_length() - 1)
+        instead = f"write shards: {most} or batch_size: {shards}" if most > 1 else f"write batch_size: {shards}, or leave shards out"
+        raise ValueError(f"`shards` ({shards}) cuts a batch into more parts than `batch_size` ({batch_size}) has rows; {instead}")
 
 
 class ObjectiveOptions(Strict):
@@ -38,7 +47,10 @@ class ObjectiveOptions(Strict):
     batch_size: int = Field(16, ge=1)
     """Sequences in one optimizer step."""
     learning_rate: float = Field(2e-4, gt=0, lt=1)
-    """Peak rate; linear warm-up over the first 6 % of steps, then linear decay to 0."""
+    """Peak rate; linear warm-up over the first 6 % of steps, then as `schedule` says."""
+    schedule: Schedule = Field("linear", exclude_if=lambda name: name == "linear")
+    """How rates go after the rise: `linear` and `cosine` down to 0, `wsd` at the peak until the last fifth of the steps and then down to 0,
+    `slanted` to 1/32 in nine tenths of them."""
     head_learning_rate: float = Field(3e-3, gt=0, lt=1)
     """Peak rate of a new prediction head while the encoder is frozen, same schedule."""
     shards: Shards | None = Field(None, ge=2, le=64, exclude_if=lambda shards: shards is None)
@@ -48,6 +60,11 @@ class ObjectiveOptions(Strict):
     """The model's own dropout while pretraining. Below one epoch there is nothing to overfit, and it costs a third of the speed."""
     checkpoint_seconds: float = Field(30.0, gt=0)
     """Most seconds of work a crash may cost."""
+
+    @model_validator(mode="after")
+    def _every_part_has_a_row(self) -> Self:
+        rows_for_each(self.shards, self.batch_size)
+        return self
 
 
 class MethodOptions(Strict):
@@ -75,7 +92,10 @@ class GradientOptions(MethodOptions):
     batch_size: int = Field(32, ge=1)
     """Rows in one optimizer step."""
     learning_rate: float = Field(3e-4, gt=0, lt=1)
-    """Peak rate of the encoder; linear warm-up over the first 6 % of steps, then linear decay to 0."""
+    """Peak rate of the encoder; linear warm-up over the first 6 % of steps, then as `schedule` says."""
+    schedule: Schedule = Field("linear", exclude_if=lambda name: name == "linear")
+    """How rates go after the rise: `linear` and `cosine` down to 0, `wsd` at the peak until the last fifth of the steps and then down to 0,
+    `slanted` to 1/32 in nine tenths of them."""
     head_learning_rate: float = Field(1e-3, gt=0, lt=1)
     """Peak rate of the new pooler and classification head, same schedule."""
     shards: Shards | None = Field(None, ge=2, le=64, exclude_if=lambda shards: shards is None)
@@ -88,6 +108,11 @@ class GradientOptions(MethodOptions):
     have, in steps of 8, and at most 512 or what the base model reads."""
     checkpoint_seconds: float = Field(30.0, gt=0)
     """Most seconds of work a crash may cost."""
+
+    @model_validator(mode="after")
+    def _every_part_has_a_row(self) -> Self:
+        rows_for_each(self.shards, self.batch_size)
+        return self
 
     @property
     def passes(self) -> int:

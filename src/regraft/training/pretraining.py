@@ -32,6 +32,7 @@ from regraft.training.options import ObjectiveOptions
 from regraft.training.parts import share
 from regraft.training.phase import Batches, Group, Phase, Watch
 from regraft.training.plugins import OBJECTIVES, Corruption
+from regraft.training.schedules import factor_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -205,6 +206,7 @@ def phases(
             batches=batches(warmup),
             part=partial(_part, loss, corpus, warmup),
             tokens=per_step,
+            factor=factor_of(options.schedule, steps),
             watch=budget.watch(model, loss, corpus, machine, warmup, steps) if budget else None,
         ),
     ]

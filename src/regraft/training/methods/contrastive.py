@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from regraft.training.methods.prototype import PrototypeOptions
-from regraft.training.options import Shards
+from regraft.training.options import Shards, rows_for_each
 from regraft.training.plugins import Learning, Start
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ class ContrastiveOptions(PrototypeOptions):
     computed whole, and the model depends on the number of threads."""
     checkpoint_seconds: float = Field(30.0, gt=0)
     """Most seconds of work a crash may cost."""
+
+    @model_validator(mode="after")
+    def _every_part_has_a_pair(self) -> Self:
+        rows_for_each(self.shards, self.batch_size)
+        return self
 
     @property
     def passes(self) -> int:

@@ -10,6 +10,7 @@ from regraft.training.gradient import Gradient
 from regraft.training.options import GradientOptions
 
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import PreTrainedModel
 
     from regraft.models.families import ModelFamily
@@ -21,6 +22,9 @@ class FullOptions(GradientOptions):
 
     method: Literal["full"] = Field("full", exclude_if=lambda _: True)
     """Every weight is trained. `auto`: a fixed list of candidates is tried instead, and dev rows choose."""
+    layer_decay: float | None = Field(None, ge=0.1, le=1, exclude_if=lambda decay: decay is None)
+    """Which share of the rate of the layer above it a layer has, the embeddings that of the lowest (Clark et al. 2020, "ELECTRA", takes 0.8
+    and 0.9). By default all have `learning_rate`, as the top one has anyway."""
 
 
 class Full(Gradient):
@@ -35,13 +39,20 @@ class Full(Gradient):
         from regraft.training.phase import Group
 
         head = [p for module in family.head(model) for p in module.parameters()]
-        new = {id(p) for p in head}
-        old = [p for p in model.parameters() if id(p) not in new]
-        groups = [
-            Group(old, options.learning_rate, "finetune.learning_rate"),
-            Group(head, options.head_learning_rate, "finetune.head_learning_rate"),
-        ]
+        groups = [*_body(model, family, head, options), Group(head, options.head_learning_rate, "finetune.head_learning_rate")]
         return [group for group in groups if group.parameters]  # an encoder-decoder has no head
+
+
+def _body(model: PreTrainedModel, family: ModelFamily, head: list[nn.Parameter], options: GradientOptions) -> list[Group]:
+    """What is not the head's: in one group, or a group a layer."""
+    from regraft.training.layer_groups import layer_groups
+    from regraft.training.phase import Group
+
+    decay: float | None = getattr(options, "layer_decay", None)  # methods that train like this one need not have it
+    if decay is not None:
+        return layer_groups(model, family, options.learning_rate, 1 / decay)
+    new = {id(p) for p in head}
+    return [Group([p for p in model.parameters() if id(p) not in new], options.learning_rate, "finetune.learning_rate")]
 
 
 FULL = Full()

@@ -13,17 +13,11 @@ from pydantic import Field, model_validator
 
 from regraft.training.gradient import Gradient
 from regraft.training.options import GradientOptions
+from regraft.training.schedules import slanted
 
 if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedModel
-
-    from regraft.models.families import ModelFamily
     from regraft.training.fitting import Fitting
     from regraft.training.phase import Group, Phase
-
-CUT, RATIO = 0.1, 32
-"""Share of the steps in which the rate rises, and how many times the lowest rate the peak is (section 3.2)."""
 
 
 class GradualOptions(GradientOptions):
@@ -34,6 +28,8 @@ class GradualOptions(GradientOptions):
     groups: int = Field(3, ge=1, le=64)
     """How many groups the layers are cut into, the embeddings with the lowest. The first epoch trains the head alone, each one after
     it a group more, and those that are left everything."""
+    schedule: Literal["slanted"] = Field("slanted", exclude_if=lambda _: True)
+    """Within each phase the rate rises for a tenth of the steps and falls to 1/32; there is no other."""
     rate_decay: float = Field(2.6, ge=1, le=10)
     """How many times the rate of the layer below it a layer has; the top one has `learning_rate`."""
 
@@ -58,12 +54,13 @@ class GradualUnfreezing(Gradient):
     """Whose head is new."""
 
     def phases(self, fitting: Fitting, options: GradualOptions) -> list[Phase]:
+        from regraft.training.layer_groups import layer_groups
         from regraft.training.phase import Group
 
         head = [p for module in fitting.family.head(fitting.model) for p in module.parameters()]
         trained = [Group(head, options.head_learning_rate, "finetune.head_learning_rate")]
         phases = [_slanted(fitting, "head", 1, trained, 0)]
-        joining = cut(layer_groups(fitting.model, fitting.family, options), options.groups)
+        joining = cut(layer_groups(fitting.model, fitting.family, options.learning_rate, options.rate_decay), options.groups)
         for number, group in enumerate(joining, start=1):
             trained = [*trained, *group]
             epochs = 1 if number < len(joining) else options.epochs - number
@@ -74,28 +71,6 @@ class GradualUnfreezing(Gradient):
 def _slanted(fitting: Fitting, name: str, epochs: int, groups: list[Group], first: int) -> Phase:
     steps = fitting.rows.steps * epochs
     return fitting.phase(name, epochs, groups, first=first, factor=lambda step: slanted(step, steps))
-
-
-def slanted(step: int, steps: int) -> float:
-    """Share of the peak rate: a tenth of the steps up, the others down to 1/32 (ULMFiT, equation 3, of which step 0 is not 0 here)."""
-    top = max(1, int(steps * CUT))
-    share = (step + 1) / top if step < top else 1 - (step + 1 - top) / max(1, steps - top)
-    return (1 + share * (RATIO - 1)) / RATIO
-
-
-def layer_groups(model: PreTrainedModel, family: ModelFamily, options: GradualOptions) -> list[Group]:
-    """Each layer, from the top down, at its rate; what is in none of them, such as the embeddings, with the lowest."""
-    from regraft.training.phase import Group
-
-    layers: list[nn.Module] = list(family.layers(model).children())[::-1]
-    seen = {id(p) for module in family.head(model) for p in module.parameters()}
-    members: list[list[nn.Parameter]] = []
-    for layer in layers:
-        members.append([p for p in layer.parameters() if id(p) not in seen])
-        seen |= {id(p) for p in members[-1]}
-    members[-1] += [p for p in model.parameters() if id(p) not in seen]
-    rates = [options.learning_rate / options.rate_decay**depth for depth in range(len(members))]
-    return [Group(each, rate, "finetune.learning_rate") for each, rate in zip(members, rates, strict=True) if each]
 
 
 def cut(layers: list[Group], groups: int) -> list[list[Group]]:

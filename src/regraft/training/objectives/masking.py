@@ -29,14 +29,25 @@ class Masking:
     """Never predicted: [CLS], [SEP] and the like."""
     vocabulary: int
     """Random replacements are drawn from ``range(vocabulary)``."""
+    begins: NDArray[np.bool_] | None = None
+    """Of each id, whether a word begins with it: all tokens of a word are then predicted, or none (Cui et al. 2021, "Pre-Training With
+    Whole Word Masking for Chinese BERT", section 3). None: each token is drawn by itself."""
 
     def one(self, ids: NDArray[np.int64], seed: int, *where: str | int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Masked ids and labels of one sequence, both int64 of the shape of ``ids``; labels are IGNORED elsewhere."""
         chance, kind, other = uniform(3 * len(ids), seed, "mask", *where).reshape(3, -1)
+        chance = chance if self.begins is None else chance[self._first_of_word(ids)]
         chosen = (chance < self.probability) & ~np.isin(ids, list(self.special_ids))
         masked = np.where(chosen & (kind < 0.8), self.mask_id, ids)
         masked = np.where(chosen & (kind >= 0.9), (other * self.vocabulary).astype(np.int64), masked)
         return masked, np.where(chosen, ids, IGNORED)
+
+    def _first_of_word(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of each token the place at which its word begins, ``[length]``; what follows a special token begins one."""
+        assert self.begins is not None
+        special = np.isin(ids, list(self.special_ids))
+        begins = self.begins[ids] | special | np.concatenate([[True], special[:-1]])
+        return np.maximum.accumulate(np.where(begins, np.arange(len(ids)), 0))
 
     def batch(self, ids: NDArray[np.int64], seed: int, places: Sequence[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """:meth:`one` for each row of ``ids`` at its (epoch, index): both ``[rows, length]``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,6 +32,8 @@ class MlmOptions(ObjectiveOptions):
     """Masked-language modelling: for encoders."""
     mask_probability: float = Field(0.15, gt=0, lt=1)
     """Share of tokens predicted (Devlin et al. 2019, section 3.1)."""
+    whole_words: bool = Field(False, exclude_if=lambda whole: not whole)
+    """Whether the tokens of a word are predicted together (Cui et al. 2021, "Pre-Training With Whole Word Masking for Chinese BERT")."""
 
 
 class Mlm:
@@ -57,7 +59,7 @@ class Mlm:
 
     def corruption(self, source: Path, options: MlmOptions, vocabulary: int) -> Masking:
         """:func:`masking` with the share of the options."""
-        return masking(source, options.mask_probability, vocabulary)
+        return masking(source, options.mask_probability, vocabulary, whole_words=options.whole_words)
 
     def loss(self, model: PreTrainedModel) -> Callable[[tuple[Ints, Ints]], tuple[Tensor, int]]:
         """Cross-entropy of the hidden tokens."""
@@ -127,10 +129,10 @@ def start_from_frequencies(model: PreTrainedModel, shard: Packed) -> None:
         bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
 
-def masking(base: Path, probability: float, vocabulary: int) -> Masking:
+def masking(base: Path, probability: float, vocabulary: int, *, whole_words: bool = False) -> Masking:
     """The masks for the tokenizer in ``base``.
 
-    :raises ConfigError: it has no mask token.
+    :raises ConfigError: it has no mask token, or does not say where words begin.
     """
     from regraft.models import tokenizer
     from regraft.training.objectives.masking import Masking
@@ -142,4 +144,26 @@ def masking(base: Path, probability: float, vocabulary: int) -> Masking:
             fix="name another base_model in the pipeline file",
         )
     size = min(vocabulary, len(fast))
-    return Masking(probability, fast.mask_token_id, frozenset(fast.all_special_ids), size)
+    begins = word_begins(fast.convert_ids_to_tokens(list(range(max(vocabulary, len(fast)))))) if whole_words else None
+    if whole_words and begins is None:
+        raise ConfigError(
+            f"pretrain.whole_words: the tokenizer of the base model ({base}) has no tokens that go on with a word",
+            fix="leave pretrain.whole_words out",
+        )
+    return Masking(probability, fast.mask_token_id, frozenset(fast.all_special_ids), size, begins)
+
+
+def word_begins(tokens: Sequence[str | None]) -> NDArray[np.bool_] | None:
+    """Whether a word begins with each token, told by the marks of WordPiece, of BPE on bytes or of SentencePiece; None: they bear none.
+
+    A place of the vocabulary that has no token begins one.
+    """
+    import numpy as np
+
+    written = [token or "" for token in tokens]
+    for mark, begins_with_it in (("##", False), ("Ġ", True), ("▁", True)):
+        marked = np.array([len(token) > len(mark) and token.startswith(mark) for token in written])
+        if marked.any():
+            nothing = np.array([not token for token in written])
+            return np.asarray((marked if begins_with_it else ~marked) | nothing, dtype=np.bool_)
+    return None
