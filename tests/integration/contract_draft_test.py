@@ -53,6 +53,28 @@ def test_a_draft_keeps_its_rows_and_says_what_it_was_read_from(tiny, cli):
     assert "2 of 2 rows (100 %) are set aside" in other.err
 
 
+def test_what_the_columns_say_of_source_licence_and_time_becomes_a_rule(tiny, cli):
+    header = "id,text,label,source,license,created\n"
+    lines = [
+        f"n{n},a row with number {n} in it,{'garden' if n % 2 else 'harbour'},{'web' if n % 3 else 'mail'},mit,2026-01-{1 + n % 9:02}"
+        for n in range(30)
+    ]
+    (tiny.root / "rows.csv").write_text(header + "\n".join(lines) + "\n")
+    text = cli("contract", "infer", "rows.csv").out
+    assert "{rule: source_share, column: source, at_most: 0.8}" in text
+    assert "# The newest date is 2026-01-09, " in text
+    assert "{rule: freshness, column: created, at_most: " in text
+    assert "{rule: volume, at_least: 0.9, at_most: 1.5}" in text
+    (tiny.root / "rows.contract.yaml").write_text(text)
+    assert cli("contract", "test", "rows.contract.yaml", "rows.csv", "--json").json["warnings"] == []
+    (tiny.root / "other.csv").write_text(
+        header + "\n".join(lines).replace("mail", "web").replace("2026-", "1999-").replace("mit", "gpl", 2) + "\n"
+    )
+    said = cli("contract", "test", "rows.contract.yaml", "other.csv")
+    for words in ("license 'gpl' is not one of", "have source 'web'", "the newest created is 1999-01-09"):
+        assert words in said.out, said.out
+
+
 @pytest.mark.parametrize(("argv", "code", "text"), [
     (["infer", "nowhere.csv"], 3, "nowhere.csv is not there"),
     (["infer", "data/rows.jsonl", "--label", "team"], 3, "no column 'team'"),

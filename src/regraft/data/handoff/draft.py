@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 
 import yaml
 
@@ -19,6 +20,11 @@ MOST_VALUES = 50
 REPEATS = 5
 """So often each value has to stand on average."""
 PLAIN = re.compile(r"[A-Za-z_][\w-]*")
+SOURCE = re.compile(r"source|origin|channel|provider|site|annotator|author", re.IGNORECASE)
+LICENCE = re.compile(r"licen[cs]e", re.IGNORECASE)
+"""How columns are called that say where a row is from, and under which terms."""
+FRESH_DAYS = 30
+"""A column of dates is thought to be fresh for twice its age now, and at least for so long."""
 NO_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
 
@@ -34,6 +40,9 @@ class Seen:
     several: bool = False
     """A value stands twice."""
     hashes: set[int] = field(default_factory=set)
+    newest: date | None = None
+    """Where every value so far begins as a date does."""
+    dates: bool = True
 
     def add(self, text: str) -> None:
         self.filled += 1
@@ -42,6 +51,11 @@ class Seen:
         self.hashes.add(number)
         if len(self.values) <= MOST_VALUES:
             self.values[text] += 1
+        if self.dates:
+            try:
+                self.newest = max(self.newest or date.min, date.fromisoformat(text[:10]))
+            except ValueError:
+                self.dates, self.newest = False, None
 
     @property
     def is_choice(self) -> bool:
@@ -49,8 +63,8 @@ class Seen:
         return 1 < len(self.values) <= MOST_VALUES and self.filled >= REPEATS * len(self.values)
 
 
-def draft(rows: Iterable[Row], task: TaskOptions, name: str, source: str) -> str:
-    """The text of a contract that ``rows`` keep; ``source`` is where they were read from."""
+def draft(rows: Iterable[Row], task: TaskOptions, name: str, source: str, today: date | None = None) -> str:
+    """The text of a contract that ``rows`` keep; ``source`` is where they were read from, ``today`` what freshness is counted from."""
     columns: dict[str, Seen] = {}
     read = unread = 0
     for row in rows:
@@ -76,12 +90,38 @@ def draft(rows: Iterable[Row], task: TaskOptions, name: str, source: str) -> str
         "  - {type: custom, engine: regraft, severity: block, implementation: {rule: quarantined, at_most: 0.1}}",
         "  # A label whose share changes by more than 10 points is worth a word.",
         "  - {type: custom, engine: regraft, severity: warn, implementation: {rule: label_shares, at_most: 0.1}}",
-        "  properties:",
+        "  # Data that lose a tenth of their rows at once, or grow by half, are worth a word.",
+        "  - {type: custom, engine: regraft, severity: warn, implementation: {rule: volume, at_least: 0.9, at_most: 1.5}}",
     ]
+    for column in sorted(set(columns) - {task.id_column, *task.texts, task.label}):
+        lines += _about_drops(column, columns[column], read - unread, today or datetime.now(UTC).date())
+    lines.append("  properties:")
     for column in [task.id_column, *task.texts, task.label, *sorted(set(columns) - {task.id_column, *task.texts, task.label})]:
         if column in columns:
             lines += _column(column, columns[column], read - unread, task)
     return "\n".join(lines) + "\n"
+
+
+def _about_drops(name: str, seen: Seen, rows: int, today: date) -> list[str]:
+    """Rules about a drop as a whole that a column gives rise to."""
+    if seen.filled < rows or not rows:
+        return []
+    rule = "  - {type: custom, engine: regraft, severity: warn, implementation: "
+    if seen.newest is not None and seen.newest <= today:
+        age = (today - seen.newest).days
+        return [
+            f"  # The newest date is {seen.newest}, {counted(age, 'day')} ago.",
+            f"{rule}{{rule: freshness, column: {_scalar(name)}, at_most: {max(FRESH_DAYS, 2 * age)}}}}}",
+        ]
+    if SOURCE.search(name) and seen.is_choice:
+        value, count = seen.values.most_common(1)[0]
+        most = min(1.0, math.ceil(20 * (count / rows + 0.1)) / 20)
+        if most < 1:
+            return [
+                f"  # {100 * count / rows:.0f} % have {_scalar(value)}; a drop that is nearly all from one place teaches that place.",
+                f"{rule}{{rule: source_share, column: {_scalar(name)}, at_most: {most:g}}}}}",
+            ]
+    return []
 
 
 def _column(name: str, seen: Seen, rows: int, task: TaskOptions) -> list[str]:
@@ -101,6 +141,9 @@ def _column(name: str, seen: Seen, rows: int, task: TaskOptions) -> list[str]:
         ]
     if name == task.label and seen.values and len(seen.values) <= MOST_VALUES:
         lines.append("    enum:   # any other label is set aside")
+        lines += [f"    - value: {_scalar(value)}   # {counted(count, 'row')}" for value, count in seen.values.most_common()]
+    elif name not in (task.id_column, *task.texts) and LICENCE.search(name) and seen.values and len(seen.values) <= MOST_VALUES:
+        lines.append("    enum:   # any other is set aside until somebody has read its terms")
         lines += [f"    - value: {_scalar(value)}   # {counted(count, 'row')}" for value, count in seen.values.most_common()]
     elif name not in (task.id_column, *task.texts, task.label) and seen.is_choice:
         shown = ", ".join(f"{{value: {_scalar(value)}}}" for value, _ in seen.values.most_common())
