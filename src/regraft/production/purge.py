@@ -101,7 +101,7 @@ def finish(workspace: Workspace, history: History) -> Purged | None:
             done.objects, done.bytes = done.objects + 1, done.bytes + place.stat().st_size
             place.unlink()
     for leftover in _scratch(workspace, history.folder.name):
-        shutil.rmtree(leftover)
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     files.write_json(history.place(plan["version"]) / REPORT, done.document())
     if not done.failed:
         path.unlink()
@@ -147,8 +147,8 @@ def _artifacts(workspace: Workspace, going: Collection[str]) -> Iterator[str]:
 
 def _scratch(workspace: Workspace, pipeline: str) -> Iterator[Path]:
     """What handoffs, refused data and runs of a pipeline have left in ``.regraft``; of runs MLflow has what is evidence."""
-    places = ("handoff/s3", f"rejected/{pipeline}.*", f"evidence/{pipeline}-*")
-    yield from (path for pattern in places for path in workspace.scratch.glob(pattern) if path.is_dir())
+    places = ("handoff/s3", f"rejected/{pipeline}.*", f"evidence/{pipeline}-*", f"reports/{pipeline}-*")
+    yield from (path for pattern in places for path in workspace.scratch.glob(pattern))
 
 
 def _remotes(workspace: Workspace, going: Collection[str], done: Purged) -> None:
