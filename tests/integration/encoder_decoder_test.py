@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from tinyspace import tiny_rows
 
 from regraft.core.errors import ConfigError
 from regraft.execution.resolve import resolve
-from regraft.models import kinds, written_names
+from regraft.models import base_model, kinds, writing, written_names
 from regraft.training.finetuning import finetune
 from regraft.training.objectives.span_corruption import SPAN_CORRUPTION
 from regraft.training.options import finetune_options, pretrain_options
@@ -60,6 +62,21 @@ def test_low_rank_changes_fit_both_halves_and_are_merged(base, tmp_path):
     assert before.keys() == after.keys()
     changed = {name.partition(".")[0] for name in before if (before[name] != after[name]).any()}
     assert changed == {"encoder", "decoder"}
+
+
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_weights_in_halves_and_in_several_files_are_read_as_they_are_and_trained_in_fp32(base, half, tmp_path):
+    import torch
+    from transformers import AutoModelForSeq2SeqLM
+
+    rounded = AutoModelForSeq2SeqLM.from_pretrained(base).to(getattr(torch, half))
+    shutil.copytree(base, tmp_path / "half", ignore=shutil.ignore_patterns("*.safetensors"))
+    rounded.save_pretrained(tmp_path / "half", max_shard_size="30KB")
+    assert len(list((tmp_path / "half").glob("*.safetensors"))) > 1
+    base_model.check("models/half", tmp_path / "half")
+    loaded = writing.load(tmp_path / "half")
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
+    assert all((weight == rounded.state_dict()[name].float()).all() for name, weight in loaded.state_dict().items())
 
 
 def test_labels_whose_names_the_tokenizer_cannot_tell_apart_are_refused(base):
