@@ -22,6 +22,7 @@ from regraft.data.options import GeneralText
 from regraft.training import forgetting, pretraining
 from regraft.training.general_text import pack_general
 from regraft.training.options import pretrain_options
+from regraft.training.workers import Team
 
 OPTIONS = pretrain_options(
     {"budget_tokens": 20_000, "head_warmup_tokens": 500, "sequence_length": 32, "batch_size": 8, "learning_rate": 2e-2}
@@ -94,16 +95,16 @@ def test_what_cannot_be_asked_is_exit_2_with_its_line(tiny: Workspace, cli: Call
 
 
 def stop_at_batch(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """The run is asked to stop when it reads so many batches."""
-    batch, seen = pretraining.Corpus.batch, []
+    """The run is asked to stop when it learns from so many batches."""
+    take, seen = Team.step, []
 
-    def counted(self: pretraining.Corpus, step: int) -> Any:
+    def counted(self: Team, step: int, *more: float) -> Any:
         seen.append(step)
         if len(seen) == number:
             STOP.set()
-        return batch(self, step)
+        return take(self, step, *more)
 
-    monkeypatch.setattr(pretraining.Corpus, "batch", counted)
+    monkeypatch.setattr(Team, "step", counted)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from regraft.evaluation import predictions
 from regraft.evaluation.scoring import HeldOut
 from regraft.training import finetuning
 from regraft.training.options import finetune_options
-from regraft.training.rows import Rows
 from regraft.training.seeds import repeat
+from regraft.training.workers import Team
 
 OPTIONS = finetune_options({}, {"epochs": 2, "batch_size": 16, "max_length": 16, "checkpoint_seconds": 1e9})
 
@@ -37,19 +37,19 @@ def fine_tune(root: Path, home: Path | None, cut: int = 0) -> dict[str, str]:
     def train(encoder: Path, name: str, seed: int, folder: Path) -> dict[str, float]:
         return finetuning.finetune(encoder, rows, labels, OPTIONS, name=name, text_column="text", seed=seed, out=folder)
 
-    whole = Rows.batch
+    take = Team.step
 
-    def batch(self: Rows, step: int) -> Any:
+    def counted(self: Team, step: int, *more: float) -> Any:
         nonlocal seen
         seen += 1
         if seen == cut:
             progress.STOP.set()
-        return whole(self, step)
+        return take(self, step, *more)
 
     scratch = root / "scratch"
     scratch.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch, progress.running(progress.Running(pipeline="tiny", step="seeds", checkpoints=home)):
-        patch.setattr(Rows, "batch", batch)
+        patch.setattr(Team, "step", counted)
         try:
             encoders = {"adapted": root / "models" / "tiny", "base": root / "models" / "tiny"}
             done = repeat(train, encoders, 3, held, seed=17, scratch=scratch)

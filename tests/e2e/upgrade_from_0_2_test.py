@@ -52,20 +52,21 @@ def test_the_upgrade_names_the_lines_of_files_that_their_owners_changed(old):
     assert checks[0]["fix"].startswith("write `from regraft.steps"), "the upgrade leaves this file to its owners"
 
 
-def test_after_it_no_step_that_trains_is_due_and_the_champion_stays(old):
+def test_after_it_every_model_is_trained_once_more_and_the_champion_is_what_the_gates_say(old):
     mine = old / "tasks" / "tfidf.py"
     mine.write_bytes((Path(__file__).parents[2] / "tasks" / "tfidf.py").read_bytes())  # as the diff says
     assert regraft(old, "dvc").returncode == 0
     steps = told(old, 0, "plan", "tiny")["steps"]
-    assert [step["name"] for step in steps if step["state"] != "fresh"] == ["held_out", "score-base", "score-adapted"]
-    before = told(old, 0, "status")["pipelines"]["tiny"]["champion"]
+    stale = {step["name"]: step["why"] for step in steps if step["state"] != "fresh"}
+    assert list(stale) == ["pretrain", "finetune-base", "finetune-adapted", "held_out", "score-base", "score-adapted"]
+    assert any("shards" in reason for reason in stale["pretrain"]), stale
     told(old, 0, "run", "tiny")
-    assert told(old, 0, "status")["pipelines"]["tiny"]["champion"] == before
+    assert told(old, 0, "status")["pipelines"]["tiny"]["champion"]["version"] == "3"
     done: subprocess.CompletedProcess[str] = regraft(old, "run", "tiny")
     assert done.stdout.startswith("nothing changed since"), done.stdout + done.stderr
 
 
 def test_what_0_2_decided_is_explained_and_its_models_answer(old):
     assert told(old, 0, "explain", "tiny")["outcome"] == "pass"
-    assert told(old, 0, "predict", "tiny", "salt the oven")["version"] == "2"
-    assert [entry["action"] for entry in told(old, 0, "history", "tiny")["entries"]] == ["register", "promote"] * 2
+    assert told(old, 0, "predict", "tiny", "salt the oven")["version"] == "3"
+    assert [entry["action"] for entry in told(old, 0, "history", "tiny")["entries"]] == ["register", "promote"] * 3

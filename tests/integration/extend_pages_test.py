@@ -23,7 +23,7 @@ from regraft.training.finetuning import finetune
 from regraft.training.options import finetune_options, pretrain_options
 from regraft.training.plugins import OBJECTIVES, SEAMS
 from regraft.training.pretraining import pretrain
-from regraft.training.rows import Rows
+from regraft.training.workers import Team
 
 LABELS = ["garden", "harbour", "kitchen"]
 
@@ -77,16 +77,16 @@ def test_the_pages_method_is_planned_trained_and_continued_to_the_same_bytes(ins
     assert distance(base, tmp_path / "held") < 0.5 * distance(base, tmp_path / "free")
     assert distance(base, tmp_path / "free") == distance(base, tmp_path / "full")
 
-    plain, seen = Rows.batch, []
+    plain, seen = Team.step, []
 
-    def stopping(self, step):
+    def stopping(self, step, *more):
         seen.append(step)
         if len(seen) == 5:
             STOP.set()
-        return plain(self, step)
+        return plain(self, step, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Rows, "batch", stopping)
+        patch.setattr(Team, "step", stopping)
         with pytest.raises(Interrupted):
             train(base, rows, tmp_path / "cut", checkpoints=tmp_path / "checkpoints", method="l2_sp", strength=50.0)
     STOP.clear()
@@ -145,7 +145,7 @@ def test_the_pages_family_is_accepted_adapted_and_trained_by_every_method(instal
     edit(tiny, **yaml.safe_load(example_of("family", "yaml")))
     planned = cli("plan", "tiny")
     assert planned.code == 0, planned
-    assert resolve(tiny, "tiny")["finetune-base"]["versions"] == {"family": 1}
+    assert resolve(tiny, "tiny")["finetune-base"]["versions"] == {"method": 2, "family": 1}
 
     (tmp_path / "tokens").mkdir()
     texts = [row["text"] for row in tiny_rows()]
@@ -178,7 +178,7 @@ def test_the_pages_task_type_is_planned_and_an_answer_next_to_the_right_one_cost
     edit(tiny, task={**yaml.safe_load(example_of("task_type", "yaml"))["task"], "label": "label"})
     assert cli("plan", "tiny").code == 0
     section = resolve(tiny, "tiny")["finetune-base"]
-    assert (section["task"], section["versions"]) == ("ordinal", {"task": 1})
+    assert (section["task"], section["versions"]) == ("ordinal", {"method": 2, "task": 1})
     train(tiny.root / "models/tiny", rows, tmp_path / "plain")
     train(tiny.root / "models/tiny", rows, tmp_path / "model", task="ordinal")
     assert files.digest(tmp_path / "model") != files.digest(tmp_path / "plain")

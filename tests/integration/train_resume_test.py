@@ -28,22 +28,21 @@ from regraft.core import progress as running
 from regraft.training.options import finetune_options, pretrain_options
 from regraft.core.errors import Interrupted
 from regraft.training import finetuning, pretraining
-from regraft.training.rows import Rows
+from regraft.training.workers import Team
 
 sys.stdout = open(log, "w", buffering=1)
 seen = 0
 
-def counted(batch):
-    def wrapped(self, step):
+def counted(take):
+    def wrapped(*given):
         global seen
         seen += 1
         if seen == cut:
             running.STOP.set()
-        return batch(self, step)
+        return take(*given)
     return wrapped
 
-pretraining.Corpus.batch = counted(pretraining.Corpus.batch)
-Rows.batch = counted(Rows.batch)
+Team.step = counted(Team.step)
 context = running.Running(pipeline="p", step=kind, checkpoints=out.with_name("checkpoints"), report=True)
 with running.running(context):
     try:

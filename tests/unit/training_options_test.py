@@ -21,10 +21,10 @@ def faults(caught):
     return [(".".join(map(str, item["loc"])), item["type"]) for item in caught.value.errors()]
 
 
-def test_the_default_method_leaves_the_section_as_it_was_before_there_were_methods():
+def test_the_default_method_is_the_one_that_is_named():
     section = PipelineOptions.model_validate(FILE).model_dump(mode="json")["finetune"]
     assert list(section) == [
-        "epochs", "batch_size", "learning_rate", "head_learning_rate", "label_smoothing", "max_length", "checkpoint_seconds",
+        "epochs", "batch_size", "learning_rate", "head_learning_rate", "shards", "label_smoothing", "max_length", "checkpoint_seconds",
     ]  # fmt: skip
     named = PipelineOptions.model_validate({**FILE, "finetune": {"method": "full"}}).model_dump(mode="json")["finetune"]
     assert named == section
@@ -76,14 +76,14 @@ def test_what_the_candidates_method_does_not_read_is_not_inherited():
 
 def test_only_versions_that_say_something_are_written():
     names = {"method": "full", "objective": "mlm", "family": "encoder", "task": "text-classification"}
-    assert plugins.versions_of(**names) == {}
+    assert plugins.versions_of(**names) == {"method": 2, "objective": 2}  # the others are what 0.2 had
     assert pretrain_options({}).objective == "mlm"
 
 
 def test_a_newer_version_is_written_and_a_section_of_an_older_one_refused(monkeypatch):
-    monkeypatch.setattr(type(FULL), "version", 2)
-    assert plugins.versions_of(method="full") == {"method": 2}
-    with pytest.raises(ConfigError, match="made for version 1 of the method 'full', and here is 2") as refused:
+    monkeypatch.setattr(type(FULL), "version", 3)
+    assert plugins.versions_of(method="full") == {"method": 3}
+    with pytest.raises(ConfigError, match="made for version 1 of the method 'full', and here is 3") as refused:
         plugins.require_versions({}, method="full")
     assert refused.value.fix == "regraft dvc"
 

@@ -65,11 +65,9 @@ def _upgrade(workspace: Workspace) -> None:
             f"  moved    {escape(before)} to {escape(now.rpartition('/')[2])}: the step has another name, and is not run again"
         )
     for path in outcome.kept:
-        console.out.print(
-            f"  kept     finetune.max_length: 64 in {escape(path)}; without the key the data choose now, and models are made anew"
-        )
+        console.out.print(f"  kept     finetune.max_length: 64 in {escape(path)}; without the key the data choose now")
     for path in outcome.keep:
-        console.out.print(f"  [yellow]yours[/]    write `finetune: {{max_length: 64}}` in {escape(path)}, or its models are made anew")
+        console.out.print(f"  [yellow]yours[/]    write `finetune: {{max_length: 64}}` in {escape(path)}, or the data choose")
     for item, command in zip(outcome.left, merges(outcome), strict=True):
         console.out.print(f"  [yellow]yours[/]    {escape(str(item))}\n           [dim]next:[/] {escape(command)}")
     for problem in moved_names.outdated_imports(workspace):

@@ -97,7 +97,7 @@ def _measured(
         head = Group(head_parameters(model), options.head_learning_rate, "pretrain.head_learning_rate")
         return [Phase("head", steps, whole, [head], dropout=False, after=after, part=part, tokens=per_step)]
 
-    train(name, model, phases, seed=seed, checkpoint_seconds=options.checkpoint_seconds, shards=options.shards or 1)
+    train(name, model, phases, seed=seed, checkpoint_seconds=options.checkpoint_seconds, shards=options.shards)
     return losses[0]
 
 

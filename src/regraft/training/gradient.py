@@ -84,7 +84,7 @@ class Gradient:
             fitting = Fitting(model, family(model), rows, learning, machine, options.label_smoothing, options.schedule)
             return self.phases(fitting, options)
 
-        kept, shards = options.checkpoint_seconds, options.shards or 1
+        kept, shards = options.checkpoint_seconds, options.shards
         measured = train(learning.name, model, phases, seed=learning.seed, checkpoint_seconds=kept, shards=shards)
         self.finish(model)
         encoder.save(model, source, learning.out)

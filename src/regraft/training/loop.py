@@ -254,7 +254,7 @@ def _require_parts(name: str, model: nn.Module, phases: Sequence[Phase]) -> None
     whole = [f"the phase {phase.name!r}" for phase in phases if phase.part is None]
     whole += [f"the model's {key}" for key, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if whole:
-        raise ConfigError(f"{name}: {whole[0]} needs whole batches and cannot be trained in shards", fix="take `shards` out")
+        raise ConfigError(f"{name}: {whole[0]} needs whole batches and cannot be trained in shards", fix="shards: 1")
 
 
 def schedule(step: int, steps: int) -> float:

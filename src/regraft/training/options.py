@@ -53,9 +53,9 @@ class ObjectiveOptions(Strict):
     `slanted` to 1/32 in nine tenths of them."""
     head_learning_rate: float = Field(3e-3, gt=0, lt=1)
     """Peak rate of a new prediction head while the encoder is frozen, same schedule."""
-    shards: Shards | None = Field(None, ge=2, le=64, exclude_if=lambda shards: shards is None)
-    """Parts that a batch is computed in, a power of two: the model is then the same for any number of cores. By default batches are
-    computed whole, and the model depends on the number of threads."""
+    shards: Shards = Field(2, ge=1, le=64)
+    """Parts that a batch is computed in, a power of two: at most so many cores work on it, and the model is the same for any number of
+    them. 1: batches are computed whole, and the model depends on the number of threads. A GPU computes them whole."""
     dropout: bool = False
     """The model's own dropout while pretraining. Below one epoch there is nothing to overfit, and it costs a third of the speed."""
     checkpoint_seconds: float = Field(30.0, gt=0)
@@ -98,9 +98,9 @@ class GradientOptions(MethodOptions):
     `slanted` to 1/32 in nine tenths of them."""
     head_learning_rate: float = Field(1e-3, gt=0, lt=1)
     """Peak rate of the new pooler and classification head, same schedule."""
-    shards: Shards | None = Field(None, ge=2, le=64, exclude_if=lambda shards: shards is None)
-    """Parts that a batch is computed in, a power of two: the model is then the same for any number of cores. By default batches are
-    computed whole, and the model depends on the number of threads."""
+    shards: Shards = Field(2, ge=1, le=64)
+    """Parts that a batch is computed in, a power of two: at most so many cores work on it, and the model is the same for any number of
+    them. 1: batches are computed whole, and the model depends on the number of threads. A GPU computes them whole."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     """Share of the target spread over all classes (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7)."""
     max_length: int | None = Field(None, ge=8, le=512)

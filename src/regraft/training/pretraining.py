@@ -140,7 +140,7 @@ def pretrain(base: Path, tokens: Path, options: ObjectiveOptions, seed: int, out
         partial(phases, loss=objective.loss(model), corpus=corpus, options=options, warmup=warmup, steps=steps, budget=budget),
         seed=seed,
         checkpoint_seconds=options.checkpoint_seconds,
-        shards=options.shards or 1,
+        shards=options.shards,
     )
     encoder.save(model, base, out)
     return {"steps": steps, "head_steps": warmup, "tokens": steps * per_step, **_spent(notes, per_step)}

@@ -42,7 +42,7 @@ class Lora(Gradient):
     """Adapters by peft inside the model itself, so that the loop, its checkpoints and the loss see a model like any other."""
 
     name = "lora"
-    version = 1
+    version = 2
     rank = 30
     options = LoraOptions
     extra = "lora"

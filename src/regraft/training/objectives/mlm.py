@@ -40,7 +40,7 @@ class Mlm:
     """Some tokens are hidden, and guessed from those around them."""
 
     name = "mlm"
-    version = 1
+    version = 2
     options = MlmOptions
     families = frozenset({"encoder"})
 
