@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOM = 400_000_000  # at 250 MB what glibc keeps of the failed batch left, one time in seven, no room for a single row
-"""Bytes that training may allocate: less than 1024 rows of 64 tokens need, more than 128."""
+"""Bytes that each of two workers may allocate: less than its 1024 rows of 64 tokens need, more than 128."""
 TRAIN = """
 import random, resource
 from dataclasses import replace
@@ -40,7 +40,7 @@ def train(kind, base, home, batch, room=None, poison=None):
         base = home / "base"
     words = ["seed", "rose", "tide", "keel", "the", "a", "of", "and"]
     draw = random.Random(1)
-    texts = [" ".join(draw.choice(words) for _ in range(60)) for _ in range(1200)]
+    texts = [" ".join(draw.choice(words) for _ in range(60)) for _ in range(2400)]
     run = loop.Training.run
     def limited(self, found):
         if room:
@@ -61,7 +61,7 @@ def train(kind, base, home, batch, room=None, poison=None):
                 options = pretrain_options({"budget_tokens": max(1000, batch * 128), **size})
                 pretraining.pretrain(base, home / "tokens", options, 17, home / "out")
             else:
-                rows = pd.DataFrame({"id": [f"row-{n}" for n in range(1200)], "text": texts, "label": ["a", "b"] * 600, "split": "train"})
+                rows = pd.DataFrame({"id": [f"row-{n}" for n in range(2400)], "text": texts, "label": ["a", "b"] * 1200, "split": "train"})
                 if poison:
                     rows = rows[:40].copy()
                     rows.loc[30, "text"] = f"{poison} " + texts[30]
@@ -120,8 +120,8 @@ def test_out_of_memory_names_the_batch_and_proposes_one_that_then_fits(base, tmp
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    said = run("first", 1024)
-    found = re.match(rf"8 {kind}: out of memory at a batch of 1024 x (62|64) tokens \(.*allocate.*\); (\d+) rows of the longest", said)
+    said = run("first", 2048)
+    found = re.match(rf"8 {kind}: out of memory at a batch of 2048 x (62|64) tokens \(.*allocate.*\); (\d+) rows of the longest", said)
     assert found, said
     assert said.endswith(f"next: regraft run p --set {kind}.batch_size={found[2]}\n")
     assert run("second", int(found[2])) == ""

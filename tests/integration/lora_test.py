@@ -72,11 +72,10 @@ def test_what_is_merged_answers_as_before_and_is_a_model_like_any_other(model, b
 def test_it_learns_and_leaves_a_plain_folder(base, tmp_path):
     rows = pd.DataFrame(tiny_rows())
     rows["split"] = ["dev" if number % 4 == 0 else "train" for number in range(len(rows))]
-    options = finetune_options({}, {"method": "lora", "epochs": 30, "batch_size": 16, "max_length": 16, "learning_rate": 0.01})
-    metrics = finetune(base, rows, LABELS, options, name="finetune", text_column="text", seed=18, out=tmp_path / "model")
-    # Three classes; the tiny encoder is random, and its embeddings stay so. Of seeds 17 to 19 two shards gave 0.47, 0.80 and 0.53, whole
-    # batches 0.73, 0.47 and 0.50.
-    assert metrics["dev_accuracy"] > 0.6
+    rates = {"learning_rate": 0.003, "head_learning_rate": 0.01}
+    options = finetune_options({}, {"method": "lora", "epochs": 30, "batch_size": 16, "max_length": 16, **rates})
+    metrics = finetune(base, rows, LABELS, options, name="finetune", text_column="text", seed=17, out=tmp_path / "model")
+    assert metrics["dev_accuracy"] > 0.6  # of three classes; 0.77 to 0.87 with seeds 17 to 22. Without adapters it is 0.33
     assert kinds.kind_of(tmp_path / "model") == "sequence_classification"
     assert "kind" not in files.read_json(tmp_path / "model" / "serving.json")
     assert not [path for path in (tmp_path / "model").iterdir() if "adapter" in path.name]
