@@ -39,9 +39,10 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     With -v also what the times are measured on, which texts are read whole, and which differences the last test rows could show.
     """
     from regraft.config.pipeline_file import load_pipeline, require_pipeline
+    from regraft.core.cores import cores, device
     from regraft.core.workspace import Workspace
     from regraft.data import by_order, precheck
-    from regraft.execution import dvc, freshness, run_cost, text_lengths
+    from regraft.execution import dvc, free_cores, freshness, run_cost, text_lengths
     from regraft.execution.events import require_idle
     from regraft.execution.plan import assess
     from regraft.execution.resolve import resolve
@@ -80,6 +81,9 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     if assessment.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
     quiet = [by_order.sentence(borders)] if borders else []
+    due = [step.name for step in assessment.steps if step.state != "fresh" and not step.idle]
+    if unused := free_cores.sentence(values, due, cores()) if device() == "cpu" else None:
+        quiet.append(unused)
     if head:
         quiet.append(f"{options.base_model} was saved as {head}: its body is kept, its head is left out and a new one trained")
     _remark(quiet, texts, verbose)
