@@ -26,7 +26,7 @@ from regraft.registry.tracking import Tracker
 from regraft.training import pretraining
 from regraft.training.finetuning import finetune
 from regraft.training.options import finetune_options, pretrain_options
-from regraft.training.rows import Rows
+from regraft.training.workers import Team
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 LABELS = ["garden", "harbour", "kitchen"]
@@ -90,15 +90,15 @@ def trained(base: Path, tokens: Path, home: Path, monkeypatch: pytest.MonkeyPatc
         {"objective": family.objective, "budget_tokens": 1000, "head_warmup_tokens": 200, "sequence_length": 32, "batch_size": 8}
     )
     tuning = finetune_options({}, {"method": family.method, "epochs": 3, "batch_size": 8, "max_length": 24})
-    parts = {
-        pretraining.Corpus: lambda: pretraining.pretrain(base, tokens, adapting, 17, home / "adapted"),
-        Rows: lambda: finetune(home / "adapted", rows, LABELS, tuning, name="finetune", text_column="text", seed=17, out=home / "model"),
-    }
-    for place, (batches, part) in enumerate(parts.items()):
+    parts = (
+        lambda: pretraining.pretrain(base, tokens, adapting, 17, home / "adapted"),
+        lambda: finetune(home / "adapted", rows, LABELS, tuning, name="finetune", text_column="text", seed=17, out=home / "model"),
+    )
+    for place, part in enumerate(parts):
         with progress.running(progress.Running(pipeline="p", step="s", checkpoints=home / "checkpoints" / str(place))):
             if stop:
                 with monkeypatch.context() as patch:
-                    patch.setattr(batches, "batch", stopping_after(3, batches.batch))
+                    patch.setattr(Team, "step", stopping_after(3, Team.step))
                     with pytest.raises(Interrupted):
                         part()
                 progress.STOP.clear()
@@ -106,14 +106,14 @@ def trained(base: Path, tokens: Path, home: Path, monkeypatch: pytest.MonkeyPatc
     return home / "model"
 
 
-def stopping_after(count, batch):
+def stopping_after(count, take):
     seen = []
 
-    def wrapped(self, step):
+    def wrapped(self, step, *more):
         seen.append(step)
         if len(seen) == count:
             progress.STOP.set()
-        return batch(self, step)
+        return take(self, step, *more)
 
     return wrapped
 
