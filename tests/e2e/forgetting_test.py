@@ -45,7 +45,7 @@ def test_what_was_measured_is_what_the_gate_judged_and_the_page_shows(everything
 
 @pytest.mark.release("unit/gates_forgetting_test.py and unit/gates_earlier_tasks_test.py judge budgets that are broken")
 def test_a_model_that_forgets_is_refused_and_the_champion_stays(ran: Ran) -> None:
-    configure(ran.root, gates=[FLOOR, gate(0.0), earlier_tasks(0.1)], finetune={"learning_rate": 0.5})
+    configure(ran.root, abstain=None, gates=[FLOOR, gate(0.0), earlier_tasks(0.1)], finetune={"learning_rate": 0.5})
     failed = replace(ran, result=told(ran.root, 4, "run", "tiny"))
     assert "above the budget of 0.000" in failed.finding("forgetting")["sentence"]
     assert "above the budget of 0.100" in failed.finding("earlier_tasks")["sentence"]
