@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from regraft.core import files
-from regraft.core.cores import cores, device
+from regraft.core.cores import cores, device, workers
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, run_cost
@@ -122,12 +122,23 @@ def test_time_grows_with_all_files_of_an_input_however_many_it_had(tiny: Workspa
 
 @pytest.mark.parametrize(
     "other",
-    [{"threads": 99}, {"device": "tpu"}, {"params": {"of": "another version"}}, {"seconds": 0.0}],
-    ids=lambda other: next(iter(other)),
+    [
+        {"threads": 99},
+        {"threads": 1, "shards": 2, "workers": 99},
+        {"device": "tpu"},
+        {"params": {"of": "another version"}},
+        {"seconds": 0.0},
+    ],
+    ids=lambda other: list(other)[-1],
 )
 def test_records_of_another_machine_or_step_tell_no_time(tiny: Workspace, model: int, other: dict[str, Any]) -> None:
     remember(tiny, "pretrain", model, **other)
     assert costs(tiny, "pretrain")["pretrain"].minutes is None
+
+
+def test_a_training_in_shards_tells_the_time_where_as_many_cores_would_share_it(tiny: Workspace, model: int) -> None:
+    remember(tiny, "pretrain", model, threads=1, shards=2, workers=workers(2))
+    assert costs(tiny, "pretrain")["pretrain"].minutes is not None
 
 
 def test_a_model_of_another_size_tells_no_time(tiny: Workspace, model: int) -> None:

@@ -17,6 +17,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def workers(parts: int) -> int:
+    """How many processes share so many parts of a batch here: as many as there are cores, a power of two, so that each has a subtree."""
+    return min(parts, 1 << (cores().bit_length() - 1))
+
+
 def _quota() -> int:
     for quota, period in (("cpu.max", None), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         with suppress(OSError, ValueError, IndexError):

@@ -2,7 +2,7 @@
 
 A step's time is taken to grow in proportion to its work: the tokens it trains on, or the bytes it reads. The median
 of up to three earlier runs, those nearest in work, is scaled; only runs of the same step version, on the same kind of
-device with the same number of threads and, where a model is trained, with a model of the same size count. How large the
+device with as many cores at work and, where a model is trained, with a model of the same size count. How large the
 inputs will be is taken from the files as they are now and, where the step before will run, from how its own grew.
 """
 
@@ -18,9 +18,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from regraft.core import limits
-from regraft.core.cores import cores, device
+from regraft.core.cores import cores, device, workers
 from regraft.core.errors import EnvironmentFault
-from regraft.core.quantities import size
+from regraft.core.quantities import counted, size
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
 from regraft.execution import composition
@@ -149,7 +149,6 @@ class _Estimator:
         self.pasts = past_runs(workspace, {step.kind for step in self.steps.values()})
         pipelines = [past.pipeline for pasts in self.pasts.values() for past in pasts]
         self.basis = pipeline if pipeline in pipelines else pipelines[0] if pipelines else pipeline
-        self.here = (device(), cores())
 
     def reference(self, step: Step[Any]) -> PastRun | None:
         """The run of ``step`` whose sizes fit those of the other steps: what dvc.lock names, or else the newest; None: there is none.
@@ -237,7 +236,7 @@ class _Estimator:
         """Whether an earlier run says something about ``step`` on this machine."""
         if past.version != step.version or _config(step, past) is None:
             return False
-        if step.gpu and (past.record.get("device"), past.record.get("threads")) != self.here:
+        if step.gpu and not _same_machine(past.record):
             return False
         return not step.cost.trains or (self.model is not None and abs(past.out / self.model - 1) <= SAME_MODEL)
 
@@ -245,7 +244,7 @@ class _Estimator:
         """What the numbers of ``step`` rest on."""
         parts = []
         if scaled is None:
-            machine = f" on {self.here[0]} with {self.here[1]} threads" if step.gpu else ""
+            machine = f" on {device()} with {counted(cores(), 'core')}" if step.gpu else ""
             size = " with a base model of this size" if step.cost.trains else ""
             parts.append(f"time unknown: no earlier run of it{machine}{size}")
         else:
@@ -269,6 +268,13 @@ def _scaled(work: float | None, points: Sequence[tuple[float, float, PastRun]]) 
     limit = min(far.values()) + math.log(FARTHER)
     nearest = [point for point in sorted(usable, key=lambda point: far[point[2]]) if far[point[2]] <= limit][:NEAREST]
     return median(seconds * work / amount for amount, seconds, _ in nearest), [past for _, _, past in nearest]
+
+
+def _same_machine(record: Mapping[str, Any]) -> bool:
+    """Whether a step was computed on such a device as is here, by as many cores as would now; its shards bound them."""
+    shards = record.get("shards") or 1
+    at_work, here = (record.get("workers"), workers(shards)) if shards > 1 else (record.get("threads"), cores())
+    return record.get("device") == device() and at_work == here
 
 
 def _config(step: Step[Any], past: PastRun) -> Any:

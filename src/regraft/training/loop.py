@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from regraft.core import limits
+from regraft.core.cores import workers
 from regraft.core.errors import ConfigError, Interrupted
 from regraft.core.progress import STOP, current, emit, progress
 from regraft.core.randomness import seed_of
@@ -24,7 +25,7 @@ from regraft.models.machine import Machine, resume_on
 from regraft.training import trouble
 from regraft.training.checkpoint import Checkpoint, Checkpoints, exclusive
 from regraft.training.phase import Phase
-from regraft.training.workers import Team, workers
+from regraft.training.workers import Team
 
 WARMUP = 0.06  # of a phase's steps (Liu et al. 2019, "RoBERTa", table 10)
 CLIP = 1.0

@@ -16,13 +16,13 @@ import torch
 from torch import nn
 
 from regraft.core import limits
+from regraft.core.cores import workers
 from regraft.core.errors import ConfigError, EnvironmentFault, Problem
 from regraft.core.progress import current
 from regraft.core.quantities import first_of
 from regraft.models.machine import Machine
 from regraft.training.checkpoint import Checkpoints
 from regraft.training.phase import Phase
-from regraft.training.workers import workers
 
 NAMED = 32
 """Rows that a message names; the default batch of fine-tuning."""

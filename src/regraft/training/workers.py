@@ -32,7 +32,6 @@ import torch
 from torch import Tensor, nn
 
 from regraft.core.child import be_called, end_with_parent
-from regraft.core.cores import cores
 from regraft.core.errors import EnvironmentFault
 from regraft.core.progress import current
 from regraft.core.randomness import seed_of
@@ -40,11 +39,6 @@ from regraft.models.machine import Machine, release_memory
 from regraft.training.accumulate import Accumulator, low
 from regraft.training.parts import Chunk, chunks, places, summed
 from regraft.training.phase import Phase
-
-
-def workers(parts: int) -> int:
-    """How many processes share so many parts here: as many as there are cores, a power of two, so that each has a subtree."""
-    return min(parts, 1 << (cores().bit_length() - 1))
 
 
 def shared(like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
