@@ -36,7 +36,7 @@ def test_the_default_method_is_the_one_that_is_named():
     [
         ("finetune", {"epoks": 1}, "finetune.epoks", "unknown key"),
         ("finetune", {"batch_size": 6, "shards": 8}, "finetune", "write shards: 4 or batch_size: 8"),
-        ("pretrain", {"batch_size": 1, "shards": 2}, "pretrain", "write batch_size: 2, or leave shards out"),
+        ("pretrain", {"batch_size": 1}, "pretrain", "write shards: 1 or batch_size: 2"),
         ("finetune", {"method": "gradual_unfreezing", "schedule": "cosine"}, "finetune.schedule", "Input should be 'slanted'"),
         ("finetune", {"method": "lora", "layer_decay": 0.9}, "finetune.layer_decay", "unknown key"),
         ("finetune", {"epochs": 0}, "finetune.epochs", "greater than or equal to 1"),

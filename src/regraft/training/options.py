@@ -29,7 +29,7 @@ def rows_for_each(shards: int | None, batch_size: int) -> None:
     """Refuse more parts of a batch than it has rows. ValueError naming both keys."""
     if shards is not None and shards > batch_size:
         most = 1 << (batch_size.bit_length() - 1)
-        instead = f"write shards: {most} or batch_size: {shards}" if most > 1 else f"write batch_size: {shards}, or leave shards out"
+        instead = f"write shards: {most} or batch_size: {shards}"
         raise ValueError(f"`shards` ({shards}) cuts a batch into more parts than `batch_size` ({batch_size}) has rows; {instead}")
 
 
