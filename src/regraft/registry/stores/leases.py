@@ -111,9 +111,9 @@ def _take(values: Swapping, key: str, name: str, seconds: float) -> Held:
             mine = {"schema": SCHEMA, "token": int(record["token"]) + 1 if record else 1, "beat": 0, "holder": _me()}
             if values.create(key, _bytes(mine)) if raw is None else values.swap(key, raw, _bytes(mine)):
                 return Held(values, key, mine)
-            continue
         if time.monotonic() - began > seconds:
-            message = f"the registry of '{name}' has been held by {holder['name']} for more than {seconds:.0f} s"
+            by = f"held by {holder['name']}" if holder else "taken by others, one after the other,"
+            message = f"the registry of '{name}' has been {by} for more than {seconds:.0f} s"
             raise Conflict(message, fix=f"look at that process; its lease is {values.where(key)}")
         time.sleep(POLL_SECONDS)
 
