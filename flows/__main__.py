@@ -26,6 +26,11 @@ from regraft.steps.flow import (
 def main(run: Run) -> Event:
     """Start the server and the first step, and only then import Prefect: it reads its settings then, and takes 1.6 s."""
     own_server = prefect_server.start(run)
+    if run.part:
+        with uncollected("prefect"):
+            from flows.step_flow import compute_step
+
+        return compute_step(run)
     curves = Curves(run.emit, Tracker(run.workspace))
     early_step = EarlyStep(replace(run, emit=curves.hear, opening_mlflow=True), steps(run.workspace)[0].name)
     with uncollected("prefect"):

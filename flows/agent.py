@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from flows.lost_runs import HEARTBEAT_SECONDS
-from regraft.steps.flow import Workspace
+from regraft.steps.flow import Workspace, gpu_slots
 
 
 def main(pool: str) -> None:
@@ -23,7 +23,8 @@ def main(pool: str) -> None:
     os.environ["REGRAFT_WORKSPACE"] = str(workspace.root)
     # A run whose machine is gone is told by the heartbeats that stop: flows/lost_runs.py.
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(HEARTBEAT_SECONDS))
+    slots = str(max(1, len(gpu_slots.gpus(os.environ))))  # each run takes a GPU of its own: flows/job.py
     name = f"{socket.gethostname()} {workspace.root.name}"
-    argv = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name, "--limit", "1"]
+    argv = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name, "--limit", slots]
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it for what it starts with `&`, and a worker ends itself by it
     os.execv(sys.executable, [sys.executable, *argv])

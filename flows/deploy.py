@@ -1,8 +1,8 @@
 """``python -m flows deploy``: bring the deployments of a Prefect server in step with the pipelines of a workspace.
 
 Reads ``{workspace, wanted, every, dry_run}`` from stdin (:mod:`regraft.execution.deployments`), prints ``{changes}``.
-A deployment is the flow ``retrain`` under the name of a pipeline, or the flow ``handoff``, which looks into its inbox; a tag says whose
-workspace it is from.
+A deployment is the flow ``retrain`` under the name of a pipeline, the flow ``step`` for those of its steps that another pool runs, or the
+flow ``handoff``, which looks into its inbox; a tag says whose workspace it is from.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from flows import arrivals, lost_runs
 from regraft.steps.flow import Conflict, deployments
 
 TAG = "regraft"
-RETRAIN, HANDOFF = "retrain", "handoff"
+RETRAIN, STEP, HANDOFF = "retrain", "step", "handoff"
 WAIT = ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE, grace_period_seconds=60)
 """A trigger that comes while a run is under way waits for its end: it may be about newer data. The seconds are those for which an
 agent that died before its run began keeps the place."""
@@ -41,6 +41,13 @@ FORM: dict[str, Any] = {
             "items": {"type": "string", "pattern": "^[^=]+=.*$"},
             "default": [],
             "position": 1,
+        },
+        "judge_again": {
+            "type": "boolean",
+            "title": "judge again",
+            "description": "Judge once more where nothing has changed.",
+            "default": False,
+            "position": 2,
         },
     },
     "required": ["pipeline"],
@@ -60,10 +67,10 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
             lost_runs.watch(client, TAG)
             for change in changes:
                 if change.verb == "remove":
-                    client.delete_deployment(known[change.pipeline].id)
-                    arrivals.forget(client, change.pipeline)
+                    client.delete_deployment(known[change.name].id)
+                    arrivals.forget(client, change.name)
                 elif change.verb != "keep":
-                    _write(client, change.pipeline, asked["wanted"][change.pipeline], owner, known.get(change.pipeline))
+                    _write(client, change.name, asked["wanted"][change.name], owner, known.get(change.name))
     return {"changes": [change.document() for change in changes]}
 
 
@@ -84,6 +91,10 @@ def document_of(deployment: DeploymentResponse) -> dict[str, Any]:
         "schedule": _document_of(deployment.schedules[0].schedule) if len(deployment.schedules) == 1 else None,
         "pool": deployment.work_pool_name,
         "expected": environment.get(deployments.EXPECTED),
+        "parameters": deployment.parameters,
+        "source": {"repository": environment[deployments.REPOSITORY], "commit": environment.get(deployments.COMMIT)}
+        if deployments.REPOSITORY in environment
+        else None,
     }
 
 
@@ -97,15 +108,24 @@ def _document_of(schedule: Any) -> dict[str, Any]:
 
 
 def _flow(name: str) -> str:
-    return HANDOFF if name.endswith(deployments.INBOX) else RETRAIN
+    flows = {deployments.ON_GPU: STEP, deployments.INBOX: HANDOFF}
+    return next((flow for suffix, flow in flows.items() if name.endswith(suffix)), RETRAIN)
+
+
+def _form(flow: str) -> dict[str, Any]:
+    """What a person may fill in who starts it: nothing, of a step that a run asks for."""
+    properties = FORM["properties"] if flow == RETRAIN else {"pipeline": FORM["properties"]["pipeline"]}
+    return {} if flow == STEP else {**FORM, "properties": properties}
 
 
 def _write(client: SyncPrefectClient, name: str, document: dict[str, Any], owner: str, known: DeploymentResponse | None) -> None:
     with contextlib.suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=document["pool"], type="process", description="Runs of regraft's pipelines."))
     active = known.schedules[0].active if known and len(known.schedules) == 1 else True  # one that was paused stays paused
-    flow, pipeline = _flow(name), deployments.pipeline_of(name)
-    properties = FORM["properties"] if flow == RETRAIN else {"pipeline": FORM["properties"]["pipeline"]}
+    environment = {deployments.EXPECTED: document["expected"]}
+    if source := document["source"]:
+        environment |= {deployments.REPOSITORY: source["repository"], deployments.COMMIT: source["commit"]}
+    flow = _flow(name)
     made = client.create_deployment(  # or bring the one of that name in step
         client.create_flow_from_name(flow),
         name,
@@ -113,14 +133,14 @@ def _write(client: SyncPrefectClient, name: str, document: dict[str, Any], owner
         schedules=[DeploymentScheduleCreate(schedule=_schedule(document["schedule"]), active=active)] if document["schedule"] else [],
         concurrency_limit=1,
         concurrency_options=WAIT,
-        parameters={"pipeline": pipeline},
-        parameter_openapi_schema={**FORM, "properties": properties},
-        enforce_parameter_schema=True,
+        parameters=document["parameters"],
+        parameter_openapi_schema=_form(flow),
+        enforce_parameter_schema=flow != STEP,
         description=document["description"],
         work_pool_name=document["pool"],
         tags=[TAG, owner],
         entrypoint=f"flows/{flow}_flow.py:{flow}",
-        job_variables={"command": COMMAND, "env": {deployments.EXPECTED: document["expected"]}},
+        job_variables={"command": COMMAND, "env": environment},
     )
     if flow == HANDOFF:
         arrivals.listen(client, name, made)

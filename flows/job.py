@@ -1,9 +1,9 @@
 """``python -m flows job``: a scheduled run on an agent.
 
-It types ``regraft run`` with the parameters of its flow run, so a run has one way in: lock, log, lifeline, checkpoints and exit codes
-are those of a run that somebody typed. The flow inside goes on with this flow run (:data:`FLOW_RUN`) instead of making its own, and
-where no flow was started, because nothing had changed or something is wrong, its end is written here. A look into an inbox is the flow
-``handoff``, in this process.
+It types ``regraft run`` with the parameters of its flow run, or ``regraft work`` for one step of a run on another machine. So a run has one
+way in: lock, log, lifeline, checkpoints and exit codes are those of a run that somebody typed. The flow inside goes on with this flow run
+(:data:`FLOW_RUN`) instead of making its own, and where no flow was started, because nothing had changed or something is wrong, its end is
+written here. A look into an inbox is the flow ``handoff``, in this process and in the agent's own clone, where its commits are looked for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -21,7 +23,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from regraft.steps.flow import FLOW_RUN, EnvironmentFault, RegraftError, Workspace, deployments, end_with_parent
+from regraft.steps.flow import FLOW_RUN, EnvironmentFault, RegraftError, Workspace, clone_of, deployments, end_with_parent, gpu_slots
 
 HANDOFF = "handoff"
 SENTENCES = 3
@@ -29,23 +31,20 @@ SENTENCES = 3
 
 
 def main() -> int:
-    """Run; 0 once the flow run has its end on the server, else how ``regraft run`` ended."""
+    """Run; 0 once the flow run has its end on the server, else how ``regraft`` ended."""
     flow_run = os.environ.get("PREFECT__FLOW_RUN_ID")
     if flow_run is None:
         raise EnvironmentFault("this is what an agent runs for a flow run of Prefect", fix="regraft run PIPELINE")
     with get_client(sync_client=True) as client:
         scheduled = client.read_flow_run(UUID(flow_run))
         parameters = scheduled.parameters
-        pipeline, sets = str(parameters.get("pipeline", "")), list(parameters.get("set") or [])
+        if client.read_flow(scheduled.flow_id).name == HANDOFF:
+            return _hand_in(client, flow_run, str(parameters.get("pipeline", "")))
         try:
-            deployments.require_expected(Workspace.find(), pipeline, os.environ.get(deployments.EXPECTED))
+            with _workspace(str(parameters.get("pipeline", ""))) as workspace, gpu_slots.one_of(gpu_slots.gpus(os.environ)) as gpu:
+                code, document = _typed(workspace, _verb(parameters), {FLOW_RUN: flow_run, **({gpu_slots.VARIABLE: gpu} if gpu else {})})
         except RegraftError as error:
             return _end(client, flow_run, Failed(message=f"{error}; next: {error.fix}"))
-        if client.read_flow(scheduled.flow_id).name == HANDOFF:
-            from flows.handoff_flow import go_on_with
-
-            return go_on_with(flow_run, pipeline)
-        code, document = _typed(pipeline, sets, flow_run)
         if code > 128 or code < 0:
             return code & 0xFF
         state = client.read_flow_run(UUID(flow_run)).state
@@ -54,13 +53,39 @@ def main() -> int:
         return _end(client, flow_run, _told(code, document))
 
 
-def _typed(pipeline: str, sets: list[str], flow_run: str) -> tuple[int, dict[str, Any]]:
-    """Exit code and document of ``regraft run PIPELINE --json``, which ends with this process."""
-    argv = [sys.executable, "-m", "regraft", "run", pipeline, *(f"--set={text}" for text in sets), "--json"]
+def _hand_in(client: SyncPrefectClient, flow_run: str, pipeline: str) -> int:
+    try:
+        deployments.require_expected(Workspace.find(), pipeline, os.environ.get(deployments.EXPECTED))
+    except RegraftError as error:
+        return _end(client, flow_run, Failed(message=f"{error}; next: {error.fix}"))
+    from flows.handoff_flow import go_on_with
+
+    return go_on_with(flow_run, pipeline)
+
+
+def _workspace(pipeline: str) -> AbstractContextManager[Workspace]:
+    """Where the run is: a clone of what was deployed, or the workspace that the agent was started in."""
+    agent, url = Workspace.find(), os.environ.get(deployments.REPOSITORY)
+    return clone_of(agent, pipeline, url, os.environ[deployments.COMMIT]) if url else nullcontext(agent)
+
+
+def _verb(parameters: Mapping[str, Any]) -> list[str]:
+    """What is typed for the flow run's ``parameters``."""
+    pipeline = str(parameters.get("pipeline", ""))
+    if step := parameters.get("step"):
+        return ["work", pipeline, str(step), str(parameters["fingerprint"])]
+    sets = [f"--set={text}" for text in parameters.get("set") or []]
+    return ["run", pipeline, *sets, *(["--judge-again"] if parameters.get("judge_again") else [])]
+
+
+def _typed(workspace: Workspace, verb: list[str], more: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    """Exit code and document of ``regraft VERB --json``, which ends with this process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT__")}
+    places = {"REGRAFT_WORKSPACE": str(workspace.root), "REGRAFT_STATE": str(Workspace.find().state)}
     process = subprocess.Popen(
-        argv,
-        env={**environment, FLOW_RUN: flow_run},
+        [sys.executable, "-m", "regraft", *verb, "--json"],
+        cwd=workspace.root,
+        env={**environment, **places, **more},
         stdout=subprocess.PIPE,
         preexec_fn=partial(end_with_parent, signal.SIGTERM, os.getpid()),
     )

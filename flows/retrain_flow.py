@@ -24,10 +24,12 @@ from uuid import UUID
 from prefect import State, Task, flow, tags, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed
 
 from flows.bridge import step_task
+from flows.elsewhere import place, run_step_elsewhere
 from regraft.steps import Output, files
 from regraft.steps.flow import (
     COUNTED_BY,
@@ -44,6 +46,7 @@ from regraft.steps.flow import (
     Tracker,
     for_the_chosen,
     listed,
+    load_pipeline,
     read_resolved,
     release,
     run_step_with_dvc,
@@ -66,6 +69,8 @@ class Retraining:
     run: Run
     curves: Curves
     early_step: EarlyStep
+    server_stays: bool
+    """Whether the Prefect server is there after the run."""
     result: Event | None = None
 
 
@@ -101,7 +106,7 @@ def once(function: Callable[P, R], name: str) -> Task[P, R]:
 
 def retrain_once(run: Run, curves: Curves, early_step: EarlyStep, *, own_server: bool) -> Event:
     """Run the flow for ``run``, whose first step is under way, and return its result; raises what a step or a store raised."""
-    current = Retraining(run, curves, early_step)
+    current = Retraining(run, curves, early_step, server_stays=not own_server)
     if own_server:  # it needs 3 s to answer: time enough to import MLflow
         threading.Thread(target=_warm, args=(curves.tracker,), name="mlflow", daemon=True).start()
     # Heartbeats tell a worker's death, and cost 1 s at the end of a flow; our own server dies with us.
@@ -140,7 +145,7 @@ def retrain(pipeline: str) -> State[None]:
     with _tracked(current.run, tracker) as opened:
         outcomes = bring_up_to_date(current, opened)
         current.run = replace(current.run, mlflow_run_id=opened())
-        current.result = decide_and_release(current.run, tracker, outcomes)
+        current.result = decide_and_release(current.run, tracker, outcomes, server_stays=current.server_stays)
     outcome = current.result["outcome"]
     names = {0: "Completed", 6: "NotPromoted"}  # 6: people are asked, or have rolled back from this model
     return Completed(name=names.get(current.result["exit"], f"Gate{outcome.capitalize()}"), message=current.result["sentence"])
@@ -200,6 +205,7 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
     resolved = read_resolved(run.workspace, run.pipeline)
     steps = steps_in(run.workspace, resolved)
     later = for_the_chosen(steps) if "by_cost" in resolved else {}  # the others' gates would ask about nobody
+    due, gpu_pool = run.workspace.invocation().get("due"), load_pipeline(run.workspace, run.pipeline).agents.elsewhere
     chosen: str | None = None
     withheld: dict[str, str] | None = None
     for number, step in enumerate(sorted(steps, key=lambda step: step.name in later), start=1):
@@ -217,7 +223,12 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
                 continue
         before = {source.step for source in step.sources.values() if isinstance(source, Output)}
         waits = [states[name] for name in states if name in before]
-        reproduce = partial(run_step_with_dvc, run, step.name, number) if number > 1 else current.early_step.outcome
+        if number == 1:
+            reproduce = current.early_step.outcome
+        elif (due is None or step.name in due) and (pool := place(step.gpu, FLOW_RUN in os.environ, gpu_pool)):
+            reproduce = partial(run_step_elsewhere, run, step.name, number, pool)
+        else:
+            reproduce = partial(run_step_with_dvc, run, step.name, number)
         states[step.name] = step_task(step.name, reproduce)(wait_for=waits, return_state=True)
         outcomes[step.name] = states[step.name].result()
         curves.mlflow_run_id = opened()
@@ -226,14 +237,15 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
     return outcomes
 
 
-def decide_and_release(run: Run, tracker: Tracker, outcomes: dict[str, Outcome]) -> Event:
-    """Decide, and do what follows from the outcome."""
+def decide_and_release(run: Run, tracker: Tracker, outcomes: dict[str, Outcome], *, server_stays: bool) -> Event:
+    """Decide, and do what follows from the outcome; pages of a server that ends with the run are linked nowhere."""
     resolved = read_resolved(run.workspace, run.pipeline)
     measured = None
     if release.to_be_measured(resolved):
         measured = once(release.measure_candidate, "measure serving")(run, resolved)
     decision = once(release.take_decision, "decide")(run, tracker, resolved, measured)
-    summary = retried(release.publish, "publish")(run, tracker, decision)
+    page = flow_run.ui_url if server_stays else None
+    summary = retried(release.publish, "publish")(run, tracker, decision, page)
     create_markdown_artifact(summary, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
     try:
         exit_code, sentence, asked = release_candidate(run, tracker, resolved, decision, outcomes)
@@ -260,9 +272,12 @@ def release_candidate(
             return 6, reason, False
         version = retried(release.register_candidate, "register")(run, tracker, decision, outcomes)
         retried(release.write_card, "card")(run, tracker, resolved, version)
-        if "approval" in resolved:
-            return 6, retried(release.ask_for_approval, "ask")(run, resolved, decision, version), True
-        return exit_code, f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, version)}.", False
+        if asked := "approval" in resolved:
+            exit_code, sentence = 6, retried(release.ask_for_approval, "ask")(run, resolved, decision, version)
+        else:
+            sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, version)}."
+        create_markdown_artifact(release.whereabouts(run, tracker, version), key=f"model-{run.pipeline.replace('_', '-')}")
+        return exit_code, sentence, asked
     if exit_code == 0 and verdict.champion and release.stands_on_waiver(run):
         sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, verdict.champion.version)}."
     return exit_code, sentence, False

@@ -106,6 +106,7 @@ def test_a_registered_version_carries_its_evidence_and_is_challenger(bench):
     assert tags == {
         "regraft.run": f"{bench.pipeline}-20260101T000001-abcdef", "regraft.digest": bench.digest(1), "regraft.verdict": "pass",
         "regraft.rows": "rows", "regraft.schema": "1", "regraft.champion": "null", "regraft.git": "0" * 40, "regraft.data.rows": "abc",
+        "regraft.journal": f"journal/{bench.pipeline}/00000001.json",
     }  # fmt: skip
     assert bench.aliases() == {"challenger": version}
     assert bench.actions() == ["register"]

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
+from regraft.config.agents import AgentOptions
 from regraft.config.schedule import ScheduleOptions, seconds
 from regraft.core.errors import EnvironmentFault
 from regraft.execution import deployments
 from regraft.execution.deployments import Change, changes
 
 DOCUMENT = {"description": "d", "version": "1", "schedule": {"seconds": 60}, "pool": "regraft", "expected": "a" * 64}
+DOCUMENT |= {"parameters": {"pipeline": "same"}, "source": None}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,7 @@ DOCUMENT = {"description": "d", "version": "1", "schedule": {"seconds": 60}, "po
         ({"interval": "3s"}, "write at least 10s"),
         ({"interval": "6h", "timezone": "Europe/Berlyn"}, "a name of the IANA database"),
         ({"interval": "6h", "timezone": "../etc/passwd"}, "a name of the IANA database"),
+        ({"interval": "6h", "only_if": "worth_it"}, "Input should be 'changed' or 'always'"),
         ({}, "write either `cron: ...` or `interval: ...`"),
         ({"cron": "0 3 * * 1", "interval": "6h"}, "write either `cron: ...` or `interval: ...`"),
     ],
@@ -54,8 +57,9 @@ def test_what_is_as_it_should_be_is_left_alone_and_what_differs_is_named():
     ]  # fmt: skip
 
 
-def test_deploying_one_pipeline_removes_no_other():
-    assert changes({"new": DOCUMENT}, {"gone": DOCUMENT}, every=False) == [Change("create", "new")]
+def test_deploying_one_pipeline_removes_no_other_but_what_was_for_its_gpu_steps():
+    known = {"gone": DOCUMENT, "new-gpu": DOCUMENT}
+    assert changes({"new": DOCUMENT}, known, every=False) == [Change("create", "new"), Change("remove", "new-gpu")]
 
 
 def test_a_clone_that_resolves_otherwise_is_refused_with_the_way_out(monkeypatch):
@@ -78,3 +82,17 @@ def test_a_clone_that_resolves_otherwise_is_refused_with_the_way_out(monkeypatch
 def test_the_next_time_of_a_schedule_is_told_in_utc_and_that_of_an_interval_is_the_server_s(schedule, following):
     after = ScheduleOptions(**schedule).after(datetime(2026, 11, 28, 23, 0, tzinfo=UTC))
     assert (after.isoformat(timespec="minutes") if after else None) == following
+
+
+@pytest.mark.parametrize(
+    ("agents", "elsewhere"),
+    [({}, None), ({"cpu": "a"}, None), ({"cpu": "a", "gpu": "b"}, "b"), ({"gpu": "regraft"}, None), ({"gpu": "b"}, "b")],
+)
+def test_gpu_steps_go_elsewhere_only_where_another_pool_is_named(agents, elsewhere):
+    assert AgentOptions.model_validate(agents).elsewhere == elsewhere
+
+
+@pytest.mark.parametrize("pool", ["", "-x", "a/b", "x" * 101])
+def test_a_name_that_no_work_pool_can_have_is_refused(pool):
+    with pytest.raises(ValidationError, match="String should match pattern"):
+        AgentOptions(gpu=pool)

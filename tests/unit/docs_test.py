@@ -114,8 +114,8 @@ def test_every_yaml_snippet_is_valid(block: Block):
     if "tests" in value:
         assert TemplateFile.model_validate(value)
         return
-    if "store" in value:
-        assert WorkspaceOptions.model_validate(value).store
+    if value.keys() & {"store", "repository"}:
+        assert WorkspaceOptions.model_validate(value)
         return
     full = {**LEAST, **value}
     jsonschema.validate(full, schema("pipeline"))

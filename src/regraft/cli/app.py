@@ -102,6 +102,7 @@ GROUPS = {
 def with_verbs() -> typer.Typer:
     """The app with every verb; reading their signatures imports nothing heavy."""
     from regraft.cli import (
+        agent,
         approve,
         card,
         champion,
@@ -144,6 +145,7 @@ def with_verbs() -> typer.Typer:
         card,
         predict,
         deploy,
+        agent,
         workspace,
         store,
         new,

@@ -1,9 +1,8 @@
-"""``deploy``, ``agent``, and what an agent runs: pipelines that run by themselves, on a Prefect server that stays."""
+"""``deploy``: which pipelines run by themselves, told to a Prefect server that stays."""
 
 from __future__ import annotations
 
 import json as json_module
-import os
 import subprocess
 import sys
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from rich.markup import escape
 from regraft.cli import complete, console
 from regraft.cli.run import Json
 
-Pool = Annotated[str, typer.Option("--pool", help="Work pool of the Prefect server.")]
+Pool = Annotated[str, typer.Option("--pool", help="Work pool of the Prefect server; of pipelines whose file names none.")]
 Named = Annotated[
     str | None, typer.Argument(help="A pipeline; all of them without it.", show_default=False, autocompletion=complete.pipelines)
 ]
@@ -23,11 +22,6 @@ WORDS = {"create": "new", "update": "changed", "remove": "gone", "keep": "as it 
 
 def add_to(app: typer.Typer) -> None:
     app.command()(deploy)
-    agents = typer.Typer(no_args_is_help=True, help="Run what is deployed: `regraft agent start`.")
-    agents.command("start")(start)
-    agents.callback()(lambda: None)  # a group, though it has one verb so far
-    app.add_typer(agents, name="agent")
-    app.command(hidden=True)(job)
 
 
 def deploy(
@@ -48,39 +42,15 @@ def deploy(
         console.print_json({"changes": changes, "applied": not dry_run})
         return
     for change in changes:
-        when = "" if change["verb"] == "remove" else f"; {deployments.words(workspace, change['pipeline'])}"
-        differences = f" ({', '.join(change['differences'])})" if change["differences"] else ""
-        console.out.print(console.prose(escape(f"{change['pipeline']}: {WORDS[change['verb']]}{differences}{when}"), 2))
+        name, differences = change["deployment"], f" ({', '.join(change['differences'])})" if change["differences"] else ""
+        when = f"; {deployments.words(workspace, name)}" if name in wanted else ""
+        console.out.print(console.prose(escape(f"{name}: {WORDS[change['verb']]}{differences}{when}"), 2))
     if dry_run:
         console.out.print("[dim]nothing was changed[/]")
     elif changes:
-        console.out.print(f"[dim]next:[/] regraft agent start{'' if pool == 'regraft' else f' --pool {pool}'}, where the runs are to run")
-
-
-def start(pool: Pool = "regraft") -> None:
-    """Examine this machine as `doctor` does, then run what is deployed to a pool, in this clone of the workspace, until Ctrl-C."""
-    from regraft.cli.workspace import show
-    from regraft.core.workspace import Workspace
-    from regraft.upkeep.doctor import examine
-
-    checks = examine(Workspace.find())
-    show(check for check in checks if check.state != "ok")
-    if any(check.state == "bad" for check in checks):
-        console.err.print("[bold red]error[/]: nothing that is deployed would run here\n[dim]next:[/] regraft doctor")
-        sys.exit(8)
-    _become("agent", pool)
-
-
-def job() -> None:
-    """Run what a Prefect server has scheduled (this is what an agent calls)."""
-    _become("job")
-
-
-def _become(*argv: str) -> None:
-    from regraft.core.workspace import Workspace
-
-    os.chdir(Workspace.find().root)
-    os.execv(sys.executable, [sys.executable, "-m", "flows", *argv])
+        pools = list(dict.fromkeys(document["pool"] for document in wanted.values()))
+        commands = " and ".join(f"regraft agent start{'' if name == 'regraft' else f' --pool {name}'}" for name in pools)
+        console.out.print(console.prose(f"[dim]next:[/] {commands}, where the runs are to run", 2))
 
 
 def _told(verb: str, asked: dict[str, Any]) -> dict[str, Any]:

@@ -203,13 +203,18 @@ def _show(name: str, entry: dict[str, Any], verbose: bool) -> None:
         say(f"  waiver        {console.warned(waiver['message'], waiver['fix'])}")
     if challenger:
         say(f"  challenger    version {challenger['version']}")
-    say(f"  verdict       {verdict['outcome'].upper()} in {verdict['run']}" if verdict else "  verdict       none yet")
+    if verdict:
+        ago = roughly(max(0, (datetime.now(UTC) - datetime.fromisoformat(verdict["at"])).total_seconds()))
+        say(console.prose(f"  verdict       {verdict['outcome'].upper()} in {verdict['run']}, {ago} ago", 16))
+    else:
+        say("  verdict       none yet")
     if approval := entry["approval"]:
         told = f"version {approval['version']} {approval['sentence']}"
         said = console.warned(told, approval["fix"]) if approval["fix"] else escape(told)
         say(console.prose(f"  approval      {said}", 16))
     if schedule := entry["schedule"]:
-        then = f"; the next time is {console.minute(schedule['next'])} UTC, where it is deployed" if schedule["next"] else ""
+        where = "" if schedule["deployed"] else ", where it is deployed"
+        then = f"; the next time is {console.minute(schedule['next'])} UTC{where}" if schedule["next"] else ""
         say(console.prose(f"  schedule      {escape(schedule['words'])}{then}", 16))
     if running := entry["running"]:
         at = f", step {running['step']}" if running["step"] else ""

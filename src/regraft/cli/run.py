@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ def run(
     set_: Set = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for a run of the same pipeline, or exit 7.")] = True,
     allow_inexact: Annotated[bool, typer.Option("--allow-inexact", help="Resume even where the bits may differ.")] = False,
+    judge_again: Annotated[bool, typer.Option("--judge-again", help="Judge once more where nothing has changed.")] = False,
     json: Json = False,
 ) -> None:
     """Bring PIPELINE up to date: run what changed, decide on evidence, register and promote what earned it.
@@ -44,7 +46,9 @@ def run(
 
     again = going_on.command(pipeline, set_ or (), allow_inexact=allow_inexact)
     try:
-        result = _bring_up_to_date(Workspace.find(), pipeline, set_ or (), again, wait=wait, allow_inexact=allow_inexact, quiet=json)
+        result = _bring_up_to_date(
+            Workspace.find(), pipeline, set_ or (), again, wait=wait, allow_inexact=allow_inexact, judge_again=judge_again, quiet=json
+        )
     except RegraftError as error:
         raise going_on.restated(error, pipeline, again) from error
     if json:
@@ -53,18 +57,20 @@ def run(
 
 
 def _bring_up_to_date(
-    workspace: Workspace, pipeline: str, sets: Sequence[str], again: str, *, wait: bool, allow_inexact: bool, quiet: bool
+    workspace: Workspace, pipeline: str, sets: Sequence[str], again: str, *, wait: bool, allow_inexact: bool, judge_again: bool, quiet: bool
 ) -> dict[str, Any]:
     """The result of a run, or the standing one where nothing is to be done; ``again`` is the command that goes on with this run."""
     from regraft.cli.live import Live
     from regraft.config.pipeline_file import require_pipeline
-    from regraft.execution import freshness, launch, moved_names, run_cost
+    from regraft.core.errors import ApprovalPending
+    from regraft.execution import deployments, freshness, launch, moved_names, run_cost
     from regraft.execution.dvc import ensure_repository
     from regraft.execution.plan import assess
     from regraft.registry.store import store_of
     from regraft.upkeep import upgrade
 
     require_pipeline(workspace, pipeline)
+    deployments.require_expected(workspace, pipeline, os.environ.get(deployments.EXPECTED))
     with (
         Live(quiet=quiet) as live,
         launch.run_lock(workspace, pipeline, wait=wait, on_event=live.show),
@@ -83,7 +89,9 @@ def _bring_up_to_date(
             live.note(f"data/ is not what data.dvc says: {steps.data}; the run uses data/ as it is, `dvc add data` records it")
         if (waiver := freshness.waiver(workspace, pipeline)) and waiver.expired:
             live.show({"event": "warning", "message": waiver.message})
-        if (standing := freshness.nothing_to_do(workspace, pipeline, prepared.values, steps)) is not None:
+        standing = freshness.nothing_to_do(workspace, pipeline, prepared.values, steps)
+        # People who are asked are not asked anew: what they answer would be about a verdict that no longer stands.
+        if standing is not None and not (judge_again and standing["exit"] != ApprovalPending.exit_code):
             live.show_standing(standing)
             return {**standing, "exit": 0, "decided": False, "standing_exit": standing["exit"]}
         moved_names.refuse_outdated(workspace)  # of flows/, which only the flow imports

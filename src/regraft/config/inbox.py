@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from regraft.config.schedule import ScheduleOptions, seconds
+from regraft.config.schedule import Times, seconds
 from regraft.core.strict import Strict
 
 
@@ -18,7 +18,7 @@ class InboxOptions(Strict):
     checksums: bool = False
     """Read only drops with checksums, as `sha256sum` writes them: `SHA256SUMS` in a folder, `may.csv.sha256` beside a file. A drop that has
     some is whole when all of them agree, without waiting."""
-    schedule: ScheduleOptions = ScheduleOptions(interval="5m")
+    schedule: Times = Times(interval="5m")
     """When the inbox is looked into, from `regraft deploy` on."""
 
     @property

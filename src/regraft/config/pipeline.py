@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
+from regraft.config.agents import AgentOptions
 from regraft.config.approval import ApprovalOptions
 from regraft.config.auto import expanded, without_objective
 from regraft.config.candidates import DEFAULT, Candidate, CandidateOptions, checked
@@ -115,6 +116,8 @@ class PipelineOptions(Strict):
     """When the pipeline runs by itself, once `regraft deploy` has told a Prefect server."""
     inbox: InboxOptions | None = None
     """Where drops of labelled rows arrive; `regraft handoff` without a source takes them in."""
+    agents: AgentOptions = AgentOptions()
+    """Whose agents run it then."""
     seed: int = Field(17, ge=0, lt=2**31)
     """Everything random is a function of (seed, epoch, index)."""
 

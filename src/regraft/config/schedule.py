@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Self
+from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
@@ -16,8 +16,8 @@ LEAST_SECONDS = 10
 """A window shorter than this is a mistake: a run that has nothing to do takes seconds."""
 
 
-class ScheduleOptions(Strict):
-    """When the pipeline runs by itself, from `regraft deploy` on. A run in which nothing has changed computes nothing."""
+class Times(Strict):
+    """Times that come again, from `regraft deploy` on."""
 
     cron: str | None = None
     """Five fields, as in `crontab`: `0 3 * * 1` is Monday at three."""
@@ -77,6 +77,14 @@ class ScheduleOptions(Strict):
     def words(self) -> str:
         """As a person reads it: "cron 0 3 * * 1 (UTC)", "every 6h"."""
         return f"every {self.interval}" if self.interval else f"cron {self.cron} ({self.timezone})"
+
+
+class ScheduleOptions(Times):
+    """When the pipeline runs by itself, from `regraft deploy` on. A run in which nothing has changed computes nothing."""
+
+    only_if: Literal["changed", "always"] = "changed"
+    """`changed`: a run in which nothing has changed ends at once, and the last verdict stands. `always`: it computes nothing either, but
+    judges once more, with a run in MLflow, a page and a notification of its own; not while people are asked."""
 
 
 def seconds(interval: str) -> int:

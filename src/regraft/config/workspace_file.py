@@ -6,7 +6,7 @@ import re
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from regraft.core.errors import Problem
 from regraft.core.strict import Strict
@@ -24,6 +24,17 @@ class WorkspaceOptions(Strict):
     store: str | None = None
     """Where journals, ledger, kept answers, last results and approvals are: `postgresql://HOST/DATABASE`, `s3://BUCKET/PREFIX` or
     `sqlite:///FILE`, or what a plug-in brings. Left out: the folder `state/`. Passwords come from the environment."""
+
+    repository: str | None = Field(None, min_length=1)
+    """What agents clone, at the commit that was deployed: a git URL. Left out: an agent runs what is deployed in the clone that it was
+    started in."""
+
+    @field_validator("repository")
+    @classmethod
+    def _names_no_secret(cls, repository: str | None) -> str | None:
+        if repository is not None and urlsplit(repository).password:
+            raise ValueError("write no password into a file: git asks its credential helper, or an ssh key")
+        return repository
 
     @field_validator("store")
     @classmethod

@@ -34,6 +34,13 @@ def git_state(root: Path) -> dict[str, Any]:
     return {"sha": sha.strip() if sha else None, "dirty": bool(changes)}
 
 
+def pushed(root: Path, sha: str) -> bool | None:
+    """Whether a remote's branch holds commit ``sha``, as far as this clone knows; None: it knows no remote."""
+    if not _git(root, "remote"):
+        return None
+    return bool((_git(root, "branch", "--remotes", "--contains", sha) or "").strip())
+
+
 def ignored_by(root: Path, names: Sequence[str]) -> dict[str, str]:
     """Those of the files ``names`` that git ignores -> the rule, as ``.gitignore:3: *.lock``; empty without git."""
     rules = {}

@@ -11,25 +11,30 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from typing import Any, Literal
 
+from regraft.config.agents import POOL
+from regraft.config.pipeline import PipelineOptions
 from regraft.config.pipeline_file import load_pipeline
 from regraft.config.resolved_file import render
+from regraft.config.workspace_file import load_workspace
 from regraft.core import files
-from regraft.core.errors import EnvironmentFault
-from regraft.core.git import git_state
+from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.core.git import git_state, pushed
 from regraft.core.workspace import Workspace
+from regraft.execution.dvc_formats import default_remote
 from regraft.execution.resolve import resolve
+from regraft.registry.store import store_of
 
-POOL = "regraft"
-"""The work pool of pipelines that name none."""
 EXPECTED = "REGRAFT_EXPECTED"
 """The variable in which a scheduled run is told what the deployment resolved to."""
 FLOW_RUN = "REGRAFT_FLOW_RUN"
 """The variable in which a run is told the flow run of the server that it is."""
-INBOX = "-inbox"
-"""How the deployment is called that looks into a pipeline's inbox; names of pipelines have no `-`."""
+REPOSITORY, COMMIT = "REGRAFT_REPOSITORY", "REGRAFT_COMMIT"
+"""The variables in which a scheduled run is told what to clone; without them it takes the agent's own clone."""
+ON_GPU, INBOX = "-gpu", "-inbox"
+"""What follows the name of a pipeline in that of the deployment for its GPU steps, and of the one that looks into its inbox."""
 ARRIVED = "regraft.inbox"
 """The event that says that something has come, about the resource ``regraft.inbox.<pipeline>``."""
-OF_SERVER = ("description", "version", "schedule", "pool", "expected")
+OF_SERVER = ("description", "version", "schedule", "pool", "expected", "parameters", "source")
 """What is compared with the server's, in the order in which differences are told."""
 Verb = Literal["create", "update", "remove", "keep"]
 Json = dict[str, Any]
@@ -40,32 +45,18 @@ class Change:
     """What becomes of one deployment."""
 
     verb: Verb
-    pipeline: str
+    name: str
+    """The pipeline, and behind it what else the deployment is for (:data:`ON_GPU`, :data:`INBOX`)."""
     differences: tuple[str, ...] = ()
     """The names of :data:`OF_SERVER` that are otherwise."""
 
     def document(self) -> Json:
-        return {"verb": self.verb, "pipeline": self.pipeline, "differences": list(self.differences)}
-
-
-def wanted(workspace: Workspace, pipelines: Sequence[str], pool: str = POOL) -> dict[str, Json]:
-    """Name -> deployment: of each pipeline one under its own name, and one for its inbox where it has one.
-
-    :raises ConfigError: what is wrong with a pipeline file.
-    """
-    git = git_state(workspace.root)
-    version = f"{(git['sha'] or 'no git')[:12]}{'+changes' if git['dirty'] else ''}, libraries {_libraries()[:8]}"
-    plan = {name: _deployment(workspace, name, pool, version) for name in pipelines}
-    for name, document in list(plan.items()):
-        if inbox := load_pipeline(workspace, name).inbox:
-            about = f"Takes in what comes to `{inbox.path}` for `{name}`; {inbox.schedule.words}, or on the event {ARRIVED}."
-            plan[name + INBOX] = {**document, "description": about, "schedule": inbox.schedule.document()}
-    return plan
+        return {"verb": self.verb, "deployment": self.name, "pipeline": pipeline_of(self.name), "differences": list(self.differences)}
 
 
 def pipeline_of(deployment: str) -> str:
-    """The pipeline that a deployment is of."""
-    return deployment.removesuffix(INBOX)
+    """The pipeline of a deployment called so; '-' stands in no pipeline's name."""
+    return deployment.partition("-")[0]
 
 
 def words(workspace: Workspace, deployment: str) -> str:
@@ -73,21 +64,71 @@ def words(workspace: Workspace, deployment: str) -> str:
     options = load_pipeline(workspace, pipeline_of(deployment))
     if deployment.endswith(INBOX) and options.inbox:
         return f"{options.inbox.path}, {options.inbox.schedule.words}"
+    if deployment.endswith(ON_GPU):
+        return f"steps that need a GPU, on agents of '{options.agents.gpu}'"
     return options.schedule.words if options.schedule else "no schedule, started by hand"
 
 
-def _deployment(workspace: Workspace, name: str, pool: str, version: str) -> Json:
-    options = load_pipeline(workspace, name)
+def wanted(workspace: Workspace, pipelines: Sequence[str], pool: str = POOL) -> dict[str, Json]:
+    """Name -> deployment, up to three a pipeline: its runs, its GPU steps, its inbox; raises what is wrong with a pipeline file.
+
+    :param pool: of pipelines that name none.
+    """
+    git = git_state(workspace.root)
+    version = f"{(git['sha'] or 'no git')[:12]}{'+changes' if git['dirty'] else ''}, libraries {_libraries()[:8]}"
+    common = {"version": version, "source": _source(workspace, git)}
+    return {name: document | common for pipeline in pipelines for name, document in _deployments(workspace, pipeline, pool).items()}
+
+
+def _deployments(workspace: Workspace, pipeline: str, pool: str) -> dict[str, Json]:
+    options = load_pipeline(workspace, pipeline)
     schedule = options.schedule.document() if options.schedule else None
     when = options.schedule.words if options.schedule else "by hand"
-    description = f"Keeps `{name}` trained, from {options.base_model}; {when}."
-    return {
-        "description": description,
-        "version": version,
+    again = options.schedule is not None and options.schedule.only_if == "always"
+    expected = resolved_digest(workspace, pipeline)
+    run: Json = {
+        "description": f"Keeps `{pipeline}` trained, from {options.base_model}; {when}.",
         "schedule": schedule,
-        "pool": pool,
-        "expected": resolved_digest(workspace, name),
+        "pool": options.agents.cpu if "cpu" in options.agents.model_fields_set else pool,
+        "expected": expected,
+        "parameters": {"pipeline": pipeline, **({"judge_again": True} if again else {})},
     }
+    every: dict[str, Json] = {pipeline: run}
+    if options.agents.elsewhere not in (None, run["pool"]):
+        _require_shared(workspace, pipeline, options)
+        about = f"Steps of `{pipeline}` that need a GPU; its runs ask for them."
+        every[pipeline + ON_GPU] = {**run, "description": about, "schedule": None, "pool": options.agents.gpu}
+    if inbox := options.inbox:
+        about = f"Takes in what comes to `{inbox.path}` for `{pipeline}`; {inbox.schedule.words}, or on the event {ARRIVED}."
+        every[pipeline + INBOX] = {**run, "description": about, "schedule": inbox.schedule.document()}
+    for name in every.keys() - {pipeline}:
+        every[name]["parameters"] = {"pipeline": pipeline}
+    return every
+
+
+def _require_shared(workspace: Workspace, pipeline: str, options: PipelineOptions) -> None:
+    """ConfigError unless two clones of this workspace have a store and a DVC remote in common."""
+    where = f"pipelines/{pipeline}.yaml: agents.gpu: steps on agents of '{options.agents.gpu}'"
+    if not store_of(workspace).values.shared:
+        raise ConfigError(f"{where} are handed over through a store, and this workspace's is a folder of its own", fix=STORE)
+    if default_remote(workspace) is None:
+        raise ConfigError(f"{where} get their inputs from a DVC remote, and this workspace has none", fix=REMOTE)
+
+
+STORE = "name one in regraft.yaml: `store: postgresql://HOST/DATABASE` or `store: s3://BUCKET/PREFIX`"
+REMOTE = "dvc remote add --default NAME s3://BUCKET/PREFIX"
+
+
+def _source(workspace: Workspace, git: Mapping[str, Any]) -> Json | None:
+    """What agents clone, as ``{repository, commit}``; None: each takes the clone that it was started in."""
+    if (url := load_workspace(workspace).repository) is None:
+        return None
+    if git["sha"] is None or git["dirty"]:
+        what = "has changes that are in no commit" if git["sha"] else "is in no git repository"
+        raise ConfigError(f"agents clone {url}, and this workspace {what}", fix="git commit and git push, then deploy")
+    if pushed(workspace.root, git["sha"]) is False:
+        raise ConfigError(f"agents clone {url}, and commit {git['sha'][:12]} was not pushed", fix="git push, then deploy")
+    return {"repository": url, "commit": git["sha"]}
 
 
 def _libraries() -> str:
@@ -103,11 +144,12 @@ def resolved_digest(workspace: Workspace, name: str) -> str:
 def changes(wanted: Mapping[str, Json], known: Mapping[str, Json], every: bool) -> list[Change]:
     """What has to be done so that the server knows what is ``wanted``.
 
-    :param known: pipeline -> what the server has of this workspace.
-    :param every: ``wanted`` are all pipelines, so that a deployment of none of them goes; otherwise only an inbox goes that is no more.
+    :param known: name -> what the server has of this workspace.
+    :param every: ``wanted`` are all pipelines, so that a deployment of none of them goes; else only those of pipelines that are there.
     """
     plan = [_change(name, document, known.get(name)) for name, document in wanted.items()]
-    return plan + [Change("remove", name) for name in known if name not in wanted and (every or pipeline_of(name) in wanted)]
+    touched = {pipeline_of(name) for name in wanted}
+    return plan + [Change("remove", name) for name in known if name not in wanted and (every or pipeline_of(name) in touched)]
 
 
 def _change(name: str, document: Json, known: Json | None) -> Change:

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from regraft.core import files
+from regraft.core import files, lock
 from regraft.core.workspace import Workspace
 
 TRIED = "3.67"
@@ -63,6 +63,19 @@ def stages(workspace: Workspace) -> Mapping[str, Any]:
     """The stages of dvc.lock, by address."""
     path = lock_file(workspace)
     return dict((_yaml(path.read_text(encoding="utf8")) or {}).get("stages", {})) if path.is_file() else {}
+
+
+def put_stages(workspace: Workspace, entries: Mapping[str, Any]) -> None:
+    """Have ``entries`` (address -> stage) in dvc.lock, as if DVC had run these stages here. Waits for a DVC that writes there."""
+    guard = lock.open_lock(workspace.root / LOCK)
+    try:
+        lock.take(guard)
+        known = dict(stages(workspace))
+        if any(known.get(address) != entry for address, entry in entries.items()):
+            document = {"schema": "2.0", "stages": {**known, **entries}}
+            files.write_text(lock_file(workspace), yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10_000))
+    finally:
+        os.close(guard)
 
 
 def is_whole(path: Path) -> bool:
@@ -119,14 +132,26 @@ def named_in(text: str) -> set[str]:
 def cache_folder(workspace: Workspace) -> Path:
     """Where DVC keeps its objects: ``cache.dir`` of its configuration, or ``.dvc/cache``. Asking DVC itself takes 0.5 s."""
     folder = workspace.root / ".dvc" / "cache"
+    for path, settings in _settings(workspace):
+        if folder_name := settings.get("cache", "dir", fallback="").strip("'\""):
+            folder = path.parent / folder_name  # relative to the file that names it
+    return folder.resolve()
+
+
+def default_remote(workspace: Workspace) -> str | None:
+    """The name of the remote that `dvc push` takes; None: there is none."""
+    names = [settings.get("core", "remote", fallback="") for _, settings in _settings(workspace)]
+    return next((name for name in reversed(names) if name), None)
+
+
+def _settings(workspace: Workspace) -> Iterator[tuple[Path, ConfigParser]]:
+    """DVC's configuration files, the weakest first."""
     shared = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "dvc" / "config"
     for path in (shared, workspace.root / ".dvc" / "config", workspace.root / ".dvc" / "config.local"):
         settings = ConfigParser(interpolation=None, strict=False)
         with suppress(OSError, ConfigParserError):  # DVC itself complains about a file that it cannot read
             settings.read_string(path.read_text(encoding="utf8"))
-        if folder_name := settings.get("cache", "dir", fallback="").strip("'\""):
-            folder = path.parent / folder_name  # relative to the file that names it
-    return folder.resolve()
+        yield path, settings
 
 
 def object_path(cache: Path, md5: str) -> Path:

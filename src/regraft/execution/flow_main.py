@@ -37,7 +37,7 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
     if not said:
         raise ConfigError(f"this is the inside of a run; start it with `regraft run`, not with {sys.argv[0]}", fix="regraft run PIPELINE")
     emit = _events_to_stdout()
-    run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]))
+    run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]), part=said.get("part"))
     started: step_server_start.Started | None = None
     try:
         started = step_server_start.start(workspace, run.pipeline, said.get("due"))

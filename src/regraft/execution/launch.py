@@ -54,6 +54,11 @@ def new_run_id(pipeline: str) -> str:
     return f"{pipeline}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
+def run_time(run: str) -> str:
+    """When the run called so began, ISO 8601 in UTC."""
+    return datetime.strptime(run.split("-")[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).isoformat(timespec="seconds")
+
+
 def parse_event(line: str) -> Event | None:
     """The event in a line of a child's stdout, or None: then the line is for the log."""
     if not line.startswith(PREFIX):
@@ -119,15 +124,17 @@ def write_invocation(
     opening_mlflow: bool = False,
     due: Sequence[str] | None = None,
     step_server: Mapping[str, Any] | None = None,
+    part: Mapping[str, Any] | None = None,
 ) -> None:
     """What the process with ``REGRAFT_INVOCATION=name`` may know of its run.
 
     :param opening_mlflow: the MLflow run is not there yet; its id will be in :meth:`Workspace.mlflow_run_file`.
     :param due: for the flow, the steps that may run; None: it was not looked.
     :param step_server: for a step, the ``socket`` of the server that may run it, and whether it needs ``models``.
+    :param part: for the flow, the one step that it is to run for a run on another machine (:mod:`regraft.execution.handover`).
     """
     value: dict[str, Any] = {"run": run, "pipeline": pipeline, "allow_inexact": allow_inexact, "opening_mlflow": opening_mlflow}
-    value |= {"alive": str(_alive_file(workspace, pipeline)), "due": due, "step_server": step_server}
+    value |= {"alive": str(_alive_file(workspace, pipeline)), "due": due, "step_server": step_server, "part": part}
     files.write_json(workspace.scratch / "invocations" / f"{name}.json", value)
 
 
@@ -138,21 +145,23 @@ def launch(
     allow_inexact: bool = False,
     due: Sequence[str] | None = None,
     again: str | None = None,
+    run: str | None = None,
+    part: Mapping[str, Any] | None = None,
     on_event: Callable[[Event], None] = _ignore,
 ) -> Event:
     """Run the flow for ``pipeline`` to its end and return its ``result`` event without ``event``.
 
     ``due`` are the steps that are not fresh, for which the flow makes ready; None: all of them may run. ``again`` is the
-    command that goes on with the run; None: the plain one.
+    command that goes on with the run; None: the plain one. ``part``: of the ``run`` on another machine, run this step alone.
 
     Call it inside :func:`run_lock`, in the main thread. SIGINT and SIGTERM are handed on: the step at work writes
     its checkpoint, and the result's ``exit`` is 130 or 143. An ``error`` event is raised as the error it was.
     """
-    run = new_run_id(pipeline)
+    run = run or new_run_id(pipeline)
     invocation = f"{run}-0"
     log = workspace.log_file(run)
     log.parent.mkdir(parents=True, exist_ok=True)
-    write_invocation(workspace, pipeline, run, invocation, allow_inexact=allow_inexact, due=due)
+    write_invocation(workspace, pipeline, run, invocation, allow_inexact=allow_inexact, due=due, part=part)
     env = {**dvc.environment(), "REGRAFT_WORKSPACE": str(workspace.root), "REGRAFT_INVOCATION": invocation, "PYTHONUNBUFFERED": "1"}
     last: dict[str, Event] = {}
     record = Recorder(events_file(workspace, run))
@@ -166,7 +175,7 @@ def launch(
             last.setdefault(event["event"], event)  # of two errors the first is the cause
             (record if event["event"] in ("result", "error") else tell)(event)
 
-    steps = [step.name for step in composition.steps_in(workspace, read_resolved(workspace, pipeline))]
+    steps = [part["step"]] if part else [step.name for step in composition.steps_in(workspace, read_resolved(workspace, pipeline))]
     tell({"event": "run_started", "run": run, "log": workspace.relative(log), "steps": steps})
     with contextlib.closing(record), _forwarding_signals() as received, log.open("ab") as out:
         flow = supervise.spawn([sys.executable, "-m", "flows"], cwd=workspace.root, env=env, log=out)

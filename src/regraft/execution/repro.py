@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +46,8 @@ class Run:
     """``mlflow_run_id`` is still to come: steps start all the same, and read it when they write their record."""
     step_server: str | None = None
     """The socket of this run's step server; None: every step imports for itself."""
+    part: Mapping[str, Any] | None = None
+    """The one step of a run on another machine that this process is for: ``{step, fingerprint}``; None: it is for all of the run."""
 
     @property
     def log(self) -> str:

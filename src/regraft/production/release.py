@@ -197,13 +197,16 @@ def _spawned(run: Run, what: str, module: str, folder: Path, source: Path, out: 
         raise EnvironmentFault(lines[-1] if lines else f"{module} ended with exit {code}")
 
 
-def publish(run: Run, tracker: Tracker, decision: Decision) -> str:
-    """Put the evidence into the MLflow run, and a description; the decision in Markdown, as Prefect shows it."""
+def publish(run: Run, tracker: Tracker, decision: Decision, page: str | None = None) -> str:
+    """Put the evidence into the MLflow run, and a description; the decision in Markdown, as Prefect shows it.
+
+    :param page: the run's own, on a Prefect server that stays; None: there is none.
+    """
     with _a_report_costs_no_run(run):
         if contradictory := keep(run.workspace, run.pipeline, decision.evidence):
             run.emit({"event": "warning", "message": f"{contradictory}; the report lists them"})
     tracker.log_evidence(run.mlflow_run_id, decision.evidence, decision.verdict.outcome)
-    summary = _summary(run, tracker, decision)
+    summary = _summary(run, tracker, decision, page)
     _describe(run, tracker, decision, summary)
     return summary
 
@@ -240,7 +243,7 @@ def _a_report_costs_no_run(run: Run) -> Iterator[None]:
         run.emit({"event": "warning", "message": message})
 
 
-def _summary(run: Run, tracker: Tracker, decision: Decision) -> str:
+def _summary(run: Run, tracker: Tracker, decision: Decision, page: str | None) -> str:
     verdict, link = decision.verdict, tracker.page_of(run.mlflow_run_id)
     against = f"champion version {verdict.champion.version} ({verdict.champion.digest[:12]})" if verdict.champion else "no champion"
     rows = [f"| {' | '.join(astuple(row(f.document())))} |" for f in verdict.findings]
@@ -257,9 +260,20 @@ def _summary(run: Run, tracker: Tracker, decision: Decision) -> str:
             "",
             f"- Report: [report.html]({link}/artifacts/report.html), or `regraft open {run.name}`",
             f"- MLflow run [{run.name}]({link}), experiment `regraft/{run.pipeline}`, evidence in `evidence/`",
+            *([f"- Prefect flow run [{run.name}]({page})"] if page else []),
             f"- `regraft explain {run.name}` rebuilds the verdict from the stored predictions",
         ]
     )
+
+
+def whereabouts(run: Run, tracker: Tracker, version: str) -> str:
+    """Markdown: where a registered version is in MLflow, and what the journal says of it last."""
+    journal = store_of(run.workspace).journal(run.pipeline)
+    entries = [entry for entry in journal.entries() if entry.to and entry.to["version"] == version]
+    last = [f"- journal entry {entry.seq}, {entry.action} by {entry.by}, in {journal.where}" for entry in entries[-1:]]
+    model = f"- [version {version} of `{run.pipeline}`]({tracker.page_of_version(run.pipeline, version)}) in MLflow"
+    more = f"- `regraft history {run.pipeline}` shows all entries, `regraft card {run.pipeline} {version}` its card"
+    return "\n".join([model, *last, more])
 
 
 def withheld(run: Run, decision: Decision) -> str | None:

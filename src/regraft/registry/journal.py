@@ -85,10 +85,10 @@ class Journal:
         if not numbers and not witness:
             return None
         last = numbers[-1] if numbers else 0
-        data = self._values.get(self._key(last))
+        data = self._values.get(self.key(last))
         if problem := self._unwitnessed(witness, last, data):
             raise self._fault([problem])
-        before = self._values.get(self._key(last - 1))
+        before = self._values.get(self.key(last - 1))
         return self._read(last, data or b"", files.sha256_bytes(before) if before is not None else "")
 
     def entries(self) -> list[Entry]:
@@ -147,7 +147,7 @@ class Journal:
         if waivers:
             values |= {"schema": WITH_WAIVERS, "waivers": [asdict(waiver) for waiver in waivers]}
         data = (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-        if not self._values.create(self._key(seen + 1), data):
+        if not self._values.create(self.key(seen + 1), data):
             raise self._lost(seen)
         entry = self._read(seen + 1, data, values["prev"])
         with contextlib.suppress(OSError, EnvironmentFault):  # the entry stands; until the next one only the witness is missing
@@ -160,7 +160,8 @@ class Journal:
             fix=f"regraft status {self.pipeline}",
         )
 
-    def _key(self, seq: int) -> str:
+    def key(self, seq: int) -> str:
+        """What the entry of this number is kept under."""
         return f"{self._folder}/{seq:08d}.json"
 
     def _numbers(self) -> list[int]:
@@ -220,11 +221,11 @@ class Journal:
         return self._edited(last) if files.sha256_bytes(data or b"") != witness["sha256"] else None
 
     def _missing(self, seq: int) -> Problem:
-        where = self._values.where(self._key(seq))
+        where = self._values.where(self.key(seq))
         return Problem(message=f"entry {seq} is missing: {where}", file=where, rule="gap")
 
     def _edited(self, seq: int) -> Problem:
-        where = self._values.where(self._key(seq))
+        where = self._values.where(self.key(seq))
         return Problem(message=f"entry {seq} was edited after it was written: {where}", file=where, rule="chain")
 
     def _read(self, seq: int, data: bytes, prev: str | None) -> Entry:
@@ -235,7 +236,7 @@ class Journal:
         except ValueError:
             value, rule = {}, "json"
         if rule:
-            where = self._values.where(self._key(seq))
+            where = self._values.where(self.key(seq))
             message = f"entry {seq}: {_RULES[rule]}: {where}"
             problem = Problem(message=message, file=where, rule=rule)
             summary, fix = f"the journal of '{self.pipeline}' is not what was written: {message}", f"restore {self.where} from a backup"

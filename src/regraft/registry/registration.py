@@ -73,8 +73,9 @@ def register(
             "regraft.git": git_sha or "none",
             **{f"regraft.data.{name}": value for name, value in data_hashes.items()},
         }
-        version = _version(tracker, pipeline, run_id, model_dir, input_example, tags)
         last_seq = entries[-1].seq if entries else 0
+        tags["regraft.journal"] = journal.key(last_seq + 1)  # where this will stand, as nobody else appends meanwhile
+        version = _version(tracker, pipeline, run_id, model_dir, input_example, tags)
         to = {"version": version, "digest": digest}
         journal.append(last_seq, "register", from_=None, to=to, run=run_name, reason=reason or f"verdict {verdict['outcome']}")
         project_held(tracker, pipeline, journal.entries(), lease)

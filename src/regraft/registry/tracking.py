@@ -341,11 +341,19 @@ class Tracker:
         with self.store() as client:
             return str(client.get_run(run_id).info.experiment_id)
 
+    @property
+    def _pages(self) -> str:
+        """The tracking server's pages; for a local store, what `regraft ui mlflow` serves it under."""
+        return self.shown.rstrip("/") if self.shown.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+
+    def page_of_version(self, pipeline: str, version: str) -> str:
+        """The page of a registered version on the tracking server."""
+        return f"{self._pages}/#/models/{pipeline}/versions/{version}"
+
     def page_of(self, run_id: str) -> str:
-        """The run's page on the tracking server; for a local store, what `regraft ui mlflow` serves it under."""
-        base = self.shown.rstrip("/") if self.shown.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+        """The run's page on the tracking server."""
         # MLflow knows #/runs/ID too, but nothing below it.
-        return f"{base}/#/experiments/{self.experiment_of(run_id)}/runs/{run_id}"
+        return f"{self._pages}/#/experiments/{self.experiment_of(run_id)}/runs/{run_id}"
 
     def curves(self, run_id: str, step: str) -> dict[str, list[tuple[int, float]]]:
         """``{metric: [(x, value)]}`` of a step's live curves, by x; empty where the run has none or is not in this store."""

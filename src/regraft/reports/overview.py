@@ -16,8 +16,9 @@ from regraft.core.errors import ApprovalPending, ConfigError, GateFailed, GateIn
 from regraft.core.quantities import first_of, roughly
 from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
-from regraft.execution import composition, dvc_formats
+from regraft.execution import composition, dvc_formats, server_schedule
 from regraft.execution.events import RunSeen, run_at_work
+from regraft.execution.launch import run_time
 from regraft.execution.plan import assess
 from regraft.execution.resolve import resolve
 from regraft.registry.approvals import look
@@ -57,7 +58,7 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
         "schedule": None,
         "waiver": waiver.document() if waiver else None,
         "approval": _approval(workspace, verdict),
-        "verdict": {key: verdict[key] for key in ("outcome", "run", "exit")} | {"report": verdict.get("report")} if verdict else None,
+        "verdict": _verdict(verdict),
         "running": None,
         "steps": [],
     }
@@ -75,6 +76,13 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
     return entry
 
 
+def _verdict(result: dict[str, Any] | None) -> dict[str, Any] | None:
+    """``{outcome, run, exit, report, at}`` of the run that decided last, which began at ``at``; None: none did."""
+    if result is None:
+        return None
+    return {key: result[key] for key in ("outcome", "run", "exit")} | {"report": result.get("report"), "at": run_time(result["run"])}
+
+
 def _score(result: dict[str, Any] | None, champion: dict[str, str] | None) -> dict[str, Any] | None:
     """What the champion scored when it was judged; None: there is none, or what stands says nothing of it (after a rollback)."""
     score = (result or {}).get("champion_score")
@@ -82,11 +90,16 @@ def _score(result: dict[str, Any] | None, champion: dict[str, str] | None) -> di
 
 
 def _schedule(workspace: Workspace, name: str) -> dict[str, Any] | None:
-    """``{words, next}`` of a pipeline that runs by itself once it is deployed. ``next`` is None of an interval, which the server counts."""
+    """``{words, next, deployed}`` of a pipeline that runs by itself once it is deployed.
+
+    ``next`` is what a Prefect server says that has it (``deployed``), else the next time of a cron; None of an interval, which only a
+    server counts.
+    """
     if (schedule := load_pipeline(workspace, name).schedule) is None:
         return None
-    following = schedule.after(datetime.now(UTC))
-    return {"words": schedule.words, "next": following.isoformat(timespec="minutes") if following else None}
+    told, following = server_schedule.next_run(name), schedule.after(datetime.now(UTC))
+    then = told or (following.isoformat(timespec="minutes") if following else None)
+    return {"words": schedule.words, "next": then, "deployed": told is not None}
 
 
 def _approval(workspace: Workspace, result: dict[str, Any] | None) -> dict[str, Any] | None:

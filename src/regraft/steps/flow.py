@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from regraft.config.pipeline_file import load_pipeline as load_pipeline
 from regraft.config.resolved_file import read_resolved as read_resolved
 from regraft.core import empty_database as empty_database
 from regraft.core import limits as limits
@@ -18,13 +19,17 @@ from regraft.core.uncollected import uncollected as uncollected
 from regraft.core.workspace import Workspace as Workspace
 from regraft.data.options import listed as listed
 from regraft.execution import deployments as deployments
+from regraft.execution import gpu_slots as gpu_slots
+from regraft.execution import handover as handover
 from regraft.execution import supervise as supervise
+from regraft.execution.clones import clone_of as clone_of
 from regraft.execution.composition import for_the_chosen as for_the_chosen
 from regraft.execution.composition import steps as steps
 from regraft.execution.composition import steps_in as steps_in
 from regraft.execution.deployments import FLOW_RUN as FLOW_RUN
 from regraft.execution.flow_main import run_flow as run_flow
 from regraft.execution.launch import Event as Event
+from regraft.execution.remote_checkpoints import mirrored as mirrored
 from regraft.execution.repro import EarlyStep as EarlyStep
 from regraft.execution.repro import Outcome as Outcome
 from regraft.execution.repro import Run as Run

@@ -1,0 +1,51 @@
+"""Which GPU a run of an agent has to itself: a lock a GPU, which the kernel takes away with whoever holds it, however that ends.
+
+The locks are the machine's, so agents of several clones share its GPUs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from regraft.core import lock
+
+VARIABLE = "CUDA_VISIBLE_DEVICES"
+LOOK_SECONDS = 1.0
+
+
+def gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The GPUs that this machine gives us, as :data:`VARIABLE` names them: those it names already, or all that the driver shows."""
+    if VARIABLE in environment:
+        return tuple(name.strip() for name in environment[VARIABLE].split(",") if name.strip() not in ("", "-1"))
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(str(number) for number, _ in enumerate(line for line in listed.splitlines() if line.startswith("GPU ")))
+
+
+@contextlib.contextmanager
+def one_of(names: tuple[str, ...], folder: Path | None = None) -> Iterator[str | None]:
+    """Hold one of the GPUs ``names``, waiting until one is free; None where there are none.
+
+    :param folder: of the locks; None: one of this machine.
+    """
+    if not names:
+        yield None
+        return
+    folder = folder or Path(tempfile.gettempdir()) / f"regraft-gpus-{os.getuid()}"
+    handles = {name: lock.open_lock(folder / f"{name}.lock") for name in names}
+    try:
+        while (free := next((name for name in names if lock.try_take(handles[name])), None)) is None:
+            time.sleep(LOOK_SECONDS)
+        lock.sign(handles[free])
+        yield free
+    finally:
+        for handle in handles.values():
+            os.close(handle)

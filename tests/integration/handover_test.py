@@ -1,0 +1,188 @@
+"""What two machines hand over: a step's inputs and outputs, its checkpoints, a commit; and which GPU a run has to itself."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from everything import configure
+from workbench import copy, regraft
+
+from regraft.core import files
+from regraft.core.errors import ConfigError, EnvironmentFault, Interrupted
+from regraft.core.workspace import Workspace
+from regraft.execution import deployments, dvc, dvc_formats, gpu_slots, handover
+from regraft.execution.clones import clone_of
+from regraft.execution.remote_checkpoints import mirrored
+from regraft.execution.repro import Run
+
+
+def share(root: Path, folder: Path) -> None:
+    """A DVC remote and a store in ``folder`` for the workspace ``root``."""
+    dvc.ask(Workspace(root), "remote", "add", "--default", "shared", str(folder / "dvc"))
+    files.write_text(root / "regraft.yaml", f"version: 1\nstore: sqlite:///{folder}/store.db\n")
+
+
+def reproduce(workspace: Workspace, step: str) -> None:
+    """What a run does for one step, for as long as it takes."""
+    argv = dvc.command("repro", "--quiet", "--single-item", f"{step}@tiny")
+    subprocess.run(argv, cwd=workspace.root, env=dvc.environment(), check=True)
+
+
+@pytest.fixture
+def clones(tmp_path: Path, tiny: Workspace) -> tuple[Workspace, Workspace]:
+    """Two clones with a store and a remote in common; the first has run `splits`, which `finetune-base` reads."""
+    share(tiny.root, tmp_path)
+    configure(tiny.root, adapt="never")
+    assert regraft(tiny.root, "dvc").returncode == 0
+    other = Workspace(copy(tiny.root, tmp_path / "other"))
+    for step in ("contract", "splits"):
+        reproduce(tiny, step)
+    return tiny, other
+
+
+def test_inputs_and_outputs_of_a_step_travel_by_the_entries_of_dvc_lock(clones: tuple[Workspace, Workspace]) -> None:
+    here, there = clones
+    run = Run(here, "tiny", "tiny-1", lambda _: None, mlflow_run_id="m")
+    request = handover.request_for(run, "finetune-base", 3)
+    assert handover.answered(run, request) is None
+    handover.ask(here, request)
+    assert handover.requested(there, "tiny", "finetune-base", request.fingerprint) == request
+
+    handover.take_inputs(there, request)
+    assert files.tree(there.root / "artifacts/tiny/splits/out") == files.tree(here.root / "artifacts/tiny/splits/out")
+    reproduce(there, "finetune-base")
+    handover.answer(there, request)
+    outcome = handover.answered(run, request)
+    assert outcome is not None
+    assert outcome.record["fingerprint"] == request.fingerprint
+    assert files.tree(here.root / "artifacts/tiny/finetune-base/out") == files.tree(there.root / "artifacts/tiny/finetune-base/out")
+    assert regraft(here.root, "status", "--json").stdout.count('"fresh"') == 3, "the step is fresh here, though it never ran here"
+
+    for folder in (here.root / ".dvc/cache", here.root / "artifacts/tiny/finetune-base", there.root.parent / "dvc"):
+        shutil.rmtree(folder)
+    told: list[dict[str, object]] = []
+    assert handover.answered(Run(here, "tiny", "tiny-2", told.append), request) is None
+    assert handover.CANNOT_PULL in str(told[0]["message"])
+
+
+def test_what_a_step_raised_elsewhere_is_raised_here_and_being_stopped_is_no_answer(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "regraft.yaml", f"version: 1\nstore: sqlite:///{tmp_path}/store.db\n")
+    here = Workspace(tmp_path)
+    request = handover.Request("tiny", "finetune-base", "f" * 64, "tiny-1", 3, "m", (), "r" * 64, {})
+    handover.refuse(here, request, Interrupted("stopped"))
+    assert handover.refused(here, request) is None
+    handover.refuse(here, request, EnvironmentFault("no memory", fix="buy some"))
+    error = handover.refused(here, request)
+    assert (type(error), str(error), error.fix if error else None) == (EnvironmentFault, "no memory", "buy some")
+    handover.ask(here, request)
+    assert handover.refused(here, request) is None, "who asks anew, hears no old error"
+    with pytest.raises(EnvironmentFault, match="holds no request for step 'score-base'"):
+        handover.requested(here, "tiny", "score-base", "f" * 64)
+
+
+def test_gpu_steps_elsewhere_need_a_store_and_a_remote_in_common(tiny: Workspace, tmp_path: Path) -> None:
+    configure(tiny.root, agents={"gpu": "gpu"})
+    with pytest.raises(ConfigError, match=r"agents\.gpu.* through a store") as fault:
+        deployments.wanted(tiny, ["tiny"])
+    assert "regraft.yaml" in str(fault.value.fix)
+    files.write_text(tiny.root / "regraft.yaml", f"version: 1\nstore: sqlite:///{tmp_path}/store.db\n")
+    with pytest.raises(ConfigError, match="from a DVC remote, and this workspace has none"):
+        deployments.wanted(tiny, ["tiny"])
+    share(tiny.root, tmp_path)
+    assert {name: document["pool"] for name, document in deployments.wanted(tiny, ["tiny"]).items()} == {
+        "tiny": "regraft",
+        "tiny-gpu": "gpu",
+    }
+
+
+def test_a_checkpoint_of_a_lost_machine_is_there_on_another_and_gone_when_the_step_is_done(tiny: Workspace, tmp_path: Path) -> None:
+    share(tiny.root, tmp_path)
+    one, two = tmp_path / "one", tmp_path / "two"
+    with contextlib.suppress(Interrupted), mirrored(tiny, one, "tiny/pretrain/f"):
+        files.write_json(one / "start.json", {"machine": 1})
+        for number in ("00000010", "00000020"):
+            files.write_bytes(one / number / "state.pt", number.encode())
+            files.write_json(one / number / "manifest.json", {})
+        files.write_bytes(one / "00000030" / "state.pt", b"without a manifest it is not whole")
+        raise Interrupted("stopped")
+    with mirrored(tiny, two, "tiny/pretrain/f"):
+        assert sorted(files.tree(two)) == ["00000020/manifest.json", "00000020/state.pt", "start.json"]
+        assert (two / "00000020/state.pt").read_bytes() == b"00000020"
+        assert list((tmp_path / "dvc/checkpoints").rglob("state.pt"))
+    assert not list((tmp_path / "dvc/checkpoints").rglob("*.*"))
+
+
+def git(folder: Path, *argv: str) -> str:
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    return subprocess.run(["git", *who, *argv], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_an_agent_clones_the_commit_that_was_deployed_and_another_one_into_the_same_folder(tmp_path: Path, tiny: Workspace) -> None:
+    bare, source = tmp_path / "bare.git", tiny.root
+    files.write_text(source / "regraft.yaml", f"version: 1\nrepository: {bare}\n")
+    files.write_text(source / ".gitignore", ".regraft/\nartifacts/\nstate/\n.dvc/tmp/\n.dvc/cache/\n.dvc/config.local\n__pycache__/\n")
+    with pytest.raises(ConfigError, match="is in no git repository"):
+        deployments.wanted(tiny, ["tiny"])
+    git(tmp_path, "init", "-q", "--bare", str(bare))
+    git(source, "init", "-q")
+    git(source, "remote", "add", "origin", str(bare))
+    commits = []
+    for seed in (1, 2):
+        configure(source, seed=seed)
+        with pytest.raises(ConfigError, match="in no git repository" if not commits else "has changes that are in no commit"):
+            deployments.wanted(tiny, ["tiny"])
+        git(source, "add", ".")
+        git(source, "commit", "-q", "-m", f"seed {seed}")
+        with pytest.raises(ConfigError, match="was not pushed"):
+            deployments.wanted(tiny, ["tiny"])
+        git(source, "push", "-q", "origin", "HEAD:main")
+        commits.append(git(source, "rev-parse", "HEAD"))
+    assert deployments.wanted(tiny, ["tiny"])["tiny"]["source"] == {"repository": str(bare), "commit": commits[1]}
+
+    agent = Workspace(copy(source, tmp_path / "agent"))
+    for seed, commit in zip((1, 2), commits, strict=True):
+        with clone_of(agent, "tiny", str(bare), commit) as clone:
+            assert f"seed: {seed}" in (clone.root / "pipelines/tiny.yaml").read_text()
+            assert dvc_formats.cache_folder(clone) == dvc_formats.cache_folder(agent)
+            (clone.root / "artifacts").mkdir(exist_ok=True)
+    assert (clone.root / "artifacts").is_dir(), "what a run computed stays for the next"
+    with pytest.raises(EnvironmentFault, match=r"`git fetch.*failed"), clone_of(agent, "other", str(tmp_path / "nowhere"), commits[0]):
+        pass
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from regraft.execution.gpu_slots import one_of
+with one_of(("0", "1"), Path(sys.argv[1])) as gpu:
+    print(gpu, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_each_run_of_an_agent_has_a_gpu_to_itself_and_one_that_is_killed_gives_it_back(tmp_path: Path) -> None:
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def gpu_of(process: subprocess.Popen[str]) -> str:
+        assert process.stdout
+        return process.stdout.readline().strip()
+
+    first, second = start(), start()
+    gpus = [gpu_of(first), gpu_of(second)]
+    assert sorted(gpus) == ["0", "1"]
+    third = start()
+    first.kill()
+    assert gpu_of(third) == gpus[0]
+    for process in (first, second, third):
+        process.communicate()
+
+
+@pytest.mark.parametrize(("visible", "expected"), [("0,2", ("0", "2")), ("GPU-8932f937", ("GPU-8932f937",)), ("", ()), ("-1", ())])
+def test_the_gpus_of_an_agent_are_those_that_it_may_see(visible: str, expected: tuple[str, ...]) -> None:
+    assert gpu_slots.gpus({gpu_slots.VARIABLE: visible}) == expected

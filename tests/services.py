@@ -1,0 +1,111 @@
+"""Servers that stay, for tests: Prefect with the service that schedules, MLflow; and agents, each in a clone and a home of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+from stores import free_port
+from workbench import PATIENCE
+
+QUICK = {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1", "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_SERVER_UI_ENABLED": "false"}
+MLFLOW = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_WORKERS": "1"}
+
+
+@contextmanager
+def serving(argv: list[str], folder: Path, health: str, more: Mapping[str, str]) -> Iterator[None]:
+    """A server that answers at ``health``; it and all that it started end with the block."""
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(argv, cwd=folder, env={**os.environ, **more}, stdout=log, stderr=log, start_new_session=True)
+    try:
+        until(lambda: answers(health))
+        yield
+    finally:
+        end(process)
+
+
+@contextmanager
+def prefect(folder: Path) -> Iterator[str]:
+    """The address of its API."""
+    port = free_port()
+    folder.mkdir()
+    argv = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
+    with serving(argv, folder, f"http://127.0.0.1:{port}/api/health", {**QUICK, "PREFECT_HOME": str(folder)}):
+        yield f"http://127.0.0.1:{port}/api"
+
+
+@contextmanager
+def mlflow(folder: Path) -> Iterator[str]:
+    """The address of the tracking server."""
+    port = free_port()
+    folder.mkdir()
+    argv = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    with serving([*argv, "--artifacts-destination", str(folder / "artifacts")], folder, f"http://127.0.0.1:{port}/health", MLFLOW):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def agent(root: Path, *argv: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """``regraft agent start`` in the workspace ``root``; killed at the end of the block, with all that it started."""
+    with (root.parent / f"{root.name}.agent.log").open("ab") as log:
+        command = [sys.executable, "-m", "regraft", "agent", "start", *argv]
+        process = subprocess.Popen(command, cwd=root, env={**os.environ, **more}, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its group."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(PATIENCE)
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """What ``look`` finds, as soon as it is something."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.3)
+    return found
+
+
+def answers(url: str) -> bool:
+    """Whether a server is there."""
+    try:
+        return httpx.get(url).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def flow_runs(api: str, **state: Any) -> list[dict[str, Any]]:
+    """The flow runs in a state (``name="Completed"``), the last first; all of them without."""
+    wanted = {"flow_runs": {"state": {key: {"any_": [value]} for key, value in state.items()}}} if state else {}
+    return list(httpx.post(f"{api}/flow_runs/filter", json={**wanted, "sort": "EXPECTED_START_TIME_DESC"}).json())
+
+
+def trigger(api: str, deployment: str) -> str:
+    """Start a run of ``<flow>/<name>`` as a click does; the id of its flow run."""
+    known = httpx.get(f"{api}/deployments/name/{deployment}").json()
+    return str(httpx.post(f"{api}/deployments/{known['id']}/create_flow_run", json={"state": {"type": "SCHEDULED"}}).json()["id"])
+
+
+def flow_run(api: str, name: str) -> dict[str, Any]:
+    """A flow run, by its id."""
+    return dict(httpx.get(f"{api}/flow_runs/{name}").json())
+
+
+def ended(api: str, name: str) -> dict[str, Any]:
+    """The state in which a flow run ended; waits for it."""
+    finals = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+    return dict(until(lambda: (state := flow_run(api, name)["state"])["type"] in finals and state))
