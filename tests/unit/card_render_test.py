@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,15 @@ SAID = Said(intended_use="Sorts sentences.", license="mit", language=("en", "de"
 
 
 def test_a_card_of_schema_1_looks_as_it_was_decided():
-    assert card(FACTS, SAID) == GOLDEN.read_text(encoding="utf8"), "old cards would no longer verify: raise regraft.reports.card.SCHEMA"
+    made = card(FACTS, replace(SAID, schema=1))
+    assert made == GOLDEN.read_text(encoding="utf8"), "old cards would no longer verify: raise regraft.reports.card.SCHEMA"
+
+
+def test_a_card_has_its_requirements_as_page_and_terminal_have_them():
+    made = card(FACTS, SAID)
+    assert "card: 2\n" in made
+    assert "| requirement | needed | measured | range | result |\n" in made
+    assert "| macro-F1: floor | at least 0.300 | 0.700 | 0.600 to 0.800 | pass |" in made
 
 
 def test_the_hub_s_own_reader_finds_the_results_in_the_front_matter():

@@ -78,7 +78,7 @@ def test_it_has_its_section_of_the_page_its_headline_and_can_be_waived():
     assert '<td class="n no">90</td>' in page
     made_up = runpy.run_path(str(Path(__file__).with_name("card_render_test.py")))
     page_of_the_version = card(replace(made_up["FACTS"], verdict={**made_up["VERDICT"], "findings": verdict["findings"]}), made_up["SAID"])
-    assert "| label_noise |  |  | 0.300 (" in page_of_the_version
+    assert "| label noise | at most 0.010 | 0.300 | 0.251 to 0.354 | fail |" in page_of_the_version
     assert "- Not proven by a gate: 90 labels of 300 test rows are probably wrong: 30 % (" in page_of_the_version
     assert row(verdict["findings"][-1]) == Row("label noise", "at most 0.010", "0.300", "0.251 to 0.354", "fail")
     (waiver,) = cover(verdict, ["label_noise"], "2999-01-01", "demo-1")

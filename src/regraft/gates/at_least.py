@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from regraft.gates import words
 from regraft.gates.finding import measured_finding
 from regraft.gates.options import CONFIDENCE, Clean, Confidence, MetricOptions
-from regraft.gates.protocol import Gate
+from regraft.gates.protocol import FLOOR, Gate
 from regraft.gates.verdict import Finding
 
 if TYPE_CHECKING:
@@ -47,4 +47,4 @@ def sentence(f: words.Document) -> str:
     return words.ended(f"{words.score(f, f['value'])} ({words.spread(f)}), {side} the floor of {words.number(f['threshold'])}", f)
 
 
-AT_LEAST = Gate(AtLeast, judge, sentence, limit="at least")
+AT_LEAST = Gate(AtLeast, judge, sentence, limit="at least", requirement=FLOOR)

@@ -45,4 +45,14 @@ def _failed(f: words.Document) -> str:
 
 
 BETTER = "better than the one in production"
-BEATS = Gate(Beats, judge, sentence, limit="above", against=lambda asked: asked.beats, failed=_failed, passed=BETTER, undecided=BETTER)
+BEATS = Gate(
+    Beats,
+    judge,
+    sentence,
+    limit="above",
+    requirement="better than",
+    against=lambda asked: asked.beats,
+    failed=_failed,
+    passed=BETTER,
+    undecided=BETTER,
+)

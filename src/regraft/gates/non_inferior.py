@@ -45,4 +45,13 @@ def _failed(f: words.Document) -> str:
 
 
 NOT_WORSE = "not worse than the one in production, within the margin allowed,"
-NON_INFERIOR = Gate(NonInferior, judge, sentence, limit="above", against=lambda asked: asked.against, failed=_failed, passed=NOT_WORSE)
+NON_INFERIOR = Gate(
+    NonInferior,
+    judge,
+    sentence,
+    limit="above",
+    requirement="not worse than",
+    against=lambda asked: asked.against,
+    failed=_failed,
+    passed=NOT_WORSE,
+)

@@ -47,6 +47,8 @@ class Named(Protocol):
 
 
 Limit = Literal["above", "at least", "at most"]
+FLOOR = "floor"
+"""What a table calls the requirement that a score itself has to reach something."""
 
 
 def _nothing(*_: Any) -> Any:
@@ -67,6 +69,8 @@ class Gate(Generic[Asked]):
     """How its numbers are written."""
     limit: Limit = "at most"
     """On which side of its threshold the whole interval has to lie."""
+    requirement: str = ""
+    """What it asks of a metric, in a table: :data:`FLOOR`, or words before the model that it compares with. Empty: its name."""
     evidence: tuple[Table[Any], ...] = ()
     """Files of steps that it reads. A step that leaves one of them runs only in pipelines with such a gate."""
     step: str | None = None

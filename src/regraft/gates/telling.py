@@ -47,22 +47,16 @@ def row(f: words.Document) -> Row:
     return Row(requirement, f"{limit} {show(f['threshold'])}", show(f["value"]), spread, result)
 
 
-COMPARED = {
-    "beats": "better than",
-    "non_inferior": "not worse than",
-    "adaptation": "whether adapting pays, against",
-    "choice": "chosen on dev rows, against",
-}
-"""How a gate, or another finding, holds the candidate against a model."""
+ASKED = {"adaptation": "whether adapting pays, against", "choice": "chosen on dev rows, against"}
+"""What findings that are no gate's ask, in a table."""
 
 
 def _requirement(f: words.Document) -> str:
     """What was asked, short: "macro-F1: better than TF-IDF", "macro-F1: floor", "negative flips against the champion"."""
     gate, metric = str(f["gate"]), words.metric(f["metric"] or "")
-    if f["against"] and gate in COMPARED:
-        return ": ".join(filter(None, (metric, f"{COMPARED[gate]} {words.model(f['against'])}")))
-    name = "floor" if gate == "at_least" else gate.replace("_", " ")
-    requirement = ": ".join(filter(None, (metric, name) if gate == "at_least" else (name, metric)))
+    if asked := ASKED.get(gate) or (GATES[gate].requirement if gate in GATES else ""):
+        return ": ".join(filter(None, (metric, f"{asked} {words.model(f['against'])}" if f["against"] else asked)))
+    requirement = ": ".join(filter(None, (gate.replace("_", " "), metric)))
     return f"{requirement} against {words.model(f['against'])}" if f["against"] else requirement
 
 

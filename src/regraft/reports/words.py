@@ -7,6 +7,7 @@ from typing import Any
 
 from regraft.gates import adaptation, class_change, words
 from regraft.gates.comparison import MIN_CLEAN_ROWS
+from regraft.gates.protocol import FLOOR
 from regraft.gates.registry import GATES, takes_clean_rows
 from regraft.reports.measure import Estimate
 
@@ -53,7 +54,8 @@ def gained(against: str) -> str:
 def floors(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """(metric, score, what was needed) of every floor, to stand beside the score: a PASS is no praise."""
     for finding in verdict["findings"]:
-        if finding["gate"] == "at_least" and finding["value"] is not None and finding["n"] == verdict["rows"]["n"]:
+        is_floor = finding["gate"] in GATES and GATES[finding["gate"]].requirement == FLOOR
+        if is_floor and finding["value"] is not None and finding["n"] == verdict["rows"]["n"]:
             needed = f"needed: at least {words.number(finding['threshold'])}"
             yield METRICS.get(finding["metric"], finding["metric"]), words.number(finding["value"]), needed
 
