@@ -53,7 +53,7 @@ def load(kind: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, set[
     _forget_head(model.config, options)
     missing = set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}
     prefix = "" if model.base_model is model else f"{model.base_model_prefix}."  # an encoder-decoder is whole or is none
-    if lost := sorted(name for name in missing if name.startswith(prefix) and ".pooler." not in name):
+    if lost := sorted(name for name in missing if name.startswith(prefix) and ".pooler." not in f".{name}"):
         examples = ", ".join(lost[:3]) + (" ..." if len(lost) > 3 else "")
         raise ConfigError(
             f"{folder} lacks weights of its encoder, or has them in another shape than config.json says: {examples}",
