@@ -11,7 +11,9 @@ from regraft.core import files
 from regraft.core.errors import ConfigError, DataRejected, Interrupted
 from regraft.core.progress import STOP, Running, running
 from regraft.models import kinds
+from regraft.training import loop
 from regraft.training.finetuning import finetune
+from regraft.training.loop import Training
 from regraft.training.methods.contrastive import Pairs
 from regraft.training.methods.prototype import nearest
 from regraft.training.options import finetune_options
@@ -93,22 +95,22 @@ def test_pairs_are_half_of_one_class_and_follow_from_seed_and_step():
     assert (Pairs(Rows(rows.ids, truth, 8, 0, 18, rows.names), options).chosen(3)[0] != made[3][0]).any()
 
 
-def test_contrastive_brings_classes_apart_and_is_continued_to_the_same_bytes(base, rows, tmp_path, monkeypatch):
+def test_contrastive_brings_classes_apart_and_is_continued_to_the_same_bytes_by_any_number_of_workers(base, rows, tmp_path, monkeypatch):
     own = {"pairs": 10, "learning_rate": 5e-3}
     whole = train(base, rows, tmp_path / "whole", "contrastive", **own)
     assert (whole["pairs"], whole["steps"]) == (480, 30)
     assert whole["dev_accuracy"] > train(base, rows, tmp_path / "means", "prototype")["dev_accuracy"] - 0.05
     assert kinds.kind_of(tmp_path / "whole") == "embedding_head"
-    plain, seen = Pairs.chosen, []
+    plain = Training._stop_or_save
 
-    def stopping(self, step):
-        seen.append(step)
-        if len(seen) == 12:
+    def stopping(self, phase, optimizer, done):
+        if done == 11:
             STOP.set()
-        return plain(self, step)
+        plain(self, phase, optimizer, done)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pairs, "chosen", stopping)
+        patch.setattr(Training, "_stop_or_save", stopping)
+        patch.setattr(loop, "workers", lambda _: 1)  # and goes on with as many as there are
         with pytest.raises(Interrupted):
             train(base, rows, tmp_path / "cut", "contrastive", checkpoints=tmp_path / "checkpoints", **own)
     STOP.clear()

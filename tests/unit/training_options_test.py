@@ -74,6 +74,12 @@ def test_what_the_candidates_method_does_not_read_is_not_inherited():
     assert finetune_options({"method": "lora", "rank": 8, "epochs": 2}, {"method": "full"}) == FullOptions(epochs=2)
 
 
+def test_auto_takes_whole_batches_for_every_candidate():
+    options = PipelineOptions.model_validate({**FILE, "finetune": {"method": "auto", "shards": 1}})
+    shared = {candidate.name: options.finetune_of(candidate).model_dump().get("shards") for candidate in options.every_candidate}
+    assert shared == {"words": None, "means": None, "probe": None, "pairs": 1, "base": 1, "adapted": 1}
+
+
 def test_only_versions_that_say_something_are_written():
     names = {"method": "full", "objective": "mlm", "family": "encoder", "task": "text-classification"}
     assert plugins.versions_of(**names) == {"method": 2, "objective": 2}  # the others are what 0.2 had

@@ -22,12 +22,21 @@ def _power_of_two(shards: int) -> int:
     return shards
 
 
-Shards = Annotated[int, AfterValidator(_power_of_two)]
+Shards = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=64,
+        description="Parts that a batch is computed in, a power of two: at most so many cores work on it, and the model is the same for any "
+        "number of them. 1: batches are computed whole, and the model depends on the number of threads. A GPU computes them whole.",
+    ),
+    AfterValidator(_power_of_two),
+]
 
 
-def rows_for_each(shards: int | None, batch_size: int) -> None:
+def rows_for_each(shards: int, batch_size: int) -> None:
     """Refuse more parts of a batch than it has rows. ValueError naming both keys."""
-    if shards is not None and shards > batch_size:
+    if shards > batch_size:
         most = 1 << (batch_size.bit_length() - 1)
         instead = f"write shards: {most} or batch_size: {shards}"
         raise ValueError(f"`shards` ({shards}) cuts a batch into more parts than `batch_size` ({batch_size}) has rows; {instead}")
@@ -53,9 +62,7 @@ class ObjectiveOptions(Strict):
     `slanted` to 1/32 in nine tenths of them."""
     head_learning_rate: float = Field(3e-3, gt=0, lt=1)
     """Peak rate of a new prediction head while the encoder is frozen, same schedule."""
-    shards: Shards = Field(2, ge=1, le=64)
-    """Parts that a batch is computed in, a power of two: at most so many cores work on it, and the model is the same for any number of
-    them. 1: batches are computed whole, and the model depends on the number of threads. A GPU computes them whole."""
+    shards: Shards = 2
     dropout: bool = False
     """The model's own dropout while pretraining. Below one epoch there is nothing to overfit, and it costs a third of the speed."""
     checkpoint_seconds: float = Field(30.0, gt=0)
@@ -98,9 +105,7 @@ class GradientOptions(MethodOptions):
     `slanted` to 1/32 in nine tenths of them."""
     head_learning_rate: float = Field(1e-3, gt=0, lt=1)
     """Peak rate of the new pooler and classification head, same schedule."""
-    shards: Shards = Field(2, ge=1, le=64)
-    """Parts that a batch is computed in, a power of two: at most so many cores work on it, and the model is the same for any number of
-    them. 1: batches are computed whole, and the model depends on the number of threads. A GPU computes them whole."""
+    shards: Shards = 2
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     """Share of the target spread over all classes (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7)."""
     max_length: int | None = Field(None, ge=8, le=512)

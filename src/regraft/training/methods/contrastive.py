@@ -41,9 +41,7 @@ class ContrastiveOptions(PrototypeOptions):
     """Peak rate of the encoder; linear warm-up over the first 6 % of steps, then linear decay to 0."""
     inverse_regularization: float = Field(1.0, gt=0, le=1e4)
     """scikit-learn's C of the linear layer: larger fits the training rows closer."""
-    shards: Shards | None = Field(None, ge=2, le=64, exclude_if=lambda shards: shards is None)
-    """Parts that a batch is computed in, a power of two: the model is then the same for any number of cores. By default batches are
-    computed whole, and the model depends on the number of threads."""
+    shards: Shards = 2
     checkpoint_seconds: float = Field(30.0, gt=0)
     """Most seconds of work a crash may cost."""
 
@@ -61,7 +59,7 @@ class Contrastive:
     """One phase of pairs; then what ``linear_probe`` does, on vectors of length 1."""
 
     name = "contrastive"
-    version = 1
+    version = 2
     rank = 25
     kind = "embedding_head"
     options = ContrastiveOptions
@@ -102,7 +100,7 @@ class Contrastive:
         def phases(_: nn.Module, machine: Machine) -> list[Phase]:
             return [_phase(body, machine, pairs, options)]
 
-        kept, shards = options.checkpoint_seconds, options.shards or 1
+        kept, shards = options.checkpoint_seconds, options.shards
         train(learning.name, model, phases, seed=learning.seed, checkpoint_seconds=kept, shards=shards)
         read = embedding_head.vectors(body.eval(), [row.tolist() for row in ids], pad, options.pooling, vectors.BATCH)
         x = vectors.directions(read.astype(np.float64))

@@ -174,7 +174,7 @@ def _squares(model: PreTrainedModel, corpus: Corpus, seed: int, options: EwcOpti
         return [Phase("head", WARMUP_STEPS, warm_up, [head], dropout=False, after=measure, part=part)]
 
     # In shards like the training that follows: its workers are forked, which does not go after an operation in two threads.
-    train("fisher", model, phases, seed=seed, checkpoint_seconds=options.checkpoint_seconds, shards=options.shards or 1)
+    train("fisher", model, phases, seed=seed, checkpoint_seconds=options.checkpoint_seconds, shards=options.shards)
     return squares
 
 
