@@ -72,6 +72,11 @@ def test_a_candidates_options_lie_over_the_pipelines():
 
 def test_what_the_candidates_method_does_not_read_is_not_inherited():
     assert finetune_options({"method": "lora", "rank": 8, "epochs": 2}, {"method": "full"}) == FullOptions(epochs=2)
+    own = {"method": "gradual_unfreezing"}
+    assert finetune_options({"schedule": "cosine", "epochs": 4}, own) == finetune_options({"epochs": 4}, own)
+    with pytest.raises(ValidationError) as caught:
+        finetune_options({"epochs": 4}, {**own, "schedule": "cosine"})
+    assert faults(caught) == [("schedule", "literal_error")]
 
 
 def test_auto_takes_whole_batches_for_every_candidate():

@@ -6,7 +6,7 @@ Options of a method or an objective stand in its own file; here is what all of t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -153,11 +153,16 @@ def pretrain_options(written: Mapping[str, Any]) -> ObjectiveOptions:
 def finetune_options(shared: Mapping[str, Any], own: Mapping[str, Any]) -> MethodOptions:
     """A candidate's options: what the pipeline's ``finetune`` has, as far as the candidate's method reads it, and ``own`` over it.
 
-    Both as they are written, without defaults. A key of ``own`` that the method does not read is a fault, one of ``shared`` is not
-    for it: ValidationError with keys as places.
+    Both as they are written, without defaults. A key of ``own`` that the method does not read, or whose only value it is not, is a
+    fault; one of ``shared`` is not for it: ValidationError with keys as places.
     """
     name = own.get("method", shared.get("method", METHODS.first))
-    known = METHODS[name].options.model_fields if isinstance(name, str) and name in METHODS else {}
+    fields = METHODS[name].options.model_fields if isinstance(name, str) and name in METHODS else {}
+    known = {key for key, field in fields.items() if not _has_one_value(field.annotation)}
     options = _FINETUNE.read({key: value for key, value in shared.items() if key in known} | dict(own) | {"method": name})
     assert isinstance(options, MethodOptions)
     return options
+
+
+def _has_one_value(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal and len(get_args(annotation)) == 1
