@@ -104,6 +104,7 @@ def test_what_follows_a_special_token_begins_a_word_whatever_it_is():
     [
         (["[CLS]", "play", "##ing", "##", None], [True, True, False, True, True]),
         (["<s>", "Ġplay", "ing", ""], [False, True, False, True]),
+        (["####", "Ġplay", "Ġ##", "ing"], [False, True, True, False]),
         (["</s>", "▁play", "ing", "▁"], [False, True, False, False]),
         (["[CLS]", "play", "ing"], None),
     ],

@@ -154,16 +154,17 @@ def masking(base: Path, probability: float, vocabulary: int, *, whole_words: boo
 
 
 def word_begins(tokens: Sequence[str | None]) -> NDArray[np.bool_] | None:
-    """Whether a word begins with each token, told by the marks of WordPiece, of BPE on bytes or of SentencePiece; None: they bear none.
+    """Whether a word begins with each token, told by the mark of WordPiece, of BPE on bytes or of SentencePiece; None: they bear none.
 
-    A place of the vocabulary that has no token begins one.
+    The mark that most tokens bear is the vocabulary's: BPE on bytes has a token ``####``, too. A place that has no token begins a word.
     """
     import numpy as np
 
     written = [token or "" for token in tokens]
-    for mark, begins_with_it in (("##", False), ("Ġ", True), ("▁", True)):
-        marked = np.array([len(token) > len(mark) and token.startswith(mark) for token in written])
-        if marked.any():
-            nothing = np.array([not token for token in written])
-            return np.asarray((marked if begins_with_it else ~marked) | nothing, dtype=np.bool_)
-    return None
+    marks = {"##": False, "Ġ": True, "▁": True}
+    bearing = {mark: np.array([len(token) > len(mark) and token.startswith(mark) for token in written]) for mark in marks}
+    mark = max(marks, key=lambda mark: bearing[mark].sum())
+    if not bearing[mark].any():
+        return None
+    nothing = np.array([not token for token in written])
+    return np.asarray((bearing[mark] if marks[mark] else ~bearing[mark]) | nothing, dtype=np.bool_)
