@@ -27,8 +27,8 @@ Shards = Annotated[
     Field(
         ge=1,
         le=64,
-        description="Parts that a batch is computed in, a power of two: at most so many cores work on it, and the model is the same for any "
-        "number of them. 1: batches are computed whole, and the model depends on the number of threads. A GPU computes them whole.",
+        description="Parts that a batch is computed in, a power of two: at most so many cores work on it, and the model is the same for "
+        "any number of them. 1: batches are computed whole, and the model depends on the number of threads. A GPU computes them whole.",
     ),
     AfterValidator(_power_of_two),
 ]
