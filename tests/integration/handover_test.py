@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import stat
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from regraft.execution import deployments, dvc, dvc_formats, gpu_slots, handover
 from regraft.execution.clones import clone_of
 from regraft.execution.remote_checkpoints import mirrored
 from regraft.execution.repro import Run
+from regraft.registry.store import store_of
 
 
 def share(root: Path, folder: Path) -> None:
@@ -53,6 +56,16 @@ def test_inputs_and_outputs_of_a_step_travel_by_the_entries_of_dvc_lock(clones: 
     handover.ask(here, request)
     assert handover.requested(there, "tiny", "finetune-base", request.fingerprint) == request
 
+    foreign = replace(request, fingerprint="f" * 64)
+    handover.ask(here, foreign)
+    refused = regraft(there.root, "work", "tiny", "finetune-base", "f" * 64)
+    assert refused.returncode == 8, refused.stdout + refused.stderr
+    fault = handover.refused(here, foreign)
+    assert fault is not None
+    assert f"is {request.fingerprint[:12]} here" in str(fault), "the same code and inputs are the same step"
+    assert "and ffffffffffff where tiny-1 runs" in str(fault)
+    assert "the commit that was deployed" in str(fault.fix)
+
     handover.take_inputs(there, request)
     assert files.tree(there.root / "artifacts/tiny/splits/out") == files.tree(here.root / "artifacts/tiny/splits/out")
     reproduce(there, "finetune-base")
@@ -63,9 +76,23 @@ def test_inputs_and_outputs_of_a_step_travel_by_the_entries_of_dvc_lock(clones: 
     assert files.tree(here.root / "artifacts/tiny/finetune-base/out") == files.tree(there.root / "artifacts/tiny/finetune-base/out")
     assert regraft(here.root, "status", "--json").stdout.count('"fresh"') == 3, "the step is fresh here, though it never ran here"
 
-    for folder in (here.root / ".dvc/cache", here.root / "artifacts/tiny/finetune-base", there.root.parent / "dvc"):
-        shutil.rmtree(folder)
     told: list[dict[str, object]] = []
+    handover.answer(there, foreign)
+    assert handover.answered(Run(here, "tiny", "tiny-2", told.append), foreign) is None, "what another code computed is no answer"
+    assert handover.OTHERWISE in str(told.pop()["message"])
+
+    shutil.rmtree(here.root / ".dvc/cache")
+    remote = there.root.parent / "dvc"
+    remote.rename(remote.with_name("unmounted"))
+    files.write_text(remote, "a file cannot be a remote")
+    with pytest.raises(EnvironmentFault, match="`dvc pull"):
+        handover.answered(run, request)
+    assert store_of(here).values.get(f"{request.folder}/answer.json"), "a remote that does not answer has lost nothing"
+    remote.unlink()
+    remote.with_name("unmounted").rename(remote)
+
+    for folder in (here.root / "artifacts/tiny/finetune-base", there.root.parent / "dvc"):
+        shutil.rmtree(folder)
     assert handover.answered(Run(here, "tiny", "tiny-2", told.append), request) is None
     assert handover.CANNOT_PULL in str(told[0]["message"])
 
@@ -81,6 +108,9 @@ def test_what_a_step_raised_elsewhere_is_raised_here_and_being_stopped_is_no_ans
     assert (type(error), str(error), error.fix if error else None) == (EnvironmentFault, "no memory", "buy some")
     handover.ask(here, request)
     assert handover.refused(here, request) is None, "who asks anew, hears no old error"
+    store_of(here).values.put(f"{request.folder}/request.json", files.json_bytes({**asdict(request), "schema": 2, "new": "key"}))
+    with pytest.raises(EnvironmentFault, match="is of schema 2, and this regraft reads 1"):
+        handover.requested(here, "tiny", "finetune-base", "f" * 64)
     with pytest.raises(EnvironmentFault, match="holds no request for step 'score-base'"):
         handover.requested(here, "tiny", "score-base", "f" * 64)
 
@@ -145,14 +175,34 @@ def test_an_agent_clones_the_commit_that_was_deployed_and_another_one_into_the_s
     assert deployments.wanted(tiny, ["tiny"])["tiny"]["source"] == {"repository": str(bare), "commit": commits[1]}
 
     agent = Workspace(copy(source, tmp_path / "agent"))
+    files.write_text(agent.root / ".dvc" / "config.local", "")
+    (agent.root / ".dvc" / "config.local").chmod(0o600)
     for seed, commit in zip((1, 2), commits, strict=True):
         with clone_of(agent, "tiny", str(bare), commit) as clone:
             assert f"seed: {seed}" in (clone.root / "pipelines/tiny.yaml").read_text()
             assert dvc_formats.cache_folder(clone) == dvc_formats.cache_folder(agent)
             (clone.root / "artifacts").mkdir(exist_ok=True)
+            files.write_text(clone.root / "dvc.lock", f"of seed {seed}\n")
+        with clone_of(agent, "tiny", str(bare), commit) as clone:
+            assert (clone.root / "dvc.lock").read_text() == f"of seed {seed}\n", "at the same commit what was computed stays computed"
+            assert stat.S_IMODE((clone.root / ".dvc" / "config.local").stat().st_mode) == 0o600
     assert (clone.root / "artifacts").is_dir(), "what a run computed stays for the next"
     with pytest.raises(EnvironmentFault, match=r"`git fetch.*failed"), clone_of(agent, "other", str(tmp_path / "nowhere"), commits[0]):
         pass
+
+
+def test_git_that_hangs_is_ended_and_named_and_ssh_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/options\nsleep 600\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"{ssh} -i own_key")
+    monkeypatch.setattr("regraft.execution.clones.FETCH_SECONDS", 3.0)
+    agent = Workspace(tmp_path / "agent")
+    with pytest.raises(EnvironmentFault, match="took longer than 3 s") as fault, clone_of(agent, "p", "ssh://secret@host/r", "0" * 40):
+        pass
+    assert "ssh://host/r" in str(fault.value)
+    assert "secret" not in str(fault.value)
+    assert (tmp_path / "options").read_text().startswith("-i own_key -oBatchMode=yes -oConnectTimeout=30 ")
 
 
 HOLD = """

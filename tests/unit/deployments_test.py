@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from regraft.config.agents import AgentOptions
 from regraft.config.schedule import ScheduleOptions, seconds
+from regraft.config.workspace_file import WorkspaceOptions, redacted
 from regraft.core.errors import EnvironmentFault
 from regraft.execution import deployments
 from regraft.execution.deployments import Change, changes
@@ -96,3 +97,18 @@ def test_gpu_steps_go_elsewhere_only_where_another_pool_is_named(agents, elsewhe
 def test_a_name_that_no_work_pool_can_have_is_refused(pool):
     with pytest.raises(ValidationError, match="String should match pattern"):
         AgentOptions(gpu=pool)
+
+
+@pytest.mark.parametrize("url", ["https://ghp_x@github.com/o/r", "http://u:p@host/r", "ssh://git:p@host/r"])
+def test_a_repository_with_a_secret_is_refused(url):
+    with pytest.raises(ValidationError, match="write no user or password into a file"):
+        WorkspaceOptions(repository=url)
+
+
+@pytest.mark.parametrize("url", ["https://github.com/o/r", "ssh://git@host/r", "git@github.com:o/r.git", "/srv/r.git"])
+def test_a_repository_without_a_secret_is_taken(url):
+    assert WorkspaceOptions(repository=url).repository == url
+
+
+def test_a_password_with_an_at_sign_is_redacted_whole():
+    assert redacted("fatal: 'https://u:p@ss@host/r' and https://token@other/r") == "fatal: 'https://host/r' and https://other/r"

@@ -91,6 +91,7 @@ def _compute(workspace: Workspace, request: Request) -> dict[str, Any]:
             raise EnvironmentFault(message, fix="bring this clone to the state of the other one")
         ensure_repository(workspace)
         handover.take_inputs(workspace, request)
+        handover.require_same(workspace, request)
         return launch.launch(
             workspace,
             request.pipeline,

@@ -32,8 +32,10 @@ class WorkspaceOptions(Strict):
     @field_validator("repository")
     @classmethod
     def _names_no_secret(cls, repository: str | None) -> str | None:
-        if repository is not None and urlsplit(repository).password:
-            raise ValueError("write no password into a file: git asks its credential helper, or an ssh key")
+        parts = urlsplit(repository or "")
+        # Of http the user's name may be a token, and mostly is; of ssh it is the account `git`.
+        if parts.password or (parts.scheme in ("http", "https") and "@" in parts.netloc):
+            raise ValueError("write no user or password into a file: git asks its credential helper, or an ssh key")
         return repository
 
     @field_validator("store")
@@ -58,5 +60,5 @@ def load_workspace(workspace: Workspace) -> WorkspaceOptions:
 
 
 def redacted(text: str) -> str:
-    """``text`` without users and passwords of URLs."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    """``text`` with its URLs without users and passwords, in which an `@` may stand."""
+    return re.sub(r"//[^/\s]*@", "//", text)

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from regraft.config.workspace_file import redacted
 from regraft.core import lock
 from regraft.core.errors import EnvironmentFault
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc, dvc_formats
+from regraft.execution import dvc, dvc_formats, handover
 
-WITHOUT_QUESTIONS = {"GIT_TERMINAL_PROMPT": "0"}
-"""Nobody is there to type a password: git fails at once instead."""
+FETCH_SECONDS = 3600.0
+"""For one command of git: a repository may be large, and one that hangs holds the agent for ever."""
+SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=30"
+"""Nobody is there to type a password or to say yes to a host: ssh fails at once instead."""
 
 
 @contextlib.contextmanager
@@ -34,19 +39,25 @@ def clone_of(agent: Workspace, pipeline: str, url: str, commit: str) -> Iterator
         lock.take(handle)
         _check_out(folder, url, commit)
         clone = Workspace(folder)
+        dvc.ensure_repository(clone)
         _share_cache(agent, clone)
         if (folder / "data.dvc").is_file():
-            dvc.ask(clone, "pull", "--quiet", "--force", "data.dvc")
+            handover.transfer(clone, "pull", ["data.dvc"])
         yield clone
     finally:
         os.close(handle)
 
 
 def _check_out(folder: Path, url: str, commit: str) -> None:
-    """Have the files of ``commit`` in ``folder``; what git does not know there, stays."""
+    """Have the files of ``commit`` in ``folder``; what git does not know there, stays.
+
+    Where they are there already, nothing is touched: dvc.lock holds what the runs of before computed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / ".git").exists():
         _git(folder, "init", "--quiet")
+    if _head(folder) == commit:
+        return
     try:
         _git(folder, "cat-file", "-e", f"{commit}^{{commit}}")
     except EnvironmentFault:
@@ -57,13 +68,48 @@ def _check_out(folder: Path, url: str, commit: str) -> None:
 def _share_cache(agent: Workspace, clone: Workspace) -> None:
     own = agent.root / ".dvc" / "config.local"
     if own.is_file():
-        shutil.copyfile(own, clone.root / ".dvc" / "config.local")
+        shutil.copy(own, clone.root / ".dvc" / "config.local")
     dvc.ask(clone, "config", "--local", "cache.dir", str(dvc_formats.cache_folder(agent)))
 
 
-def _git(folder: Path, *argv: str) -> None:
-    environment = {**os.environ, **WITHOUT_QUESTIONS}
-    done = subprocess.run(["git", *argv], cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        message = f"`git {' '.join(argv)}` failed in {folder}: {done.stderr.strip()[-500:] or f'exit {done.returncode}'}"
+def _head(folder: Path) -> str | None:
+    """The commit that is checked out; None: none yet."""
+    with contextlib.suppress(EnvironmentFault):
+        return _git(folder, "rev-parse", "--verify", "HEAD").strip()
+    return None
+
+
+def _git(folder: Path, *argv: str) -> str:
+    """What git prints; EnvironmentFault where it fails, or takes longer than :data:`FETCH_SECONDS`."""
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": f"{_ssh(folder)} {SSH_OPTIONS}"}
+    # In a group of its own: of a git that hangs, its ssh hangs, which would hold the pipes.
+    process = subprocess.Popen(
+        ["git", *argv], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        out, complaint = process.communicate(timeout=FETCH_SECONDS)
+        reason = complaint.strip()[-500:] or f"exit {process.returncode}"
+    except subprocess.TimeoutExpired:
+        reason = f"it took longer than {FETCH_SECONDS:.0f} s"
+        _kill(process)
+    except BaseException:
+        _kill(process)
+        raise
+    if process.returncode:
+        message = redacted(f"`git {' '.join(argv)}` failed in {folder}: {reason}")
         raise EnvironmentFault(message, fix="git push what was deployed, and look whether this machine may fetch it")
+    return out
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def _ssh(folder: Path) -> str:
+    """The user's own command for ssh, found where git looks for it and in that order, or plain ``ssh``."""
+    if own := os.environ.get("GIT_SSH_COMMAND"):
+        return own
+    asked = subprocess.run(["git", "config", "core.sshCommand"], cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+    return asked.stdout.strip() or shlex.quote(os.environ.get("GIT_SSH") or "ssh")

@@ -45,6 +45,11 @@ def says_busy(text: str) -> bool:
     return any(sign in text for sign in BUSY)
 
 
+def says_missing(text: str) -> bool:
+    """Whether a failed ``dvc pull`` says that the remote, which answered, does not have the bytes."""
+    return "Checkout failed for following targets" in text and "failed to connect" not in text and "failed to transfer" not in text
+
+
 def stage_exit(line: str) -> int | None:
     """The exit status of a stage's command, which DVC turns into 255; None: the line does not say one."""
     match = _STATUS.search(line)

@@ -25,7 +25,10 @@ from regraft.execution.repro import PAUSES, Outcome, Run
 from regraft.execution.step import Output, Step, fingerprint, locate_inputs
 from regraft.registry.store import store_of
 
+SCHEMA = 1
+"""Of a request."""
 CANNOT_PULL = "its output is not on the DVC remote any more"
+OTHERWISE = "and by other code or from other inputs"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Request:
     inputs: Mapping[str, Any]
     """Address -> entry of dvc.lock, of the steps that it reads."""
     allow_inexact: bool = False
+    schema: int = SCHEMA
 
     @property
     def folder(self) -> str:
@@ -69,7 +73,7 @@ def request_for(run: Run, step: str, number: int) -> Request:
     return Request(
         run.pipeline,
         step,
-        _fingerprint(run, definition, resolved),
+        _fingerprint(workspace, run.pipeline, definition, resolved),
         run.name,
         number,
         run.mlflow_run_id,
@@ -88,8 +92,8 @@ def ask(workspace: Workspace, request: Request) -> None:
     values.put(f"{request.folder}/request.json", files.json_bytes(asdict(request)))
 
 
-def _fingerprint(run: Run, step: Step[Any], resolved: Mapping[str, Any]) -> str:
-    located = locate_inputs(step, run.workspace, run.pipeline, resolved["data"])
+def _fingerprint(workspace: Workspace, pipeline: str, step: Step[Any], resolved: Mapping[str, Any]) -> str:
+    located = locate_inputs(step, workspace, pipeline, resolved["data"])
     hashes = {name: item.hash() for name, item in located.items() if item.there}
     return fingerprint(step.config.model_validate(resolved[step.name]), step.version, hashes)
 
@@ -104,10 +108,16 @@ def answered(run: Run, request: Request) -> Outcome | None:
     try:
         transfer(run.workspace, "pull", [request.address])
     except EnvironmentFault as fault:
+        if not dvc_formats.says_missing(str(fault)):
+            raise
         run.emit({"event": "warning", "message": f"step '{request.step}' was computed before, and {CANNOT_PULL}: {fault}"})
         values.delete(f"{request.folder}/answer.json")
         return None
     record = integrity.recorded(run.workspace, request.pipeline, request.step)
+    if record["fingerprint"] != request.fingerprint:
+        run.emit({"event": "warning", "message": f"step '{request.step}' was computed before, {OTHERWISE}"})
+        values.delete(f"{request.folder}/answer.json")
+        return None
     cached = record["run"] != run.name
     return Outcome(request.step, cached, 0.0 if cached else float(record["seconds"]), record)
 
@@ -129,6 +139,9 @@ def requested(workspace: Workspace, pipeline: str, step: str, identity: str) -> 
         message = f"{values.where(folder)} holds no request for step '{step}' of '{pipeline}'"
         raise EnvironmentFault(message, fix="name the store of the agent that asks in regraft.yaml, or REGRAFT_STORE")
     document = json.loads(text)
+    if document.get("schema") != SCHEMA:
+        message = f"the request for step '{step}' of '{pipeline}' is of schema {document.get('schema')}, and this regraft reads {SCHEMA}"
+        raise EnvironmentFault(message, fix="install the same regraft on this machine as on the one that runs the pipeline")
     return Request(**{**document, "sets": tuple(document["sets"])})
 
 
@@ -136,6 +149,16 @@ def take_inputs(workspace: Workspace, request: Request) -> None:
     """Have what the step reads in this workspace, as it was pushed."""
     dvc_formats.put_stages(workspace, request.inputs)
     transfer(workspace, "pull", request.inputs)
+
+
+def require_same(workspace: Workspace, request: Request) -> None:
+    """EnvironmentFault where this workspace's code, or what the step reads here, would answer another question."""
+    resolved = read_resolved(workspace, request.pipeline)
+    definition = composition.step_in(workspace, resolved, request.step)
+    if (here := _fingerprint(workspace, request.pipeline, definition, resolved)) != request.fingerprint:
+        message = f"step '{request.step}' of '{request.pipeline}' is {here[:12]} here (version {definition.version} of its code)"
+        message += f" and {request.fingerprint[:12]} where {request.run} runs"
+        raise EnvironmentFault(message, fix="bring this clone to the commit that was deployed, and its data with `dvc pull data.dvc`")
 
 
 def answer(workspace: Workspace, request: Request) -> None:
