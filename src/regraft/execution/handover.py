@@ -9,10 +9,11 @@ fingerprint is that of the step's record: the same question has one answer, whic
 from __future__ import annotations
 
 import json
-import sys
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import dropwhile
 from typing import Any
 
 from regraft.config.resolved_file import read_resolved
@@ -185,10 +186,10 @@ def transfer(workspace: Workspace, verb: str, addresses: Sequence[str] | Mapping
     if not addresses:
         return
     flags = ["--force"] if verb == "pull" else []  # what lies there is of another run, and in the cache
-    argv = supervise.module("dvc", verb, "--quiet", *flags, *addresses)
+    argv = supervise.module("dvc", verb, *flags, *addresses)  # --quiet would keep its errors, too
     for pause in (*PAUSES, None):
         complaints: list[str] = []
-        child = supervise.spawn(argv, cwd=workspace.root, env=dvc.environment(), log=sys.stderr.fileno())
+        child = supervise.spawn(argv, cwd=workspace.root, env=dvc.environment(), log=subprocess.STDOUT)
         code = child.finish(complaints.append)
         if STOP.is_set():
             raise Interrupted(f"stopped during `dvc {verb}`")
@@ -197,7 +198,8 @@ def transfer(workspace: Workspace, verb: str, addresses: Sequence[str] | Mapping
         if pause is None or not any(map(dvc_formats.says_busy, complaints)):
             break
         STOP.wait(pause)
-    reason = "; ".join(line.removeprefix("ERROR: ") for line in complaints if line.strip()) or f"exit {code}"
+    errors = list(dropwhile(lambda line: not line.startswith("ERROR: "), complaints)) or complaints  # before it is what went well
+    reason = "; ".join(line.removeprefix("ERROR: ") for line in errors if line.strip()) or f"exit {code}"
     raise EnvironmentFault(f"`dvc {verb} {' '.join(addresses)}` failed: {reason}", fix="regraft doctor")
 
 
