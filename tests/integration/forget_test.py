@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from dying import do_and_die
 
+from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc, dvc_formats
 from regraft.production.data_store import DataStore
@@ -76,18 +77,58 @@ def test_rows_go_out_of_versions_caches_remotes_and_pages(handed, cli, tmp_path)
     assert (nobody.code, "no version of tiny's data has a row with id nobody" in nobody.err) == (2, True)
 
 
+def computed(workspace: Workspace, far: Path, source: str, text: str) -> str:
+    """The md5 of an object that a step made of ``source``, in the cache, the run cache and the remote."""
+    cache, made = dvc_formats.cache_folder(workspace), workspace.root / "made.txt"
+    made.write_text(text)
+    md5 = str(dvc_formats.keep(cache, made)["md5"])
+    made.unlink()
+    stage = {"cmd": "a step", "deps": [{"path": "in", "md5": source}], "outs": [{"path": "out", "md5": md5}]}
+    files.write_text(cache / "runs" / md5[:2] / md5 / source, json.dumps(stage))
+    files.write_text(dvc_formats.object_path(far, md5), text)
+    return md5
+
+
 def test_a_remote_that_is_out_of_reach_is_named_and_tried_again(handed, cli, tmp_path):
-    (tmp_path / "far").rename(tmp_path / "away")
+    """What was computed is found again although the records that told it are gone, and a second forgetting loses nothing of the first."""
+    far = tmp_path / "far"
+    source = DataStore.of(handed, "tiny").history.version(2, "tiny").data["dvc"]["md5"]
+    packed = computed(handed, far, source, "packed: mia about tulips")
+    computed(handed, far, packed, "trained on mia about tulips")
+    far.rename(tmp_path / "away")
     (tmp_path / "far").write_text("no folder")
     told = cli("data", "forget", "tiny", "p-1", "--yes", "--no-commit", "--json").json
     assert told["purged"]["remotes"] == {}, "a remote that nobody could look into is not clean"  # type: ignore[index]
     assert any(line.startswith("far: ") for line in told["remains"])  # type: ignore[attr-defined]
+    assert cli("data", "forget", "tiny", "q-1", "--yes", "--no-commit").code == 0
     (tmp_path / "far").unlink()
     (tmp_path / "away").rename(tmp_path / "far")
     assert holding(tmp_path / "far", "mia about tulips")
     (handed.root / "third.csv").write_text("id,text,label\ns-1,a row of the third drop,garden\n")
     assert cli("handoff", "tiny", "third.csv", "--no-commit").code == 0
-    assert holding(tmp_path / "far", "mia about tulips") == []
+    assert holding(tmp_path / "far", "mia about tulips") == holding(tmp_path / "far", "a row of somebody else") == []
+    assert not list(DataStore.of(handed, "tiny").folder.glob("forgetting*"))
+
+
+def test_what_lies_about_goes_and_what_names_the_rows_is_named(handed, cli):
+    inbox = DataStore.of(handed, "tiny").folder / "inbox" / "one.json"
+    refused = {
+        "name": "x",
+        "signature": "x",
+        "at": "x",
+        "version": None,
+        "refused": "x was refused:\n  x:2: repeats the row p-1 of this drop",
+    }
+    files.write_json(inbox, refused)
+    lying = ("downloads/tiny-1/model/rows.txt", "embeddings/a/b.txt")
+    for name in [f".regraft/{name}" for name in lying] + ["artifacts/tiny/contract/.partial/out/x.txt", "artifacts/tiny/splits/out/x.txt"]:
+        files.write_text(handed.root / name, SECRET)
+    listing = {"version": 1, "rounds": [{"at": "x", "by": "x", "run": None, "rows": None, "decisions": 1, "ids": ["p-1"]}]}
+    files.write_json(handed.root / "pipelines/tiny.spent.json", listing)
+    told = cli("data", "forget", "tiny", "mia", "--column", "author", "--yes", "--no-commit", "--json").json
+    assert holding(handed.root) == ["first.csv"]
+    assert "p-1" not in inbox.read_text()
+    assert any(line.startswith("pipelines/tiny.spent.json lists p-1") for line in told["remains"])  # type: ignore[attr-defined]
 
 
 def test_a_kill_at_any_write_leaves_the_old_data_or_the_new(tiny, cli):
@@ -106,6 +147,6 @@ def test_a_kill_at_any_write_leaves_the_old_data_or_the_new(tiny, cli):
     with store.lease():  # whoever comes next finishes what the last one left
         pass
     assert allowed > 10, "nobody was killed"
-    assert not (store.folder / "forgetting.json").exists()
+    assert not list(store.folder.glob("forgetting*"))
     assert [version.action for version in store.history.versions()].count("forget") == 1
     assert [name for name in holding(tiny.root) if name.startswith((".dvc", "data", "state"))] == []

@@ -5,18 +5,21 @@ What cannot be taken back is named: models that were trained on the rows, runs w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import shutil
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from regraft.core.errors import ConfigError, EnvironmentFault
-from regraft.core.quantities import counted
+from regraft.core.quantities import counted, first_of
 from regraft.core.workspace import Workspace
+from regraft.data import spent
 from regraft.data.handoff import edition, forgotten
 from regraft.data.handoff.edition import Place, Revision
 from regraft.data.handoff.forgotten import Wanted
 from regraft.data.handoff.history import Version
+from regraft.data.rows import Row
 from regraft.execution import dvc_formats
 from regraft.production import purge
 from regraft.production.data_store import DataStore, now
@@ -126,7 +129,7 @@ def look_for(store: DataStore, wanted: Wanted, scratch: Path) -> tuple[Found, se
     for place, row in enumerate(in_house(store, store.place.rows())):
         if wanted.has(row.values):
             places.add(place)
-            found.ids.add(str(row.values.get(store.task.id_column)))
+            found.ids |= _ids(store, [row])
     found.now = len(places)
     cache = dvc_formats.cache_folder(store.workspace)
     for version in store.history.versions():
@@ -140,6 +143,7 @@ def look_for(store: DataStore, wanted: Wanted, scratch: Path) -> tuple[Found, se
             found.unread.append(version.number)
             continue
         rows = _in_version(store, Place(copy, store.place.shown, store.place.tsv_quoted), version, cache, found)
+        shutil.rmtree(copy.parent)  # there may be many versions, and each copy is as large as the data
         if rows:
             found.versions[version.number] = rows
     aside = forgotten.ids_set_aside(store.history, wanted)
@@ -162,10 +166,15 @@ def _in_version(store: DataStore, place: Place, version: Version, cache: Path, f
     for path, shown in place.files:
         rows = [row for row in in_house(store, place.rows_of(path, shown)) if found.wanted.has(row.values)]
         if rows:
-            found.ids |= {str(row.values.get(store.task.id_column)) for row in rows}
+            found.ids |= _ids(store, rows)
             found.seeds |= {kept["md5"], *([names[path.relative_to(place.path).as_posix()]] if names else [])}
         count += len(rows)
     return count
+
+
+def _ids(store: DataStore, rows: Iterable[Row]) -> set[str]:
+    """The ids of rows; some may have none."""
+    return {key for row in rows if (key := row.values.get(store.task.id_column)) is not None}
 
 
 def remains(store: DataStore, found: Found, purged: Purged | None) -> list[str]:
@@ -184,6 +193,13 @@ def _remains(store: DataStore, found: Found, purged: Purged | None) -> Iterator[
         yield f"the files that were handed in: {', '.join(sources)}; a drop that brings the rows back is refused"
     if store.in_git():
         yield f"git's history has {store.place.shown}; git filter-repo --path {store.place.shown} takes it out, for everybody"
+    listing = store.workspace.root / "pipelines" / f"{store.pipeline}{spent.SUFFIX}"
+    shown = store.workspace.relative(listing)
+    try:
+        if spent_ids := sorted(found.ids & spent.load(listing, shown).ids):
+            yield f"{shown} lists {first_of(spent_ids)} as rows that test no more, and so does git's history of it"
+    except ConfigError as error:
+        yield f"{error}, so nobody has looked into it"
     if others := sorted(_readers(store)):
         yield f"other pipelines read {store.place.shown}; the same for each: regraft data forget {others[0]} ..."
     if found.unread:

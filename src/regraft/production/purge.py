@@ -1,7 +1,8 @@
 """Take the bytes of forgotten rows out of the places that regraft and DVC keep them in: caches, remotes, artifacts, pages, quarantines.
 
-What has to go is written down (``forgetting.json``) before the data change, and taken off when all of it is done, so a process that is
-killed in between is followed by one that finishes it. Everything here may be done twice.
+What has to go is written down (``forgetting-<version>.json``) before the data change, and taken off when all of it is done, so a process
+that is killed in between is followed by one that finishes it. Everything here may be done twice: what was computed is written down too,
+before the records that tell it are deleted.
 
 From bytes that had the rows, what was computed is found by DVC's run cache and dvc.lock: the results of every stage that read them, and of
 those that read these. What another stage made from other bytes alone has nothing of them, and stays.
@@ -12,19 +13,20 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from regraft.core import files
+from regraft.core import files, lock
 from regraft.core.workspace import Workspace
 from regraft.data.handoff import forgotten
 from regraft.data.handoff.forgotten import Remembered, Wanted
 from regraft.data.handoff.history import History
 from regraft.execution import dvc, dvc_formats
 
-PLAN = "forgetting.json"
+PLAN = "forgetting-*.json"
+"""One for each version that forgot something, until all of that is done."""
 REPORT = "forgotten.json"
 REMOTES = """
 import json, sys
@@ -63,7 +65,7 @@ class Purged:
     folders: list[str] = field(default_factory=list)
     """Versions and refused drops whose page, quarantine or record had such rows."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Remote -> why nothing, or not all, could be taken away there."""
+    """Remote, or ``artifacts`` -> why nothing, or not all, could be taken away there."""
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -73,14 +75,30 @@ class Purged:
 def write_plan(folder: Path, version: int, wanted: Wanted, ids: Collection[str], seeds: Collection[str], versions: Collection[int]) -> None:
     """Write down what has to go once ``version`` is there; ``seeds`` are the objects that have the rows, ``versions`` those of them."""
     plan = {"version": version, "column": wanted.column, "values": sorted(wanted.values), "ids": sorted(ids)}
-    files.write_json(folder / PLAN, {**plan, "seeds": sorted(seeds), "versions": sorted(versions)})
+    files.write_json(folder / PLAN.replace("*", str(version)), {**plan, "seeds": sorted(seeds), "versions": sorted(versions)})
 
 
 def finish(workspace: Workspace, history: History) -> Purged | None:
-    """Do what is written down; None: nothing is, or the version that it was for never came to be."""
-    path = history.folder / PLAN
-    if not path.is_file():
-        return None
+    """Do what is written down; None: nothing is, or the versions that it was for never came to be."""
+    done = [purged for path in sorted(history.folder.glob(PLAN)) if (purged := _finish(workspace, history, path)) is not None]
+    return _sum(done) if done else None
+
+
+def _sum(parts: Sequence[Purged]) -> Purged:
+    remotes = {name: sum(part.remotes.get(name, 0) for part in parts) for part in parts for name in part.remotes}
+    return Purged(
+        sum(part.objects for part in parts),
+        sum(part.bytes for part in parts),
+        sum(part.results for part in parts),
+        sorted({path for part in parts for path in part.artifacts}),
+        remotes,
+        sorted({name for part in parts for name in part.folders}),
+        {name: why for part in parts for name, why in part.failed.items()},
+    )
+
+
+def _finish(workspace: Workspace, history: History, path: Path) -> Purged | None:
+    """Do what is written down in ``path``; None: the version that it was for never came to be."""
     plan = files.read_json(path)
     if not any(version.number == plan["version"] and version.action == "forget" for version in history.versions()):
         path.unlink()
@@ -88,8 +106,11 @@ def finish(workspace: Workspace, history: History) -> Purged | None:
     wanted = Wanted(plan["column"], frozenset(plan["values"]))
     Remembered(history.folder).add(wanted, plan["version"])
     forgotten.purged(history, plan["versions"], plan["version"])
-    going = derived(workspace, plan["seeds"])
+    going = derived(workspace, plan["seeds"], plan.get("going", ()))
+    files.write_json(path, {**plan, "going": sorted(going)})
+    pipeline = history.folder.name
     done = Purged(folders=forgotten.redact(history, wanted, plan["ids"]), artifacts=list(_artifacts(workspace, going)))
+    done.artifacts += _unrecorded(workspace, pipeline, done)
     _remotes(workspace, going, done)
     cache = dvc_formats.cache_folder(workspace)
     for result in dvc_formats.results(cache):
@@ -100,7 +121,7 @@ def finish(workspace: Workspace, history: History) -> Purged | None:
         if (place := dvc_formats.object_path(cache, md5)).is_file():
             done.objects, done.bytes = done.objects + 1, done.bytes + place.stat().st_size
             place.unlink()
-    for leftover in _scratch(workspace, history.folder.name):
+    for leftover in _scratch(workspace, pipeline):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     files.write_json(history.place(plan["version"]) / REPORT, done.document())
     if not done.failed:
@@ -108,13 +129,20 @@ def finish(workspace: Workspace, history: History) -> Purged | None:
     return done
 
 
-def derived(workspace: Workspace, seeds: Collection[str]) -> set[str]:
-    """The objects in which something of ``seeds`` may be: themselves, and whatever was computed from them and from them alone."""
+def derived(workspace: Workspace, seeds: Collection[str], former: Collection[str] = ()) -> set[str]:
+    """The objects in which something of ``seeds`` may be: themselves, and whatever was computed from them and from them alone.
+
+    :param former: what an earlier try had found, whose records may be deleted by now; what was made of other bytes since is left out.
+    """
     cache = dvc_formats.cache_folder(workspace)
     texts = [path.read_text(encoding="utf8") for path in dvc_formats.results(cache)]
     stages = [*(result for text in texts if (result := dvc_formats.read_result(text))), *dvc_formats.stages(workspace).values()]
     made = [(stage, set(_outs(stage, cache))) for stage in stages]
-    going, before = set(seeds), -1
+    going, before = {*seeds, *former}, -1
+    while len(going) != before:
+        before = len(going)
+        going -= set[str]().union(*(outs for stage, outs in made if not _reads(stage, going))) - set(seeds)
+    before = -1
     while len(going) != before:  # what is known to be spoiled grows, and what is known to be clean shrinks
         before = len(going)
         clean = set[str]().union(*(outs for stage, outs in made if not _reads(stage, going)))
@@ -145,9 +173,22 @@ def _artifacts(workspace: Workspace, going: Collection[str]) -> Iterator[str]:
                 yield out["path"]
 
 
+def _unrecorded(workspace: Workspace, pipeline: str, done: Purged) -> Iterator[str]:
+    """Take away what steps that were killed have left in the workspace, of which dvc.lock does not say what it was made of."""
+    if lock.is_held(workspace.scratch / "locks" / f"{pipeline}.alive", by_readers=True):
+        done.failed["artifacts"] = f"a run of {pipeline} is at work there"
+        return
+    recorded = {out["path"] for stage in dvc_formats.stages(workspace).values() for out in stage.get("outs", ())}
+    for path in sorted(workspace.root.glob(f"artifacts/{pipeline}/*/*")):
+        if (shown := workspace.relative(path)) not in recorded and path.name in (".partial", "out", "evidence", "record.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            yield shown
+
+
 def _scratch(workspace: Workspace, pipeline: str) -> Iterator[Path]:
     """What handoffs, refused data and runs of a pipeline have left in ``.regraft``; of runs MLflow has what is evidence."""
-    places = ("handoff/s3", f"rejected/{pipeline}.*", f"evidence/{pipeline}-*", f"reports/{pipeline}-*")
+    copies = (f"downloads/{pipeline}", f"downloads/{pipeline}-*")
+    places = ("handoff/s3", f"rejected/{pipeline}.*", f"evidence/{pipeline}-*", f"reports/{pipeline}-*", *copies, "embeddings")
     yield from (path for pattern in places for path in workspace.scratch.glob(pattern))
 
 
@@ -160,4 +201,4 @@ def _remotes(workspace: Workspace, going: Collection[str], done: Purged) -> None
     except (ValueError, IndexError):
         said = {"every remote": " ".join(answer.stderr.split())[-300:] or f"exit {answer.returncode}"}
     done.remotes = {name: count for name, count in said.items() if isinstance(count, int)}
-    done.failed = {name: why for name, why in said.items() if isinstance(why, str)}
+    done.failed |= {name: why for name, why in said.items() if isinstance(why, str)}

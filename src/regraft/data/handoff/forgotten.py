@@ -5,6 +5,7 @@ What is remembered of a person is no more than a salted digest, enough to refuse
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import secrets
@@ -20,6 +21,12 @@ from regraft.data.handoff.set_aside import text_of_value
 NAME = "forgotten.json"
 GONE = "(forgotten)"
 """What stands in the place of a value that was forgotten."""
+BEFORE = r"(?:(?<=: )|(?<=, )|(?<=\()|(?<=the row )|(?<=the test row )|(?<=the dev row )|(?<=the train row )|(?<='))"
+AFTER = r"(?= \(| '| of this drop| and [\d,]+ more|[,;)']|$)"
+"""What messages write around an id or a value that they name; ``7 rows`` and ``17 %`` are no names."""
+NODE = re.compile(r"<(?P<tag>/?\w+)(?P<attributes>[^>]*)>(?P<text>[^<]+)")
+CUT = " …"
+"""How a page ends a value that is too long for it."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,36 @@ def ids_set_aside(history: History, wanted: Wanted) -> set[str]:
 
 
 def redact(history: History, wanted: Wanted, ids: Iterable[str]) -> list[str]:
-    """Take such rows out of pages, quarantines and records of versions; the folders, by name, of which something was taken out."""
-    names = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in sorted({*ids, *wanted.values}, key=len, reverse=True)))
-    return [folder.name for folder in _folders(history) if _redact(folder, wanted, set(ids), names)]
+    """Take such rows out of pages, quarantines, records of versions and of an inbox; the folders, by name, that had something of them."""
+    gone = {*ids, *wanted.values}
+    names = re.compile(f"{BEFORE}(?:{'|'.join(re.escape(name) for name in sorted(gone, key=len, reverse=True))}){AFTER}", re.MULTILINE)
+    redacted = [folder.name for folder in _folders(history) if _redact(folder, wanted, set(ids), names, gone)]
+    return [*redacted, *(["inbox"] if _redact_inbox(history.folder / "inbox", names) else [])]
+
+
+def _redact_inbox(folder: Path, names: re.Pattern[str]) -> bool:
+    """Why drops of an inbox were refused; whether something was taken out."""
+    changed = False
+    for path in sorted(folder.glob("*.json")):
+        record = files.read_json(path)
+        if record["refused"] and (text := names.sub(GONE, record["refused"])) != record["refused"]:
+            files.write_json(path, {**record, "refused": text})
+            changed = True
+    return changed
+
+
+def shows(page: str, names: re.Pattern[str], gone: Iterable[str]) -> bool:
+    """Whether a page, as HTML, names one of ``gone``: as a whole cell, which may be cut short, or where a message writes a name."""
+    for node in NODE.finditer(page):
+        text = html.unescape(node["text"]).strip()
+        is_number = node["tag"] == "dd" or 'class="n"' in node["attributes"]
+        if not is_number and (names.search(text.removesuffix(".")) or any(_is(text, name) for name in gone)):
+            return True
+    return False
+
+
+def _is(text: str, name: str) -> bool:
+    return text == name.strip() or (text.endswith(CUT) and len(text) > len(CUT) and name.startswith(text.removesuffix(CUT)))
 
 
 def _folders(history: History) -> list[Path]:
@@ -95,18 +129,18 @@ def _quarantined(folder: Path) -> list[dict[str, Any]]:
     return list(pq.read_table(path).to_pylist()) if path.is_file() else []
 
 
-def _redact(folder: Path, wanted: Wanted, ids: set[str], names: re.Pattern[str]) -> bool:
+def _redact(folder: Path, wanted: Wanted, ids: set[str], names: re.Pattern[str], gone: set[str]) -> bool:
     changed = _redact_quarantine(folder, wanted, ids, names)
     if (record := folder / "version.json").is_file():
         version = files.read_json(record)
-        rows = version["diff"].get("rows", [])
-        version["diff"]["rows"] = [row for row in rows if row["id"] not in ids]
+        if rows := version["diff"].get("rows"):
+            version["diff"]["rows"] = [row for row in rows if row["id"] not in ids]
         version["warnings"] = [names.sub(GONE, text) for text in version["warnings"]]
         if version != files.read_json(record):
             files.write_json(record, version)
             changed = True
     page = folder / "handoff.html"
-    if page.is_file() and (changed or names.search(page.read_text(encoding="utf8"))):
+    if page.is_file() and (changed or shows(page.read_text(encoding="utf8"), names, gone)):
         page.unlink()
         changed = True
     return changed
