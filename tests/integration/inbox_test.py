@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from everything import configure
 
+from regraft.core.errors import DataRejected
 from regraft.core.workspace import Workspace
+from regraft.data.handoff import checksums
 
 ROW = "id,text,label\n{id},{text},garden\n"
 
@@ -107,3 +109,28 @@ def test_what_is_wrong_with_an_inbox_is_said(tiny, cli, options, argv, says):
         configure(tiny.root, inbox=options)
     said = cli("handoff", "tiny", *argv)
     assert (said.code, says in said.err) == (2, True)
+
+
+@pytest.mark.parametrize("lines", ["{digest}  -\n", "{digest}  .\n", "{digest}  other.csv\n", "{zeros}  other.csv\n{digest}  ../in/a.csv\n"])
+def test_a_checksum_beside_a_file_is_that_of_the_file(tmp_path, lines):
+    drop = tmp_path / "a.csv"
+    drop.write_text("x")
+    sums = lines.format(digest=hashlib.sha256(b"x").hexdigest(), zeros="0" * 64)
+    drop.with_name("a.csv.sha256").write_text(sums)
+    checksums.require_agreement(drop, "a.csv")
+    drop.write_text("y")
+    with pytest.raises(DataRejected):
+        checksums.require_agreement(drop, "a.csv")
+
+
+def test_what_is_wrong_elsewhere_is_no_fault_of_a_drop(inbox, tiny, cli):
+    contract = tiny.root / "pipelines/tiny.contract.yaml"
+    whole = contract.read_text() if contract.is_file() else None
+    contract.write_text("no: contract\n")
+    (inbox / "a.csv").write_text(ROW.format(id="n1", text="the first new row"))
+    told = cli("handoff", "tiny", "--no-commit", "--json")
+    assert (names(told.json), names(told.json, "waiting")) == ([], ["a.csv"])
+    contract.unlink() if whole is None else contract.write_text(whole)
+    configure(tiny.root, data={"corpus": "data/nowhere.jsonl"})
+    taken = cli("handoff", "tiny", "--no-commit", "--json").json
+    assert [each["outcome"] for each in taken["drops"]] == ["accepted"]  # type: ignore[attr-defined]

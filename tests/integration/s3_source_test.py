@@ -120,3 +120,9 @@ def test_a_drop_in_a_bucket_is_handed_in_like_a_file(bucket, tiny, cli):
     assert (told["outcome"], told["accepted"], told["source"]) == ("accepted", 1, "s3://drops/may/")
     assert list((tiny.scratch / "handoff" / "s3").iterdir()) == [], "what was fetched goes once it was taken in"
     assert cli("handoff", "tiny", "s3://drops/may/", "--no-commit", "--json").json["outcome"] == "already"
+    bucket.put_object(Bucket="drops", Key="june/rows.csv", Body=b"id,text\nn2,no label\n")
+    assert cli("handoff", "tiny", "s3://drops/june/", "--no-commit").code == 3
+    assert list((tiny.scratch / "handoff" / "s3").iterdir()) == [], "nor does it stay once it was refused"
+    bucket.put_object(Bucket="drops", Key="june/SHA256SUMS", Body=b"0" * 64 + b"  rows.csv\n")
+    assert cli("handoff", "tiny", "s3://drops/june/", "--no-commit").code == 3
+    assert len(list((tiny.scratch / "handoff" / "s3").iterdir())) == 1, "what has not come whole is gone on with"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from regraft.core.errors import RegraftError
 from regraft.core.quantities import counted, first_of, size
 from regraft.data import spent
 from regraft.data.dedup import ANCHOR, find_contained
@@ -61,7 +62,15 @@ def look(store: DataStore, judged: Judged, known: Texts, scratch: Path) -> tuple
         return [], []
     options = store.options
     pairs = similar.find(fresh, known, remain, options.split.near_duplicate, options.seed, scratch, pairs=store.task.text_pair is not None)
-    return pairs, [*similar.sentences(pairs), *_contained(store, fresh), *_triggers(fresh, known, remain)]
+    return pairs, [*similar.sentences(pairs), *_in_corpus(store, fresh), *_triggers(fresh, known, remain)]
+
+
+def _in_corpus(store: DataStore, fresh: Texts) -> list[str]:
+    """What is said of the corpus; one that cannot be read is no fault of the drop."""
+    try:
+        return list(_contained(store, fresh))
+    except RegraftError as error:
+        return [f"the corpus was not searched for the new test rows, as it cannot be read: {error}"]
 
 
 def _contained(store: DataStore, fresh: Texts) -> Iterator[str]:

@@ -5,15 +5,16 @@ A drop counts once, by its bytes. One that is refused changes nothing; its page 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from regraft.core import files
-from regraft.core.errors import DataRejected, Problem
+from regraft.core.errors import ConfigError, DataRejected, Problem
 from regraft.core.workspace import Workspace
 from regraft.data import quarantine
 from regraft.data.contract import Contract
@@ -103,7 +104,7 @@ def hand_in(
     :raises Conflict: another handoff holds the data, or the drop changed while it was read.
     """
     store = DataStore.of(workspace, pipeline)
-    with store.lease(wait=wait), store.scratch() as scratch:
+    with store.lease(wait=wait), store.scratch() as scratch, _copy_removed(source, scratch.parent):
         path = _local(source, scratch)
         drop = open_drop(path, source, scratch / "unpacked", tsv_quoted=store.options.data.tsv_quoted)
         head = store.found()
@@ -111,10 +112,21 @@ def hand_in(
             if version.drop == drop.digest and version.purged is None:
                 return _again(store, drop, version)
         handed_in = _judged(store, drop, head, scratch, mode, budget, by, commit=commit)
-        if source.startswith(S3):
-            s3_source.forget(source, scratch.parent)
         handed_in.warnings = [*store.warnings, *handed_in.warnings]
         return handed_in
+
+
+@contextlib.contextmanager
+def _copy_removed(source: str, home: Path) -> Iterator[None]:
+    """Remove what was fetched of a bucket once it was judged, however that ended; one that has not come whole is gone on with."""
+    try:
+        yield
+    except (DataRejected, ConfigError) as error:
+        if source.startswith(S3) and not any(problem.get("rule") == "file.whole" for problem in error.problems):
+            s3_source.forget(source, home)
+        raise
+    if source.startswith(S3):
+        s3_source.forget(source, home)
 
 
 def _local(source: str, scratch: Path) -> Path:

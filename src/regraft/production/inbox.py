@@ -7,6 +7,7 @@ comes back under another name counts once, by its bytes. Nothing in an inbox is 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -105,10 +106,11 @@ def take_in(workspace: Workspace, pipeline: str, arrival: Arrival, *, commit: bo
     except Conflict as error:
         return Waiting(arrival.name, str(error))
     except (DataRejected, ConfigError) as error:
-        problems = list(getattr(error, "problems", ()))
-        if any(problem.get("rule") == "file.whole" for problem in problems):
+        # What is wrong with the pipeline file or the contract is no fault of the drop; that it may be whole or a part is.
+        is_of_drop = isinstance(error, DataRejected) or "--add" in (error.fix or "")
+        if not is_of_drop or any(problem.get("rule") == "file.whole" for problem in error.problems):
             return Waiting(arrival.name, str(error))
-        taken = Taken(arrival.name, None, str(error), error.fix, problems)
+        taken = Taken(arrival.name, None, str(error), error.fix, error.problems)
     else:
         taken = Taken(arrival.name, result)
         if result.outcome == "refused":
@@ -161,14 +163,22 @@ def _in_folder(folder: Path, shown: str) -> Iterator[Arrival]:
         raise ConfigError(f"the inbox {shown} is not there", fix=f"mkdir -p {folder}, or correct `inbox` in the pipeline file")
     for path in sorted(folder.iterdir()):
         beside = checksums.list_of(path)
-        parts = [item for item in (path, *(path.rglob("*") if path.is_dir() else ()), *([beside] if beside else [])) if item.exists()]
-        stats = [(item.relative_to(folder).as_posix(), item.stat()) for item in parts]
+        parts = (path, *(path.rglob("*") if path.is_dir() else ()), *([beside] if beside else []))
+        stats = [(item.relative_to(folder).as_posix(), stat) for item in parts if (stat := _stat(item)) is not None]
         if not stats:
             continue  # a link that leads nowhere, or a file that has just gone
         marks = sorted((name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats)
         # The time of the last change, which no tool for copying sets back, as it does that of the last writing.
         age = time.time() - max(stat.st_ctime for _, stat in stats)
         yield Arrival(path.name, str(path), files.sha256_text(files.canonical(marks)), age, beside is not None)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None: it has gone since the folder was listed, or is a link that leads nowhere."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def _in_bucket(uri: str) -> Iterator[Arrival]:

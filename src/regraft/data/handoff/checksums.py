@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from regraft.core import files
@@ -36,13 +36,16 @@ def require_agreement(drop: Path, shown: str) -> None:
 
 
 def _problems(drop: Path, path: Path, shown: str) -> Iterator[Problem]:
-    wanted: dict[Path, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf8", errors="replace").splitlines(), start=1):
-        if (match := LINE.fullmatch(line)) is None and line.strip():
+    lines = [
+        (number, line) for number, line in enumerate(path.read_text(encoding="utf8", errors="replace").splitlines(), 1) if line.strip()
+    ]
+    listed: list[tuple[str, str]] = []
+    for number, line in lines:
+        if match := LINE.fullmatch(line):
+            listed.append((match["name"].removeprefix("./"), match["digest"].lower()))
+        else:
             yield _problem("is no line of checksums", f"{shown}/{LIST}" if drop.is_dir() else f"{shown}{SUFFIX}", number)
-        elif match:
-            name = match["name"].removeprefix("./")
-            wanted[drop / name if drop.is_dir() else drop.with_name(Path(name).name)] = match["digest"].lower()
+    wanted = {drop / name: digest for name, digest in listed} if drop.is_dir() else _beside(drop, listed)
     there = {item for item in drop.rglob("*") if item.is_file() and item != path} if drop.is_dir() else {drop}
     for item in sorted(there | set(wanted)):
         name = f"{shown.rstrip('/')}/{item.relative_to(drop).as_posix()}" if item.is_relative_to(drop) and item != drop else shown
@@ -53,6 +56,13 @@ def _problems(drop: Path, path: Path, shown: str) -> Iterator[Problem]:
             yield _problem("has not come yet", name)
         elif files.sha256_file(item) != wanted[item]:
             yield _problem("has another checksum", name)
+
+
+def _beside(drop: Path, listed: Sequence[tuple[str, str]]) -> dict[Path, str]:
+    """The checksum of a file that has its list beside it: the only one, whatever it is called, or that of its name or of ``-``, stdin."""
+    if len(listed) != 1:
+        listed = [(name, digest) for name, digest in listed if name == "-" or name.rpartition("/")[2] == drop.name]
+    return {drop: digest for _, digest in listed}
 
 
 def _problem(message: str, file: str, row: int | None = None) -> Problem:
