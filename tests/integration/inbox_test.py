@@ -111,7 +111,9 @@ def test_what_is_wrong_with_an_inbox_is_said(tiny, cli, options, argv, says):
     assert (said.code, says in said.err) == (2, True)
 
 
-@pytest.mark.parametrize("lines", ["{digest}  -\n", "{digest}  .\n", "{digest}  other.csv\n", "{zeros}  other.csv\n{digest}  ../in/a.csv\n"])
+@pytest.mark.parametrize(
+    "lines", ["{digest}  -\n", "{digest}  .\n", "{digest}  other.csv\n", "{zeros}  other.csv\n{digest}  ../in/a.csv\n"]
+)
 def test_a_checksum_beside_a_file_is_that_of_the_file(tmp_path, lines):
     drop = tmp_path / "a.csv"
     drop.write_text("x")

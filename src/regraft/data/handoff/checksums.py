@@ -62,7 +62,7 @@ def _beside(drop: Path, listed: Sequence[tuple[str, str]]) -> dict[Path, str]:
     """The checksum of a file that has its list beside it: the only one, whatever it is called, or that of its name or of ``-``, stdin."""
     if len(listed) != 1:
         listed = [(name, digest) for name, digest in listed if name == "-" or name.rpartition("/")[2] == drop.name]
-    return {drop: digest for _, digest in listed}
+    return {drop: listed[-1][1]} if listed else {}
 
 
 def _problem(message: str, file: str, row: int | None = None) -> Problem:
