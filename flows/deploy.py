@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
@@ -68,9 +69,13 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
             for change in changes:
                 if change.verb == "remove":
                     client.delete_deployment(known[change.name].id)
-                    arrivals.forget(client, change.name)
-                elif change.verb != "keep":
-                    _write(client, change.name, asked["wanted"][change.name], owner, known.get(change.name))
+                    if _flow(change.name) == HANDOFF:
+                        arrivals.forget(client, change.name)
+                    continue
+                made = known[change.name].id if change.verb == "keep" else None
+                made = made or _write(client, change.name, asked["wanted"][change.name], owner, known.get(change.name))
+                if _flow(change.name) == HANDOFF:
+                    arrivals.listen(client, change.name, made)
     return {"changes": [change.document() for change in changes]}
 
 
@@ -118,7 +123,8 @@ def _form(flow: str) -> dict[str, Any]:
     return {} if flow == STEP else {**FORM, "properties": properties}
 
 
-def _write(client: SyncPrefectClient, name: str, document: dict[str, Any], owner: str, known: DeploymentResponse | None) -> None:
+def _write(client: SyncPrefectClient, name: str, document: dict[str, Any], owner: str, known: DeploymentResponse | None) -> UUID:
+    """The deployment's id."""
     with contextlib.suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=document["pool"], type="process", description="Runs of regraft's pipelines."))
     active = known.schedules[0].active if known and len(known.schedules) == 1 else True  # one that was paused stays paused
@@ -126,7 +132,7 @@ def _write(client: SyncPrefectClient, name: str, document: dict[str, Any], owner
     if source := document["source"]:
         environment |= {deployments.REPOSITORY: source["repository"], deployments.COMMIT: source["commit"]}
     flow = _flow(name)
-    made = client.create_deployment(  # or bring the one of that name in step
+    return client.create_deployment(  # or bring the one of that name in step
         client.create_flow_from_name(flow),
         name,
         version=document["version"],
@@ -142,8 +148,6 @@ def _write(client: SyncPrefectClient, name: str, document: dict[str, Any], owner
         entrypoint=f"flows/{flow}_flow.py:{flow}",
         job_variables={"command": COMMAND, "env": environment},
     )
-    if flow == HANDOFF:
-        arrivals.listen(client, name, made)
 
 
 def _schedule(document: dict[str, Any]) -> CronSchedule | IntervalSchedule:

@@ -13,8 +13,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,17 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from regraft.steps.flow import FLOW_RUN, EnvironmentFault, RegraftError, Workspace, clone_of, deployments, end_with_parent, gpu_slots
+from regraft.steps.flow import (
+    FLOW_RUN,
+    EnvironmentFault,
+    RegraftError,
+    Workspace,
+    clone_of,
+    deployments,
+    end_with_parent,
+    gpu_slots,
+    load_pipeline,
+)
 
 HANDOFF = "handoff"
 SENTENCES = 3
@@ -41,8 +51,8 @@ def main() -> int:
         if client.read_flow(scheduled.flow_id).name == HANDOFF:
             return _hand_in(client, flow_run, str(parameters.get("pipeline", "")))
         try:
-            with _workspace(str(parameters.get("pipeline", ""))) as workspace, gpu_slots.one_of(gpu_slots.gpus(os.environ)) as gpu:
-                code, document = _typed(workspace, _verb(parameters), {FLOW_RUN: flow_run, **({gpu_slots.VARIABLE: gpu} if gpu else {})})
+            with _workspace(parameters) as workspace, _sight(workspace, parameters) as sight:
+                code, document = _typed(workspace, _verb(parameters), {FLOW_RUN: flow_run, **sight})
         except RegraftError as error:
             return _end(client, flow_run, Failed(message=f"{error}; next: {error.fix}"))
         if code > 128 or code < 0:
@@ -63,10 +73,27 @@ def _hand_in(client: SyncPrefectClient, flow_run: str, pipeline: str) -> int:
     return go_on_with(flow_run, pipeline)
 
 
-def _workspace(pipeline: str) -> AbstractContextManager[Workspace]:
-    """Where the run is: a clone of what was deployed, or the workspace that the agent was started in."""
+def _workspace(parameters: Mapping[str, Any]) -> AbstractContextManager[Workspace]:
+    """Where the run is: a clone of what was deployed, or the workspace that the agent was started in.
+
+    A step of another run has a clone of its own: that run may be one of this agent's, and holds its clone until the step is there.
+    """
     agent, url = Workspace.find(), os.environ.get(deployments.REPOSITORY)
-    return clone_of(agent, pipeline, url, os.environ[deployments.COMMIT]) if url else nullcontext(agent)
+    name = str(parameters.get("pipeline", "")) + (deployments.ON_GPU if "step" in parameters else "")
+    return clone_of(agent, name, url, os.environ[deployments.COMMIT]) if url else nullcontext(agent)
+
+
+@contextmanager
+def _sight(workspace: Workspace, parameters: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The variable that says which GPU this sees, and has to itself.
+
+    A run whose steps agents of another pool compute sees none: they may be of this machine, and wait for the one it would hold.
+    """
+    if "step" not in parameters and load_pipeline(workspace, str(parameters.get("pipeline", ""))).agents.elsewhere:
+        yield {gpu_slots.VARIABLE: ""}
+        return
+    with gpu_slots.one_of(gpu_slots.gpus(os.environ)) as gpu:
+        yield {} if gpu is None else {gpu_slots.VARIABLE: gpu}
 
 
 def _verb(parameters: Mapping[str, Any]) -> list[str]:

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from prefect import State, flow
 from prefect.flow_engine import load_flow_run, run_flow
-from prefect.states import Completed
+from prefect.states import Completed, Crashed
 
 from flows.bridge import step_task
-from regraft.steps.flow import FLOW_RUN, Curves, Event, Run, Tracker, handover, mirrored, run_step_with_dvc, supervise
+from regraft.steps.flow import FLOW_RUN, Curves, Event, Interrupted, Run, Tracker, handover, mirrored, run_step_with_dvc, supervise
 
 _current: ContextVar[Run] = ContextVar("run")
 
@@ -41,7 +41,10 @@ def step(pipeline: str) -> State[None]:
     folder = run.workspace.checkpoints(pipeline, request.step, request.fingerprint)
     with mirrored(run.workspace, folder, f"{pipeline}/{request.step}/{request.fingerprint}"):
         state: State[Any] = step_task(request.step, lambda: run_step_with_dvc(run, request.step, request.number))(return_state=True)
-        outcome = state.result()
+        try:
+            outcome = state.result()
+        except Interrupted as stopped:  # the agent was; lost like one that was killed, so that the step is asked for again
+            return Crashed(message=str(stopped))
         handover.answer(run.workspace, request)
     curves.flush()
     return Completed(name="Cached" if outcome.cached else "Completed", message=f"for {run.name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import stat
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from everything import configure
 from workbench import copy, regraft
 
+from flows import job, lost_runs
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault, Interrupted
 from regraft.core.workspace import Workspace
@@ -124,10 +126,30 @@ def test_gpu_steps_elsewhere_need_a_store_and_a_remote_in_common(tiny: Workspace
     with pytest.raises(ConfigError, match="from a DVC remote, and this workspace has none"):
         deployments.wanted(tiny, ["tiny"])
     share(tiny.root, tmp_path)
+    with pytest.raises(ConfigError, match=r"agents\.gpu of 'tiny' is 'gpu', where --pool puts its runs too") as refused:
+        deployments.wanted(tiny, ["tiny"], pool="gpu")
+    assert "agents: {cpu: " in str(refused.value.fix)
     assert {name: document["pool"] for name, document in deployments.wanted(tiny, ["tiny"]).items()} == {
         "tiny": "regraft",
         "tiny-gpu": "gpu",
     }
+
+
+def test_a_run_holds_no_gpu_that_its_own_step_waits_for(tiny: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(gpu_slots.VARIABLE, "0")
+    run, step = {"pipeline": "tiny"}, {"pipeline": "tiny", "step": "pretrain", "fingerprint": "f"}
+    with job._sight(tiny, run) as alone:
+        assert alone == {gpu_slots.VARIABLE: "0"}
+    configure(tiny.root, agents={"gpu": "cards"})
+    with job._sight(tiny, run) as handing_over, job._sight(tiny, step) as computing:
+        assert (handing_over, computing) == ({gpu_slots.VARIABLE: ""}, {gpu_slots.VARIABLE: "0"})
+
+
+def test_every_end_of_a_flow_is_known_to_whoever_waits_for_heartbeats() -> None:
+    texts = "".join(path.read_text(encoding="utf8") for path in Path(job.__file__).parent.glob("*.py"))
+    named = set(re.findall(r'Completed\((?:data=\w+, )?name="(\w+)"', texts))
+    assert named >= {"Cached", "Unchanged", "NothingNew"}
+    assert named <= set(lost_runs.ENDS)
 
 
 def test_a_checkpoint_of_a_lost_machine_is_there_on_another_and_gone_when_the_step_is_done(tiny: Workspace, tmp_path: Path) -> None:

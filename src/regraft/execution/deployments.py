@@ -94,7 +94,10 @@ def _deployments(workspace: Workspace, pipeline: str, pool: str) -> dict[str, Js
         "parameters": {"pipeline": pipeline, **({"judge_again": True} if again else {})},
     }
     every: dict[str, Json] = {pipeline: run}
-    if options.agents.elsewhere not in (None, run["pool"]):
+    if options.agents.elsewhere == run["pool"]:  # the run would ask for a deployment that is not made
+        message = f"agents.gpu of '{pipeline}' is '{pool}', where --pool puts its runs too, and its file has them in '{options.agents.cpu}'"
+        raise ConfigError(message, fix=f"write `agents: {{cpu: {pool}}}` into pipelines/{pipeline}.yaml, or name another --pool")
+    if options.agents.elsewhere is not None:
         _require_shared(workspace, pipeline, options)
         about = f"Steps of `{pipeline}` that need a GPU; its runs ask for them."
         every[pipeline + ON_GPU] = {**run, "description": about, "schedule": None, "pool": options.agents.gpu}
