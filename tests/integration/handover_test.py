@@ -122,6 +122,9 @@ def test_gpu_steps_elsewhere_need_a_store_and_a_remote_in_common(tiny: Workspace
     with pytest.raises(ConfigError, match=r"agents\.gpu.* through a store") as fault:
         deployments.wanted(tiny, ["tiny"])
     assert "regraft.yaml" in str(fault.value.fix)
+    files.write_text(tiny.root / "regraft.yaml", "version: 1\nstore: sqlite:///own.db\n")
+    with pytest.raises(ConfigError, match=r"through a store, and this workspace's lies in sqlite:///.*own\.db"):
+        deployments.wanted(tiny, ["tiny"])
     files.write_text(tiny.root / "regraft.yaml", f"version: 1\nstore: sqlite:///{tmp_path}/store.db\n")
     with pytest.raises(ConfigError, match="from a DVC remote, and this workspace has none"):
         deployments.wanted(tiny, ["tiny"])
@@ -195,6 +198,10 @@ def test_an_agent_clones_the_commit_that_was_deployed_and_another_one_into_the_s
         git(source, "push", "-q", "origin", "HEAD:main")
         commits.append(git(source, "rev-parse", "HEAD"))
     assert deployments.wanted(tiny, ["tiny"])["tiny"]["source"] == {"repository": str(bare), "commit": commits[1]}
+    shutil.copy(tiny.pipeline_file("tiny"), tiny.pipeline_file("second"))
+    with pytest.raises(ConfigError, match=r"git does not know pipelines/second\.yaml"):
+        deployments.wanted(tiny, ["tiny", "second"])
+    tiny.pipeline_file("second").unlink()
 
     agent = Workspace(copy(source, tmp_path / "agent"))
     files.write_text(agent.root / ".dvc" / "config.local", "")

@@ -41,6 +41,11 @@ def pushed(root: Path, sha: str) -> bool | None:
     return bool((_git(root, "branch", "--remotes", "--contains", sha) or "").strip())
 
 
+def tracked(root: Path, name: str) -> bool:
+    """Whether git knows the file ``name``."""
+    return bool(_git(root, "ls-files", "--", name))
+
+
 def ignored_by(root: Path, names: Sequence[str]) -> dict[str, str]:
     """Those of the files ``names`` that git ignores -> the rule, as ``.gitignore:3: *.lock``; empty without git."""
     rules = {}

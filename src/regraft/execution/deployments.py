@@ -18,7 +18,7 @@ from regraft.config.resolved_file import render
 from regraft.config.workspace_file import load_workspace
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
-from regraft.core.git import git_state, pushed
+from regraft.core.git import git_state, pushed, tracked
 from regraft.core.workspace import Workspace
 from regraft.execution.dvc_formats import default_remote
 from regraft.execution.resolve import resolve
@@ -77,6 +77,8 @@ def wanted(workspace: Workspace, pipelines: Sequence[str], pool: str = POOL) -> 
     git = git_state(workspace.root)
     version = f"{(git['sha'] or 'no git')[:12]}{'+changes' if git['dirty'] else ''}, libraries {_libraries()[:8]}"
     common = {"version": version, "source": _source(workspace, git)}
+    if common["source"]:
+        _require_tracked(workspace, pipelines)
     return {name: document | common for pipeline in pipelines for name, document in _deployments(workspace, pipeline, pool).items()}
 
 
@@ -112,8 +114,9 @@ def _deployments(workspace: Workspace, pipeline: str, pool: str) -> dict[str, Js
 def _require_shared(workspace: Workspace, pipeline: str, options: PipelineOptions) -> None:
     """ConfigError unless two clones of this workspace have a store and a DVC remote in common."""
     where = f"pipelines/{pipeline}.yaml: agents.gpu: steps on agents of '{options.agents.gpu}'"
-    if not store_of(workspace).values.shared:
-        raise ConfigError(f"{where} are handed over through a store, and this workspace's is a folder of its own", fix=STORE)
+    values = store_of(workspace).values
+    if not values.shared or f"{workspace.root}/" in values.where():  # a relative SQLite file is each clone's own
+        raise ConfigError(f"{where} are handed over through a store, and this workspace's lies in {values.where()}", fix=STORE)
     if default_remote(workspace) is None:
         raise ConfigError(f"{where} get their inputs from a DVC remote, and this workspace has none", fix=REMOTE)
 
@@ -132,6 +135,14 @@ def _source(workspace: Workspace, git: Mapping[str, Any]) -> Json | None:
     if pushed(workspace.root, git["sha"]) is False:
         raise ConfigError(f"agents clone {url}, and commit {git['sha'][:12]} was not pushed", fix="git push, then deploy")
     return {"repository": url, "commit": git["sha"]}
+
+
+def _require_tracked(workspace: Workspace, pipelines: Sequence[str]) -> None:
+    """ConfigError where the clone that an agent makes would not have the pipeline file."""
+    for pipeline in pipelines:
+        if not tracked(workspace.root, file := workspace.relative(workspace.pipeline_file(pipeline))):
+            message = f"agents clone the repository, and git does not know {file}"
+            raise ConfigError(message, fix=f"git add {file}, git commit and git push, then deploy")
 
 
 def _libraries() -> str:

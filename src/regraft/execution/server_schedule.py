@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 SECONDS = 3.0
@@ -26,7 +27,7 @@ def next_run(pipeline: str) -> str | None:
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as response:
             runs: list[dict[str, Any]] = json.load(response)
-    except (OSError, ValueError):  # `doctor` and `run` say what is wrong with the server
+    except (OSError, ValueError, HTTPException):  # `doctor` and `run` say what is wrong with the server
         return None
     return str(runs[0]["expected_start_time"]).replace("Z", "+00:00") if runs else None
 
