@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,20 @@ def test_rows_that_go_are_compared_with_nothing_and_those_of_the_drop_with_one_a
     (pair,) = find(tmp_path, [row("n", LONG), row("m", LONG + " soon")], [])
     assert (pair.id, pair.of, pair.there) == ("m", "n", False)
     assert next(similar.sentences([pair])).startswith("1 row nearly repeats another, and runs keep the first of them: m (n, ")
+
+
+def test_a_row_without_a_label_has_no_other_label(tmp_path):
+    (pair,) = find(tmp_path, [row("n", LONG + " soon")], [{**row("u", LONG), "label": None}])
+    assert [text.partition(":")[0] for text in similar.sentences([pair])] == [
+        "1 row nearly repeats another, and runs keep the first of them"
+    ]
+
+
+def test_every_pair_is_told_once_however_many_there_are():
+    one = Similar("n", "a", "train", "t", "a", "test", True, 0.9)
+    pairs = [replace(one, of_split=("test", "train")[n % 2], id=str(n)) for n in range(100_000)]  # minutes, pair by pair
+    told = [text.partition(":")[0] for text in similar.sentences(pairs)]
+    assert [text.partition(" ")[0] for text in told] == ["50,000", "50,000"]
 
 
 def test_pairs_are_alike_where_both_texts_are(tmp_path):

@@ -66,7 +66,7 @@ def render(
         lengths=version.diff["lengths"],
         relabellings=version.diff["relabellings"],
         blocks=blocks,
-        alike=sorted(alike, key=lambda pair: (pair.label == pair.of_label, -pair.similarity))[:LISTED],
+        alike=sorted(alike, key=lambda pair: (not pair.disagree, -pair.similarity))[:LISTED],
         alike_in_all=len(alike),
         next_steps=list(_next(pipeline, version, blocks)),
     )

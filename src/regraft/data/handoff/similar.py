@@ -80,6 +80,11 @@ class Similar:
     similarity: float
 
     @property
+    def disagree(self) -> bool:
+        """Whether both have a label, and another one."""
+        return None not in (self.label, self.of_label) and self.label != self.of_label
+
+    @property
     def shown(self) -> str:
         """For a message."""
         return f"{self.id} ({self.of}, {100 * self.similarity:.0f} %)"
@@ -117,10 +122,13 @@ def find(fresh: Texts, known: Texts, remain: Bools, threshold: float, seed: int,
 
 def sentences(similar: Sequence[Similar]) -> Iterator[str]:
     """What is said of them, one sentence a kind."""
-    tests = [pair for pair in similar if _lower(pair.split, pair.of_split)]
-    winning = [pair for pair in similar if _lower(pair.of_split, pair.split)]
-    rest = [pair for pair in similar if pair not in tests and pair not in winning]
-    other_label = [pair for pair in similar if pair.label != pair.of_label]
+    tests: list[Similar] = []
+    winning: list[Similar] = []
+    rest: list[Similar] = []
+    for pair in similar:
+        kind = tests if _lower(pair.split, pair.of_split) else winning if _lower(pair.of_split, pair.split) else rest
+        kind.append(pair)
+    other_label = [pair for pair in similar if pair.disagree]
     if tests:
         are = "nearly repeats a row that is held out" if len(tests) == 1 else "nearly repeat rows that are held out"
         yield f"{counted(len(tests), 'row')} {are}, so runs leave {_it(tests)} out of training: {_first(tests)}"
