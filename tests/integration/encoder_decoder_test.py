@@ -13,6 +13,7 @@ from tinyspace import tiny_rows
 from regraft.core.errors import ConfigError
 from regraft.execution.resolve import resolve
 from regraft.models import base_model, kinds, writing, written_names
+from regraft.models.families.encoder_decoder import ENCODER_DECODER
 from regraft.training.finetuning import finetune
 from regraft.training.objectives.span_corruption import SPAN_CORRUPTION
 from regraft.training.options import finetune_options, pretrain_options
@@ -62,6 +63,12 @@ def test_low_rank_changes_fit_both_halves_and_are_merged(base, tmp_path):
     assert before.keys() == after.keys()
     changed = {name.partition(".")[0] for name in before if (before[name] != after[name]).any()}
     assert changed == {"encoder", "decoder"}
+
+
+def test_layers_are_those_of_both_halves_from_the_bottom_up(base):
+    model = writing.load(base)
+    layers = list(ENCODER_DECODER.layers(model).children())
+    assert layers == [*model.get_encoder().block, *model.get_decoder().block]
 
 
 @pytest.mark.parametrize("half", ["bfloat16", "float16"])

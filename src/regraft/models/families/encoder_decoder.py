@@ -48,13 +48,14 @@ class EncoderDecoder(Encoder):
         """Those of the encoder, and those of the decoder after them."""
         from torch import nn
 
-        return nn.ModuleList([layer for part in (self.body(model), cast(Any, model).get_decoder()) for layer in _longest(part)])
+        return nn.ModuleList([layer for part in (self.body(model), cast(Any, model).get_decoder()) for layer in _outermost(part)])
 
 
-def _longest(part: Any) -> Any:
+def _outermost(part: Any) -> Any:
+    """The layers: inside one of T5 is a list again, of three, which is longer than a decoder of two layers."""
     from torch import nn
 
-    return max((module for module in part.modules() if isinstance(module, nn.ModuleList)), key=len)
+    return next(module for module in part.modules() if isinstance(module, nn.ModuleList))
 
 
 ENCODER_DECODER = EncoderDecoder()
