@@ -17,7 +17,7 @@ from prefect.states import Cancelling, Scheduled
 from regraft.steps.flow import STOP, EnvironmentFault, Interrupted, Outcome, RegraftError, Run, deployments, handover
 
 TRIES = 3
-"""Agents that may be lost during one step."""
+"""Agents that a step is asked of: one may be lost, or the DVC remote may lose what it pushed."""
 LOOK_SECONDS = 2.0
 NOBODY_SECONDS = 60.0
 """After which a step that no agent has taken is told of."""
@@ -50,10 +50,10 @@ def _asked(client: SyncPrefectClient, run: Run, request: handover.Request, pool:
             return outcome
         if (error := handover.refused(run.workspace, request)) is not None:
             raise error
-        if ended.state is None or ended.state.type != StateType.CRASHED:
+        if ended.state is None or ended.state.type not in (StateType.CRASHED, StateType.COMPLETED):
             raise _failure(run, request.step, ended)
-    message = f"step '{request.step}': {TRIES} agents of pool '{pool}' were lost while they computed it"
-    raise EnvironmentFault(message, fix=f"look at these machines, then: regraft run {run.pipeline}")
+    message = f"step '{request.step}': agents of pool '{pool}' were asked {TRIES} times; each was lost, or what it pushed was"
+    raise EnvironmentFault(message, fix=f"look at these machines and at the DVC remote, then: regraft run {run.pipeline}")
 
 
 def _begin(client: SyncPrefectClient, run: Run, request: handover.Request) -> UUID:

@@ -14,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
-from regraft.steps.flow import EnvironmentFault, Workspace, inbox
+from regraft.steps.flow import EnvironmentFault, Interrupted, RegraftError, Workspace, inbox
 
 RETRY_SECONDS: list[float] = [1, 5, 20]
 
@@ -40,7 +40,15 @@ def handoff(pipeline: str) -> State[None]:
             retry_delay_seconds=RETRY_SECONDS,
             retry_condition_fn=_only_a_store,
         )(inbox.take_in)
-        taken = hand_in(workspace, pipeline, arrival)
+        try:
+            taken = hand_in(workspace, pipeline, arrival)
+        except Interrupted:
+            raise
+        except RegraftError as error:  # of one drop; the others are looked at all the same, and the next look tries it again
+            why = f"could not be taken in: {error}; next: {error.fix}"
+            lines.append(f"- **{arrival.name}** {why}")
+            refused.append(f"{arrival.name} {why}")
+            continue
         lines.append(f"- **{arrival.name}** {taken.words}")
         refused += [taken.words] if isinstance(taken, inbox.Taken) and taken.refused else []
     if lines:

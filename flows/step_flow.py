@@ -9,8 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from prefect import State, flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
 from prefect.flow_engine import load_flow_run, run_flow
-from prefect.states import Completed, Crashed
+from prefect.states import Cancelled, Completed, Crashed
 
 from flows.bridge import step_task
 from regraft.steps.flow import FLOW_RUN, Curves, Event, Interrupted, Run, Tracker, handover, mirrored, run_step_with_dvc, supervise
@@ -43,8 +45,17 @@ def step(pipeline: str) -> State[None]:
         state: State[Any] = step_task(request.step, lambda: run_step_with_dvc(run, request.step, request.number))(return_state=True)
         try:
             outcome = state.result()
-        except Interrupted as stopped:  # the agent was; lost like one that was killed, so that the step is asked for again
-            return Crashed(message=str(stopped))
+        except Interrupted as stopped:
+            return _stopped(str(stopped))
         handover.answer(run.workspace, request)
     curves.flush()
     return Completed(name="Cached" if outcome.cached else "Completed", message=f"for {run.name}")
+
+
+def _stopped(message: str) -> State[Any]:
+    """The end of a step that was stopped: by people, or with its agent, and then it is asked for again like that of one that was killed."""
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(os.environ[FLOW_RUN])).state
+    if state is not None and state.type in (StateType.CANCELLING, StateType.CANCELLED):
+        return Cancelled(message=message)
+    return Crashed(message=message)
