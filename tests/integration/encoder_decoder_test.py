@@ -101,6 +101,21 @@ def test_span_corruption_without_marks_is_refused(tmp_path):
         SPAN_CORRUPTION.corruption(tiny_models.make(tmp_path / "bert", "bert"), asked, 0)
 
 
+def test_too_few_marks_are_refused_before_anything_runs_unless_nothing_is_adapted(tiny, base):
+    """20 marks are 20 runs of two tokens; sequences are of 32 tokens there."""
+    path = tiny.pipeline_file("tiny")
+    text = path.read_text()
+    text = text.replace(next(line for line in text.splitlines() if line.startswith("base_model:")), f"base_model: {base}")
+    path.write_text(text)
+    greedy = ["pretrain.objective=span_corruption", "pretrain.mean_span=1", "pretrain.noise_density=0.5", "pretrain.sequence_length=64"]
+    with pytest.raises(
+        ConfigError, match=r"pretrain.objective: span_corruption cuts 30 runs .* has 20 tokens to mark them .*adapt: never"
+    ):
+        resolve(tiny, "tiny", greedy)
+    assert resolve(tiny, "tiny", greedy[:2])
+    assert resolve(tiny, "tiny", [*greedy, "adapt=never"])
+
+
 def test_a_pipeline_file_needs_to_say_nothing_of_it_and_what_encoders_alone_can_do_is_refused(tiny, base):
     path = tiny.pipeline_file("tiny")
     text = path.read_text()

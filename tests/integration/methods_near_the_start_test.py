@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_models
 from tinyspace import tiny_rows, write_tiny_model
 
 from regraft.core import files
 from regraft.core.errors import Interrupted
 from regraft.core.progress import STOP, Running, running
+from regraft.models import encoder
 from regraft.models.families import family
 from regraft.models.task_types import task_type
 from regraft.training import schedules
 from regraft.training.finetuning import finetune
+from regraft.training.layer_groups import layer_groups
 from regraft.training.loop import Training
 from regraft.training.methods import gradual_unfreezing
 from regraft.training.methods.full import FULL
@@ -128,8 +132,6 @@ def test_ewc_in_shards_ends_with_the_same_bytes_each_time_and_in_the_threads_of_
 
 
 def test_layers_join_from_the_top_down_at_falling_rates_and_every_weight_in_the_end(base):
-    from types import SimpleNamespace
-
     model = task_type("text-classification").model(base, LABELS)
     options = finetune_options({}, {"method": "gradual_unfreezing", "groups": 2, "epochs": 4, "learning_rate": 0.026})
     made = []
@@ -159,6 +161,26 @@ def test_each_layer_has_its_share_of_the_rate_of_the_one_above_it(base):
     assert [group.rate for group in plain] == [0.01, 0.001]
 
 
+@pytest.mark.parametrize(
+    ("model_type", "top", "lowest"),
+    [
+        ("gpt2", {"transformer.ln_f.weight"}, {"transformer.wte.weight", "transformer.wpe.weight"}),
+        ("modernbert", {"model.final_norm.weight"}, {"model.embeddings.norm.weight"}),
+        ("encoder-decoder", {"decoder.cls.predictions.transform.dense.weight"}, {"decoder.bert.embeddings.LayerNorm.weight"}),
+    ],
+)
+def test_what_stands_behind_the_last_layer_learns_as_fast_as_it_and_embeddings_as_slowly_as_the_first(model_type, top, lowest, tmp_path):
+    model, _ = encoder.load_pretrained(tiny_models.make(tmp_path / "model", model_type))
+    of = family(model)
+    groups = layer_groups(model, SimpleNamespace(layers=of.layers, head=lambda _: []), 0.01, 2.0)
+    named = {id(p): name for name, p in model.named_parameters()}
+    first, *_, last = [{named[id(p)] for p in group.parameters} for group in groups]
+    assert first >= top
+    assert last >= lowest
+    assert [group.rate for group in groups] == [0.01 / 2**depth for depth in range(len(list(of.layers(model).children())))]
+    assert sorted(id(p) for group in groups for p in group.parameters) == sorted(map(id, model.parameters()))
+
+
 def test_rates_rise_for_a_tenth_of_the_steps_and_fall_to_a_thirtysecond():
     rates = [schedules.slanted(step, 40) for step in range(40)]
     assert max(rates) == rates[3] == 1.0
@@ -179,8 +201,6 @@ def test_the_ends_of_the_line_are_the_two_models_and_the_middle_is_between(base,
 
 
 def test_the_schedule_that_the_file_names_is_that_of_fine_tuning_and_of_pretraining(base):
-    from types import SimpleNamespace
-
     from regraft.training.fitting import Fitting
     from regraft.training.pretraining import phases
 

@@ -85,6 +85,16 @@ def test_ids_beyond_the_embeddings_are_refused_with_both_numbers(tmp_path):
     assert f"gives 'naïve' the id {size - 1}, and the model has embeddings for the ids up to {size - 2}" in problem["message"]
 
 
+def test_a_tokenizer_with_half_as_many_words_as_its_model_is_another_models(tmp_path):
+    folder = make("bert: a word added to tokenizer.json", tmp_path / "base")
+    size = len(tokenizer.load(folder))
+    for rows, refused in ((2 * size, 0), (2 * size + 1, 1)):
+        (folder / "config.json").write_text(f'{{"model_type": "bert", "vocab_size": {rows}}}')
+        problems = list(base_model.tokenizer_files.conflicts(folder))
+        assert len(problems) == refused
+    assert f"it has {size} tokens, and the model embeds {rows} (vocab_size in config.json)" in problems[0]["message"]
+
+
 def pieces(folder: Path, kind: str, rows: int, file: str = "sentencepiece.bpe.model") -> Path:
     """A model folder whose only tokenizer is a SentencePiece file of 60 pieces."""
     folder.mkdir(exist_ok=True)

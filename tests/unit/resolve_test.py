@@ -10,8 +10,9 @@ import yaml
 from regraft.config.pipeline_file import load_pipeline
 from regraft.config.resolved_file import render
 from regraft.config.step_names import kind_of
-from regraft.core.errors import ConfigError
+from regraft.core.errors import ConfigError, DataRejected
 from regraft.core.workspace import Workspace
+from regraft.data import precheck
 from regraft.execution import composition
 from regraft.execution.resolve import resolve, write_resolved
 
@@ -307,3 +308,13 @@ def test_a_length_that_no_step_reads_is_no_fault(tiny):
 def test_a_contract_that_is_named_has_to_exist(tiny):
     with pytest.raises(ConfigError, match=r"data\.contract: no/such\.yaml is not there"):
         resolve(tiny, "tiny", ["data.contract=no/such.yaml"])
+
+
+def test_a_corpus_of_fewer_bytes_than_a_sequence_has_tokens_is_refused_before_anything_runs(tiny):
+    (tiny.root / "data" / "little.txt").write_text("one word\n")
+    values = resolve(tiny, "tiny", ["data.corpus=data/little.txt"])
+    with pytest.raises(DataRejected, match="do not fill one training sequence of 32 tokens") as refused:
+        precheck.look(tiny.root, values)
+    assert [(each["column"], each["rule"]) for each in refused.value.problems] == [("data.corpus", "corpus.length")]
+    assert "adapt: never" in refused.value.problems[0]["fix"]
+    precheck.look(tiny.root, resolve(tiny, "tiny", ["data.corpus=data/little.txt", "adapt=never"]))

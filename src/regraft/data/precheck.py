@@ -17,6 +17,8 @@ from regraft.data.options import listed
 
 ROWS = 20_000
 """Rows looked at, of all files together: 0.1 s."""
+COMPRESSED = (".gz", ".parquet")
+"""Suffixes of files that may hold more text than they have bytes."""
 MOST = 1_000
 """Rows of one file: what is wrong with its encoding often shows in them."""
 
@@ -39,8 +41,27 @@ def look(root: Path, resolved: Mapping[str, Any]) -> None:
     quoted = corpus.get("tsv_quoted", False)
     of_corpus = _faults(root, "data.corpus", resolved["data"].get("corpus", ()), TEXTS, text, text, tsv_quoted=quoted)
     problems = [*labelled, *of_corpus, *_earlier(root, resolved)]
+    problems += [] if problems else _short(root, resolved)
     if problems:
         reject("the data cannot be read", problems)
+
+
+def _short(root: Path, resolved: Mapping[str, Any]) -> Iterator[Problem]:
+    """A corpus of fewer bytes than a sequence has tokens, which no tokenizer makes a sequence of: each token but a separator has a byte."""
+    if (length := resolved.get("tokens", {}).get("sequence_length")) is None:
+        return
+    from regraft.data.formats import TEXTS
+
+    paths = resolved["data"].get("corpus", ())
+    data_files = _files(root, "data.corpus", paths, TEXTS)
+    size = sum(path.stat().st_size for path, _ in data_files)
+    if (
+        data_files and size < length // 2 and all(path.suffix not in COMPRESSED for path, _ in data_files)
+    ):  # a document of one letter is two
+        shown = ", ".join(listed(paths))
+        message = f"{shown}: {size} bytes of text do not fill one training sequence of {length} tokens (pretrain.sequence_length)"
+        fix = "add text to data.corpus, lower pretrain.sequence_length, or write `adapt: never`"
+        yield Problem(message=message, file=shown, column="data.corpus", rule="corpus.length", fix=fix)
 
 
 def _earlier(root: Path, resolved: Mapping[str, Any]) -> Iterator[Problem]:

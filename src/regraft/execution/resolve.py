@@ -56,6 +56,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     options = _for_family(workspace, name, options, family, sets)
     named = read_named(workspace, name, options, contract)
     _require_plugins(workspace, name, options, family)
+    _require_marks(workspace, name, options, folder)
     spent = _spent(workspace, name, options)
     context = PipelineContext(name, options, base_model.digest(folder), contract, family.name, named, spent=spent)
     sections = _sections(composition.steps(workspace), context)
@@ -164,6 +165,14 @@ def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, 
             problems.append(_unfit(workspace, name, ("gates", position), None, message, ": take it out, or name another base_model"))
     if problems:
         raise faulty(problems)
+
+
+def _require_marks(workspace: Workspace, name: str, options: PipelineOptions, folder: Path) -> None:
+    """The base model in ``folder`` has what the objective needs of it, where one is adapted and the objective says what that is."""
+    refusal = getattr(OBJECTIVES[options.pretrain.objective], "refusal", None)
+    message = refusal(folder, options.pretrain) if refusal and options.adapts else None
+    if message:
+        raise faulty([_unfit(workspace, name, ("pretrain", "objective"), options.pretrain.objective, f"pretrain.objective: {message}", "")])
 
 
 def _methods_of_others(workspace: Workspace, name: str, options: PipelineOptions, family: ModelFamily) -> Iterator[Problem]:

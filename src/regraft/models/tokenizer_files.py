@@ -23,6 +23,9 @@ WORD_PIECES = ("bert", "convbert", "distilbert", "electra", "mobilebert", "mpnet
 """Kinds of models whose older tokenizer is a vocab.txt: of a SentencePiece file transformers makes them one that knows no word."""
 PIECES = {"albert": ("[CLS]", "[SEP]")}
 """Kind of model -> tokens that its SentencePiece file holds itself; transformers 5.23 cannot make a tokenizer of one without them."""
+LEAST = 0.5
+"""Share of a model's embeddings that its tokenizer has tokens for, at least. What is free for padding and new tokens is 2 % of phi-2's
+51,200 and less elsewhere; a tokenizer of nearly the same size that is another model's cannot be told by it."""
 FRAMES = {"add_bos_token": "bos_token", "add_eos_token": "eos_token"}
 """Keys that make transformers put a new frame round each text -> the token that it then holds."""
 
@@ -42,6 +45,13 @@ def conflicts(folder: Path) -> Iterator[Problem]:
     yield from _too_many(folder / TOKENIZER, ids)
     yield from _unknown_tokens(folder, config, ids)
     yield from _opposites(folder, config, tokenizer)
+
+
+def vocabulary(folder: Path) -> dict[str, int] | None:
+    """Token -> id, of the files in ``folder`` that say so as they are; None: a tokenizer is made of others, which may add tokens."""
+    model = _object(folder / TOKENIZER).get("model")
+    known = model.get("vocab") if isinstance(model, dict) else None
+    return _ids(known, _object(folder / TOKENIZER).get("added_tokens") or []) if isinstance(known, dict | list) else None
 
 
 def _object(path: Path) -> Json:
@@ -112,6 +122,9 @@ def _too_many(path: Path, ids: Mapping[str, int]) -> Iterator[Problem]:
         why = f"gives {token!r} the id {most}, and the model has embeddings for the ids up to {rows - 1} (vocab_size in config.json)"
         fix = f"model.resize_token_embeddings({most + 1}) and save_pretrained, or a {TOKENIZER} without the tokens that were added"
         yield _problem(path, "added_tokens", None, why, fix)
+    elif type(rows) is int and 0 < most + 1 < rows * LEAST:
+        why = f"it has {most + 1:,} tokens, and the model embeds {rows:,} (vocab_size in config.json): it is another model's"
+        yield _problem(path, "vocabulary", None, why, "fetch the whole model again")
 
 
 def _unknown_tokens(folder: Path, config: Json, ids: dict[str, int]) -> Iterator[Problem]:

@@ -195,6 +195,7 @@ def phases(
             batches=batches(0),
             part=partial(_part, loss, corpus, 0),
             tokens=per_step,
+            factor=factor_of(options.schedule, warmup),
         ),
         Phase(
             "all",

@@ -7,7 +7,7 @@ how many runs follows from the length alone, so that all rows of a batch are of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
     from regraft.data.packing import Packed
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MARKS = ("<extra_id_{}>", "[unused{}]")
 """What marks are called: by T5, and the tokens that BERT's vocabularies keep free."""
+WAY_OUT = "raise pretrain.mean_span, name another base_model, or write `adapt: never`"
 
 
 class SpanCorruptionOptions(ObjectiveOptions):
@@ -114,6 +115,16 @@ class SpanCorruption:
     def begin(self, model: PreTrainedModel, shard: Packed) -> None:
         """No head is new."""
 
+    def refusal(self, folder: Path, options: SpanCorruptionOptions) -> str | None:
+        """Too few marks, as far as the files in ``folder`` show without a tokenizer: the frame of a sequence is taken for its longest."""
+        from regraft.models.tokenizer_files import vocabulary
+
+        if (known := vocabulary(folder)) is None:
+            return None
+        marks = marks_in(known)
+        runs = Spans(options.noise_density, options.mean_span, marks, 1, (0, 0)).sizes(options.sequence_length)[1]
+        return f"{_too_few(runs, marks, folder)}; {WAY_OUT}" if runs > len(marks) else None
+
     def corruption(self, source: Path, options: SpanCorruptionOptions, vocabulary: int) -> Spans:
         """Marks are those that the tokenizer in ``source`` has.
 
@@ -123,14 +134,10 @@ class SpanCorruption:
         from regraft.models.families import frame_in
 
         frame = frame_in(source)
-        marks = marks_of(tokenizer.load(source))
+        marks = marks_in(tokenizer.load(source).get_vocab())
         spans = Spans(options.noise_density, options.mean_span, marks, len(frame.begin), frame.end)
         if (runs := spans.sizes(options.sequence_length)[1]) > len(marks):
-            raise ConfigError(
-                f"span_corruption cuts {runs} runs out of a sequence, and the tokenizer of the base model ({source}) has {len(marks)} "
-                f"tokens to mark them ({' or '.join(mark.format(0) for mark in MARKS)} and so on)",
-                fix="raise pretrain.mean_span, name another base_model, or write `adapt: never`",
-            )
+            raise ConfigError(_too_few(runs, marks, source), fix=f"{WAY_OUT} in the pipeline file")
         return spans
 
     def loss(self, model: PreTrainedModel) -> Callable[[tuple[Ints, Ints]], tuple[Tensor, int]]:
@@ -149,9 +156,15 @@ class SpanCorruption:
         return mean_of
 
 
-def marks_of(fast: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The ids of the tokens that mark what was cut out, in their order; empty where there are none."""
-    known = fast.get_vocab()
+def _too_few(runs: int, marks: tuple[int, ...], source: Path) -> str:
+    return (
+        f"span_corruption cuts {runs} runs out of a sequence, and the tokenizer of the base model ({source}) has {len(marks)} "
+        f"tokens to mark them ({' or '.join(mark.format(0) for mark in MARKS)} and so on)"
+    )
+
+
+def marks_in(known: Mapping[str, int]) -> tuple[int, ...]:
+    """The ids of the tokens that mark what was cut out, in their order, of a vocabulary; empty where there are none."""
     for pattern in MARKS:
         marks: list[int] = []
         while (mark := known.get(pattern.format(len(marks)))) is not None:
