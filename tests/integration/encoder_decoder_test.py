@@ -108,9 +108,7 @@ def test_too_few_marks_are_refused_before_anything_runs_unless_nothing_is_adapte
     text = text.replace(next(line for line in text.splitlines() if line.startswith("base_model:")), f"base_model: {base}")
     path.write_text(text)
     greedy = ["pretrain.objective=span_corruption", "pretrain.mean_span=1", "pretrain.noise_density=0.5", "pretrain.sequence_length=64"]
-    with pytest.raises(
-        ConfigError, match=r"pretrain.objective: span_corruption cuts 30 runs .* has 20 tokens to mark them .*adapt: never"
-    ):
+    with pytest.raises(ConfigError, match=r"pretrain.objective: span_corruption cuts 30 runs .* has 20 tokens to mark them .*adapt: never"):
         resolve(tiny, "tiny", greedy)
     assert resolve(tiny, "tiny", greedy[:2])
     assert resolve(tiny, "tiny", [*greedy, "adapt=never"])

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     home = tmp_path / "encoder"
     home.mkdir()
     (home / "config.json").write_text(json.dumps(CONFIG))
-    (home / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 0}}}))
+    (home / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {letter: number for number, letter in enumerate("abcdefgh")}}}))
     safetensors(home / "model.safetensors")
     return home
 
