@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +189,17 @@ def _methods_of_others(workspace: Workspace, name: str, options: PipelineOptions
                 yield _unfit(
                     workspace, name, place, asked.method, f"{'.'.join(place)}: {asked.method} is made for {made_for}, but {of_model}", ""
                 )
+            if key == "method" and getattr(asked, "class_weights", None) and not _weighs(options.task.type):
+                message = f"finetune.class_weights: the loss of task.type {options.task.type} takes no weights of rows"
+                yield _unfit(workspace, name, place, None, message, ": take class_weights out")
             if key == "pooling" and getattr(asked, key) == "cls" and "encoder" not in family.stands_for:
                 message = f"{'.'.join(place)}: cls is the first token, which sees no other, because {of_model}"
                 yield _unfit(workspace, name, place, "cls", message, ": mean")
+
+
+def _weighs(task: str) -> bool:
+    """Whether rows can cost more or less in a task of this type."""
+    return "weights" in signature(task_type(task).loss).parameters
 
 
 def _unfit(workspace: Workspace, name: str, place: tuple[str | int, ...], value: str | None, message: str, way_out: str) -> Problem:

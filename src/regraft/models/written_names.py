@@ -51,15 +51,19 @@ def load(source: Path, labels: Sequence[str]) -> PreTrainedModel:
     return model
 
 
-def loss(model: PreTrainedModel, ids: Tensor, mask: Tensor, written: Tensor, smoothing: float) -> Tensor:
+def loss(model: PreTrainedModel, ids: Tensor, mask: Tensor, written: Tensor, smoothing: float, weights: Tensor | None = None) -> Tensor:
     """Nats that writing costs, ``written`` being token ids ``[rows, longest]``: summed over the tokens of a row, the mean over rows.
 
     :param smoothing: share of the target that is spread over all tokens (Vaswani et al. 2017, "Attention Is All You Need", section 5.4).
+    :param weights: what each row's cost is multiplied by, ``[rows]``; None: 1.
     """
     from torch import nn
 
     from regraft.models.writing import shifted
 
     logits = model(input_ids=ids, attention_mask=mask, decoder_input_ids=shifted(written, model), use_cache=False).logits
-    costs = nn.functional.cross_entropy(logits.flatten(0, 1).float(), written.flatten(), label_smoothing=smoothing, reduction="sum")
-    return costs / len(written)
+    words, truth = logits.flatten(0, 1).float(), written.flatten()
+    if weights is None:
+        return nn.functional.cross_entropy(words, truth, label_smoothing=smoothing, reduction="sum") / len(written)
+    costs = nn.functional.cross_entropy(words, truth, label_smoothing=smoothing, reduction="none")
+    return (costs.view(written.shape).sum(dim=1) * weights).mean()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -30,6 +33,8 @@ class Fitting:
     """Share of the target that is spread over all classes."""
     schedule: Schedule = "linear"
     """How rates go where a method says nothing else."""
+    weights: Tensor | None = None
+    """What a row of each class costs, ``[classes]``, fp32, the mean over the rows 1; None: all cost the same."""
 
     def phase(
         self,
@@ -71,4 +76,13 @@ class Fitting:
     def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, int]:
         """Of ids, mask and truth: the mean loss of the rows, and how many they are."""
         ids, mask, truth = (part.to(self.machine.device) for part in batch)
-        return task_type(self.learning.task).loss(self.model, ids, mask, truth, self.smoothing)
+        task = task_type(self.learning.task)
+        if self.weights is None:
+            return task.loss(self.model, ids, mask, truth, self.smoothing)
+        return task.loss(self.model, ids, mask, truth, self.smoothing, weights=self.weights.to(self.machine.device)[truth])
+
+
+def balanced(labels: NDArray[np.int64], classes: int) -> Tensor:
+    """Rows / (classes that have some * rows of the class), ``[classes]``: each class costs as much as any other, and the mean row 1."""
+    counts = np.bincount(labels, minlength=classes)
+    return torch.from_numpy(len(labels) / ((counts > 0).sum() * np.maximum(counts, 1))).float()

@@ -66,7 +66,7 @@ class Gradient:
         from regraft.models import encoder, tokenizer
         from regraft.models.families import family
         from regraft.models.task_types import task_type
-        from regraft.training.fitting import Fitting
+        from regraft.training.fitting import Fitting, balanced
         from regraft.training.loop import train
         from regraft.training.rows import Rows
 
@@ -81,7 +81,8 @@ class Gradient:
         rows = Rows(ids, truth, options.batch_size, pad, learning.seed, learning.training["id"].tolist())
 
         def phases(_: nn.Module, machine: Machine) -> list[Phase]:  # on the machine already, and with the weights it begins with
-            fitting = Fitting(model, family(model), rows, learning, machine, options.label_smoothing, options.schedule)
+            weights = balanced(truth, len(learning.labels)) if options.class_weights else None
+            fitting = Fitting(model, family(model), rows, learning, machine, options.label_smoothing, options.schedule, weights)
             return self.phases(fitting, options)
 
         kept, shards = options.checkpoint_seconds, options.shards

@@ -108,6 +108,9 @@ class GradientOptions(MethodOptions):
     shards: Shards = 2
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     """Share of the target spread over all classes (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7)."""
+    class_weights: Literal["balanced"] | None = Field(None, exclude_if=lambda weights: weights is None)
+    """`balanced`: a row costs more the rarer its class is among the training rows, so that all classes together cost the same (King & Zeng
+    2001, "Logistic Regression in Rare Events Data"; scikit-learn's `balanced`). By default all rows cost the same."""
     max_length: int | None = Field(None, ge=8, le=512)
     """Tokens of a text that the model reads; the rest is cut. By default the data choose: as many as all but one in 1,000 training rows
     have, in steps of 8, and at most 512 or what the base model reads."""

@@ -40,11 +40,15 @@ class TaskType(Protocol):
     def truth(self, rows: pd.DataFrame, labels: Sequence[str]) -> Ints:
         """What the model should answer to each row: ``[rows]``, numbers of classes."""
 
-    def loss(self, model: PreTrainedModel, ids: Tensor, mask: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, int]:
+    def loss(
+        self, model: PreTrainedModel, ids: Tensor, mask: Tensor, truth: Tensor, smoothing: float, weights: Tensor | None = None
+    ) -> tuple[Tensor, int]:
         """(mean loss of a batch, how many losses it is the mean of).
 
         :param ids: and ``mask``, int64 ``[rows, longest]``, on the model's device as ``truth`` is.
         :param smoothing: share of the target that is spread over all classes.
+        :param weights: what each row's loss is multiplied by, ``[rows]``; the mean is still over the number of rows. None: 1. A task type
+            without it works, and `plan` refuses `finetune.class_weights` with it.
         """
 
 

@@ -71,16 +71,21 @@ class TextClassification:
         of = family_in(folder)
         return {"kind": "verbalised", "names": written_names.names(labels)} if "encoder_decoder" in of.stands_for else {}
 
-    def loss(self, model: PreTrainedModel, ids: Tensor, mask: Tensor, truth: Tensor, smoothing: float) -> tuple[Tensor, int]:
+    def loss(
+        self, model: PreTrainedModel, ids: Tensor, mask: Tensor, truth: Tensor, smoothing: float, weights: Tensor | None = None
+    ) -> tuple[Tensor, int]:
         """Cross-entropy in nats a row; of a name that is written, summed over its tokens, and smoothed over all that could be written."""
         from torch import nn
 
         from regraft.models import written_names
 
         if (names := getattr(model, written_names.BUFFER, None)) is not None:
-            return written_names.loss(model, ids, mask, names[truth], smoothing), len(truth)
+            return written_names.loss(model, ids, mask, names[truth], smoothing, weights), len(truth)
         logits = model(input_ids=ids, attention_mask=mask).logits
-        return nn.functional.cross_entropy(logits.float(), truth, label_smoothing=smoothing), len(truth)
+        if weights is None:
+            return nn.functional.cross_entropy(logits.float(), truth, label_smoothing=smoothing), len(truth)
+        costs = nn.functional.cross_entropy(logits.float(), truth, label_smoothing=smoothing, reduction="none")
+        return (costs * weights).mean(), len(truth)
 
 
 TEXT_CLASSIFICATION = TextClassification()
