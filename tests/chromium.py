@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import image
+from services import PATIENCE
 from websockets.sync.client import ClientConnection, connect
-from workbench import PATIENCE
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

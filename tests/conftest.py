@@ -95,7 +95,7 @@ def everything(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) ->
     def make(root: Path) -> None:
         copy(tiny_template, root)
         prepare(root)
-        done = regraft(root, "run", "tiny")
+        done = regraft(root, "run", "tiny", own_server=True)
         assert done.returncode == 0, done.stdout + done.stderr
         files.write_text(root / ".regraft" / "first.txt", done.stdout)
 

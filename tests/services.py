@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 from stores import free_port
-from workbench import PATIENCE
 
+PATIENCE = 300
+"""Seconds after which a test gives up on a process that answers within 10 on a quiet machine."""
 QUICK = {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1", "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_SERVER_UI_ENABLED": "false"}
 MLFLOW = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_WORKERS": "1"}
 
@@ -40,6 +44,15 @@ def prefect(folder: Path) -> Iterator[str]:
     argv = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
     with serving(argv, folder, f"http://127.0.0.1:{port}/api/health", {**QUICK, "PREFECT_HOME": str(folder)}):
         yield f"http://127.0.0.1:{port}/api"
+
+
+@functools.cache
+def shared_prefect() -> str:
+    """The API of this worker's own server, which stays until the worker ends: a run that starts one pays 6 processor seconds for it."""
+    until_the_end = ExitStack()
+    atexit.register(until_the_end.close)
+    folder = until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="prefect-"))
+    return until_the_end.enter_context(prefect(Path(folder) / "home"))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from workbench import PATIENCE
+from services import PATIENCE
 
 from regraft.cli.environment import QUIET
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from services import shared_prefect
 
 from regraft.core import files
 from regraft.evaluation import predictions
@@ -19,8 +21,6 @@ from regraft.evaluation.predictions import Table
 from regraft.gates.options import GateOptions
 from regraft.gates.registry import read
 
-PATIENCE = 300
-"""Seconds after which a test gives up on a process that answers within 10 on a quiet machine."""
 NOTHING_YET: dict[str, Any] = {
     **dict.fromkeys(("champion", "score", "challenger", "approval", "schedule", "verdict", "age_seconds", "age")),
     "steps": [],
@@ -71,14 +71,15 @@ def copy(source: Path, target: Path) -> Path:
     return target
 
 
-def regraft(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    """``regraft ARGV`` in the workspace ``root``, in a process of its own."""
-    return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, capture_output=True, text=True, check=False)
+def regraft(root: Path, *argv: str, own_server: bool = False) -> subprocess.CompletedProcess[str]:
+    """``regraft ARGV`` in the workspace ``root``, in a process of its own; a run shares the worker's Prefect server or brings its own."""
+    env = os.environ if own_server or argv[:1] != ("run",) else {"PREFECT_API_URL": shared_prefect(), **os.environ}
+    return subprocess.run([sys.executable, "-m", "regraft", *argv], cwd=root, env=env, capture_output=True, text=True, check=False)
 
 
-def told(root: Path, code: int, *argv: str) -> dict[str, Any]:
+def told(root: Path, code: int, *argv: str, own_server: bool = False) -> dict[str, Any]:
     """The document of ``regraft ARGV --json``, which ends with ``code``."""
-    done = regraft(root, *argv, "--json")
+    done = regraft(root, *argv, "--json", own_server=own_server)
     assert done.returncode == code, done.stdout + done.stderr
     return dict(json.loads(done.stdout))
 

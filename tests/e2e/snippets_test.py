@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 import yaml
+from services import shared_prefect
 from snippets import PAGES, Block, blocks, commands, missing
 
 pytestmark = pytest.mark.timeout(3600)
@@ -31,10 +32,10 @@ SHARED = [page for page in PAGES if page.name not in ("ml-engineer.md", "operate
 ALONE = next(page for page in PAGES if page.name == "ml-engineer.md")
 
 
-def call(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """``text`` in a shell that finds this regraft, at the width of the documents."""
+def call(text: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """``text`` in a shell that finds this regraft, at the width of the documents; ``more`` is its environment's."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "COLUMNS": "120"}
+    environment = {**os.environ, "PATH": path, "COLUMNS": "120", **more}
     return subprocess.run(
         ["bash", "-c", text], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
@@ -90,7 +91,7 @@ def demo(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for epochs in (2, 4):
         pipeline["finetune"]["epochs"] = epochs
         (root / "pipelines" / "demo.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
-        done = call("regraft dvc && regraft run demo", root)
+        done = call("regraft dvc && regraft run demo", root, PREFECT_API_URL=shared_prefect())
         assert done.returncode == 0, done.stdout
     return root
 

@@ -89,6 +89,7 @@ def test_upgrading_brings_what_its_owners_left_alone_and_names_the_rest(old):
     assert {item.path for item in template.drift(old)} == {"tasks/tfidf.py"}
 
 
+@pytest.mark.release("upgrade_from_0_2_test.py runs in an upgraded workspace")
 def test_the_upgraded_workspace_runs_and_its_champion_is_compared_with(old, said):
     result = told(old, 0, "run", "tiny")
     assert result["champion"]["version"] in ("2", "3")

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from services import PATIENCE
 from stores import KINDS, url_of
-from workbench import PATIENCE
 
 from regraft.core.workspace import Workspace
 from regraft.registry.store import VARIABLE, store_of

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workbench import PATIENCE
+from services import PATIENCE
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, GateFailed

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workbench import PATIENCE
+from services import PATIENCE
 
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.core.workspace import Workspace

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from services import PATIENCE
 from tinyspace import imported
-from workbench import PATIENCE
 
 from regraft.cli import step_client, step_server
 from regraft.core.workspace import Workspace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from workbench import PATIENCE
+from services import PATIENCE
 
 STORM = """
 import signal, time

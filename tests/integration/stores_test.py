@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from services import PATIENCE
 from stores import KINDS, SHARED, misbehaving, url_of
-from workbench import PATIENCE, example_of, install
+from workbench import example_of, install
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault

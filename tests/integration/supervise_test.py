@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
-from workbench import PATIENCE
+from services import PATIENCE
 
 from regraft.core.errors import BY_NAME, Conflict, DataRejected, Problem, RegraftError
 from regraft.core.progress import STOP

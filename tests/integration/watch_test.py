@@ -12,7 +12,7 @@ import time
 
 import pytest
 from rich.console import Console, Group
-from workbench import PATIENCE
+from services import PATIENCE
 
 from regraft.cli.watch import _pipeline
 from regraft.execution.events import Recorder, RunSeen, events_file
