@@ -4,7 +4,8 @@
     python benchmarks/finetune.py --shards 4
 
 The stock side pads every row to the limit of 64 tokens, as run_glue.py does by default, or each batch to its longest row (dynamic
-padding); fp32 as it comes, and ``bf16=True``. All sides train every weight with the model's dropout in batches of 32 rows.
+padding); fp32 as it comes, and ``bf16=True``. All sides train every weight with the model's dropout in batches of 32 rows. The losses
+differ by label smoothing alone, and before the table stands what both make of one batch without it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from side_by_side import Side, compare, parser, regraft_in_turns, roofline, trainer_in_turns
+from side_by_side import Side, compare, layers, parser, regraft_in_turns, roofline, trainer_in_turns
 
 from regraft.core.cores import cores
 from regraft.models import tokenizer
@@ -86,28 +87,34 @@ def main() -> None:
         "regraft": ours,
     }
     sides |= {f"regraft, {shards} shards": partial(ours, shards=shards) for shards in arguments.shards}
-    limit(arguments, compare(sides, arguments, "rows", ROWS))
+    compare(sides, arguments, "rows", ROWS, limit=partial(limit, arguments))
 
 
-def limit(arguments: argparse.Namespace, speeds: dict[str, float]) -> None:
+def limit(arguments: argparse.Namespace) -> float:
     """The roofline of rows of these lengths without padding."""
     import torch
 
     from regraft.models.machine import Machine
 
-    base, task, data = locate(arguments.base, Path.cwd()), task_type("text-classification"), rows()
-    model = task.model(base, [str(number) for number in range(CLASSES)])
-    width, inner = model.config.hidden_size, model.config.intermediate_size
-    ids = encode(tokenizer.load(base), data["text"].sample(ROWS, random_state=17).tolist(), LENGTH)
+    base, task, data = locate(arguments.base, Path.cwd()), task_type("text-classification"), rows().sample(ROWS, random_state=17)
+    model = task.model(base, [str(number) for number in range(CLASSES)]).eval()
+    ids = encode(tokenizer.load(base), data["text"].tolist(), LENGTH)
+    truth = torch.tensor([int(label) for label in data["label"]])
+    whole = torch.zeros((ROWS, LENGTH), dtype=torch.int64)
+    for row, one in zip(whole, ids, strict=True):
+        row[: len(one)] = torch.tensor(one)
+    mask = (whole != 0).long()
+    with torch.inference_mode():
+        stock = model(input_ids=whole, attention_mask=mask, labels=truth).loss.item()
+        print(f"loss of one batch, fp32, without dropout: {stock:.6f} as the Trainer computes it, ", end="")
+        print(f"{task.loss(model, whole, mask, truth, 0.0)[0].item():.6f} here")
 
     def work() -> None:
         for row in ids:
             one = torch.tensor([row])
             task.loss(model, one, torch.ones_like(one), torch.tensor([0]), 0.1)[0].backward()
 
-    tokens = ROWS * LENGTH
-    matrices = [(tokens, width, width), (tokens, width, inner), (tokens, inner, width)]
-    roofline(work, matrices, Machine.here().precision, speeds, ROWS)
+    return roofline(work, layers(model.config, ROWS * LENGTH), Machine.here().precision, "rows", ROWS)
 
 
 if __name__ == "__main__":

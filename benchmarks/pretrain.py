@@ -4,14 +4,16 @@
     python benchmarks/pretrain.py --shards 2 4 8 --only-ours   # what shards cost, and what they save beside neighbours
     python benchmarks/pretrain.py --tokens artifacts/demo/tokens/out --pieces 15
 
-The stock side is what run_mlm.py does with ``group_texts`` (full sequences without padding): DataCollatorForLanguageModeling, a dense
-vocabulary head, the model's own dropout, AdamW; fp32 as it comes, and ``bf16=True``. All sides train every parameter in batches of
-16 x 128.
+The stock side is what run_mlm.py does: DataCollatorForLanguageModeling, a dense vocabulary head, the model's own dropout, AdamW; fp32
+as it comes, and ``bf16=True``. *Grouped* are full sequences without padding (``group_texts``), *padded* is ``--line_by_line
+--pad_to_max_length`` on the paragraphs of the same docstrings, of which only tokens that are no padding count. All sides train every
+parameter in batches of 16 x 128. Before the table stands what both make of one batch with the same masks: the loss is the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from side_by_side import UNCOUNTED, Side, compare, parser, regraft_in_turns, roofline, trainer_in_turns
+from side_by_side import UNCOUNTED, Side, compare, layers, parser, regraft_in_turns, roofline, trainer_in_turns
 
 from regraft.core.cores import cores
 from regraft.data.packing import Packed, pack, read
@@ -29,6 +31,7 @@ from regraft.training.objectives.mlm import MLM, MlmOptions
 from regraft.training.pretraining import Corpus, phases
 
 ROWS, LENGTH = 16, 128
+PADDED = {"Trainer, padded, fp32": False, "Trainer, padded, bf16=True": True}
 
 
 def shards_of(arguments: argparse.Namespace, base: Path) -> dict[str, Packed]:
@@ -51,12 +54,20 @@ def documents() -> list[str]:
     return [text for place in places for name in sorted(dir(place)) if len(text := inspect.getdoc(getattr(place, name, None)) or "") > 200]
 
 
-def ours(arguments: argparse.Namespace, shards: int = 1, dropout: bool = False) -> Iterator[None]:
+def paragraphs(arguments: argparse.Namespace) -> list[list[int]]:
+    """Token ids of each paragraph of the docstrings, at most :data:`LENGTH`."""
+    chosen = [paragraph for text in documents() for paragraph in text.split("\n\n") if paragraph.strip()]
+    ids: list[list[int]] = tokenizer.load(locate(arguments.base, Path.cwd()))(chosen, truncation=True, max_length=LENGTH)["input_ids"]
+    return ids
+
+
+def ours(arguments: argparse.Namespace, shards: int | None = None, dropout: bool = False) -> Iterator[None]:
     """Steps of regraft's loop, in the phase that trains everything."""
     from regraft.training import loop
 
     base = locate(arguments.base, Path.cwd())
     options = MlmOptions(dropout=dropout, batch_size=ROWS, sequence_length=LENGTH)
+    shards = options.shards if shards is None else shards
     model, _ = MLM.load(base)
     corpus = Corpus(shards_of(arguments, base), MLM.corruption(base, options, model.config.vocab_size), ROWS, 17)
     steps = UNCOUNTED + arguments.pieces + 1
@@ -67,7 +78,7 @@ def ours(arguments: argparse.Namespace, shards: int = 1, dropout: bool = False) 
     return regraft_in_turns(lambda: loop.train("pretrain", model, everything, seed=17, checkpoint_seconds=1e9, shards=shards))
 
 
-def stock(arguments: argparse.Namespace, bf16: bool = False) -> Iterator[None]:
+def stock(arguments: argparse.Namespace, bf16: bool = False, padded: bool = False) -> Iterator[None]:
     """Steps of ``transformers.Trainer``."""
     import torch
     from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling
@@ -76,8 +87,12 @@ def stock(arguments: argparse.Namespace, bf16: bool = False) -> Iterator[None]:
     tokenizer.quiet()
     base = locate(arguments.base, Path.cwd())
     model = AutoModelForMaskedLM.from_pretrained(base, local_files_only=True)
-    data = [{"input_ids": row.tolist()} for row in shards_of(arguments, base)["train"].rows(range(3_000))]
-    collator = DataCollatorForLanguageModeling(tokenizer.load(base))
+    fast = tokenizer.load(base)
+    if padded:
+        data = [dict(fast.pad({"input_ids": row}, padding="max_length", max_length=LENGTH)) for row in paragraphs(arguments)]
+    else:
+        data = [{"input_ids": row.tolist()} for row in shards_of(arguments, base)["train"].rows(range(3_000))]
+    collator = DataCollatorForLanguageModeling(fast)
     return trainer_in_turns(model, collator, data, ROWS, arguments.pieces, learning_rate=2e-4, bf16=bf16)
 
 
@@ -91,25 +106,34 @@ def main() -> None:
     sides: dict[str, Side] = {}
     if not arguments.only_ours:
         sides |= {"Trainer, grouped, fp32": stock, "Trainer, grouped, bf16=True": partial(stock, bf16=True)}
+        sides |= {name: partial(stock, padded=True, bf16=bf16) for name, bf16 in PADDED.items()}
         sides |= {"regraft, the model's dropout": partial(ours, dropout=True)}
     sides |= {"regraft, as it comes": ours}
     sides |= {f"regraft, {shards} shards": partial(ours, shards=shards) for shards in arguments.shards}
-    speeds = compare(sides, arguments, "tokens", ROWS * LENGTH)
-    limit(arguments, speeds)
+    told = ROWS * statistics.mean(map(len, paragraphs(arguments)))
+    compare(sides, arguments, "tokens", ROWS * LENGTH, limit=partial(limit, arguments), others=dict.fromkeys(PADDED, told))
 
 
-def limit(arguments: argparse.Namespace, speeds: dict[str, float]) -> None:
-    """The roofline of what regraft computes: the head at the masked positions alone."""
+def limit(arguments: argparse.Namespace) -> float:
+    """The roofline of what regraft computes, the head at the masked positions alone; and that its loss is the dense one."""
+    import torch
+    from transformers import AutoModelForMaskedLM
+
     from regraft.models.machine import Machine
 
     base = locate(arguments.base, Path.cwd())
-    model, _ = encoder.load(__import__("transformers").AutoModelForMaskedLM, base)
+    model, _ = encoder.load(AutoModelForMaskedLM, base)
     options = MlmOptions(batch_size=ROWS, sequence_length=LENGTH)
     corpus = Corpus(shards_of(arguments, base), MLM.corruption(base, options, model.config.vocab_size), ROWS, 17)
-    loss, width = MLM.loss(model), model.config.hidden_size
-    inner = model.config.intermediate_size
-    matrices = [(ROWS * LENGTH, width, width), (ROWS * LENGTH, width, inner), (ROWS * LENGTH, inner, width)]
-    roofline(lambda: loss(corpus.batch(0))[0].backward(), matrices, Machine.here().precision, speeds, ROWS * LENGTH)
+    loss, (ids, labels) = MLM.loss(model), corpus.batch(0)
+    with torch.inference_mode():
+        dense = model.eval()(input_ids=torch.from_numpy(ids), labels=torch.from_numpy(labels)).loss.item()
+        print(f"loss of one batch, fp32, without dropout: {dense:.6f} as the Trainer computes it, {loss((ids, labels))[0].item():.6f} here")
+
+    def work() -> None:
+        loss(corpus.batch(0))[0].backward()
+
+    return roofline(work, layers(model.config, ROWS * LENGTH), Machine.here().precision, "tokens", ROWS * LENGTH)
 
 
 if __name__ == "__main__":

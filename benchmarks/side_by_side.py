@@ -18,11 +18,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 
 Side = Callable[[argparse.Namespace], Iterator[None]]
+OURS = "regraft"
+"""What the names of our sides begin with."""
 UNCOUNTED = 2
 """Pieces of work before the first that counts: kernels are chosen and pages faulted in."""
 
@@ -131,13 +133,25 @@ def _busy() -> float:
     return user + nice + system
 
 
-def compare(sides: Mapping[str, Side], arguments: argparse.Namespace, unit: str, amount: float) -> dict[str, float]:
-    """Print a table of ``sides``, and return each one's median of ``unit`` a second, where a piece of work has ``amount`` of them.
+def compare(
+    sides: Mapping[str, Side],
+    arguments: argparse.Namespace,
+    unit: str,
+    amount: float,
+    *,
+    limit: Callable[[], float] | None = None,
+    others: Mapping[str, float] | None = None,
+) -> None:
+    """Print a table of ``sides``, whose pieces of work have ``amount`` of ``unit``, or what ``others`` says of a side.
 
-    The first is what the others are compared with, piece by piece: a ratio is the median of those of neighbouring pieces.
+    Those whose name does not begin with :data:`OURS` are peers, and the first of them is one as it comes. Each side is compared with that
+    one and with the fastest peer, piece by piece: a ratio is the median of those of neighbouring pieces.
+
+    :param limit: measures how many of ``unit`` a second this machine could do, before any side begins.
     """
     if arguments.side:
-        return _be(sides[arguments.side], arguments)
+        _be(sides[arguments.side], arguments)
+    reach = None if limit is None else limit()
     own = [sys.executable, *sys.argv]
     processes = [
         _Process(name, subprocess.Popen([*own, "--side", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)) for name in sides
@@ -148,13 +162,13 @@ def compare(sides: Mapping[str, Side], arguments: argparse.Namespace, unit: str,
         for _ in range(UNCOUNTED + arguments.pieces):
             for process in processes:
                 process.work()
-        return _table(processes, unit, amount)
+        _table(processes, unit, dict.fromkeys(sides, amount) | dict(others or {}), reach)
     finally:
         for process in processes:
             process.popen.communicate()
 
 
-def _be(side: Side, arguments: argparse.Namespace) -> dict[str, float]:
+def _be(side: Side, arguments: argparse.Namespace) -> NoReturn:
     work = side(arguments)
     next(work)
     print("done", flush=True)
@@ -164,19 +178,24 @@ def _be(side: Side, arguments: argparse.Namespace) -> dict[str, float]:
     os._exit(0)  # generators of half-done trainings are not ended in order
 
 
-def _table(processes: list[_Process], unit: str, amount: float) -> dict[str, float]:
-    first = processes[0].seconds[UNCOUNTED:]
-    print(f"\n| | {unit}/s, median (range) | times the first | processor s | neighbours | peak MB |\n|---|---|---|---|---|---|")
-    speeds = {}
+def _table(processes: list[_Process], unit: str, amounts: Mapping[str, float], limit: float | None) -> None:
+    speeds = {process.name: [amounts[process.name] / seconds for seconds in process.seconds[UNCOUNTED:]] for process in processes}
+    medians = {name: statistics.median(each) for name, each in speeds.items()}
+    first = processes[0].name
+    best = max((name for name in speeds if not name.startswith(OURS)), key=medians.__getitem__, default=first)
+    head = [f"{unit}/s, median (range)", "times the first", "times the best peer", "of the limit", "processor s", "neighbours", "peak MB"]
+    print(f"\n| | {' | '.join(head)} |\n|{'---|' * (len(head) + 1)}")
     for process in processes:
-        seconds = process.seconds[UNCOUNTED:]
-        ratio = statistics.median(a / b for a, b in zip(first, seconds, strict=True))
-        speeds[process.name] = amount / statistics.median(seconds)
+        each = speeds[process.name]
         rest = [statistics.median(values[UNCOUNTED:]) for values in (process.processor, process.neighbours)]
-        span = f"{_short(amount / max(seconds))} to {_short(amount / min(seconds))}"
-        cells = [process.name, f"{_short(speeds[process.name])} ({span})", f"{ratio:.2f}", f"{rest[0]:.2f}", f"{rest[1]:.2f}"]
-        print(f"| {' | '.join(cells)} | {process.peak():,} |", flush=True)
-    return speeds
+        cells = [
+            f"{_short(medians[process.name])} ({_short(min(each))} to {_short(max(each))})",
+            *(f"{statistics.median(a / b for a, b in zip(each, speeds[peer], strict=True)):.2f}" for peer in (first, best)),
+            f"{medians[process.name] / limit:.0%}" if limit else "",
+            *(f"{value:.2f}" for value in rest),
+            f"{process.peak():,}",
+        ]
+        print(f"| {process.name} | {' | '.join(cells)} |", flush=True)
 
 
 def _short(speed: float) -> str:
@@ -191,12 +210,10 @@ def parser(description: str | None, pieces: int = 5) -> argparse.ArgumentParser:
     return made
 
 
-def roofline(
-    work: Callable[[], Any], matrices: list[tuple[int, int, int]], precision: str, speeds: Mapping[str, float], amount: float
-) -> None:
-    """Print how near ``speeds`` come to the machine's own limit: the matrix products of ``work``, counted, at the speed of bare ones.
+def roofline(work: Callable[[], Any], matrices: list[tuple[int, int, int]], precision: str, unit: str, amount: float) -> float:
+    """How many units a second this machine could do: the matrix products of ``work``, counted, at the speed of bare ones.
 
-    :param work: one piece of work, which has ``amount`` units.
+    :param work: one piece of work without padding, which has ``amount`` of ``unit``.
     :param matrices: (rows, inner, columns) of products as the model has them; the fastest counts.
     """
     import torch
@@ -217,6 +234,12 @@ def roofline(
             for _ in range(5):
                 a @ b
             best = max(best, 10 * rows * inner * columns / (time.perf_counter() - began))
-    limit = best / each
-    print(f"\nmatrix products alone, {precision}, {cores()} threads: {best / 1e9:,.0f} GFLOP/s at best; {each / 1e6:,.1f} MFLOP a unit")
-    print(f"the machine's limit: {limit:,.0f} a second; " + ", ".join(f"{name}: {speed / limit:.0%}" for name, speed in speeds.items()))
+    print(f"matrix products alone, {precision}, {cores()} threads: {best / 1e9:,.0f} GFLOP/s at best; {each / 1e6:,.1f} MFLOP a unit")
+    print(f"the machine's limit: {best / each:,.0f} {unit} a second")
+    return best / each
+
+
+def layers(config: Any, rows: int) -> list[tuple[int, int, int]]:
+    """The matrix products of a layer for so many ``rows``, for :func:`roofline`."""
+    width, inner = config.hidden_size, config.intermediate_size
+    return [(rows, width, width), (rows, width, inner), (rows, inner, width)]

@@ -80,6 +80,7 @@ class EmbeddingStore:
         names = [hashlib.sha256(row.astype("<i8").tobytes()).digest() for row in ids]
         known = dict(self._stored(source))
         missing = list({name: place for place, name in enumerate(names) if name not in known}.values())
+        missing.sort(key=lambda place: -len(ids[place]))  # full batches of one length; the longest first, so that what is left is shorter
         for start in range(0, len(missing), SEGMENT):
             places = missing[start : start + SEGMENT]
             computed = source.vectors([ids[place] for place in places])

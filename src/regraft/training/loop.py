@@ -25,9 +25,9 @@ from regraft.models.machine import Machine, resume_on
 from regraft.training import trouble
 from regraft.training.checkpoint import Checkpoint, Checkpoints, exclusive
 from regraft.training.phase import Phase
+from regraft.training.schedules import rise
 from regraft.training.workers import Team
 
-WARMUP = 0.06  # of a phase's steps (Liu et al. 2019, "RoBERTa", table 10)
 CLIP = 1.0
 WEIGHT_DECAY = 0.01  # Devlin et al. 2019, "BERT", appendix A.2
 REPORT_SECONDS = 0.5
@@ -260,7 +260,7 @@ def _require_parts(name: str, model: nn.Module, phases: Sequence[Phase]) -> None
 
 def schedule(step: int, steps: int) -> float:
     """Share of the peak rate: linear warm-up over the first 6 % of steps, then linear decay to 0."""
-    warmup = max(1, round(WARMUP * steps))
+    warmup = rise(steps)
     return min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
 
 

@@ -28,8 +28,8 @@ def factor_of(name: Schedule, steps: int) -> Callable[[int], float] | None:
 
 def cosine(step: int, steps: int) -> float:
     """Half a cosine down to 0 (Loshchilov & Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts", equation 5)."""
-    rise = _rise(steps)
-    return min((step + 1) / rise, (1 + math.cos(math.pi * max(0, step - rise) / max(1, steps - rise))) / 2)
+    top = rise(steps)
+    return min((step + 1) / top, (1 + math.cos(math.pi * max(0, step - top) / max(1, steps - top))) / 2)
 
 
 def slanted(step: int, steps: int) -> float:
@@ -45,8 +45,9 @@ def wsd(step: int, steps: int) -> float:
     A linear fall over a fifth is among those of Hägele et al. 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed Training
     Durations".
     """
-    return min((step + 1) / _rise(steps), 1.0, (steps - step) / max(1, round(COOLDOWN * steps)))
+    return min((step + 1) / rise(steps), 1.0, (steps - step) / max(1, round(COOLDOWN * steps)))
 
 
-def _rise(steps: int) -> int:
+def rise(steps: int) -> int:
+    """Steps, of so many, in which the rate rises."""
     return max(1, round(WARMUP * steps))
