@@ -13,6 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
+from flows import automations
 from regraft.steps.flow import deployments
 
 
@@ -36,11 +37,7 @@ def _title(name: str) -> str:
 
 def listen(client: SyncPrefectClient, name: str, deployment: UUID) -> None:
     """Have the automation on the server, once, and as it is here."""
-    wanted = automation(name, deployment)
-    if known := client.read_automations_by_name(wanted.name):
-        client.update_automation(known[0].id, wanted)
-    else:
-        client.create_automation(wanted)
+    automations.keep(client, automation(name, deployment))
 
 
 def forget(client: SyncPrefectClient, name: str) -> None:

@@ -20,14 +20,14 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.exceptions import ObjectAlreadyExists
 
-from flows import arrivals, lost_runs
+from flows import arrivals, lost_runs, signs
 from regraft.steps.flow import Conflict, deployments
 
 TAG = "regraft"
 RETRAIN, STEP, HANDOFF = "retrain", "step", "handoff"
-WAIT = ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE, grace_period_seconds=60)
-"""A trigger that comes while a run is under way waits for its end: it may be about newer data. The seconds are those for which an
-agent that died before its run began keeps the place."""
+WAIT = ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE, grace_period_seconds=signs.GRACE_SECONDS)
+"""A trigger that comes while a run is under way waits for its end: it may be about newer data. An agent renews the place of a run that
+has not begun; the seconds are those for which one that died keeps it."""
 COMMAND = "regraft job"
 """What an agent runs, in its own clone of the workspace."""
 FORM: dict[str, Any] = {

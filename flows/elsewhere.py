@@ -6,21 +6,29 @@ asked for again, and whoever takes it goes on from the checkpoint that the lost 
 
 from __future__ import annotations
 
+import shlex
 import time
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import LogSort
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelling, Scheduled
+from prefect.states import Cancelling, Crashed, Scheduled
 
 from regraft.steps.flow import STOP, EnvironmentFault, Interrupted, Outcome, RegraftError, Run, deployments, handover
 
+CONCURRENCY = "AwaitingConcurrencySlot"
+"""What a Prefect server calls a run that has to wait for another one of its deployment."""
 TRIES = 3
 """Agents that a step is asked of: one may be lost, or the DVC remote may lose what it pushed."""
 LOOK_SECONDS = 2.0
 NOBODY_SECONDS = 60.0
 """After which a step that no agent has taken is told of."""
+SILENT_SECONDS = 180.0
+"""After which a step that an agent has taken and not begun is given up, counted from its last line: two heartbeats lines are
+:data:`flows.lost_runs.HEARTBEAT_SECONDS` apart, and the server's own 90 s come first where there was any heartbeat."""
 
 
 def place(step_needs_gpu: bool, scheduled: bool, gpu_pool: str | None) -> str | None:
@@ -72,18 +80,45 @@ def _begin(client: SyncPrefectClient, run: Run, request: handover.Request) -> UU
 
 def _wait(client: SyncPrefectClient, run: Run, flow_run: UUID, pool: str) -> FlowRun:
     """The flow run when it has ended. Interrupted where this run is stopped, which stops that one."""
-    began, told = time.monotonic(), False
+    heard, line, told = time.monotonic(), "", ""
     while True:
         current = client.read_flow_run(flow_run)
         if current.state is not None and current.state.is_final():
             return current
-        if not told and current.start_time is None and time.monotonic() > began + NOBODY_SECONDS:
-            told = True
-            message = f"no agent has taken '{current.name}' for {NOBODY_SECONDS:.0f} s: regraft agent start --pool {pool}"
-            run.emit({"event": "warning", "message": message})
+        if (latest := _last_line(client, current)) != line:
+            heard, line = time.monotonic(), latest
+        silent = time.monotonic() - heard
+        if (why := _waiting(current, latest, silent, pool)) not in ("", told):
+            told = why
+            run.emit({"event": "warning", "message": why})
+        if current.state is not None and current.state.type is StateType.PENDING and silent > SILENT_SECONDS:
+            message = f"its agent has said nothing for {SILENT_SECONDS:.0f} s, and had not begun"
+            client.set_flow_run_state(flow_run, Crashed(message=message), force=True)
         if STOP.wait(LOOK_SECONDS):
             client.set_flow_run_state(flow_run, Cancelling())
             raise Interrupted(f"stopped while '{current.name}' was at work", fix=f"regraft run {run.pipeline}")
+
+
+def _last_line(client: SyncPrefectClient, flow_run: FlowRun) -> str:
+    """The last sign of a flow run that has not begun, with its moment: where it stands on the server, and what its agent says."""
+    if flow_run.state is None or flow_run.state.type is not StateType.PENDING:
+        return f"{flow_run.state and flow_run.state.id}"
+    lines = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run.id])), limit=1, sort=LogSort.TIMESTAMP_DESC)
+    return f"{lines[0].timestamp} {lines[0].message}" if lines else str(flow_run.state.id)
+
+
+def _waiting(flow_run: FlowRun, line: str, silent: float, pool: str) -> str:
+    """What the person who looks at the run is told of a step that nobody computes yet; empty: nothing new."""
+    if flow_run.state is None or flow_run.state.type is StateType.RUNNING:
+        return ""
+    if flow_run.state.type is StateType.PENDING:
+        says = line.partition(" waits for ")[2]
+        return f"'{flow_run.name}' waits for {says}" if says else ""
+    if silent < NOBODY_SECONDS:
+        return ""
+    if flow_run.state.name == CONCURRENCY:
+        return f"'{flow_run.name}' waits for another run of the same deployment to end"
+    return f"no agent has taken '{flow_run.name}' for {NOBODY_SECONDS:.0f} s: regraft agent start --pool {shlex.quote(pool)}"
 
 
 def _failure(run: Run, step: str, flow_run: FlowRun) -> RegraftError:

@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from flows import signs
 from regraft.steps.flow import (
     FLOW_RUN,
     EnvironmentFault,
@@ -42,6 +43,8 @@ SENTENCES = 3
 
 def main() -> int:
     """Run; 0 once the flow run has its end on the server, else how ``regraft`` ended."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # what is under way, git or DVC, ends with this
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     flow_run = os.environ.get("PREFECT__FLOW_RUN_ID")
     if flow_run is None:
         raise EnvironmentFault("this is what an agent runs for a flow run of Prefect", fix="regraft run PIPELINE")
@@ -51,7 +54,11 @@ def main() -> int:
         if client.read_flow(scheduled.flow_id).name == HANDOFF:
             return _hand_in(client, flow_run, str(parameters.get("pipeline", "")))
         try:
-            with _workspace(parameters) as workspace, _sight(workspace, parameters) as sight:
+            with (
+                signs.given(UUID(flow_run)) as tell,
+                _workspace(parameters, tell) as workspace,
+                _sight(workspace, parameters, tell) as sight,
+            ):
                 code, document = _typed(workspace, _verb(parameters), {FLOW_RUN: flow_run, **sight})
         except RegraftError as error:
             return _end(client, flow_run, Failed(message=f"{error}; next: {error.fix}"))
@@ -73,18 +80,18 @@ def _hand_in(client: SyncPrefectClient, flow_run: str, pipeline: str) -> int:
     return go_on_with(flow_run, pipeline)
 
 
-def _workspace(parameters: Mapping[str, Any]) -> AbstractContextManager[Workspace]:
+def _workspace(parameters: Mapping[str, Any], tell: Callable[[str], None]) -> AbstractContextManager[Workspace]:
     """Where the run is: a clone of what was deployed, or the workspace that the agent was started in.
 
     A step of another run has a clone of its own: that run may be one of this agent's, and holds its clone until the step is there.
     """
     agent, url = Workspace.find(), os.environ.get(deployments.REPOSITORY)
     name = str(parameters.get("pipeline", "")) + (deployments.ON_GPU if "step" in parameters else "")
-    return clone_of(agent, name, url, os.environ[deployments.COMMIT]) if url else nullcontext(agent)
+    return clone_of(agent, name, url, os.environ[deployments.COMMIT], tell) if url else nullcontext(agent)
 
 
 @contextmanager
-def _sight(workspace: Workspace, parameters: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+def _sight(workspace: Workspace, parameters: Mapping[str, Any], tell: Callable[[str], None] = lambda _: None) -> Iterator[dict[str, str]]:
     """The variable that says which GPU this sees, and has to itself.
 
     A run whose steps agents of another pool compute sees none: they may be of this machine, and wait for the one it would hold.
@@ -92,7 +99,7 @@ def _sight(workspace: Workspace, parameters: Mapping[str, Any]) -> Iterator[dict
     if "step" not in parameters and load_pipeline(workspace, str(parameters.get("pipeline", ""))).agents.elsewhere:
         yield {gpu_slots.VARIABLE: ""}
         return
-    with gpu_slots.one_of(gpu_slots.gpus(os.environ)) as gpu:
+    with gpu_slots.one_of(gpu_slots.gpus(os.environ), tell=tell) as gpu:
         yield {} if gpu is None else {gpu_slots.VARIABLE: gpu}
 
 
@@ -114,6 +121,7 @@ def _typed(workspace: Workspace, verb: list[str], more: Mapping[str, str]) -> tu
         cwd=workspace.root,
         env={**environment, **places, **more},
         stdout=subprocess.PIPE,
+        close_fds=False,  # the locks of GPU and clone are handed on: should this process be killed, they are held until the run has ended
         preexec_fn=partial(end_with_parent, signal.SIGTERM, os.getpid()),
     )
     for number in (signal.SIGINT, signal.SIGTERM):

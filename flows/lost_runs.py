@@ -13,6 +13,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
+from flows import automations
+
 HEARTBEAT_SECONDS = 30
 MISSED = 3
 """Heartbeats that do not come before a run is lost: 90 s, and a minute is left of the two in which it has to be told."""
@@ -43,9 +45,4 @@ def automation(tag: str) -> AutomationCore:
 
 def watch(client: SyncPrefectClient, tag: str) -> None:
     """Have the automation on the server, once, and as it is here."""
-    wanted = automation(tag)
-    known = client.read_automations_by_name(NAME)
-    if not known:
-        client.create_automation(wanted)
-    elif known[0].trigger != wanted.trigger or known[0].actions != wanted.actions:
-        client.update_automation(known[0].id, wanted)
+    automations.keep(client, automation(tag))

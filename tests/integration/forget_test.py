@@ -120,13 +120,14 @@ def test_what_lies_about_goes_and_what_names_the_rows_is_named(handed, cli):
         "refused": "x was refused:\n  x:2: repeats the row p-1 of this drop",
     }
     files.write_json(inbox, refused)
-    lying = ("downloads/tiny-1/model/rows.txt", "embeddings/a/b.txt")
+    lying = ("downloads/tiny-1/model/rows.txt", "embeddings/a/b.txt", "clones/tiny-gpu/data/rows.csv")
     for name in [f".regraft/{name}" for name in lying] + ["artifacts/tiny/contract/.partial/out/x.txt", "artifacts/tiny/splits/out/x.txt"]:
         files.write_text(handed.root / name, SECRET)
     listing = {"version": 1, "rounds": [{"at": "x", "by": "x", "run": None, "rows": None, "decisions": 1, "ids": ["p-1"]}]}
     files.write_json(handed.root / "pipelines/tiny.spent.json", listing)
     told = cli("data", "forget", "tiny", "mia", "--column", "author", "--yes", "--no-commit", "--json").json
     assert holding(handed.root) == ["first.csv"]
+    assert told["purged"]["clones"] == [".regraft/clones/tiny-gpu"]  # type: ignore[index]
     assert "p-1" not in inbox.read_text()
     assert any(line.startswith("pipelines/tiny.spent.json lists p-1") for line in told["remains"])  # type: ignore[attr-defined]
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import shutil
 
 import pytest
 import yaml
 
-from regraft.core import files
+from regraft.core import files, lock
+from regraft.core.errors import Conflict
 from regraft.core.workspace import Workspace
-from regraft.execution import composition
+from regraft.execution import clones, composition
 from regraft.execution.resolve import resolve, write_resolved
-from regraft.upkeep.gc import scratch
+from regraft.upkeep import gc
+from regraft.upkeep.gc import dvc_cache, scratch
 
 
 def room(workspace: Workspace, name: str) -> dict[str, str]:
@@ -124,3 +128,25 @@ def test_outputs_of_a_candidate_that_left_of_a_step_of_0_2_and_of_a_pipeline_tha
     path.write_text(path.read_text() + "zzz: 1\n")
     files.write_text(tiny.root / "artifacts" / "tiny" / "scores" / "record.json", "{}")
     assert room(tiny, "artifacts") == {}, "of a file with a fault nobody knows which steps it has"
+
+
+def test_a_clone_of_a_pipeline_that_is_gone_goes_and_one_in_use_loses_what_nobody_comes_back_to(stopped):
+    tiny, _ = stopped
+    for name in ("gone", "tiny-gpu"):
+        shutil.copytree(tiny.root, tiny.root.parent / "clone")
+        (tiny.scratch / "clones").mkdir(exist_ok=True)
+        (tiny.root.parent / "clone").rename(tiny.scratch / "clones" / name)
+    assert room(tiny, "clones") == {".regraft/clones/gone": "there is no pipeline of this name"}
+    assert not [path for path in room(tiny, "checkpoints") if "clones" in path], "which step code a clone has is not known here"
+    for at in ("20260101T000000", "20260102T000000"):
+        files.write_text(tiny.scratch / "clones" / "tiny-gpu" / ".regraft" / "logs" / f"tiny-{at}-abcdef.log", "x")
+    assert room(tiny, "runs") == {".regraft/clones/tiny-gpu/.regraft/logs/tiny-20260101T000000-abcdef.log": "of an earlier run"}
+    md5 = "0123456789abcdef0123456789abcdef"
+    files.write_text(tiny.scratch / "clones" / "tiny-gpu" / "x.dvc", f"outs:\n- md5: {md5}\n  path: x\n")
+    assert md5 in set(dvc_cache._in_workspace(tiny)), "what only a clone names is in the cache that it shares"
+    handle = lock.open_lock(clones.lock_of(tiny.scratch / "clones" / "tiny-gpu"))
+    lock.take(handle)
+    lock.sign(handle)
+    with pytest.raises(Conflict, match=rf"at work in \.regraft/clones/tiny-gpu \(pid {os.getpid()}\)"), gc.held(tiny):
+        pass
+    os.close(handle)

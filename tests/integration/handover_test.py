@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -13,10 +15,11 @@ from pathlib import Path
 
 import pytest
 from everything import configure
+from services import until
 from workbench import copy, regraft
 
 from flows import job, lost_runs
-from regraft.core import files
+from regraft.core import files, lock
 from regraft.core.errors import ConfigError, EnvironmentFault, Interrupted
 from regraft.core.workspace import Workspace
 from regraft.execution import deployments, dvc, dvc_formats, gpu_slots, handover
@@ -129,12 +132,17 @@ def test_gpu_steps_elsewhere_need_a_store_and_a_remote_in_common(tiny: Workspace
     with pytest.raises(ConfigError, match="from a DVC remote, and this workspace has none"):
         deployments.wanted(tiny, ["tiny"])
     share(tiny.root, tmp_path)
-    with pytest.raises(ConfigError, match=r"agents\.gpu of 'tiny' is 'gpu', where --pool puts its runs too") as refused:
+    with pytest.raises(ConfigError, match=r"agents\.gpu of 'tiny' is 'gpu', --pool puts its runs into 'gpu'") as refused:
         deployments.wanted(tiny, ["tiny"], pool="gpu")
     assert "agents: {cpu: " in str(refused.value.fix)
+    configure(tiny.root, agents={"gpu": "regraft"})
+    with pytest.raises(ConfigError, match=r"agents\.gpu of 'tiny' is 'regraft', --pool puts its runs into 'other'"):
+        deployments.wanted(tiny, ["tiny"], pool="other")
+    configure(tiny.root, agents={"gpu": "gpu"}, inbox={"path": "inbox", "pool": "people"})
     assert {name: document["pool"] for name, document in deployments.wanted(tiny, ["tiny"]).items()} == {
         "tiny": "regraft",
         "tiny-gpu": "gpu",
+        "tiny-inbox": "people",
     }
 
 
@@ -232,6 +240,59 @@ def test_git_that_hangs_is_ended_and_named_and_ssh_asks_nobody(tmp_path: Path, m
     assert "ssh://host/r" in str(fault.value)
     assert "secret" not in str(fault.value)
     assert (tmp_path / "options").read_text().startswith("-i own_key -oBatchMode=yes -oConnectTimeout=30 ")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from regraft.core import files
+from regraft.core.workspace import Workspace
+from regraft.execution.remote_checkpoints import mirrored
+folder = Path(sys.argv[2])
+with mirrored(Workspace(Path(sys.argv[1])), folder, "tiny/pretrain/f"):
+    files.write_json(folder / "start.json", {})
+    files.write_json(folder / "00000010" / "manifest.json", {})
+    os.killpg(0, signal.SIGKILL)
+"""
+
+
+def test_a_step_that_is_killed_with_its_group_leaves_its_last_checkpoint_on_the_remote(tiny: Workspace, tmp_path: Path) -> None:
+    share(tiny.root, tmp_path)
+    argv = [sys.executable, "-c", KILLED, str(tiny.root), str(tmp_path / "one")]
+    subprocess.run(argv, start_new_session=True, check=False, timeout=60)
+    until(lambda: (tmp_path / "dvc/checkpoints/tiny/pretrain/f/00000010/manifest.json").is_file())
+    assert (tmp_path / "dvc/checkpoints/tiny/pretrain/f/start.json").is_file()
+
+
+HANDS_ON = """
+import subprocess, sys
+from pathlib import Path
+from regraft.execution.gpu_slots import one_of
+with one_of(("0",), Path(sys.argv[1])):
+    child = subprocess.Popen(["cat"], close_fds=False)
+    print(child.pid, flush=True)
+    child.wait()
+"""
+
+
+def test_a_gpu_is_held_until_the_run_has_ended_though_its_job_was_killed(tmp_path: Path) -> None:
+    job = subprocess.Popen([sys.executable, "-c", HANDS_ON, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert job.stdout
+    run = int(job.stdout.readline())
+    job.kill()
+    job.wait()
+    assert lock.is_held(tmp_path / "0.lock")
+    told: list[str] = []
+
+    def tell(sentence: str) -> None:
+        told.append(sentence)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(run, signal.SIGKILL)
+
+    with gpu_slots.one_of(("0",), tmp_path, tell) as gpu:
+        assert gpu == "0"
+    assert told[0] == f"waits for a GPU of this machine: 0 is held by process {job.pid}"
+    job.communicate()
 
 
 HOLD = """

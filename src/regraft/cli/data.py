@@ -184,7 +184,7 @@ def forget(
 
 
 def _show_forgotten(pipeline: str, result: Forgotten) -> None:
-    from regraft.core.quantities import counted, size
+    from regraft.core.quantities import counted, first_of, size
 
     def say(text: str) -> None:
         console.out.print(console.prose(text, 2))
@@ -200,7 +200,9 @@ def _show_forgotten(pipeline: str, result: Forgotten) -> None:
     if purged is not None:
         remotes = "".join(f", {count:,} from remote {escape(name)}" for name, count in purged.remotes.items())
         say(f"purged: {counted(purged.objects, 'object')} of the cache ({size(purged.bytes)}){remotes}")
-        say(f"taken away: {counted(len(purged.artifacts), 'output')} of steps; out of {counted(len(purged.folders), 'page')} and record")
+        clones = f", {first_of(purged.clones)}" if purged.clones else ""
+        outputs, pages = counted(len(purged.artifacts), "output"), counted(len(purged.folders), "page")
+        say(f"taken away: {outputs} of steps{clones}; out of {pages} and record")
     for line in result.remains:
         say(f"[yellow]remains:[/] {escape(line)}")
     if version is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import shlex
 import subprocess
 import sys
 from typing import Annotated, Any
@@ -49,7 +50,7 @@ def deploy(
         console.out.print("[dim]nothing was changed[/]")
     elif changes:
         pools = list(dict.fromkeys(document["pool"] for document in wanted.values()))
-        commands = " and ".join(f"regraft agent start{'' if name == 'regraft' else f' --pool {name}'}" for name in pools)
+        commands = " and ".join(f"regraft agent start{'' if name == 'regraft' else f' --pool {shlex.quote(name)}'}" for name in pools)
         console.out.print(console.prose(f"[dim]next:[/] {commands}, where the runs are to run", 2))
 
 

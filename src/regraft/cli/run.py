@@ -62,7 +62,6 @@ def _bring_up_to_date(
     """The result of a run, or the standing one where nothing is to be done; ``again`` is the command that goes on with this run."""
     from regraft.cli.live import Live
     from regraft.config.pipeline_file import require_pipeline
-    from regraft.core.errors import ApprovalPending
     from regraft.execution import deployments, freshness, launch, moved_names, run_cost
     from regraft.execution.dvc import ensure_repository
     from regraft.execution.plan import assess
@@ -90,8 +89,7 @@ def _bring_up_to_date(
         if (waiver := freshness.waiver(workspace, pipeline)) and waiver.expired:
             live.show({"event": "warning", "message": waiver.message})
         standing = freshness.nothing_to_do(workspace, pipeline, prepared.values, steps)
-        # People who are asked are not asked anew: what they answer would be about a verdict that no longer stands.
-        if standing is not None and not (judge_again and standing["exit"] != ApprovalPending.exit_code):
+        if standing is not None and not (judge_again and freshness.judged_again(workspace, standing)):
             live.show_standing(standing)
             return {**standing, "exit": 0, "decided": False, "standing_exit": standing["exit"]}
         moved_names.refuse_outdated(workspace)  # of flows/, which only the flow imports

@@ -36,9 +36,9 @@ def copy(
     models are not part of a store.
     """
     from regraft.core.errors import ConfigError
+    from regraft.core.redacted import redacted
     from regraft.core.workspace import Workspace
     from regraft.registry import copying
-    from regraft.registry.store import shown
 
     workspace = Workspace.find()
     ours, theirs = _at(source, workspace), _at(target, workspace)
@@ -55,7 +55,7 @@ def copy(
     for pipeline, head in copied.heads.items():
         console.out.print(f"  journal of {pipeline}: head {head[:12]}")
     if theirs.shared:
-        console.out.print(console.prose(f"[dim]next:[/] write `store: {escape(shown(target))}` into regraft.yaml, in every clone", 2))
+        console.out.print(console.prose(f"[dim]next:[/] write `store: {escape(redacted(target))}` into regraft.yaml, in every clone", 2))
 
 
 def _at(place: str, workspace: Workspace) -> KeyValues:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from regraft.config.agents import Pool
 from regraft.config.schedule import Times, seconds
 from regraft.core.strict import Strict
 
@@ -20,6 +21,8 @@ class InboxOptions(Strict):
     some is whole when all of them agree, without waiting."""
     schedule: Times = Times(interval="5m")
     """When the inbox is looked into, from `regraft deploy` on."""
+    pool: Pool | None = None
+    """Work pool of the one agent that takes in what has come, in the clone where people look for its commits. Left out: where runs are."""
 
     @property
     def settle_seconds(self) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 
 from regraft.core.errors import Problem
+from regraft.core.redacted import redacted
 from regraft.core.strict import Strict
 from regraft.core.workspace import Workspace
 from regraft.core.yaml_file import faulty, problem_of, read_yaml
@@ -57,8 +57,3 @@ def load_workspace(workspace: Workspace) -> WorkspaceOptions:
     except ValidationError as error:
         problems = [problem_of(item, NAME, node, WorkspaceOptions) for item in error.errors()]
     raise faulty([Problem({**problem, "message": redacted(problem["message"]), "value": None}) for problem in problems])
-
-
-def redacted(text: str) -> str:
-    """``text`` with its URLs without users and passwords, in which an `@` may stand."""
-    return re.sub(r"//[^/\s]*@", "//", text)

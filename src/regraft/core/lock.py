@@ -45,6 +45,11 @@ def take_within(handle: int, seconds: float, *, poll: float = POLL) -> bool:
     return True
 
 
+def hand_on(handle: int) -> None:
+    """Let children have a locked ``handle`` (``close_fds=False``): it is held until the last of them has ended."""
+    os.set_inheritable(handle, True)
+
+
 def sign(handle: int) -> None:
     """Write this process's id into a file that it has locked."""
     os.ftruncate(handle, 0)

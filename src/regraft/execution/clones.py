@@ -12,15 +12,21 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from regraft.config.workspace_file import redacted
 from regraft.core import lock
+from regraft.core.child import end_with_parent
 from regraft.core.errors import EnvironmentFault
+from regraft.core.redacted import redacted
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc, dvc_formats, handover
 
+FOLDER = "clones"
+"""Below ``.regraft/`` of the agent's own workspace; beside each clone lies its lock."""
+LOOK_SECONDS = 1.0
 FETCH_SECONDS = 3600.0
 """For one command of git: a repository may be large, and one that hangs holds the agent for ever."""
 SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=30"
@@ -28,15 +34,21 @@ SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=30"
 
 
 @contextlib.contextmanager
-def clone_of(agent: Workspace, pipeline: str, url: str, commit: str) -> Iterator[Workspace]:
-    """The clone of ``url`` for ``pipeline`` at ``commit``, for this process alone; waits for another that has it.
+def clone_of(agent: Workspace, pipeline: str, url: str, commit: str, tell: Callable[[str], None] = lambda _: None) -> Iterator[Workspace]:
+    """The clone of ``url`` for ``pipeline`` at ``commit``, for this process and its children alone; waits for another that has it.
 
+    :param tell: is told whom this waits for, and what it does.
     :raises EnvironmentFault: git or DVC cannot bring it, in their words.
     """
-    folder = agent.scratch / "clones" / pipeline
-    handle = lock.open_lock(folder.with_suffix(".lock"))
+    folder = agent.scratch / FOLDER / pipeline
+    handle = lock.open_lock(lock_of(folder))
     try:
-        lock.take(handle)
+        while not lock.try_take(handle):
+            tell(f"waits for the clone {agent.relative(folder)}, which process {lock.holder(handle) or 'unknown'} holds")
+            time.sleep(LOOK_SECONDS)
+        lock.sign(handle)
+        lock.hand_on(handle)
+        tell(f"fetches commit {commit[:12]} into {agent.relative(folder)}")
         _check_out(folder, url, commit)
         clone = Workspace(folder)
         dvc.ensure_repository(clone)
@@ -46,6 +58,21 @@ def clone_of(agent: Workspace, pipeline: str, url: str, commit: str) -> Iterator
         yield clone
     finally:
         os.close(handle)
+
+
+def lock_of(folder: Path) -> Path:
+    """The lock that whoever is at work in the clone ``folder`` holds."""
+    return folder.with_suffix(".lock")
+
+
+def clones(agent: Workspace) -> list[Workspace]:
+    """Every clone that agents have made in the workspace ``agent``."""
+    return [Workspace(path) for path in sorted((agent.scratch / FOLDER).glob("*")) if path.is_dir()]
+
+
+def pipeline_of(clone: Workspace) -> str:
+    """The pipeline that a clone is for; that for its GPU steps has a suffix."""
+    return clone.root.name.partition("-")[0]
 
 
 def _check_out(folder: Path, url: str, commit: str) -> None:
@@ -84,7 +111,14 @@ def _git(folder: Path, *argv: str) -> str:
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": f"{_ssh(folder)} {SSH_OPTIONS}"}
     # In a group of its own: of a git that hangs, its ssh hangs, which would hold the pipes.
     process = subprocess.Popen(
-        ["git", *argv], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ["git", *argv],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=partial(end_with_parent, signal.SIGKILL, os.getpid()),
     )
     try:
         out, complaint = process.communicate(timeout=FETCH_SECONDS)

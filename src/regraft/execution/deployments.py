@@ -96,8 +96,10 @@ def _deployments(workspace: Workspace, pipeline: str, pool: str) -> dict[str, Js
         "parameters": {"pipeline": pipeline, **({"judge_again": True} if again else {})},
     }
     every: dict[str, Json] = {pipeline: run}
-    if options.agents.elsewhere == run["pool"]:  # the run would ask for a deployment that is not made
-        message = f"agents.gpu of '{pipeline}' is '{pool}', where --pool puts its runs too, and its file has them in '{options.agents.cpu}'"
+    gpu = options.agents.gpu
+    # What is deployed and what a run does, which knows its file alone, would differ in whether GPU steps are another pool's.
+    if "cpu" not in options.agents.model_fields_set and gpu is not None and (gpu == pool) != (gpu == POOL):
+        message = f"agents.gpu of '{pipeline}' is '{gpu}', --pool puts its runs into '{pool}', and its file has them in '{POOL}'"
         raise ConfigError(message, fix=f"write `agents: {{cpu: {pool}}}` into pipelines/{pipeline}.yaml, or name another --pool")
     if options.agents.elsewhere is not None:
         _require_shared(workspace, pipeline, options)
@@ -105,7 +107,12 @@ def _deployments(workspace: Workspace, pipeline: str, pool: str) -> dict[str, Js
         every[pipeline + ON_GPU] = {**run, "description": about, "schedule": None, "pool": options.agents.gpu}
     if inbox := options.inbox:
         about = f"Takes in what comes to `{inbox.path}` for `{pipeline}`; {inbox.schedule.words}, or on the event {ARRIVED}."
-        every[pipeline + INBOX] = {**run, "description": about, "schedule": inbox.schedule.document()}
+        every[pipeline + INBOX] = {
+            **run,
+            "description": about,
+            "schedule": inbox.schedule.document(),
+            "pool": inbox.pool or run["pool"],
+        }
     for name in every.keys() - {pipeline}:
         every[name]["parameters"] = {"pipeline": pipeline}
     return every

@@ -27,7 +27,7 @@ from regraft.data.options import listed
 from regraft.execution import dvc, overridden
 from regraft.execution.plan import Assessment
 from regraft.execution.resolve import resolve
-from regraft.registry.approvals import Approvals, standing
+from regraft.registry.approvals import Approvals, look, standing
 from regraft.registry.store import store_of
 from regraft.registry.waivers import Notice, notice
 
@@ -171,6 +171,16 @@ def nothing_to_do(workspace: Workspace, pipeline: str, values: dict[str, Any], s
     if decision_due(workspace, pipeline, values, steps) or _remote_champion_moved(pipeline, latest):
         return None
     return latest
+
+
+def judged_again(workspace: Workspace, latest: Mapping[str, Any]) -> bool:
+    """Whether what stands may be judged once more.
+
+    Not while people are asked, whose answer would be about a verdict that no longer stands; and who has said no is not asked the same
+    again. A model that people have rolled back from asks nobody.
+    """
+    asked = look(store_of(workspace).values, latest, datetime.now(UTC))
+    return asked is None or asked[1].state not in ("waiting", "refused")
 
 
 def _remote_champion_moved(pipeline: str, latest: dict[str, Any]) -> bool:

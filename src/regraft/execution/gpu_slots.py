@@ -10,7 +10,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from regraft.core import lock
@@ -31,10 +31,11 @@ def gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def one_of(names: tuple[str, ...], folder: Path | None = None) -> Iterator[str | None]:
-    """Hold one of the GPUs ``names``, waiting until one is free; None where there are none.
+def one_of(names: tuple[str, ...], folder: Path | None = None, tell: Callable[[str], None] = lambda _: None) -> Iterator[str | None]:
+    """Hold one of the GPUs ``names``, and let children hold it on; waits until one is free. None where there are none.
 
     :param folder: of the locks; None: one of this machine.
+    :param tell: is told whom this waits for.
     """
     if not names:
         yield None
@@ -43,9 +44,15 @@ def one_of(names: tuple[str, ...], folder: Path | None = None) -> Iterator[str |
     handles = {name: lock.open_lock(folder / f"{name}.lock") for name in names}
     try:
         while (free := next((name for name in names if lock.try_take(handles[name])), None)) is None:
+            tell(f"waits for a GPU of this machine: {', '.join(_held(name, lock.holder(handles[name])) for name in names)}")
             time.sleep(LOOK_SECONDS)
         lock.sign(handles[free])
+        lock.hand_on(handles[free])
         yield free
     finally:
         for handle in handles.values():
             os.close(handle)
+
+
+def _held(name: str, pid: int | None) -> str:
+    return f"{name} is held by process {pid or 'unknown'}"

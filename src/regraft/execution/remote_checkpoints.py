@@ -33,8 +33,11 @@ START = "start.json"
 def mirrored(workspace: Workspace, folder: Path, name: str) -> Iterator[None]:
     """Inside, ``folder`` goes on from what the remote has, and what it gets is pushed. A remote that fails costs copies, not training."""
     argv = [sys.executable, "-m", "regraft.execution.remote_checkpoints", str(folder), name]
-    # Its stdin is its lifeline: should this process die, it ends.
-    child = subprocess.Popen(argv, cwd=workspace.root, env=dvc.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    # Its stdin is its lifeline: should this process die, it pushes what is there and ends. A session of its own: whoever kills this group
+    # leaves it the time for that.
+    child = subprocess.Popen(
+        argv, cwd=workspace.root, env=dvc.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
     assert child.stdout
     select.select([child.stdout], [], [], LAST_SECONDS)  # it says when the newest checkpoint is here
     last = b"push\n"
@@ -71,18 +74,19 @@ class Remote:
         for path in self.fs.find(self.fs.join(self.home, numbers[-1])):
             self.fs.get_file(path, str(partial / self.fs.name(path)))
         if not (folder / START).is_file():
-            self.fs.get_file(self.fs.join(self.home, START), str(folder / START))
+            self.fs.get_file(self.fs.join(self.home, START), str(partial / START))
+            (partial / START).rename(folder / START)
         partial.rename(folder / numbers[-1])
 
     def push(self, folder: Path) -> None:
         """Have the newest of ``folder`` there, and no other."""
         before, newest = self._numbers(), _newest(folder)
         if newest and (not before or newest > before[-1]):
-            names = sorted((path.name for path in (folder / newest).iterdir()), key=lambda name: name == MANIFEST)  # last: then it is whole
             self.fs.makedirs(self.fs.join(self.home, newest), exist_ok=True)
-            for name in names:
-                self.fs.put_file(str(folder / newest / name), self.fs.join(self.home, newest, name))
             self.fs.put_file(str(folder / START), self.fs.join(self.home, START))
+            names = sorted((path.name for path in (folder / newest).iterdir()), key=lambda name: name == MANIFEST)
+            for name in names:  # the manifest last: with it the checkpoint is whole
+                self.fs.put_file(str(folder / newest / name), self.fs.join(self.home, newest, name))
             for number in before:
                 self.fs.remove(self.fs.join(self.home, number), recursive=True)
 
@@ -103,8 +107,12 @@ def _newest(folder: Path) -> str:
 
 
 def main() -> None:
-    """Pull, say so, and push whatever is new until told on stdin what comes last: ``push``, ``remove``, or the end of the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group: the step's last checkpoint is still to come
+    """Pull, say so, and push whatever is new until told on stdin what comes last: ``push``, ``remove``, or the end of the pipe.
+
+    That end means that the step was killed: what it left is pushed, for whoever goes on elsewhere.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):  # of whoever ends all of an agent's processes: the step's last checkpoint is to come
+        signal.signal(number, signal.SIG_IGN)
     folder, name = Path(sys.argv[1]), sys.argv[2]
     remote = Remote(Workspace.find().root, name)
     _tried("pull", remote.pull, folder)
@@ -112,11 +120,11 @@ def main() -> None:
     sys.stdout.flush()
     while not select.select([sys.stdin], [], [], SECONDS)[0]:
         _tried("push", remote.push, folder)
-    match sys.stdin.readline().strip():
-        case "push":
-            _tried("push", remote.push, folder)
-        case "remove":
-            _tried("remove", lambda _: remote.remove(), folder)
+    signal.alarm(round(LAST_SECONDS))  # nobody may be there any more to end it
+    if sys.stdin.readline().strip() == "remove":
+        _tried("remove", lambda _: remote.remove(), folder)
+    else:
+        _tried("push", remote.push, folder)
 
 
 def _tried(verb: str, call: Callable[[Path], None], folder: Path) -> None:

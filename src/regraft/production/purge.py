@@ -11,6 +11,7 @@ those that read these. What another stage made from other bytes alone has nothin
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from regraft.core.workspace import Workspace
 from regraft.data.handoff import forgotten
 from regraft.data.handoff.forgotten import Remembered, Wanted
 from regraft.data.handoff.history import History
-from regraft.execution import dvc, dvc_formats
+from regraft.execution import clones, dvc, dvc_formats
 
 PLAN = "forgetting-*.json"
 """One for each version that forgot something, until all of that is done."""
@@ -60,12 +61,14 @@ class Purged:
     """Of DVC's run cache."""
     artifacts: list[str] = field(default_factory=list)
     """Outputs of steps."""
+    clones: list[str] = field(default_factory=list)
+    """Those that agents had made, of which everything is computed or fetched again."""
     remotes: dict[str, int] = field(default_factory=dict)
     """Remote -> objects."""
     folders: list[str] = field(default_factory=list)
     """Versions and refused drops whose page, quarantine or record had such rows."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Remote, or ``artifacts`` -> why nothing, or not all, could be taken away there."""
+    """Remote, ``artifacts``, or a clone -> why nothing, or not all, could be taken away there."""
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -91,6 +94,7 @@ def _sum(parts: Sequence[Purged]) -> Purged:
         sum(part.bytes for part in parts),
         sum(part.results for part in parts),
         sorted({path for part in parts for path in part.artifacts}),
+        sorted({path for part in parts for path in part.clones}),
         remotes,
         sorted({name for part in parts for name in part.folders}),
         {name: why for part in parts for name, why in part.failed.items()},
@@ -121,6 +125,7 @@ def _finish(workspace: Workspace, history: History, path: Path) -> Purged | None
         if (place := dvc_formats.object_path(cache, md5)).is_file():
             done.objects, done.bytes = done.objects + 1, done.bytes + place.stat().st_size
             place.unlink()
+    done.clones = list(_clones(workspace, pipeline, done))
     for leftover in _scratch(workspace, pipeline):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     files.write_json(history.place(plan["version"]) / REPORT, done.document())
@@ -136,7 +141,8 @@ def derived(workspace: Workspace, seeds: Collection[str], former: Collection[str
     """
     cache = dvc_formats.cache_folder(workspace)
     texts = [path.read_text(encoding="utf8") for path in dvc_formats.results(cache)]
-    stages = [*(result for text in texts if (result := dvc_formats.read_result(text))), *dvc_formats.stages(workspace).values()]
+    here = [stage for each in (workspace, *clones.clones(workspace)) for stage in dvc_formats.stages(each).values()]
+    stages = [*(result for text in texts if (result := dvc_formats.read_result(text))), *here]
     made = [(stage, set(_outs(stage, cache))) for stage in stages]
     going, before = {*seeds, *former}, -1
     while len(going) != before:
@@ -183,6 +189,22 @@ def _unrecorded(workspace: Workspace, pipeline: str, done: Purged) -> Iterator[s
         if (shown := workspace.relative(path)) not in recorded and path.name in (".partial", "out", "evidence", "record.json"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             yield shown
+
+
+def _clones(workspace: Workspace, pipeline: str, done: Purged) -> Iterator[str]:
+    """Take away the clones that agents made for a pipeline: its data lie there, and so do pages and logs of its runs."""
+    for clone in clones.clones(workspace):
+        if clones.pipeline_of(clone) != pipeline:
+            continue
+        shown, handle = workspace.relative(clone.root), lock.open_lock(clones.lock_of(clone.root))
+        try:
+            if lock.try_take(handle):
+                shutil.rmtree(clone.root)
+                yield shown
+            else:
+                done.failed[shown] = "a run is at work there"
+        finally:
+            os.close(handle)
 
 
 def _scratch(workspace: Workspace, pipeline: str) -> Iterator[Path]:

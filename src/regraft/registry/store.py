@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from regraft.core import files
 from regraft.core.errors import ConfigError
 from regraft.core.key_values import KeyValues, Lease
+from regraft.core.redacted import redacted
 from regraft.core.suggest import unknown
 from regraft.core.workspace import Workspace
 from regraft.registry.journal import Journal, journals
@@ -112,14 +113,8 @@ def _connected(url: str, root: Path, _process: int) -> KeyValues:
 
     scheme, fix = urlsplit(url).scheme.partition("+")[0], f"correct `store:` in regraft.yaml, or {VARIABLE}"
     if scheme not in STORES:
-        raise ConfigError(f"{shown(url)} is no store: {unknown('kind of store', scheme, STORES)}", fix=fix)
+        raise ConfigError(f"{redacted(url)} is no store: {unknown('kind of store', scheme, STORES)}", fix=fix)
     try:
         return STORES[scheme](url, root, root / ".regraft" / "store" / files.sha256_text(url)[:12])
     except ValueError as error:
-        raise ConfigError(f"{shown(url)} is no store: {error}", fix=fix) from None
-
-
-def shown(url: str) -> str:
-    """``url`` without user, password and options."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        raise ConfigError(f"{redacted(url)} is no store: {error}", fix=fix) from None

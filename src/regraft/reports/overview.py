@@ -43,11 +43,13 @@ def overview(workspace: Workspace, only: str | None = None) -> dict[str, Any]:
     if only is not None and only not in workspace.pipelines:
         raise ConfigError(unknown("pipeline", only, workspace.pipelines), fix="regraft status")
     names = [only] if only else list(workspace.pipelines)
+    following = server_schedule.next_runs(names)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.state / 'mlflow.db'}"
-    return {"tracking_uri": uri, "pipelines": {name: _pipeline(workspace, name) for name in names}}
+    return {"tracking_uri": uri, "pipelines": {name: _pipeline(workspace, name, following) for name in names}}
 
 
-def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
+def _pipeline(workspace: Workspace, name: str, following: Mapping[str, str]) -> dict[str, Any]:
+    """:param following: pipeline -> its next run, where a Prefect server says it."""
     entries = store_of(workspace).journal(name).entries()
     verdict = store_of(workspace).latest(name)
     waiver = notice(name, entries, datetime.now(UTC))
@@ -63,7 +65,7 @@ def _pipeline(workspace: Workspace, name: str) -> dict[str, Any]:
         "steps": [],
     }
     try:
-        entry["schedule"] = _schedule(workspace, name)
+        entry["schedule"] = _schedule(workspace, name, following.get(name))
         if at_work := run_at_work(workspace, name):  # DVC says nothing of the steps meanwhile
             current = at_work.current
             entry["running"] = {"run": at_work.run, "step": current.name if current else None}
@@ -89,7 +91,7 @@ def _score(result: dict[str, Any] | None, champion: dict[str, str] | None) -> di
     return score if score and champion and score["digest"] == champion["digest"] else None
 
 
-def _schedule(workspace: Workspace, name: str) -> dict[str, Any] | None:
+def _schedule(workspace: Workspace, name: str, told: str | None) -> dict[str, Any] | None:
     """``{words, next, deployed}`` of a pipeline that runs by itself once it is deployed.
 
     ``next`` is what a Prefect server says that has it (``deployed``), else the next time of a cron; None of an interval, which only a
@@ -97,7 +99,7 @@ def _schedule(workspace: Workspace, name: str) -> dict[str, Any] | None:
     """
     if (schedule := load_pipeline(workspace, name).schedule) is None:
         return None
-    told, following = server_schedule.next_run(name), schedule.after(datetime.now(UTC))
+    following = schedule.after(datetime.now(UTC))
     then = told or (following.isoformat(timespec="minutes") if following else None)
     return {"words": schedule.words, "next": then, "deployed": told is not None}
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from regraft.core.errors import EnvironmentFault
 from regraft.core.key_values import Lease
+from regraft.core.redacted import redacted
 from regraft.registry.stores.copies import Copies
 from regraft.registry.stores.leases import held
 
@@ -47,7 +48,7 @@ class Database:
         return _Tables(self._url)
 
     def where(self, key: str = "") -> str:
-        return f"{_shown(self._url)}{f' {key}' if key else ''}"
+        return f"{redacted(self._url)}{f' {key}' if key else ''}"
 
     def check(self) -> None:
         self._do(lambda connection: None, writing=True)
@@ -219,13 +220,6 @@ def postgresql(url: str, root: Path, copies: Path) -> Database:
     if urlsplit(url).path in ("", "/"):
         raise ValueError("a database is missing: write `postgresql://HOST/DATABASE`")
     return Database(url, copies)
-
-
-def _shown(url: str) -> str:
-    """Without user, password and options."""
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.partition("?")[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _password(url: str) -> str | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from regraft.core.redacted import redacted
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc
 from regraft.registry.store import store_of
@@ -187,8 +188,3 @@ def _refusal(url: str, port: int) -> str | None:
     except (OSError, ValueError) as error:
         return f"is not reachable: {getattr(error, 'strerror', None) or error}"
     return None
-
-
-def redacted(url: str) -> str:
-    """``url`` without user and password."""
-    return re.sub(r"//[^/@]*@", "//", url)

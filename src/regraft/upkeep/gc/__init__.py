@@ -4,6 +4,7 @@
 artifacts        outputs of candidates, steps and pipelines that are gone; what DVC's cache has of them comes back from there
 checkpoints      of fingerprints that no pipeline file has: no run would come back for them
 runs             logs, errors, invocations and working copies of runs before a pipeline's last one
+clones           those that agents made for pipelines that are gone; what others have of runs, embeddings and downloads counts there
 embeddings       vectors of texts that nothing has read for a month
 downloads        copies of what MLflow holds; fetched again when needed
 models           weights of registered versions that no one can come back to (:mod:`regraft.upkeep.gc.models`)
@@ -20,11 +21,14 @@ from it happen under the run lock of every pipeline.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from regraft.core import lock
 from regraft.core.errors import Conflict
 from regraft.core.workspace import Workspace
+from regraft.execution import clones
 from regraft.execution.launch import run_lock
 from regraft.registry.tracking import Tracker
 from regraft.upkeep.gc import dvc_cache, models, scratch
@@ -57,6 +61,12 @@ def held(workspace: Workspace) -> Iterator[None]:
                 stack.enter_context(run_lock(workspace, name, wait=False))
             except Conflict as error:
                 raise Conflict(f"{error}; nothing was examined or freed", fix="regraft gc, when that run is over") from None
+        for clone in clones.clones(workspace):
+            stack.callback(os.close, handle := lock.open_lock(clones.lock_of(clone.root)))
+            if not lock.try_take(handle):
+                message = f"a run is at work in {workspace.relative(clone.root)} (pid {lock.holder(handle) or 'unknown'})"
+                raise Conflict(f"{message}; nothing was examined or freed", fix="regraft gc, when that run is over")
+            lock.sign(handle)
         yield
 
 

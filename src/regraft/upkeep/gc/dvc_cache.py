@@ -23,7 +23,7 @@ from regraft.core import files, lock
 from regraft.core.errors import Conflict, EnvironmentFault
 from regraft.core.quantities import size
 from regraft.core.workspace import Workspace
-from regraft.execution import composition, dvc, dvc_formats
+from regraft.execution import clones, composition, dvc, dvc_formats
 from regraft.execution.past_runs import COMMAND
 from regraft.upkeep.gc.room import Item, Room
 
@@ -76,7 +76,9 @@ def _alive(workspace: Workspace, command: str, versions: Mapping[str, str]) -> b
 
 
 def _in_workspace(workspace: Workspace) -> Iterator[str]:
-    """md5 in the files of the working tree."""
+    """md5 in the files of the working tree, and of those of agents' clones, which have this cache."""
+    for clone in clones.clones(workspace):
+        yield from _in_workspace(clone)
     for folder, names, members in os.walk(workspace.root):
         names[:] = [name for name in names if not name.startswith(".") and name not in ("artifacts", "state")]
         for name in members:

@@ -23,7 +23,7 @@ from regraft.config.step_names import kind_of
 from regraft.core import lock
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
-from regraft.execution import composition
+from regraft.execution import clones, composition
 from regraft.execution.resolve import resolve
 from regraft.execution.step import Output, Step, fingerprint, locate_inputs
 from regraft.upkeep.gc.room import Item, Room
@@ -35,14 +35,20 @@ COPIES = ("downloads", "models", "broken")
 
 
 def rooms(workspace: Workspace) -> list[Room]:
-    """The rooms below ``.regraft/``, and that of outputs."""
-    copies = [path for name in COPIES for path in sorted((workspace.scratch / name).glob("*"))]
+    """The rooms below ``.regraft/``, and that of outputs; of the clones that agents made there, too."""
+    agents = clones.clones(workspace)
+    used = [clone for clone in agents if clones.pipeline_of(clone) in workspace.pipelines]
+    gone = [Item.of(clone.root, "there is no pipeline of this name") for clone in agents if clone not in used]
+    # Of a clone's steps and checkpoints nothing can be told here: its `pipelines` is another package of the same name.
+    everywhere = [workspace, *used]
+    copies = [path for each in everywhere for name in COPIES for path in sorted((each.scratch / name).glob("*"))]
     return [
         Room("artifacts", tuple(_outputs(workspace))),
         Room("checkpoints", tuple(_checkpoints(workspace))),
-        Room("runs", tuple(_of_runs(workspace))),
-        Room("embeddings", tuple(_embeddings(workspace))),
+        Room("runs", tuple(item for each in everywhere for item in _of_runs(each))),
+        Room("embeddings", tuple(item for each in everywhere for item in _embeddings(each))),
         Room("downloads", tuple(Item.of(path, "a copy") for path in copies)),
+        Room("clones", tuple(gone)),
     ]
 
 

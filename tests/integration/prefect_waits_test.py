@@ -1,0 +1,132 @@
+"""What is asked of, and left on, a Prefect server that stays: automations, the next runs, runs that an agent has taken and not begun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import services
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Pending, Running, Scheduled
+
+from flows import arrivals, elsewhere, lost_runs, signs
+from regraft.core.workspace import Workspace
+from regraft.execution import server_schedule
+from regraft.execution.repro import Run
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with services.prefect(tmp_path_factory.mktemp("prefect") / "home") as api:
+        yield api
+
+
+@pytest.fixture
+def client(api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
+    monkeypatch.setenv("PREFECT_API_URL", api)
+    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+        yield client
+
+
+def deployed(client: SyncPrefectClient, name: str) -> UUID:
+    return client.create_deployment(client.create_flow_from_name("step"), name, tags=["regraft"], parameters={"pipeline": name})
+
+
+def taken(client: SyncPrefectClient, name: str) -> FlowRun:
+    """A run that an agent has taken, and not begun."""
+    flow_run = client.create_flow_run_from_deployment(deployed(client, name), state=Scheduled(), tags=["regraft"])
+    client.set_flow_run_state(flow_run.id, Pending(), force=True)
+    return client.read_flow_run(flow_run.id)
+
+
+def listening() -> tuple[Run, list[dict[str, Any]]]:
+    told: list[dict[str, Any]] = []
+    return Run(Workspace(Path()), "tiny", "tiny-1", told.append), told
+
+
+def test_an_automation_is_written_once_and_one_that_a_person_paused_stays_paused(client: SyncPrefectClient) -> None:
+    one, two = deployed(client, "tiny-inbox"), deployed(client, "other-inbox")
+    name = arrivals.automation("tiny-inbox", one).name
+
+    def there() -> Any:
+        (automation,) = client.read_automations_by_name(name)
+        return automation
+
+    arrivals.listen(client, "tiny-inbox", one)
+    client.pause_automation(there().id)
+    for deployment in (one, two):
+        arrivals.listen(client, "tiny-inbox", deployment)
+        assert not there().enabled
+        assert there().actions[0].deployment_id == deployment
+    for _ in range(2):
+        lost_runs.watch(client, "regraft")
+    assert len(client.read_automations_by_name(lost_runs.NAME)) == 1
+    arrivals.forget(client, "tiny-inbox")
+    assert client.read_automations_by_name(name) == []
+
+
+def test_the_next_runs_of_all_pipelines_are_one_question(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    for name, hours in (("often", (0, 1, 2)), ("seldom", (9,))):
+        deployment = deployed(client, name)
+        for hour in hours:
+            client.create_flow_run_from_deployment(deployment, state=Scheduled(scheduled_time=soon + timedelta(hours=hour)))
+    monkeypatch.setattr(server_schedule, "SECONDS", 60.0)
+    questions: list[list[str]] = []
+    ask = server_schedule._scheduled
+    monkeypatch.setattr(server_schedule, "_scheduled", lambda names: questions.append(names) or ask(names))
+    times = server_schedule.next_runs(["often", "seldom", "never"])
+    assert {name: datetime.fromisoformat(time) - soon for name, time in times.items()} == {
+        "often": timedelta(),
+        "seldom": timedelta(hours=9),
+    }
+    assert questions == [["never", "often", "seldom"]]
+    monkeypatch.setattr(server_schedule, "PAGE", 3)  # the close schedule fills the answer
+    assert server_schedule.next_runs(["often", "seldom"]) == times
+    assert questions[1:] == [["often", "seldom"], ["seldom"]]
+
+
+def test_a_step_whose_agent_was_lost_before_it_began_is_given_up(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elsewhere, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(elsewhere, "LOOK_SECONDS", 0.2)
+    run, told = listening()
+    ended = elsewhere._wait(client, run, taken(client, "lost-gpu").id, "gpu")
+    assert ended.state is not None
+    assert (ended.state.name, ended.state.message) == ("Crashed", "its agent has said nothing for 0 s, and had not begun")
+    assert told == []
+
+
+def test_a_step_that_waits_for_a_gpu_says_whom_it_waits_for_and_is_not_given_up(api: str, client: SyncPrefectClient) -> None:
+    flow_run = taken(client, "waits-gpu")
+    sentence = "waits for a GPU of this machine: 0 is held by process 7"
+    with signs.given(flow_run.id) as tell:
+        tell(sentence)
+        line = services.until(lambda: (line := elsewhere._last_line(client, flow_run)).endswith(sentence) and line)
+        assert elsewhere._waiting(flow_run, line, 0.0, "gpu") == f"'{flow_run.name}' {sentence}"
+        question = {"filter": {"event": {"name": ["prefect.flow-run.heartbeat"]}, "related": {"id": ["prefect.tag.regraft"]}}}
+        (heartbeat, *_) = services.until(lambda: httpx.post(f"{api}/events/filter", json=question).json()["events"])
+        assert heartbeat["resource"]["prefect.resource.id"] == f"prefect.flow-run.{flow_run.id}"
+        client.set_flow_run_state(flow_run.id, Running(), force=True)
+    with signs.given(flow_run.id):
+        pass
+    assert len(httpx.post(f"{api}/logs/filter", json={"logs": {"flow_run_id": {"any_": [str(flow_run.id)]}}}).json()) <= 2, "it has begun"
+
+
+@pytest.mark.parametrize(
+    ("state", "silent", "words"),
+    [
+        (Scheduled(), 1.0, ""),
+        (Scheduled(), 61.0, "no agent has taken 'x' for 60 s: regraft agent start --pool 'my gpus'"),
+        (Scheduled(name=elsewhere.CONCURRENCY), 61.0, "'x' waits for another run of the same deployment to end"),
+        (Running(), 61.0, ""),
+    ],
+)
+def test_who_waits_is_told_for_what(state: Any, silent: float, words: str) -> None:
+    assert elsewhere._waiting(FlowRun(name="x", flow_id=uuid4(), state=state), "", silent, "my gpus") == words
