@@ -17,6 +17,7 @@ import pytest
 from regraft.core import files
 from regraft.core.errors import ApprovalPending, ConfigError, Conflict, EnvironmentFault
 from regraft.core.workspace import Workspace
+from regraft.execution import freshness
 from regraft.production import approval
 from regraft.registry import promotion, registration
 from regraft.registry.approvals import Answer, Approvals, Request, moment, standing
@@ -129,10 +130,16 @@ def test_a_yes_promotes_says_who_and_is_the_result_that_stands(bench):
 
 def test_a_no_leaves_production_as_it_is_and_says_who_and_why(bench):
     run = bench.run(1)
+    workspace = bench.tracker.workspace
+    asking = store_of(workspace).latest(bench.pipeline)
+    assert asking is not None
+    assert not freshness.judged_again(workspace, asking), "people are asked"
     answered = bench.answer(run, "reject", "bob")
     assert (answered.state, bench.champion) == ("refused", None)
-    latest = store_of(bench.tracker.workspace).latest(bench.pipeline)
+    latest = store_of(workspace).latest(bench.pipeline)
     assert latest is not None
+    assert not freshness.judged_again(workspace, latest), "who said no is not asked the same again"
+    assert freshness.judged_again(workspace, {"pipeline": "rolled_back", "run": "r", "exit": 6}), "nobody is asked after a rollback"
     assert latest["exit"] == 6
     assert "refused by bob" in latest["sentence"]
     with pytest.raises(ApprovalPending, match="takes no answer any more: version 1 was refused by bob"):
