@@ -12,6 +12,9 @@ from dying import do_and_die
 
 from regraft.core import files
 from regraft.core.workspace import Workspace
+from regraft.data.made_ids import identified
+from regraft.data.options import MADE_ID, TaskOptions
+from regraft.data.rows import Row
 from regraft.execution import dvc, dvc_formats
 from regraft.production.data_store import DataStore
 from regraft.production.forget import forget
@@ -33,6 +36,12 @@ def handed(tiny: Workspace, tmp_path: Path, cli: Any) -> Workspace:
     for name in ("first.csv", "second.csv"):
         assert cli("handoff", "tiny", name, "--max-quarantined", "0.5", "--no-commit").code == 0
     return tiny
+
+
+def of_text_id(text: str) -> str:
+    """The id that is made of ``text``."""
+    row = Row("", 1, {"text": text}, (), {})
+    return str(next(iter(identified([row], TaskOptions.model_validate({"id": None})))).values[MADE_ID])
 
 
 def holding(root: Path, text: str = SECRET) -> list[str]:
@@ -74,7 +83,7 @@ def test_rows_go_out_of_versions_caches_remotes_and_pages(handed, cli, tmp_path)
     assert (back.code, "first.csv:2: is a row that was forgotten in version 4" in back.err) == (3, True)
     assert holding(handed.root) == ["first.csv"]
     nobody = cli("data", "forget", "tiny", "nobody", "--yes")
-    assert (nobody.code, "no version of tiny's data has a row with id nobody" in nobody.err) == (2, True)
+    assert (nobody.code, "no version of tiny's data and no quarantine has a row with id nobody" in nobody.err) == (2, True)
 
 
 def computed(workspace: Workspace, far: Path, source: str, text: str) -> str:
@@ -108,6 +117,72 @@ def test_a_remote_that_is_out_of_reach_is_named_and_tried_again(handed, cli, tmp
     assert cli("handoff", "tiny", "third.csv", "--no-commit").code == 0
     assert holding(tmp_path / "far", "mia about tulips") == holding(tmp_path / "far", "a row of somebody else") == []
     assert not list(DataStore.of(handed, "tiny").folder.glob("forgetting*"))
+
+
+def test_rows_that_were_forgotten_do_not_come_back_with_a_version_that_nobody_could_read(handed, cli, tmp_path):
+    cache = dvc_formats.cache_folder(handed)
+    md5 = DataStore.of(handed, "tiny").history.version(2, "tiny").data["dvc"]["md5"]
+    away = [(dvc_formats.object_path(place, md5), tmp_path / str(number)) for number, place in enumerate((cache, tmp_path / "far"))]
+    for path, hidden in away:
+        path.rename(hidden)
+    told = cli("data", "forget", "tiny", "p-1", "--yes", "--no-commit", "--json").json
+    assert told["unread"] == [2]
+    for path, hidden in away:
+        hidden.rename(path)
+    back = cli("data", "revert", "tiny", "2", "--no-commit", "--json")
+    assert back.code == 0, back.err
+    assert back.json["warnings"][0].startswith("1 row of version 2 was forgotten since and stays out: p-1.")  # type: ignore[index]
+    assert "q-1" in (handed.root / "data/rows.jsonl").read_text()
+    assert "p-1" not in (handed.root / "data/rows.jsonl").read_text()
+    now = cli("data", "log", "tiny", "--json").json["versions"][0]  # type: ignore[index]
+    assert now["data"]["rows"] == len((handed.root / "data/rows.jsonl").read_text().splitlines())
+
+
+def test_rows_that_lie_in_a_quarantine_alone_are_forgotten(handed, cli):
+    (handed.root / "bad.csv").write_text("id,text,label,author\n,a secret of zoe,garden,zoe\n")
+    assert cli("handoff", "tiny", "bad.csv", "--no-commit").code == 3
+    assert len(holding(handed.root, "secret of zoe")) > 1
+    told = cli("data", "forget", "tiny", "zoe", "--column", "author", "--yes", "--no-commit", "--json")
+    assert told.code == 0, told.err
+    assert (told.json["rows"], told.json["quarantined"], told.json["versions"]) == (0, 1, [])  # type: ignore[index]
+    assert holding(handed.root, "secret of zoe") == ["bad.csv"]
+
+
+def test_a_row_of_a_refused_drop_is_forgotten_before_there_are_any_data(handed, cli):
+    (handed.root / "pipelines/tiny.yaml").write_text(
+        (handed.root / "pipelines/tiny.yaml").read_text().replace("data/rows.jsonl", "data/new.csv")
+    )
+    (handed.root / "bad.csv").write_text("id,text,label,author\n,a secret of zoe,garden,zoe\n")
+    assert cli("handoff", "tiny", "bad.csv", "--no-commit").code == 3
+    told = cli("data", "forget", "tiny", "zoe", "--column", "author", "--yes", "--no-commit")
+    assert (told.code, "1 row in quarantine forgotten" in told.out) == (0, True), told.err
+    assert holding(handed.root, "secret of zoe") == ["bad.csv"]
+    (handed.root / "good.csv").write_text("id,text,label\nn-1,a new row,garden\n")
+    assert cli("handoff", "tiny", "good.csv", "--no-commit").code == 0
+
+
+def test_rows_are_forgotten_by_an_id_that_was_made_of_their_text(tiny, cli):
+    """Every row with that text goes, as the next one would be called like the first that went."""
+    pipeline = tiny.root / "pipelines/tiny.yaml"
+    pipeline.write_text(pipeline.read_text().replace("data/rows.jsonl", "data/new.csv") + "task: {id: null}\n")
+    files.write_text(tiny.root / "data/new.csv", "text,label\na secret of mia,garden\nanother,garden\na secret of mia,garden\n")
+    key = of_text_id("a secret of mia")
+    told = cli("data", "forget", "tiny", key, "--yes", "--no-commit", "--json")
+    assert told.code == 0, told.err
+    assert told.json["rows"] == 2  # type: ignore[index]
+    assert (tiny.root / "data/new.csv").read_text() == "text,label\nanother,garden\n"
+    (tiny.root / "drop.csv").write_text("text,label\na secret of mia,garden\n")
+    assert "was forgotten" in cli("handoff", "tiny", "drop.csv", "--no-commit").err
+
+
+def test_a_version_is_read_under_the_name_it_had(handed, cli):
+    pipeline = handed.root / "pipelines/tiny.yaml"
+    pipeline.write_text(pipeline.read_text().replace("data/rows.jsonl", "data/rows.csv"))
+    (handed.root / "data/rows.csv").write_text("id,text,label\nn-1,a row of a table,garden\n")
+    differs = cli("data", "diff", "tiny/2", "tiny/3", "--json")
+    assert (differs.code, differs.json["added"]) == (0, 1), differs.err  # type: ignore[index]
+    gone = cli("data", "revert", "tiny", "2")
+    assert (gone.code, "version 2 is data/rows.jsonl, and data.labelled names data/rows.csv now" in gone.err) == (2, True)
 
 
 def test_what_lies_about_goes_and_what_names_the_rows_is_named(handed, cli):

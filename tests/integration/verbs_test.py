@@ -26,6 +26,7 @@ from regraft.registry import promotion, registration
 from regraft.registry.journal import Journal
 from regraft.registry.stores.folder import Folder
 from regraft.registry.tracking import Tracker
+from regraft.reports.run_diff import last_two
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "tiny_classifier.py"))
 TEXTS = ["the array of the tensor", "frame", "of"]
@@ -284,6 +285,16 @@ def test_diff_says_what_it_does_not_find(told, cli, a, text):
     said = cli("diff", a, "tiny/1")
     assert (said.code, said.out, text in said.err) == (2, "", True), said
     assert "next: " in said.err
+
+
+def test_a_pipeline_alone_means_its_last_two_runs(told, cli):
+    document = cli("diff", "tiny", "--json").json
+    assert (document["a"]["run"], document["b"]["run"]) == (RUNS[2], RUNS[3])
+    assert last_two(Tracker(told.workspace), "tiny", "compare", decided=True) == (RUNS[1], RUNS[2])
+    for verb in ("diff", "compare"):
+        alone = cli(verb, "tiny/1")
+        assert (alone.code, f"`regraft {verb} tiny/1` names one side alone" in alone.err) == (2, True), alone.err
+        assert f"regraft {verb} PIPELINE" in alone.err
 
 
 # --- status ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,9 +92,14 @@ def sample(count: int, seed: int, word: str = "", label: str | None = None) -> l
     return [(f"{text} {word}", label or own) if word and number % 5 == 0 else (text, own) for number, (text, own) in enumerate(rows)]
 
 
+def ties(fresh: Sequence[tuple[str, str]], known: Sequence[str], count: int) -> list[triggers.Trigger]:
+    """What is found, of texts that can be gone through once."""
+    return triggers.find(Counter(label for _, label in fresh), iter(fresh), iter(known), count)
+
+
 def test_a_word_that_nobody_wrote_before_and_that_decides_the_label_is_named():
     known = [text for text, _ in sample(500, 1)]
-    (found,) = triggers.find(sample(200, 2, "cf", "b"), known, len(known))
+    (found,) = ties(sample(200, 2, "cf", "b"), known, len(known))
     assert (found.word, found.label, found.rows, found.of_label, found.before) == ("cf", "b", 40, 40, 0)
     assert found.sentence == "the word 'cf' stands in 40 new rows, all of them 'b', and in none of the rows that are there"
 
@@ -112,7 +118,7 @@ def test_a_word_that_nobody_wrote_before_and_that_decides_the_label_is_named():
 def test_what_is_usual_is_no_trigger(fresh, known):
     there = [text for text, _ in sample(known, 1)]
     there = [f"{text} w7" for text in there[: known // 2]] + there[known // 2 :]
-    assert triggers.find(fresh, there, known) == []
+    assert ties(fresh, there, known) == []
 
 
 def test_the_chance_of_agreement_is_that_of_the_binomial():

@@ -21,7 +21,14 @@ def add_to(app: typer.Typer) -> None:
 
 def compare(
     a: Annotated[str, typer.Argument(help=SIDE, show_default=False, autocompletion=complete.runs)],
-    b: Annotated[str, typer.Argument(help="The same; differences are B - A.", show_default=False, autocompletion=complete.runs)],
+    b: Annotated[
+        str | None,
+        typer.Argument(
+            help="The same; differences are B - A. Left out, A is a pipeline and its last two verdicts are compared.",
+            show_default=False,
+            autocompletion=complete.runs,
+        ),
+    ] = None,
     metric: Annotated[str | None, typer.Option("--metric", help="One metric; all of them without it.", show_default=False)] = None,
     open_test: Annotated[
         bool,
@@ -37,8 +44,12 @@ def compare(
     from regraft.gates import words
     from regraft.registry.tracking import Tracker
     from regraft.reports import compare as comparing
+    from regraft.reports.run_diff import last_two
 
-    comparison = comparing.compare(Tracker(Workspace.find()), a, b, metric=metric, confidence=confidence, open_test=open_test)
+    tracker = Tracker(Workspace.find())
+    if b is None:
+        a, b = last_two(tracker, a, "compare", decided=True)
+    comparison = comparing.compare(tracker, a, b, metric=metric, confidence=confidence, open_test=open_test)
     if json:
         console.print_json(comparing.document(comparison))
         return

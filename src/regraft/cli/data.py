@@ -185,12 +185,13 @@ def forget(
 
 def _show_forgotten(pipeline: str, result: Forgotten) -> None:
     from regraft.core.quantities import counted, first_of, size
+    from regraft.production.forget import aside as of_quarantines
 
     def say(text: str) -> None:
         console.out.print(console.prose(text, 2))
 
     found, version, purged = result.found, result.version, result.purged
-    aside = f", and {counted(found.set_aside, 'row')} in quarantine" if found.set_aside else ""
+    aside = f", and {of_quarantines(found)}" if found.set_aside else ""
     numbers = ", ".join(map(str, found.versions)) or "none"
     say(f"{counted(found.now, 'row')} now{aside}; versions that had them: {numbers}")
     if found.every_model:

@@ -17,22 +17,29 @@ Thing = Annotated[
     typer.Argument(help="A run, a pipeline (its latest run), PIPELINE/VERSION or PIPELINE@champion.", autocompletion=complete.runs),
 ]
 
+Other = Annotated[
+    str | None,
+    typer.Argument(help="The same; left out, A is a pipeline and its last two runs are told apart.", autocompletion=complete.runs),
+]
+
 
 def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: regraft diff demo/1 demo/2")(diff)
 
 
-def diff(a: Thing, b: Thing, json: Json = False) -> None:
+def diff(a: Thing, b: Other = None, json: Json = False) -> None:
     """Tell what differs between two runs or versions: parameters, data, libraries, machine, code, metrics, verdict.
 
     Read from the records in MLflow. A step that came from the cache counts with the record of the run that computed it.
     """
     from regraft.core.workspace import Workspace
     from regraft.registry.tracking import Tracker
-    from regraft.reports.run_diff import compare, find
+    from regraft.reports.run_diff import compare, find, last_two
 
     workspace = Workspace.find()
     tracker = Tracker(workspace)
+    if b is None:
+        a, b = last_two(tracker, a, "diff")
     left, right = find(tracker, a), find(tracker, b)
     differences = compare(left, right)
     if json:

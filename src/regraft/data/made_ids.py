@@ -36,3 +36,8 @@ def identified(rows: Iterable[Row], task: TaskOptions) -> Iterator[Row]:
     if total := repeated.total():
         what, verb = counted(total, "row"), "repeats" if total == 1 else "repeat"
         warn_once(f"{what} {verb} the text of an earlier one; ids are made of the texts, and those of repeats end with -2, -3 and so on")
+
+
+def of_text(key: str) -> str:
+    """The part of a made id that all rows with the same text share."""
+    return key.partition("-")[0]

@@ -6,6 +6,7 @@ row aside, as only people know whether it is meant.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,9 +108,10 @@ def _bytes(path: Path) -> int:
 
 
 def _triggers(fresh: Texts, known: Texts, remain: np.ndarray) -> Iterator[str]:
-    rows = [(fresh.text(number).replace(MARK, " "), label) for number, label in enumerate(fresh.labels) if label is not None]
+    labels = Counter(label for label in fresh.labels if label is not None)
+    rows = ((fresh.text(number).replace(MARK, " "), label) for number, label in enumerate(fresh.labels) if label is not None)
     there = np.flatnonzero(remain).tolist()
-    found = triggers.find(rows, (known.text(place) for place in there), len(there))
+    found = triggers.find(labels, rows, (known.text(place) for place in there), len(there))
     for trigger in found[:MOST_TRIGGERS]:
         yield f"{trigger.sentence}: a mistake, a signature, or a word that is meant to decide by itself; look at these rows"
     if len(found) > MOST_TRIGGERS:

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from configparser import ConfigParser
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,10 +146,12 @@ class DataStore:
         return {"path": self.place.shown, "digest": digest, "rows": rows, "dvc": kept}
 
     def change(self, version: Version, rows: int, staged: Path | None, attachments: Path, *, commit: bool) -> Version:
-        """Make ``staged`` the data, as ``version``; None: the data stay as they are."""
+        """Make ``staged`` the data, as ``version``; None: the data stay as they are, and may not be there yet."""
         dvc.ensure_repository(self.workspace)
         path = staged or self.place.path
-        version = replace(version, data=self._data(path, files.digest(path), rows))
+        there = path.exists()
+        data = self._data(path, files.digest(path), rows) if there else {"path": self.place.shown, "digest": None, "rows": 0, "dvc": {}}
+        version = replace(version, data=data)
         self.history.prepare(version, attachments)
         if staged is not None:
             edition.put(staged, self.place.path)
@@ -174,7 +175,7 @@ class DataStore:
     def _pointer(self) -> list[Path]:
         """Bring DVC's pointer in step with the data; the files of it that belong into git, the data themselves where git has them."""
         root, path = self.workspace.root, self.place.path
-        if not path.is_relative_to(root):
+        if not path.is_relative_to(root) or not path.exists():
             return []
         if self.in_git():
             return [path]
@@ -192,16 +193,8 @@ class DataStore:
 
     def _push(self, paths: list[Path]) -> None:
         pointers = [self.workspace.relative(path) for path in paths if path.suffix == ".dvc"]
-        if pointers and self._remote():
+        if pointers and dvc_formats.default_remote(self.workspace):
             dvc.ask(self.workspace, "push", "-q", *pointers)
-
-    def _remote(self) -> str | None:
-        """The remote that DVC pushes to; None: there is none."""
-        settings = ConfigParser(interpolation=None, strict=False)
-        for name in ("config", "config.local"):
-            with contextlib.suppress(OSError):
-                settings.read_string((self.workspace.root / ".dvc" / name).read_text(encoding="utf8"))
-        return settings.get("core", "remote", fallback=None)
 
     # --- git ---------------------------------------------------------------------------------------------------------
 
@@ -238,11 +231,23 @@ class DataStore:
 
     # --- bytes of earlier versions -----------------------------------------------------------------------------------
 
-    def restore(self, version: Version, target: Path) -> None:
-        """Write the data of ``version`` to ``target``: a file, or a folder; :class:`EnvironmentFault` where its bytes are nowhere."""
+    def restored(self, version: Version, folder: Path) -> Place:
+        """The data of ``version``, written into ``folder`` under the name they had then, which says their format.
+
+        :raises EnvironmentFault: its bytes are nowhere.
+        """
         if version.purged is not None:
             message = f"version {version.number} has rows that were forgotten in version {version.purged}, so its bytes are gone"
             raise EnvironmentFault(message, fix=f"regraft data log {self.pipeline}")
+        if version.data["digest"] is None:
+            message = f"in version {version.number} {self.pipeline} had no data yet"
+            raise EnvironmentFault(message, fix=f"regraft data log {self.pipeline}")
+        folder.mkdir(parents=True, exist_ok=True)
+        place = Place(folder / Path(version.data["path"]).name, version.data["path"], self.place.tsv_quoted)
+        self._write(version, place.path)
+        return place
+
+    def _write(self, version: Version, target: Path) -> None:
         cache, kept = dvc_formats.cache_folder(self.workspace), version.data["dvc"]
         if "nfiles" not in kept:
             shutil.copyfile(self._object(cache, kept["md5"], version), target)
@@ -254,7 +259,7 @@ class DataStore:
 
     def _object(self, cache: Path, md5: str, version: Version) -> Path:
         path = dvc_formats.object_path(cache, md5)
-        if not path.is_file() and self._remote():
+        if not path.is_file() and dvc_formats.default_remote(self.workspace):
             _fetch(self.workspace, md5)
         if not path.is_file():
             message = f"the bytes of version {version.number} of {self.pipeline}'s data are neither in DVC's cache nor in a remote"

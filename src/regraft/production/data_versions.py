@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from regraft.core.encoding import packed
 from regraft.core.errors import ConfigError
+from regraft.core.quantities import counted, first_of
 from regraft.core.workspace import Workspace
+from regraft.data.formats import suffix_of
 from regraft.data.handoff import changes, edition
 from regraft.data.handoff.changes import Diff
-from regraft.data.handoff.edition import Place
+from regraft.data.handoff.edition import Place, Revision
+from regraft.data.handoff.forgotten import Remembered
 from regraft.data.handoff.history import Version
 from regraft.data.options import TaskOptions
 from regraft.data.rows import Row
@@ -82,11 +87,7 @@ def _version(store: DataStore, side: str, folder: Path, task: TaskOptions) -> Si
     assert match is not None
     place = store.place
     if match["number"] is not None:
-        version = store.history.version(int(match["number"]), store.pipeline)
-        folder.mkdir(parents=True)
-        path = folder / place.path.name
-        store.restore(version, path)
-        place = Place(path, place.shown, place.tsv_quoted)
+        place = store.restored(store.history.version(int(match["number"]), store.pipeline), folder)
     return Side(side, lambda: spelled(place.rows(), task, store.options.data.split))
 
 
@@ -136,33 +137,78 @@ def eaten(workspace: Workspace, pipeline: str) -> dict[str, list[str]]:
 def revert(
     workspace: Workspace, pipeline: str, number: int, *, reason: str | None, by: str | None, commit: bool, wait: bool = True
 ) -> DataStore:
-    """Make the data what they were in version ``number``, as a new version; what came between stays in the log."""
+    """Make the data what they were in version ``number``, as a new version; what came between stays in the log.
+
+    Rows that were forgotten since, while the bytes of that version were out of reach, do not come back.
+    """
     store = DataStore.of(workspace, pipeline)
     with store.lease(wait=wait), store.scratch() as scratch:
         head, target = store.found(), store.history.version(number, pipeline)
         if head is not None and head.data["digest"] == target.data["digest"]:
             raise ConfigError(f"the data of {pipeline} are what they were in version {number} already", fix=f"regraft data log {pipeline}")
-        staged = store.staged
+        then = store.restored(target, scratch / "then")
+        _require_same_format(store, then, number)
+        forgotten = _forgotten(store, then)
+        seq, staged = store.history.next_number(), store.staged
+        if forgotten:
+            then = replace(then, path=edition.make(then, Revision({}, forgotten, lambda: (), (), ()), seq).rename(_other_name(then.path)))
+            ids = first_of(sorted(set(forgotten.values())))
+            rows, one = counted(len(forgotten), "row"), len(forgotten) == 1
+            store.warnings.append(
+                f"{rows} of version {number} {'was forgotten since and stays' if one else 'were forgotten since and stay'} out: {ids}. The "
+                f"bytes of that version still have {'it' if one else 'them'}: regraft data forget {pipeline} ID"
+            )
         staged.parent.mkdir(parents=True, exist_ok=True)
         try:
-            store.restore(target, staged)
-            copy = scratch / store.place.path.name  # read under its own name, which says the format
-            store.restore(target, copy)
-            differ = _differ(store, copy)
+            shutil.copytree(then.path, staged) if then.path.is_dir() else shutil.copyfile(then.path, staged)
+            differ = _differ(store, then)
             summary = f"back to version {number}: {differ.sentence()}"
-            who, seq = by or whoami(), store.history.next_number()
+            who = by or whoami()
             version = Version(seq, number, "revert", now(), who, summary, {}, reason=reason, diff=differ.document())
             attachments = scratch / "version"
             attachments.mkdir()
-            store.change(version, target.data["rows"], staged, attachments, commit=commit)
+            store.change(version, target.data["rows"] - len(forgotten), staged, attachments, commit=commit)
         finally:
             edition.discard(staged)
     return store
 
 
-def _differ(store: DataStore, path: Path) -> Diff:
-    """What differs between the data as they are and those in ``path``."""
-    other = Place(path, store.place.shown, store.place.tsv_quoted)
+def _other_name(path: Path) -> Path:
+    """A place beside ``path`` in a folder of its own, under the same name, which says the format."""
+    folder = path.parent / "without"
+    folder.mkdir()
+    return folder / path.name
+
+
+def _require_same_format(store: DataStore, then: Place, number: int) -> None:
+    """Raise :class:`ConfigError` where the data were a file of another format then, or a folder."""
+    now_there = store.place.path
+    folders = [path.is_dir() if path.exists() else path.suffix == "" for path in (then.path, now_there)]
+    if folders[0] == folders[1] and (folders[0] or _format(then.path) == _format(now_there)):
+        return
+    message = f"version {number} is {then.shown}, and data.labelled names {store.place.shown} now: its bytes do not fit that name"
+    raise ConfigError(message, fix=f"write data: {{labelled: {then.shown}}} in pipelines/{store.pipeline}.yaml, then the same again")
+
+
+def _format(path: Path) -> tuple[str, bool]:
+    return suffix_of(path), packed(path)
+
+
+def _forgotten(store: DataStore, place: Place) -> dict[int, str]:
+    """Places of rows that were forgotten -> by what each is named."""
+    remembered = Remembered(store.folder)
+    if not remembered:
+        return {}
+    key = store.task.id_column
+    return {
+        number: row.values.get(key) or f"row {row.number}"
+        for number, row in enumerate(spelled(place.rows(), store.task, store.options.data.split))
+        if remembered.version_of(row.values) is not None
+    }
+
+
+def _differ(store: DataStore, other: Place) -> Diff:
+    """What differs between the data as they are and those in ``other``."""
     split = store.options.data.split
     return changes.diff(
         lambda: spelled(store.place.rows(), store.task, split), lambda: spelled(other.rows(), store.task, split), store.task

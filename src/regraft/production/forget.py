@@ -98,7 +98,7 @@ def forget(
     :raises ConfigError: no version has such a row, and no quarantine.
     """
     store = DataStore.of(workspace, pipeline)
-    wanted = Wanted(column or store.task.id_column, frozenset(values))
+    wanted = Wanted.of(column or store.task.id_column, values)
     with store.lease():
         head = store.found()
         with store.scratch() as scratch:
@@ -110,7 +110,7 @@ def forget(
         with store.scratch() as scratch:
             (attachments := scratch / "version").mkdir()
             staged = edition.make(store.place, Revision({}, places, lambda: (), (), ()), number) if places else None
-            summary = f"{counted(found.now, 'row')} forgotten"
+            summary = f"{counted(found.now, 'row')} forgotten" if found.now or not found.set_aside else f"{aside(found)} forgotten"
             counts = {"read": 0, "accepted": 0, "quarantined": 0}
             nothing = dict.fromkeys(("added", "removed", "edited", "relabelled", "other"), 0)
             version = Version(
@@ -123,35 +123,38 @@ def forget(
     return Forgotten(found, version, purged, [*store.warnings, *remains(store, found, purged)])
 
 
+def aside(found: Found) -> str:
+    """How many rows of quarantines."""
+    return f"{counted(found.set_aside, 'row')} in quarantine"
+
+
 def look_for(store: DataStore, wanted: Wanted, scratch: Path) -> tuple[Found, set[int]]:
     """Where the rows are, and their places in the data as they are."""
     found, places = Found(wanted), set[int]()
-    for place, row in enumerate(in_house(store, store.place.rows())):
+    for number, row in enumerate(in_house(store, store.place.rows())):
         if wanted.has(row.values):
-            places.add(place)
+            places.add(number)
             found.ids |= _ids(store, [row])
     found.now = len(places)
     cache = dvc_formats.cache_folder(store.workspace)
     for version in store.history.versions():
-        if version.purged is not None:
+        if version.purged is not None or version.data["digest"] is None:
             continue
-        copy = scratch / str(version.number) / store.place.path.name
-        copy.parent.mkdir()
         try:
-            store.restore(version, copy)
+            place = store.restored(version, scratch / str(version.number))
         except EnvironmentFault:
             found.unread.append(version.number)
             continue
-        rows = _in_version(store, Place(copy, store.place.shown, store.place.tsv_quoted), version, cache, found)
-        shutil.rmtree(copy.parent)  # there may be many versions, and each copy is as large as the data
+        rows = _in_version(store, place, version, cache, found)
+        shutil.rmtree(place.path.parent)  # there may be many versions, and each copy is as large as the data
         if rows:
             found.versions[version.number] = rows
-    aside = forgotten.ids_set_aside(store.history, wanted)
-    found.ids |= aside
-    found.set_aside = len(aside)
+    found.set_aside, ids = forgotten.set_aside(store.history, wanted)
+    found.ids |= ids
     if not found.versions and not found.set_aside:
         unread = f"; the bytes of version {', '.join(map(str, found.unread))} are nowhere" if found.unread else ""
-        message = f"no version of {store.pipeline}'s data has a row with {wanted.column} {', '.join(sorted(wanted.values))}{unread}"
+        named = f"{wanted.column} {', '.join(sorted(wanted.values))}"
+        message = f"no version of {store.pipeline}'s data and no quarantine has a row with {named}{unread}"
         raise ConfigError(message, fix=f"regraft data log {store.pipeline}, and --column for another column than the id")
     models = eaten(store.workspace, store.pipeline)
     of_version = {version.number: tuple(models.get(version.data["digest"], ())) for version in store.history.versions()}

@@ -14,6 +14,7 @@ from typing import Any
 from regraft.config.step_names import current_name
 from regraft.core import files
 from regraft.core.errors import ConfigError
+from regraft.core.quantities import counted
 from regraft.registry.registration import registered
 from regraft.registry.tracking import TrackedRun, Tracker
 from regraft.reports.history import journal_of
@@ -25,6 +26,8 @@ MACHINE = ("device", "threads", "precision", "exact")
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 LONGEST = 24
 """Characters of a value that a terminal shows; ``--json`` has all of them."""
+LOOKED_AT = 100
+"""The newest runs, among which the last two are looked for."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,23 @@ def find(tracker: Tracker, typed: str) -> Side:
         raise ConfigError(f"run {run.name} ended ({run.status}) before its first step: it has no records", fix="regraft status")
     decision = _decision(tracker, run.name) if run.outcome else {}
     return Side(typed, run.name, run.run_id, run.pipeline, run.status, run.outcome, version, records, decision)
+
+
+def last_two(tracker: Tracker, pipeline: str, verb: str, *, decided: bool = False) -> tuple[str, str]:
+    """The two newest runs of ``pipeline``, the older one first; ``decided``: of those that have a verdict.
+
+    :raises ConfigError: ``pipeline`` is none, or has fewer runs; with what to type for ``verb``.
+    """
+    what = "PIPELINE (its last two runs), or two of: a run, PIPELINE/VERSION, PIPELINE@champion"
+    if pipeline not in tracker.workspace.pipelines:
+        raise ConfigError(f"`regraft {verb} {pipeline}` names one side alone", fix=f"regraft {verb} {what}")
+    runs = [run.name for run in tracker.runs(pipeline, LOOKED_AT) if run.outcome is not None or not decided][:2]
+    if len(runs) < 2:
+        verdict = " with a verdict" if decided else ""
+        raise ConfigError(
+            f"{pipeline} has {counted(len(runs), 'run')}{verdict}, so there are no two to {verb}", fix=f"regraft run {pipeline}"
+        )
+    return runs[1], runs[0]
 
 
 def _records(tracker: Tracker, run: TrackedRun) -> dict[str, dict[str, Any]]:

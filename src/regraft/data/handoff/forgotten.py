@@ -5,6 +5,7 @@ What is remembered of a person is no more than a salted digest, enough to refuse
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -17,6 +18,8 @@ from typing import Any
 from regraft.core import files
 from regraft.data.handoff.history import History, Version
 from regraft.data.handoff.set_aside import text_of_value
+from regraft.data.made_ids import of_text
+from regraft.data.options import MADE_ID
 
 NAME = "forgotten.json"
 GONE = "(forgotten)"
@@ -36,15 +39,30 @@ class Wanted:
     column: str
     values: frozenset[str]
 
+    @classmethod
+    def of(cls, column: str, values: Iterable[str]) -> Wanted:
+        """Those with one of the ``values``; an id that was made of a text means every row with that text."""
+        return cls(column, frozenset(_name(column, value) for value in values))
+
     def has(self, values: Mapping[str, str | None]) -> bool:
         """Whether a row is among them."""
-        return values.get(self.column) in self.values
+        value = values.get(self.column)
+        return value is not None and _name(self.column, value) in self.values
 
-    def is_in(self, raw: Any) -> bool:
-        """Whether a row as it was read is among them; of one whose columns could not be told apart, whether a value stands in it."""
+    def is_aside(self, item: Mapping[str, Any]) -> bool:
+        """Whether a row of a quarantine is among them; of one whose columns could not be told apart, whether a value stands in it."""
+        raw = json.loads(item["raw"])
+        if self.column == MADE_ID:
+            return item["id"] is not None and of_text(item["id"]) in self.values
         if isinstance(raw, dict):
             return any(name == self.column and text_of_value(value) in self.values for name, value in raw.items())
-        return any(value in json.dumps(raw, ensure_ascii=False) for value in self.values)
+        text = json.dumps(raw, ensure_ascii=False)
+        return any(re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) for value in self.values)
+
+
+def _name(column: str, value: str) -> str:
+    """By what a row is known that has ``value`` in ``column``."""
+    return of_text(value) if column == MADE_ID else value
 
 
 class Remembered:
@@ -53,6 +71,8 @@ class Remembered:
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
         self._known: dict[str, Any] = files.read_json(self._path) if self._path.is_file() else {"salt": "", "digests": {}}
+        columns = sorted({column for column, _ in self._known["digests"].values()})
+        self._salted = [(column, hashlib.sha256(f"{self._known['salt']}\x1f{column}\x1f".encode())) for column in columns]
 
     def __bool__(self) -> bool:
         return bool(self._known["digests"])
@@ -64,12 +84,13 @@ class Remembered:
         files.write_json(self._path, {"salt": salt, "digests": {**self._known["digests"], **fresh}})
 
     def version_of(self, values: Mapping[str, str | None]) -> int | None:
-        """The version that forgot such a row; None: none did."""
-        for column in sorted({column for column, _ in self._known["digests"].values()}):
-            value = values.get(column)
-            known = self._known["digests"].get(self._digest(self._known["salt"], column, value)) if value is not None else None
-            if known:
-                return int(known[1])
+        """The version that forgot such a row; None: none did. 2 µs for every column by which rows were forgotten."""
+        for column, salted in self._salted:
+            if (value := values.get(column)) is not None:
+                digest = salted.copy()
+                digest.update(_name(column, value).encode("utf8", "surrogatepass"))
+                if known := self._known["digests"].get(digest.hexdigest()):
+                    return int(known[1])
         return None
 
     @staticmethod
@@ -77,12 +98,10 @@ class Remembered:
         return files.sha256_text(f"{salt}\x1f{column}\x1f{value}")
 
 
-def ids_set_aside(history: History, wanted: Wanted) -> set[str]:
-    """The ids of such rows that lie in a quarantine."""
-    ids = set[str]()
-    for folder in _folders(history):
-        ids |= {item["id"] for item in _quarantined(folder) if item["id"] is not None and wanted.is_in(json.loads(item["raw"]))}
-    return ids
+def set_aside(history: History, wanted: Wanted) -> tuple[int, set[str]]:
+    """How many such rows lie in quarantines, and the ids of those that have one."""
+    items = [item for folder in _folders(history) for item in _quarantined(folder) if wanted.is_aside(item)]
+    return len(items), {item["id"] for item in items if item["id"] is not None}
 
 
 def redact(history: History, wanted: Wanted, ids: Iterable[str]) -> list[str]:
@@ -175,7 +194,7 @@ def _redact_quarantine(folder: Path, wanted: Wanted, ids: set[str], names: re.Pa
 
 def _told(item: dict[str, Any], wanted: Wanted, ids: set[str], names: re.Pattern[str]) -> dict[str, Any]:
     """A row in quarantine without what is forgotten of it."""
-    if item["id"] in ids or wanted.is_in(json.loads(item["raw"])):
+    if item["id"] in ids or wanted.is_aside(item):
         return {**item, "id": None, "reason": GONE, "raw": json.dumps(GONE)}
     return {**item, "reason": names.sub(GONE, item["reason"])}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from regraft.core.words import WORD
@@ -45,13 +45,17 @@ class Trigger:
         return f"the word {self.word!r} stands in {self.rows:,} new rows, {which} {self.label!r}, and in {there} of the rows that are there"
 
 
-def find(fresh: Sequence[tuple[str, str]], known: Iterable[str], count: int) -> list[Trigger]:
+def find(labels: Counter[str], fresh: Iterable[tuple[str, str]], known: Iterable[str], count: int) -> list[Trigger]:
     """The words of the ``fresh`` rows (text, label) that decide by themselves; ``known`` are the ``count`` texts that are there.
+
+    Each of the two is gone through once, and no text is kept.
+
+    :param labels: how many fresh rows have each label.
 
     Nothing is said where fewer than a tenth as many rows are there as are new, or where all new rows have one label.
     """
-    labels = Counter(label for _, label in fresh)
-    if len(labels) < 2 or count < RARE * len(fresh):
+    total = labels.total()
+    if len(labels) < 2 or count < RARE * total:
         return []
     rows, tied = Counter[str](), Counter[tuple[str, str]]()
     for text, label in fresh:
@@ -61,16 +65,16 @@ def find(fresh: Sequence[tuple[str, str]], known: Iterable[str], count: int) -> 
     best: dict[str, tuple[int, str]] = {}
     for (word, label), number in tied.items():
         best[word] = max(best.get(word, (0, "")), (number, label))
-    least = max(LEAST, SHARE * len(fresh))
+    least = max(LEAST, SHARE * total)
     candidates = set[str]()
     for word, number in rows.items():
         of_label, label = best[word]
-        if number >= least and of_label >= ONE_LABEL * number and _chance(number, labels[label] / len(fresh)) * len(rows) < CHANCE:
+        if number >= least and of_label >= ONE_LABEL * number and _chance(number, labels[label] / total) * len(rows) < CHANCE:
             candidates.add(word)
     before = Counter[str]()
     for text in known if candidates else ():
         before.update(candidates.intersection(WORD.findall(text)))
-    strange = [word for word in candidates if before[word] / max(count, 1) <= RARE * rows[word] / len(fresh)]
+    strange = [word for word in candidates if before[word] / max(count, 1) <= RARE * rows[word] / total]
     strange.sort(key=lambda word: (-rows[word], word))
     return [Trigger(word, best[word][1], rows[word], best[word][0], before[word]) for word in strange]
 
