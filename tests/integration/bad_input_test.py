@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import subprocess
 from collections.abc import Callable
 
 import pytest
 import yaml
+from everything import configure
 
 from regraft.cli.console import KEYS
 from regraft.core import files
@@ -182,3 +185,33 @@ def test_a_broken_pipeline_file_hides_nothing_and_crashes_nothing(tiny, cli):
         assert said.code == code, said
         assert "pipelines/tiny.yaml is not UTF-8: byte" in said.out + said.err
         assert "Traceback" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"gates": []}, "`gates: []` asks for nothing, so whatever is trained would be promoted"),
+        ({"task": {"text": "label", "label": "label"}}, "`text` and `label` are both the column 'label'"),
+        ({"finetune": {"epochs": True}}, "a number is wanted, not `true`"),
+    ],
+)
+def test_a_pipeline_file_that_cannot_be_meant_is_refused_by_plan(changes, says, tiny, cli):
+    configure(tiny.root, **changes)
+    said = cli("plan", "tiny")
+    assert said.code == 2
+    assert says in said.err
+
+
+def test_people_may_judge_without_a_gate(tiny, cli):
+    configure(tiny.root, gates=[], promotion="approval")
+    assert cli("plan", "tiny").code == 0
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="no jq")
+def test_the_command_that_mends_a_type_leaves_a_missing_value_missing(tiny, cli):
+    rows = [{"id": f"r{n}", "text": f"sentence number {n} about things", "label": None if n % 10 == 0 else n % 2 == 0} for n in range(60)]
+    hand_in(tiny, "r.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    command = cli("plan", "tiny", "--json").json["errors"][0]["fix"]
+    subprocess.run(command, shell=True, cwd=tiny.root, check=True)
+    labels = [json.loads(line)["label"] for line in (tiny.root / "data" / "r.jsonl").read_text().splitlines()]
+    assert (labels.count(None), labels.count("true"), labels.count("false")) == (6, 24, 30)

@@ -313,6 +313,7 @@ def test_every_accepted_type_is_one_that_transformers_can_mask() -> None:
         ("models/nope", "no such folder"),
         ("package:no_such_module", "no package 'no_such_module' is installed"),
         ("package:os.path", "no package 'os.path' is installed"),
+        ("package:os", "'os' is a single file of Python, and holds no model"),
         ("package:json", "wants one folder with config.json"),
         ("hub:owner/name", "named with its commit"),
         ("hub:owner/name@main", "named with its commit"),

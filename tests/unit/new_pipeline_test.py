@@ -129,9 +129,40 @@ def of_semicolons(folder: Path) -> str:
     return str(folder / "rows.csv")
 
 
+def lines(rows: Sequence[Mapping[str, Any]]) -> Callable[[Path], str]:
+    """Writes ``rows`` as JSON, one a line."""
+
+    def write(folder: Path) -> str:
+        (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(folder / "rows.jsonl")
+
+    return write
+
+
+def of_four_fields(folder: Path) -> str:
+    (folder / "rows.csv").write_text("id,body,team\n" + "1,hello,you,billing\n" * 3)
+    return str(folder / "rows.csv")
+
+
+def one_team(folder: Path) -> str:
+    return str(sheet(folder / "rows.csv", [{"id": n, "text": row["body"], "label": "billing"} for n, row in enumerate(ROWS)]))
+
+
+BODIES = [{"id": str(n), "text": row["body"], "label": row["team"]} for n, row in enumerate(ROWS)]
+
+
 @pytest.mark.parametrize(
     ("name", "data", "error", "text"),
     [
+        (
+            "tickets",
+            lines([{**row, "label": n % 2 == 0} for n, row in enumerate(BODIES)]),
+            DataRejected,
+            "label is a boolean in 120 of 120",
+        ),
+        ("tickets", lines([{**row, "text": {"body": row["text"]}} for row in BODIES]), DataRejected, "text is an object in 120 of 120"),
+        ("tickets", lines([{**row, "text": "\ud800"} for row in BODIES]), DataRejected, "rows.jsonl:1: text"),
+        ("tickets", of_four_fields, DataRejected, "rows.csv:2: 4 fields, but the header has 3"),
         ("tickets", spreadsheet, DataRejected, "rows.xlsx: not a spreadsheet that Excel could open"),
         ("tickets", of_semicolons, DataRejected, "the header is one field with semicolons in it"),
         ("tickets", lambda folder: str(folder / "no.csv"), ConfigError, "no such file or folder"),
@@ -143,6 +174,14 @@ def test_what_is_refused_leaves_nothing_behind(workspace, tmp_path, name: str, d
     with pytest.raises(error) as caught:
         new_pipeline.new(workspace, name, data(tmp_path))
     assert text in str(caught.value)
+    assert written(workspace) == ["dvc.yaml"]
+
+
+def test_one_class_alone_and_a_base_model_that_is_not_there_are_refused(workspace, tmp_path):
+    with pytest.raises(ConfigError, match="the column 'label' has one class alone, 'billing'"):
+        new_pipeline.new(workspace, "tickets", one_team(tmp_path), label="label")
+    with pytest.raises(ConfigError, match="no such folder"):
+        new_pipeline.new(workspace, "tickets", str(sheet(tmp_path / "rows.csv", ROWS)), base_model="models/none")
     assert written(workspace) == ["dvc.yaml"]
 
 

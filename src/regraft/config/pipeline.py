@@ -103,12 +103,13 @@ class PipelineOptions(Strict):
     abstain: AbstainOptions | None = None
     """Below which probability the model abstains; needs a gate with `min_coverage`. A change fine-tunes again."""
     gates: tuple[Annotated[GateOptions, Line()], ...] = Field(default_gates(), validate_default=True)
-    """All of them must pass. The adapted + fine-tuned and the fine-tuned-only model are always compared; that needs no gate."""
+    """All of them must pass; `[]`, none at all, needs `promotion: approval`. The adapted + fine-tuned and the fine-tuned-only model are
+    always compared; that needs no gate."""
     card: CardOptions | None = None
     """What the model card says in people's words."""
     notify: NotifyOptions | None = None
     """A command or webhook that is run once on every verdict."""
-    promotion: Literal["automatic", "approval"] = "automatic"
+    promotion: Literal["automatic", "approval"] = Field("automatic", validate_default=True)
     """What follows when a candidate has passed: it becomes champion, or people are asked first (`regraft approve`)."""
     approval: ApprovalOptions | None = None
     """How people are asked, with `promotion: approval`."""
@@ -165,6 +166,15 @@ class PipelineOptions(Strict):
         if fault := next(gate_faults(gates, info.data), None):
             raise ValueError(fault)
         return gates
+
+    @field_validator("promotion")
+    @classmethod
+    def _somebody_judges(cls, promotion: str, info: ValidationInfo) -> str:
+        if promotion == "automatic" and info.data.get("gates") == ():
+            raise ValueError(
+                "`gates: []` asks for nothing, so whatever is trained would be promoted; write a gate, or `promotion: approval`"
+            )
+        return promotion
 
     @field_validator("approval")
     @classmethod

@@ -139,7 +139,7 @@ def _text(columns: Sequence[Column]) -> str:
             return named[0]
     if likely and (len(likely) == 1 or likely[0].length >= CLEARLY * likely[1].length):
         return likely[0].name
-    raise _unclear("text", "a column of texts that differ from row to row", likely or columns)
+    raise _unclear("text", "a column of texts that differ from row to row", likely or sorted(columns, key=lambda column: -column.length))
 
 
 def _label(columns: Sequence[Column]) -> str:

@@ -69,7 +69,13 @@ def _types(of_type: Counter[tuple[str, str]], several: Counter[str], rows: int, 
             continue
         article = "an" if kind[0] in "aio" else "a"
         message = f"{column} is {article} {kind} in {count:,} of {rows:,} rows; regraft reads strings and integers there"
-        change = "tostring" if kind in ("boolean", "number") else ".[0]" if kind == "list" and not several[column] else None
+        change = (
+            "if . == null then . else tostring end"
+            if kind in ("boolean", "number")
+            else ".[0]"
+            if kind == "list" and not several[column]
+            else None
+        )
         name = shlex.quote(file)
         fix = f"jq -c '.[{json.dumps(column)}] |= {change}' {name} > mended.jsonl && mv mended.jsonl {name}"
         if change is None:

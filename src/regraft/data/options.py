@@ -81,7 +81,9 @@ class TaskOptions(Strict):
     `false`: they are classes of their own."""
 
     @model_validator(mode="after")
-    def _the_second_text_has_a_column_of_its_own(self) -> Self:
+    def _each_column_has_one_use(self) -> Self:
+        if self.text == self.label:
+            raise ValueError(f"`text` and `label` are both the column {self.text!r}; name two columns")
         if self.text_pair is not None and self.text_pair in (self.text, self.label, self.id):
             raise ValueError(f"`text_pair` is {self.text_pair!r}, which `task` names already; it is a column of its own")
         return self

@@ -36,10 +36,10 @@ def look(root: Path, resolved: Mapping[str, Any]) -> None:
     columns = contract.get("contract", {}).get("columns", ())
     required = [column["name"] for column in columns if column["required"]]
     strings, quoted = [column["name"] for column in columns], contract.get("tsv_quoted", False)
-    labelled = _faults(root, "data.labelled", resolved["data"].get("labelled", ()), TABLES, required, strings, tsv_quoted=quoted)
+    labelled = faults(root, "data.labelled", resolved["data"].get("labelled", ()), TABLES, required, strings, tsv_quoted=quoted)
     text = [corpus["text_column"]] if "text_column" in corpus else []
     quoted = corpus.get("tsv_quoted", False)
-    of_corpus = _faults(root, "data.corpus", resolved["data"].get("corpus", ()), TEXTS, text, text, tsv_quoted=quoted)
+    of_corpus = faults(root, "data.corpus", resolved["data"].get("corpus", ()), TEXTS, text, text, tsv_quoted=quoted)
     problems = [*labelled, *of_corpus, *_earlier(root, resolved)]
     problems += [] if problems else _short(root, resolved)
     if problems:
@@ -74,10 +74,10 @@ def _earlier(root: Path, resolved: Mapping[str, Any]) -> Iterator[Problem]:
 
     for name, task in tasks.items():
         columns = (task["text"], task["label"])
-        yield from named_here(_faults(root, key(name), task["data"], TABLES, columns, columns))
+        yield from named_here(faults(root, key(name), task["data"], TABLES, columns, columns))
 
 
-def _faults(
+def faults(
     root: Path,
     key: str,
     paths: str | Sequence[str],

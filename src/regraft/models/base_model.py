@@ -146,7 +146,10 @@ def _in_package(module: str) -> Path:
         if not published and (near := nearest(module, files.read_json(_KNOWN))):  # never tell to install a slip of the pen
             message, install = f"{message}; did you mean {near!r}?", f"base_model: package:{near}"
         raise _unfound(message, f"package:{module}", install)
-    home = Path(spec.origin).parent
+    if not spec.submodule_search_locations:
+        message = f"base_model package:{module}: {module!r} is a single file of Python, and holds no model"
+        raise _unfound(message, f"package:{module}", "base_model: package:<module>, a folder, or hub:<owner>/<name>@<commit>")
+    home = Path(spec.submodule_search_locations[0])
     folders = sorted(path.parent for path in home.rglob("config.json") if any(path.parent.glob("*.safetensors")))
     if not folders and (packed := sorted(home.rglob("*.gguf"))):
         message = f"base_model package:{module}: {packed[0].name} is a GGUF file, of which a model folder is made once"

