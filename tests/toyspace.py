@@ -105,16 +105,17 @@ def retrain_once(run, curves, early_step, *, own_server):
 CLI = """
 import json, os, sys
 from regraft.cli import environment
-from regraft.execution import launch
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
+from regraft.execution import launch
+from regraft.execution.run_lock import run_lock
 
 environment.prepare()
 workspace = Workspace.find()
 show = lambda event: print(json.dumps(event), flush=True)
 pipeline = sys.argv[1]
 try:
-    with launch.run_lock(workspace, pipeline, wait="--no-wait" not in sys.argv, on_event=show):
+    with run_lock(workspace, pipeline, wait="--no-wait" not in sys.argv, on_event=show):
         result = launch.launch(workspace, pipeline, on_event=show)
 except RegraftError as error:
     print(json.dumps({"event": "raised", "error": type(error).__name__, "message": str(error), "problems": error.problems}), flush=True)

@@ -19,7 +19,8 @@ from regraft.core.workspace import Workspace
 from regraft.execution import supervise
 from regraft.execution.dvc_formats import is_whole
 from regraft.execution.dvc_repair import repair
-from regraft.execution.launch import new_run_id, parse_event, run_lock
+from regraft.execution.launch import new_run_id, parse_event
+from regraft.execution.run_lock import run_lock
 
 
 @pytest.fixture

@@ -76,12 +76,13 @@ def _compute(workspace: Workspace, request: Request) -> dict[str, Any]:
     from regraft.core.errors import Conflict, EnvironmentFault
     from regraft.execution import freshness, handover, launch
     from regraft.execution.dvc import ensure_repository
+    from regraft.execution.run_lock import run_lock
 
     require_pipeline(workspace, request.pipeline)
     with contextlib.ExitStack() as held:
         live = held.enter_context(Live(quiet=True))
         try:
-            held.enter_context(launch.run_lock(workspace, request.pipeline, wait=False, on_event=live.show))
+            held.enter_context(run_lock(workspace, request.pipeline, wait=False, on_event=live.show))
         except Conflict as conflict:  # the run that asks, perhaps: to wait for it would be for ever
             raise EnvironmentFault(f"{conflict} in {workspace.root}", fix="start each agent in a clone of its own") from None
         held.enter_context(freshness.put_back(workspace, request.pipeline, request.sets))

@@ -65,6 +65,7 @@ def _bring_up_to_date(
     from regraft.execution import deployments, freshness, launch, moved_names, run_cost
     from regraft.execution.dvc import ensure_repository
     from regraft.execution.plan import assess
+    from regraft.execution.run_lock import run_lock
     from regraft.registry.store import store_of
     from regraft.upkeep import upgrade
 
@@ -72,7 +73,7 @@ def _bring_up_to_date(
     deployments.require_expected(workspace, pipeline, os.environ.get(deployments.EXPECTED))
     with (
         Live(quiet=quiet) as live,
-        launch.run_lock(workspace, pipeline, wait=wait, on_event=live.show),
+        run_lock(workspace, pipeline, wait=wait, on_event=live.show),
         freshness.put_back(workspace, pipeline, sets),
     ):
         if freshness.wants_demo(workspace, pipeline, sets):

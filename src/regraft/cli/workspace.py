@@ -51,12 +51,13 @@ def init(
 def _upgrade(workspace: Workspace) -> None:
     from regraft import __version__
     from regraft.core.quantities import counted
-    from regraft.execution import launch, moved_names
+    from regraft.execution import moved_names
+    from regraft.execution.run_lock import run_lock
     from regraft.upkeep.upgrade import merges, upgrade
 
     with ExitStack() as held:  # no run is at work on the files
         for name in workspace.pipelines:
-            held.enter_context(launch.run_lock(workspace, name, wait=False))
+            held.enter_context(run_lock(workspace, name, wait=False))
         outcome = upgrade(workspace.root)
     for path in (*outcome.written, *outcome.removed):
         console.out.print(f"  {'written' if path in outcome.written else 'removed'}  {escape(path)}")
@@ -165,9 +166,10 @@ def _relocate(workspace: Workspace) -> list[str]:
 def _repair(workspace: Workspace) -> list[str]:
     """:func:`regraft.execution.integrity.repair` while no run is at work, and none can start."""
 
-    from regraft.execution import integrity, launch
+    from regraft.execution import integrity
+    from regraft.execution.run_lock import run_lock
 
     with ExitStack() as held:
         for name in workspace.pipelines:
-            held.enter_context(launch.run_lock(workspace, name, wait=False))
+            held.enter_context(run_lock(workspace, name, wait=False))
         return integrity.repair(workspace)

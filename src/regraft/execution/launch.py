@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import secrets
 import signal
@@ -35,18 +34,16 @@ from pathlib import Path
 from typing import Any
 
 from regraft.config.resolved_file import read_resolved
-from regraft.core import files, lock
-from regraft.core.errors import Conflict, EnvironmentFault, RegraftError
+from regraft.core import files
+from regraft.core.errors import RegraftError
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
 from regraft.execution import composition, dvc, going_on, supervise
-from regraft.execution.dvc_repair import repair
 from regraft.execution.events import Recorder, events_file
+from regraft.execution.run_lock import alive_file, wait_until_quiet
 
 Event = dict[str, Any]
 PREFIX = "@@ "
-QUIET_SECONDS = 20.0
-"""Longest wait for the processes of a killed run; they are gone in 5 s unless the machine stands still."""
 
 
 def new_run_id(pipeline: str) -> str:
@@ -74,46 +71,6 @@ def _ignore(_: Event) -> None:
     """Nobody is watching."""
 
 
-@contextlib.contextmanager
-def run_lock(workspace: Workspace, pipeline: str, *, wait: bool = True, on_event: Callable[[Event], None] = _ignore) -> Iterator[None]:
-    """Hold ``pipeline`` for this process, after the last process of any earlier run of it is gone.
-
-    Someone else holding it is a ``waiting`` event and a wait, or with ``wait=False`` a :class:`Conflict` naming the
-    pid. What a killed run left half-written in DVC's files is repaired here, before anything reads them.
-    """
-    handle = lock.open_lock(workspace.scratch / "locks" / f"{pipeline}.lock")
-    try:
-        if not lock.try_take(handle):
-            pid = lock.holder(handle)
-            if not wait:
-                raise Conflict(f"a run of '{pipeline}' is in progress (pid {pid or 'unknown'})", fix=f"regraft run {pipeline} --wait")
-            on_event({"event": "waiting", "pid": pid})
-            lock.take(handle)
-        lock.sign(handle)
-        _wait_until_quiet(workspace, pipeline)
-        for sentence in repair(workspace):
-            on_event({"event": "warning", "message": sentence})
-        yield
-    finally:
-        os.close(handle)
-
-
-def _alive_file(workspace: Workspace, pipeline: str) -> Path:
-    return workspace.scratch / "locks" / f"{pipeline}.alive"
-
-
-def _wait_until_quiet(workspace: Workspace, pipeline: str) -> None:
-    """Return when no process of any run of ``pipeline`` is left."""
-    handle = lock.open_lock(_alive_file(workspace, pipeline))
-    try:
-        if not lock.take_within(handle, QUIET_SECONDS):
-            shown = workspace.relative(_alive_file(workspace, pipeline))
-            message = f"processes of an earlier run of '{pipeline}' did not end within {QUIET_SECONDS:.0f} s"
-            raise EnvironmentFault(message, fix=f"fuser -v {shown}")
-    finally:
-        os.close(handle)
-
-
 def write_invocation(
     workspace: Workspace,
     pipeline: str,
@@ -134,7 +91,7 @@ def write_invocation(
     :param part: for the flow, the one step that it is to run for a run on another machine (:mod:`regraft.execution.handover`).
     """
     value: dict[str, Any] = {"run": run, "pipeline": pipeline, "allow_inexact": allow_inexact, "opening_mlflow": opening_mlflow}
-    value |= {"alive": str(_alive_file(workspace, pipeline)), "due": due, "step_server": step_server, "part": part}
+    value |= {"alive": str(alive_file(workspace, pipeline)), "due": due, "step_server": step_server, "part": part}
     files.write_json(workspace.scratch / "invocations" / f"{name}.json", value)
 
 
@@ -154,8 +111,8 @@ def launch(
     ``due`` are the steps that are not fresh, for which the flow makes ready; None: all of them may run. ``again`` is the
     command that goes on with the run; None: the plain one. ``part``: of the ``run`` on another machine, run this step alone.
 
-    Call it inside :func:`run_lock`, in the main thread. SIGINT and SIGTERM are handed on: the step at work writes
-    its checkpoint, and the result's ``exit`` is 130 or 143. An ``error`` event is raised as the error it was.
+    Call it inside :func:`~regraft.execution.run_lock.run_lock`, in the main thread. SIGINT and SIGTERM are handed on: the step at work
+    writes its checkpoint, and the result's ``exit`` is 130 or 143. An ``error`` event is raised as the error it was.
     """
     run = run or new_run_id(pipeline)
     invocation = f"{run}-0"
@@ -180,7 +137,7 @@ def launch(
     with contextlib.closing(record), _forwarding_signals() as received, log.open("ab") as out:
         flow = supervise.spawn([sys.executable, "-m", "flows"], cwd=workspace.root, env=env, log=out)
         code = flow.finish(on_line)
-        _wait_until_quiet(workspace, pipeline)
+        wait_until_quiet(workspace, pipeline)
         return _concluded(workspace, again or going_on.command(pipeline), run, last, code, received)
 
 

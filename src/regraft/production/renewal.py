@@ -26,8 +26,8 @@ from regraft.data.reading import read_rows
 from regraft.data.sources import Source
 from regraft.data.spelling import spelled
 from regraft.data.split import split_of
-from regraft.execution import launch
 from regraft.execution.resolve import resolve
+from regraft.execution.run_lock import run_lock
 from regraft.gates.comparison import MIN_CLEAN_ROWS
 from regraft.registry.journal import whoami
 from regraft.registry.store import store_of
@@ -69,7 +69,7 @@ def renew(workspace: Workspace, pipeline: str) -> Renewal:
     """
     options = load_pipeline(workspace, pipeline)
     _require_drawn(pipeline, options)
-    with launch.run_lock(workspace, pipeline, wait=False):
+    with run_lock(workspace, pipeline, wait=False):
         resolved = resolve(workspace, pipeline)
         precheck.look(workspace.root, resolved)
         path = workspace.root / "pipelines" / f"{pipeline}{spent.SUFFIX}"

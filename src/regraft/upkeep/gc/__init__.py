@@ -29,7 +29,7 @@ from regraft.core import lock
 from regraft.core.errors import Conflict
 from regraft.core.workspace import Workspace
 from regraft.execution import clones
-from regraft.execution.launch import run_lock
+from regraft.execution.run_lock import run_lock
 from regraft.registry.tracking import Tracker
 from regraft.upkeep.gc import dvc_cache, models, scratch
 from regraft.upkeep.gc.room import Item, Room, remove
