@@ -246,7 +246,11 @@ def make(name: str, folder: Path) -> Path:
     config_json, model, config = FAMILIES[family]()
     folder.mkdir(parents=True, exist_ok=True)
     edit(folder, model, config)
-    size = 1 + max([token["id"] for token in model["added_tokens"]] + [len(model["model"]["vocab"]) - 1]) if model else 400
+    size = 400
+    if model:
+        size = 1 + max([token["id"] for token in model["added_tokens"]] + [len(model["model"]["vocab"]) - 1])
+    elif (words := folder / "vocab.txt").is_file():
+        size = len(words.read_text(encoding="utf8").splitlines())
     (folder / "config.json").write_text(json.dumps({**config_json, "vocab_size": size}))
     if model:
         (folder / "tokenizer.json").write_text(json.dumps(model))

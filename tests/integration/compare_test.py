@@ -175,7 +175,7 @@ def test_without_the_store_the_champion_s_answers_in_the_later_run_are_used(said
         (["demo-20990101T000000-abcdef", "demo/1"], 2, "no run with a verdict called"),
         (["demo/1", "demo/2", "--metric", "macro-f1"], 2, "no metric 'macro-f1'; did you mean 'macro_f1'?"),
         (["demo/1", "demo/2", "--confidence", "1"], 2, "0.999"),
-        (["demo/1"], 2, "Missing argument"),
+        (["demo/1"], 2, "`regraft compare demo/1` names one side alone"),
     ],
 )
 def test_what_cannot_be_compared_is_said(argv, code, text, said):

@@ -111,7 +111,7 @@ def test_with_the_cache_the_files_are_named_and_checkout_brings_them_back(tracke
     words = "data/rows.jsonl changed; data/more.jsonl is new; data/corpus.jsonl is gone"
     assert said(tracked).message == f"data/ is not what data.dvc says: {words}"
     assert "dvc checkout --force data.dvc" in str(said(tracked).fix)
-    (tracked.root / "data" / "corpus.jsonl").write_text("{}\n")  # a plan wants its data to be there
+    (tracked.root / "data" / "corpus.jsonl").write_text('{"text": "a document of the domain"}\n' * 10)  # a plan wants its data to be there
     assert cli("plan", "tiny", "--json").json["data"] == "data/corpus.jsonl, data/rows.jsonl changed; data/more.jsonl is new"
     ask(tracked, "checkout", "--force", "data.dvc")
     assert said(tracked).state == "ok"
