@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import httpx
@@ -38,10 +39,15 @@ def test_a_schedule_fires_and_an_agent_runs_what_was_deployed(server: str, ran: 
     root, path = ran.root, ran.root / "pipelines" / "tiny.yaml"
     without = path.read_text()
     configure(root, schedule={"cron": "0 3 * * 1", "timezone": "Europe/Berlin"})
-    for block in blocks(PAGE, "console"):
-        for command in commands(block):
-            typed = regraft(root, *command.text.replace("demo", "tiny").split()[1:])
-            assert missing([line.replace("demo", "tiny") for line in command.shown], typed.stdout) == [], typed.stdout + typed.stderr
+    with TemporaryDirectory() as srv:  # shorter than tmp_path: lines are compared whole
+
+        def here(text: str) -> str:
+            return text.replace("demo", "tiny").replace("/srv", srv)
+
+        for block in blocks(PAGE, "console"):
+            for command in commands(block):
+                typed = regraft(root, *here(command.text).split()[1:])
+                assert missing([here(line) for line in command.shown], typed.stdout) == [], typed.stdout + typed.stderr
 
     path.write_text(without)
     configure(root, schedule={"interval": "10s"})
