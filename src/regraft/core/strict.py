@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -22,5 +23,5 @@ class Strict(BaseModel):
 
 
 def _is_number(annotation: Any) -> bool:
-    kinds = {annotation, *get_args(annotation)}
+    kinds = set(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else {annotation}
     return bool(kinds & {int, float}) and bool not in kinds

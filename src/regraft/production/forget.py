@@ -180,16 +180,6 @@ def _ids(store: DataStore, rows: Iterable[Row]) -> set[str]:
     return {key for row in rows if (key := row.values.get(store.task.id_column)) is not None}
 
 
-def _that_brought(found: Found, versions: Iterable[Version]) -> Iterator[Version]:
-    """The versions with more of the rows than the one before; those after it have them, but not from their files."""
-    before = 0
-    for version in sorted(versions, key=lambda version: version.number):
-        rows = found.versions.get(version.number, 0)
-        if rows > before:
-            yield version
-        before = rows
-
-
 def remains(store: DataStore, found: Found, purged: Purged | None) -> list[str]:
     """What still has the rows, or may."""
     return list(_remains(store, found, purged))
@@ -201,8 +191,9 @@ def _remains(store: DataStore, found: Found, purged: Purged | None) -> Iterator[
             f"{counted(len(models), 'model')} {'was' if len(models) == 1 else 'were'} trained on them ({', '.join(models)}), and pages of "
             f"their runs in MLflow may show them; regraft run {store.pipeline} trains one without"
         )
-    if sources := sorted({version.source for version in _that_brought(found, store.history.versions()) if version.source}):
-        yield f"the files that were handed in: {', '.join(sources)}; a drop that brings the rows back is refused"
+    versions = [version for version in store.history.versions() if version.number in found.versions]
+    if sources := sorted({version.source for version in versions if version.source}):
+        yield f"files that were handed in and may have them: {', '.join(sources)}; a drop that brings the rows back is refused"
     if store.in_git():
         yield f"git's history has {store.place.shown}; git filter-repo --path {store.place.shown} takes it out, for everybody"
     listing = store.workspace.root / "pipelines" / f"{store.pipeline}{spent.SUFFIX}"
