@@ -27,8 +27,8 @@ LOOK_SECONDS = 2.0
 NOBODY_SECONDS = 60.0
 """After which a step that no agent has taken is told of."""
 SILENT_SECONDS = 180.0
-"""After which a step that an agent has taken and not begun is given up, counted from its last line: two heartbeats lines are
-:data:`flows.lost_runs.HEARTBEAT_SECONDS` apart, and the server's own 90 s come first where there was any heartbeat."""
+"""After which a step that an agent has taken and not begun is given up, counted from the last line of its log. An agent writes one every
+:data:`flows.lost_runs.HEARTBEAT_SECONDS`; where it ever sent a heartbeat, the server has called it lost after 90 s."""
 
 
 def place(step_needs_gpu: bool, scheduled: bool, gpu_pool: str | None) -> str | None:

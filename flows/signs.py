@@ -43,6 +43,7 @@ class Signs:
             self._wake.set()
 
     def end(self) -> None:
+        """Give no more signs."""
         self._over.set()
         self._wake.set()
 

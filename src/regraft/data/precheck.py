@@ -47,7 +47,9 @@ def look(root: Path, resolved: Mapping[str, Any]) -> None:
 
 
 def _short(root: Path, resolved: Mapping[str, Any]) -> Iterator[Problem]:
-    """A corpus of fewer bytes than a sequence has tokens, which no tokenizer makes a sequence of: each token but a separator has a byte."""
+    """A corpus of too few bytes for one sequence, whatever the tokenizer: a token has a byte at least, and a separator stands after a
+    document, so a corpus of one-letter documents has two tokens for each byte.
+    """
     if (length := resolved.get("tokens", {}).get("sequence_length")) is None:
         return
     from regraft.data.formats import TEXTS
@@ -55,9 +57,7 @@ def _short(root: Path, resolved: Mapping[str, Any]) -> Iterator[Problem]:
     paths = resolved["data"].get("corpus", ())
     data_files = _files(root, "data.corpus", paths, TEXTS)
     size = sum(path.stat().st_size for path, _ in data_files)
-    if (
-        data_files and size < length // 2 and all(path.suffix not in COMPRESSED for path, _ in data_files)
-    ):  # a document of one letter is two
+    if data_files and size < length // 2 and all(path.suffix not in COMPRESSED for path, _ in data_files):
         shown = ", ".join(listed(paths))
         message = f"{shown}: {size} bytes of text do not fill one training sequence of {length} tokens (pretrain.sequence_length)"
         fix = "add text to data.corpus, lower pretrain.sequence_length, or write `adapt: never`"
