@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 import tiny_models
 import torch
+from stopping import stopped_at
 from tinyspace import tiny_rows, write_tiny_model
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, Interrupted
-from regraft.core.progress import STOP, Running, running
+from regraft.core.progress import Running, running
 from regraft.execution.resolve import resolve
 from regraft.models.task_types import task_type
 from regraft.models.task_types.text_classification import TextClassification
 from regraft.training.finetuning import finetune
 from regraft.training.fitting import balanced
-from regraft.training.loop import Training
 from regraft.training.options import finetune_options
 
 LABELS = ["garden", "harbour", "kitchen"]
@@ -49,7 +49,7 @@ def test_a_batch_costs_what_its_rows_cost_each_by_its_weight_so_that_parts_add_u
     assert len(set(np.round(each, 6))) == 3
 
 
-def test_a_training_that_was_stopped_goes_on_to_the_same_bytes_and_weights_change_them(tmp_path, monkeypatch):
+def test_a_training_that_was_stopped_goes_on_to_the_same_bytes_and_weights_change_them(tmp_path):
     base = write_tiny_model(tmp_path / "tiny")
     table = pd.DataFrame([row for row in tiny_rows() if row["label"] != LABELS[2] or row["id"].endswith("1")])
     table["split"] = "train"
@@ -62,18 +62,8 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bytes_and_weights_chang
 
     whole = train("whole", class_weights="balanced")
     assert whole != train("plain")
-    save = Training._stop_or_save
-
-    def stop_at_the_third(self, phase, optimizer, done):
-        if done == 3:
-            STOP.set()
-        save(self, phase, optimizer, done)
-
-    with monkeypatch.context() as cut:
-        cut.setattr(Training, "_stop_or_save", stop_at_the_third)
-        with pytest.raises(Interrupted):
-            train("cut", tmp_path / "checkpoints", class_weights="balanced")
-    STOP.clear()
+    with stopped_at(3), pytest.raises(Interrupted):
+        train("cut", tmp_path / "checkpoints", class_weights="balanced")
     assert train("cut", tmp_path / "checkpoints", class_weights="balanced") == whole
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from stopping import stopped_at
 from tinyspace import TOPIC_WORDS, tiny_rows, write_tiny_model
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, DataRejected, Interrupted
-from regraft.core.progress import STOP, Running, running
+from regraft.core.progress import Running, running
 from regraft.models import kinds
 from regraft.training import loop
 from regraft.training.finetuning import finetune
-from regraft.training.loop import Training
 from regraft.training.methods.contrastive import Pairs
 from regraft.training.methods.prototype import nearest
 from regraft.training.options import finetune_options
@@ -101,19 +101,10 @@ def test_contrastive_brings_classes_apart_and_is_continued_to_the_same_bytes_by_
     assert (whole["pairs"], whole["steps"]) == (480, 30)
     assert whole["dev_accuracy"] > train(base, rows, tmp_path / "means", "prototype")["dev_accuracy"] - 0.05
     assert kinds.kind_of(tmp_path / "whole") == "embedding_head"
-    plain = Training._stop_or_save
-
-    def stopping(self, phase, optimizer, done):
-        if done == 11:
-            STOP.set()
-        plain(self, phase, optimizer, done)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_stop_or_save", stopping)
         patch.setattr(loop, "workers", lambda _: 1)  # and goes on with as many as there are
-        with pytest.raises(Interrupted):
+        with stopped_at(11), pytest.raises(Interrupted):
             train(base, rows, tmp_path / "cut", "contrastive", checkpoints=tmp_path / "checkpoints", **own)
-    STOP.clear()
     assert train(base, rows, tmp_path / "cut", "contrastive", checkpoints=tmp_path / "checkpoints", **own) == whole
     assert files.tree(tmp_path / "cut") == files.tree(tmp_path / "whole")
 

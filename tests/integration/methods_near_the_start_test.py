@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_models
+from stopping import stopped_at
 from tinyspace import tiny_rows, write_tiny_model
 
 from regraft.core import files
@@ -20,7 +21,6 @@ from regraft.models.task_types import task_type
 from regraft.training import schedules
 from regraft.training.finetuning import finetune
 from regraft.training.layer_groups import layer_groups
-from regraft.training.loop import Training
 from regraft.training.methods import gradual_unfreezing
 from regraft.training.methods.full import FULL
 from regraft.training.methods.interpolate import INTERPOLATE
@@ -73,25 +73,17 @@ def moved(base, model, part=""):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_stopped_twice_and_continued_it_leaves_the_same_plain_folder(method, base, rows, tmp_path, monkeypatch):
+def test_stopped_twice_and_continued_it_leaves_the_same_plain_folder(method, base, rows, tmp_path):
     whole = train(base, rows, tmp_path / "whole", method)
     assert whole["steps"] == 24
     assert {path.name for path in (tmp_path / "whole").iterdir() if path.suffix == ".safetensors"} == {"model.safetensors"}
     assert not [name for name in weights(tmp_path / "whole") if "regraft" in name]
-    plain, cuts = Training._stop_or_save, [3, 12]
-
-    def stopping(self, phase, optimizer, done):  # of the training itself: `ewc` trains a head before it
-        if cuts and (self.name, done) == ("finetune", cuts[0]):
-            del cuts[0]
-            STOP.set()
-        plain(self, phase, optimizer, done)
-
-    monkeypatch.setattr(Training, "_stop_or_save", stopping)
-    for _ in range(2):
-        with pytest.raises(Interrupted):
-            train(base, rows, tmp_path / "cut", method, checkpoints=tmp_path / "checkpoints")
-        STOP.clear()
-    assert train(base, rows, tmp_path / "cut", method, checkpoints=tmp_path / "checkpoints") == whole
+    with stopped_at(3, 12, training="finetune"):  # `ewc` trains a head before it
+        for _ in range(2):
+            with pytest.raises(Interrupted):
+                train(base, rows, tmp_path / "cut", method, checkpoints=tmp_path / "checkpoints")
+            STOP.clear()
+        assert train(base, rows, tmp_path / "cut", method, checkpoints=tmp_path / "checkpoints") == whole
     assert files.tree(tmp_path / "cut") == files.tree(tmp_path / "whole")
 
 
