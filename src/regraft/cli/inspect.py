@@ -91,7 +91,7 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
         _show_power(power)
     if waiver:
         console.out.print(f"\n{console.warned(waiver.message, waiver.fix)}")
-    if decision is not None or any(step.state != "fresh" and not step.idle for step in assessment.steps):
+    if decision is not None or due:
         again = "".join(f" --set {shlex.quote(item)}" for item in set_ or ())
         console.out.print(f"[dim]next:[/] regraft run {pipeline}{escape(again)}")
 
