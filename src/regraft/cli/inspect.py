@@ -227,7 +227,7 @@ def _show(name: str, entry: dict[str, Any], verbose: bool) -> None:
     shown = [step for step in needed if verbose or step["state"] != "fresh"]
     never_ran = bool(shown) and not verbose and not running and all(step["state"] == "missing" for step in needed)
     if never_ran:
-        say(f"  steps         none of {len(needed)} has run here yet; `regraft plan {name}` lists them")
+        say(console.prose(f"  steps         none of {len(needed)} has run here yet; `regraft plan {name}` lists them", 16))
         shown = []
     width = max((14, *(len(step["name"]) + 1 for step in shown)))
     for step in shown:

@@ -101,7 +101,7 @@ def last_two(tracker: Tracker, pipeline: str, verb: str, *, decided: bool = Fals
     if len(runs) < 2:
         verdict = " with a verdict" if decided else ""
         raise ConfigError(
-            f"{pipeline} has {counted(len(runs), 'run')}{verdict}, so there are no two to {verb}", fix=f"regraft run {pipeline}"
+            f"{pipeline} has {counted(len(runs), 'run')}{verdict}, so there are no two to {verb}", fix=f"regraft ls {pipeline}"
         )
     return runs[1], runs[0]
 
