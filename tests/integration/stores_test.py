@@ -341,6 +341,17 @@ def test_tables_of_a_later_regraft_are_refused(tmp_path):
         Database(f"sqlite:///{tmp_path / 'store.db'}", tmp_path / "copies").get("a/b")
 
 
+def test_tables_that_another_process_is_still_making_are_made_to_the_end(tmp_path):
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "store.db") as database:  # SQLite commits each table by itself, and a kill would leave it at that
+        database.execute("CREATE TABLE regraft_schema (version INTEGER NOT NULL, PRIMARY KEY (version))")
+    values = Database(f"sqlite:///{tmp_path / 'store.db'}", tmp_path / "copies")
+    assert values.get("a/b") is None
+    assert values.create("a/b", b"1")
+    assert values.get("a/b") == b"1"
+
+
 def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path, monkeypatch):
     monkeypatch.setattr("regraft.registry.stores.sql.RETRY_SECONDS", ())
     values = Database("postgresql://ada:hunter2@127.0.0.1:1/regraft?sslmode=disable", tmp_path)

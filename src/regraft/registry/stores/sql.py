@@ -31,6 +31,8 @@ RETRY_SECONDS = (0.2, 1.0, 3.0)
 """A database that is restarted is asked again; a run's tasks ask for longer."""
 BUSY_SECONDS = 30
 """For which a process waits for another's write to SQLite."""
+TRIES = 5
+"""To make the tables, of processes that do so at once."""
 T = TypeVar("T")
 
 
@@ -138,7 +140,9 @@ class _Tables:
         )
         self._schema = sql.Table("regraft_schema", metadata, sql.Column("version", sql.Integer, primary_key=True, autoincrement=False))
         self._table = table
-        its, insert = table.c, (postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert)(table)
+        insert_into = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+        its, insert = table.c, insert_into(table)
+        self._mark = insert_into(self._schema).values(version=SCHEMA).on_conflict_do_nothing()
         self.one = sql.select(its.value).where(its.key == sql.bindparam("key"))
         self.writer = sql.select(its.writer).where(its.key == sql.bindparam("key"))
         self.insert = insert.on_conflict_do_nothing()
@@ -191,20 +195,30 @@ class _Tables:
             return False
         if self._file:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-        if not sql.inspect(self.engine).has_table(self._schema.name):
-            if not writing:
-                return False
-            # Of two that make them at once one is refused by the catalogue's own keys, and finds them there then.
+        # Of two that make them at once one is refused by the catalogue's own keys, and finds them there the next time. SQLite commits every
+        # table by itself, so the version is what says that all are there.
+        for _ in range(TRIES):
+            if (version := self._version()) is not None or not writing:
+                break
             with contextlib.suppress(IntegrityError, ProgrammingError, sql.exc.OperationalError), self.engine.begin() as connection:
                 self._metadata.create_all(connection)
-                connection.execute(self._schema.insert().values(version=SCHEMA))
-        with self.engine.begin() as connection:
-            version = connection.execute(sql.select(sql.func.max(self._schema.c.version))).scalar()
+                connection.execute(self._mark)
+        if version is None and not writing:
+            return False
         if version != SCHEMA:
             message = f"its tables are of schema {version}, and this regraft reads {SCHEMA}"
             raise EnvironmentFault(message, fix="pip install --upgrade regraft")
         self._ready = True
         return True
+
+    def _version(self) -> int | None:
+        """The schema of the tables; None: nobody has made them, or not all of them."""
+        import sqlalchemy as sql
+
+        if not sql.inspect(self.engine).has_table(self._schema.name):
+            return None
+        with self.engine.begin() as connection:
+            return connection.execute(sql.select(sql.func.max(self._schema.c.version))).scalar()
 
 
 def sqlite(url: str, root: Path, copies: Path) -> Database:
