@@ -41,4 +41,4 @@ def _run(config: HeldOutConfig, inputs: Mapping[str, Path], out: Path) -> Metric
 
 
 ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": SPLITS / "splits.parquet"}
-HELD_OUT = Step(name="held_out", config=HeldOutConfig, run=_run, inputs={"tfidf": TFIDF / "model", **ROWS}, version=1)
+HELD_OUT = Step(name="held_out", config=HeldOutConfig, run=_run, inputs={"tfidf": TFIDF / "model", **ROWS}, version=2)

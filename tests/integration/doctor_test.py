@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -348,6 +349,24 @@ def test_what_another_user_left_is_named_with_the_command_that_gives_it_back(wor
         (check,) = machine.owner(workspace)
     assert (check.state, check.message) == ("bad", f"{denied} belongs to root, and this is uid 12345")
     assert check.fix == f"sudo chown -R 12345 {denied}"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_user_without_a_name_has_one_for_the_libraries_that_ask():
+    code = "import getpass, os; from regraft.cli import environment; os.setuid(54321); environment.prepare(); print(getpass.getuser())"
+    nameless = {name: value for name, value in os.environ.items() if name not in ("LOGNAME", "USER", "LNAME", "USERNAME")}
+    assert subprocess.run([sys.executable, "-c", code], env=nameless, capture_output=True, text=True, check=True).stdout == "uid 54321\n"
+
+
+def test_a_probe_that_may_not_read_names_the_owner_and_the_command(tmp_path):
+    (file := tmp_path / "model").touch()
+
+    def refused() -> Iterator[Check]:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    (check,) = doctor.at_once({"pipelines": refused}, 10.0)
+    assert (check.state, check.fix) == ("bad", f"chmod -R u+rwX {file}")
+    assert f"could not be examined: Permission denied ({file})" in check.message
 
 
 def test_a_clock_that_was_set_back_is_told_by_the_journal(workspace, monkeypatch):

@@ -40,6 +40,7 @@ def baseline(train: list[str], topics: list[str]) -> Tfidf:
         (8, (8, 12), "up to 8 words"),
         (9, (8, 12), "9 to 12 words"),
         (13, (8, 12), "over 12 words"),
+        (9, (8, 9), "9 words"),
         (5, (7,), "up to 7 words"),
         (5, (), "any length"),
     ],
@@ -54,7 +55,11 @@ def test_a_band_of_lengths_says_its_ends(words, bounds, band):
         ("plain words", "Latin"),
         ("Ünïcode früh", "Latin"),
         ("слова и a", "Cyrillic"),
-        ("模型 model 训练数据", "Cjk"),
+        ("模型 model 训练数据", "Han"),
+        ("昨日東京で寿司を食べました", "Japanese"),
+        ("東京都庁前の案内", "Japanese"),
+        ("\uff37\uff49\uff44\uff45 ｶﾀ", "Latin"),
+        ("ｶﾀｶﾅ", "Japanese"),
         ("ab бв", "Cyrillic"),
         ("123 !?", "no letters"),
         ("", "no letters"),
@@ -70,6 +75,18 @@ def test_the_script_of_most_letters(text, found):
 )
 def test_bands_of_unknown_words(unknown, words, band):
     assert oov_band(["new"] * unknown + ["old"] * (words - unknown), frozenset({"old"})) == band
+
+
+def test_where_no_blanks_are_written_lengths_are_characters_and_topics_are_named_in_pairs():
+    rng = random.Random(1)
+    words = {topic: [chr(first + n) + chr(first + n + 1) for n in range(0, 60, 2)] for topic, first in (("sea", 0x6C34), ("food", 0x98DF))}
+    topics = [("sea", "food")[n % 2] for n in range(120)]
+    train = ["。".join(rng.choices(words[topic], k=rng.randint(3, 9))) for topic in topics]
+    slices = discover(train, train, baseline(train, topics))
+    assert all(value.endswith(" characters") for value in slices["text_length"])
+    assert {name for value in slices["text_cluster"] for name in value.partition(": ")[2].split(", ")} <= {*words["sea"], *words["food"]}
+    single = Tfidf.train(train, topics, ["food", "sea"], max_ngram=1, inverse_regularization=10.0)
+    assert {len(name) for value in clusters(train, train, single) for name in value.partition(": ")[2].split(", ")} == {1}
 
 
 def test_clusters_are_topics_and_the_same_ones_every_time():

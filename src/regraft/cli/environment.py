@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+
+from regraft.core import owners
 
 QUIET = {
     "DO_NOT_TRACK": "true",  # the word: MLflow ignores 1
@@ -28,10 +31,19 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def prepare() -> None:
     """Fill in what the user left open, keep loopback traffic away from proxies, and let ``python -m`` find the workspace's code."""
+    _name_for_this_user()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     _no_proxy_for_loopback()
     os.environ.pop("PYTHONSAFEPATH", None)  # `python -m flows` would not see the folder it is started in
+
+
+def _name_for_this_user() -> None:
+    """A container's numeric user may have no name in passwd; DVC names its scratch folder after one and would refuse every step."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # from Python 3.13 on an OSError
+        os.environ["LOGNAME"] = owners.name_of(os.getuid())
 
 
 def _no_proxy_for_loopback() -> None:

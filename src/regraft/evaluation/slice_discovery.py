@@ -1,10 +1,12 @@
 """Slices that need no column: parts of the test rows found in the text itself.
 
-- ``text_length``: bands of words, cut at the terciles of the training rows.
-- ``text_script``: the writing system of most letters, in Unicode's words.
+- ``text_length``: bands of words, cut at the terciles of the training rows; of characters where most words are one
+  (:mod:`regraft.core.words`).
+- ``text_script``: the writing system of most letters, in Unicode's words. Han letters of a text with kana are Japanese.
 - ``text_oov``: bands of the share of words that no training row has.
 - ``text_cluster``: topics. The training rows' TF-IDF vectors without the commonest words, in 50 latent dimensions
-  (Deerwester et al. 1990), k-means on the unit sphere; a cluster is named after the three words that stand out in it.
+  (Deerwester et al. 1990), k-means on the unit sphere; a cluster is named after the three words that stand out in it,
+  in scripts without blanks after three pairs of characters: "玫瑰" says what "玫" and "瑰" do not.
 
 Bounds and clusters come from training rows, and no label or prediction is looked at, so a slice cannot be drawn round
 a model's mistakes.
@@ -12,6 +14,7 @@ a model's mistakes.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -19,9 +22,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from regraft.core.words import WORD
+from regraft.core.words import UNSPACED, WORD
 from regraft.models.tfidf import Tfidf
 
+LETTER = re.compile(f"[{UNSPACED}]")
+"""What a word of a script without blanks begins with."""
 CLUSTERS = 8
 ROWS_A_CLUSTER = 30
 """Fewer training rows make fewer clusters."""
@@ -33,9 +38,10 @@ COMMON = 0.1
 def discover(texts: Sequence[str], train: Sequence[str], baseline: Tfidf) -> dict[str, list[str]]:
     """``{slice: value of each text}``; ``train`` are the texts that ``baseline`` was trained on."""
     vocabulary = frozenset(term for term in baseline.vocabulary if " " not in term)
-    bounds = _terciles([len(_words(text)) for text in train])
+    words = [_words(text) for text in train]
+    bounds, unit = _terciles([len(of_text) for of_text in words]), _unit(words)
     return {
-        "text_length": [length_band(len(_words(text)), bounds) for text in texts],
+        "text_length": [length_band(len(_words(text)), bounds, unit) for text in texts],
         "text_script": [script(text) for text in texts],
         "text_oov": [oov_band(_words(text), vocabulary) for text in texts],
         "text_cluster": clusters(texts, train, baseline),
@@ -52,26 +58,43 @@ def _terciles(lengths: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted({bound for bound in (first, second) if bound < max(lengths)}))
 
 
-def length_band(words: int, bounds: Sequence[int]) -> str:
+def _unit(texts: Sequence[Sequence[str]]) -> str:
+    """What the words of ``texts`` are called: where most of them are single letters of a script without blanks, characters."""
+    letters = sum(bool(LETTER.match(word)) for words in texts for word in words)
+    return "characters" if 2 * letters > sum(map(len, texts)) else "words"
+
+
+def length_band(words: int, bounds: Sequence[int], unit: str = "words") -> str:
     """ "7 to 12 words": the band between two of ``bounds`` (upper ends, included)."""
     above = [bound for bound in bounds if bound < words]
     within = [bound for bound in bounds if bound >= words]
     if not bounds:
         return "any length"
     if not above:
-        return f"up to {within[0]} words"
-    return f"{above[-1] + 1} to {within[0]} words" if within else f"over {above[-1]} words"
+        return f"up to {within[0]} {unit}"
+    if not within:
+        return f"over {above[-1]} {unit}"
+    first, last = above[-1] + 1, within[0]
+    return f"{first} to {last} {unit}" if first < last else f"{last} {unit}"
 
 
 def script(text: str) -> str:
     """The script of most letters, the first by name of equals: the first word of their Unicode names."""
     counts = Counter(_script(letter) for letter in text if letter.isalpha())
-    return min(counts, key=lambda name: (-counts[name], name)) if counts else "no letters"
+    if counts["Japanese"]:
+        counts["Japanese"] += counts.pop("Han", 0)
+    return min(counts, key=lambda name: (-counts[name], name)) if +counts else "no letters"
+
+
+SCRIPTS = {"Cjk": "Han", "Ideographic": "Han", "Hiragana": "Japanese", "Katakana": "Japanese"}
+"""The first words of Unicode names that are not what a script is called."""
 
 
 @lru_cache(maxsize=4096)
 def _script(letter: str) -> str:
-    return unicodedata.name(letter, "UNNAMED").partition(" ")[0].partition("-")[0].capitalize()
+    """Letters of another width or style are those of their script."""
+    name = unicodedata.name(unicodedata.normalize("NFKC", letter)[0], "UNNAMED").partition(" ")[0].partition("-")[0].capitalize()
+    return SCRIPTS.get(name, name)
 
 
 def oov_band(words: Sequence[str], vocabulary: frozenset[str]) -> str:
@@ -105,10 +128,21 @@ def _clusters(texts: Sequence[str], train: Sequence[str], baseline: Tfidf, count
     space = normalize(latent.fit_transform(vectors))
     model = KMeans(count, n_init=4, random_state=0).fit(space)
     average = np.asarray(vectors.mean(axis=0)).ravel()
-    single = np.array([" " not in term for term in baseline.vocabulary])
+    terms = [_as_written(term) for term in baseline.vocabulary]
+    if not any(terms):  # one character at a time was asked for
+        terms = list(baseline.vocabulary)
+    readable = np.array([term is not None for term in terms])
     names = []
     for number in range(count):
         stands_out = np.asarray(vectors[model.labels_ == number].mean(axis=0)).ravel() - average
-        best = np.argsort(np.where(single, -stands_out, np.inf), kind="stable")[:3]
-        names.append(f"{number + 1}: " + ", ".join(baseline.vocabulary[term] for term in best))
+        best = np.argsort(np.where(readable, -stands_out, np.inf), kind="stable")[:3]
+        names.append(f"{number + 1}: " + ", ".join(terms[term] or "" for term in best))
     return [names[number] for number in model.predict(normalize(latent.transform(baseline.features(texts).multiply(rare).tocsr())))]
+
+
+def _as_written(term: str) -> str | None:
+    """A term that names a topic as its texts write it: a word, or a pair of letters without the blank; None for other terms."""
+    first, blank, second = term.partition(" ")
+    if not blank:
+        return None if LETTER.match(term) else term
+    return first + second if LETTER.match(first) and LETTER.match(second) else None

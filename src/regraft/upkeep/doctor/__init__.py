@@ -1,8 +1,8 @@
 """What would stop a run, or spoil it, said before it starts.
 
-A probe is a generator of :class:`Check`; all of them run at once in threads of their own, and what has not answered
-by :data:`DEADLINE` (:data:`SLOW` for a few) is reported as such. So the slowest store, not the sum of all, decides how long
-``regraft doctor`` takes, and without a network it is done in seconds. Nothing is downloaded, and nothing
+A probe is a generator of :class:`Check`; all of them run at once in threads of their own, and what has not answered by
+:data:`DEADLINE` (:data:`NETWORK` for those that ask somebody else) is reported as such. So the slowest store, not the sum of
+all, decides how long ``regraft doctor`` takes, and without a network it is done in seconds. Nothing is downloaded, and nothing
 changed but an alias that does not follow the journal (:mod:`regraft.upkeep.doctor.journal`).
 """
 
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from regraft.core import limits
 from regraft.core.errors import RegraftError
 from regraft.core.workspace import Workspace
 from regraft.upkeep.doctor import folder, installation, journal, machine, stores
@@ -79,7 +80,9 @@ def at_once(probes: Mapping[str, Probe], deadline: float) -> list[Check]:
         except RegraftError as error:
             checks[name] = [Check(name, "bad", str(error), error.fix)]
         except Exception as error:  # a doctor who dies of the illness helps nobody
-            checks[name] = [Check(name, "bad", f"could not be examined: {type(error).__name__}: {error}")]
+            known = limits.explain(error, "could not be examined", Path.cwd())
+            what = str(known or f"could not be examined: {type(error).__name__}: {error}")
+            checks[name] = [Check(name, "bad", what, known.fix if known else None)]
 
     threads = [threading.Thread(target=work, args=item, name=f"doctor {item[0]}", daemon=True) for item in probes.items()]
     began = time.monotonic()
