@@ -1,10 +1,10 @@
 """The composition every pipeline file instantiates, in the order the steps run.
 
 Contract -> splits says which labelled row is trained on; corpus -> tokens -> pretrain makes the adapted encoder, where a candidate
-starts from one. ``finetune`` and ``score`` run for every candidate, tfidf is the baseline that all of them have to beat on the rows
-that ``held_out`` keeps. The last ones are asked for by gates: probes by
-changed texts, overlap by ``rows: clean``, suspects by ``negative_flips``, forgetting and earlier_tasks by the gates of those
-names, and seeds, which fine-tunes a candidate again under other seeds.
+starts from one; ``row_tokens`` are the rows' own texts, where adaptation reads those. ``finetune`` and ``score`` run for every
+candidate, tfidf is the baseline that all of them have to beat on the rows that ``held_out`` keeps. The last ones are asked for by
+gates: probes by changed texts, overlap by ``rows: clean``, suspects by ``negative_flips``, forgetting and earlier_tasks by the gates of
+those names, and seeds, which fine-tunes a candidate again under other seeds.
 """
 
 from tasks.contract import CONTRACT
@@ -16,6 +16,7 @@ from tasks.held_out import HELD_OUT
 from tasks.overlap import OVERLAP
 from tasks.pretrain import PRETRAIN
 from tasks.probes import PROBES
+from tasks.row_tokens import ROW_TOKENS
 from tasks.score import SCORE
 from tasks.seeds import SEEDS
 from tasks.splits import SPLITS
@@ -24,6 +25,6 @@ from tasks.tfidf import TFIDF
 from tasks.tokens import TOKENS
 
 STEPS = (
-    *(CONTRACT, SPLITS, CORPUS, TOKENS, PRETRAIN, FINETUNE, TFIDF, HELD_OUT, SCORE),
+    *(CONTRACT, SPLITS, CORPUS, TOKENS, ROW_TOKENS, PRETRAIN, FINETUNE, TFIDF, HELD_OUT, SCORE),
     *(PROBES, OVERLAP, SUSPECTS, FORGETTING, EARLIER_TASKS, SEEDS),
 )

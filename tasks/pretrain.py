@@ -1,9 +1,8 @@
-"""``pretrain``: the base encoder adapted to the corpus by masked-language modelling."""
+"""``pretrain``: the base model adapted to the corpus, to the texts of the training rows, or to both in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from regraft.steps import NEVER, ONCE, Cost, Metrics, PipelineContext, Step, StepConfig
 from regraft.steps.options import GeneralText, PretrainOptions, Strict, versions_of
+from tasks.row_tokens import ROW_TOKENS
 from tasks.tokens import TOKENS
 
 
@@ -32,6 +32,8 @@ class PretrainConfig(StepConfig):
     seed: int
     forgetting: ForgettingBudget | None = Field(None, exclude_if=lambda budget: budget is None)
     """Left out where no gate asks."""
+    replay: GeneralText | None = Field(None, exclude_if=lambda text: text is None)
+    """General text that is read in between. Left out where none is."""
     versions: dict[str, int] = Field(default_factory=dict, exclude_if=lambda versions: not versions)
     """Of the plug-ins that train. Left out where all are the first of their kind, in version 1."""
 
@@ -43,27 +45,29 @@ class PretrainConfig(StepConfig):
             budget = ForgettingBudget(max_loss_increase=gate.forgetting.max_loss_increase, general=general)
         base = {"base_model": options.base_model, "base_digest": context.base_digest}
         versions = versions_of(objective=options.pretrain.objective, family=context.family)
-        return cls(**base, pretrain=options.pretrain, seed=options.seed, forgetting=budget, versions=versions)
+        return cls(**base, pretrain=options.pretrain, seed=options.seed, forgetting=budget, replay=context.replay, versions=versions)
 
 
 def _run(config: PretrainConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from tempfile import TemporaryDirectory
 
-    from regraft.steps.training import Budget, locate, pack_general, pretrain, require_versions
+    from regraft.steps.training import Budget, locate, pack_general, pack_replay, pretrain, require_versions
 
     require_versions(config.versions, objective=config.pretrain.objective)
-    base, budget = locate(config.base_model, Path.cwd()), config.forgetting
-    train = partial(pretrain, base, inputs["tokens"], config.pretrain, config.seed, out / "model")
-    if budget is None:
-        return train()
-    with TemporaryDirectory(dir=out.parent, prefix="general-") as folder:
-        general = pack_general(budget.general, base, config.pretrain.sequence_length, Path(folder))
-        return train(Budget(general, budget.max_loss_increase))
+    base, length = locate(config.base_model, Path.cwd()), config.pretrain.sequence_length
+    with TemporaryDirectory(dir=out.parent, prefix="general-") as general, TemporaryDirectory(dir=out.parent, prefix="replay-") as replayed:
+        replay = pack_replay(config.replay, base, length, Path(replayed)) if config.replay else None
+        budget = None
+        if asked := config.forgetting:
+            budget = Budget(pack_general(asked.general, base, length, Path(general)), asked.max_loss_increase)
+        tokens, rows = inputs.get("tokens"), inputs.get("row_tokens")
+        return pretrain(base, tokens, config.pretrain, config.seed, out / "model", budget, rows=rows, replay=replay)
 
 
 def _tokens(config: PretrainConfig, _: PretrainConfig | None, metrics: Metrics) -> float:
     """A base model that brings its head needs no warm-up, which only a record can tell."""
-    return config.pretrain.budget_tokens + (config.pretrain.head_warmup_tokens if metrics.get("head_steps", 1) else 0)
+    options = config.pretrain
+    return options.budget_tokens + (options.rows_tokens or 0) + (options.head_warmup_tokens if metrics.get("head_steps", 1) else 0)
 
 
 COST = Cost(follows=(), tokens=_tokens, trains=True)
@@ -71,7 +75,8 @@ PRETRAIN = Step(
     name="pretrain",
     config=PretrainConfig,
     run=_run,
-    inputs={"tokens": TOKENS / ""},
+    inputs={"tokens": TOKENS / "", "row_tokens": ROW_TOKENS / ""},
+    optional=("tokens", "row_tokens"),
     version=1,
     gpu=True,
     cost=COST,

@@ -41,5 +41,5 @@ TOKENS = Step(
     run=_run,
     inputs={"documents": CORPUS / "documents.parquet"},
     version=1,
-    instances=lambda options: ONCE if options.adapts else NEVER,
+    instances=lambda options: ONCE if options.adapts_to_corpus else NEVER,
 )

@@ -26,7 +26,7 @@ OF_BASE: dict[str, dict[str, Any]] = {
     "base": {"start": "base", "withhold": {"below_labels": FULL}},
 }
 OF_ADAPTED: dict[str, dict[str, Any]] = {"adapted": {"start": "adapted", "withhold": {"below_labels": FULL}}}
-"""What is added where there is a corpus to adapt to."""
+"""What is added where there are texts to adapt to."""
 
 
 def expanded(document: Any) -> Any:
@@ -41,8 +41,10 @@ def expanded(document: Any) -> Any:
         message = "`auto` is a list of candidates, and `candidates` names others; take one of the two out"
         fault = PydanticCustomError("auto", "{sentence}", {"sentence": message})
         raise ValidationError.from_exception_data("auto", [InitErrorDetails(type=fault, loc=("finetune", "method"), input=AUTO)])
-    data = document.get("data")
-    adapts = isinstance(data, Mapping) and data.get("corpus") is not None and document.get("adapt") != "never"
+    data, pretrain = document.get("data"), document.get("pretrain")
+    texts = isinstance(data, Mapping) and data.get("corpus") is not None
+    texts = texts or (isinstance(pretrain, Mapping) and pretrain.get("texts") == "rows")
+    adapts = texts and document.get("adapt") != "never"
     shared = {key: value for key, value in finetune.items() if key != "method"}
     return {**document, "finetune": shared, "candidates": OF_BASE | (OF_ADAPTED if adapts else {})}
 

@@ -27,17 +27,15 @@ class NamedFiles:
         self._workspace, self._pipeline, self._position = workspace, pipeline, position
 
     def digest(self, name: str, *key: str, otherwise: str = "") -> str:
-        path = self._workspace.root / name
-        if not path.exists():
-            raise faulty([self._absent(path, name, key, "not there", [other.name for other in path.parent.glob("*")], "edit", otherwise)])
-        return files.digest(path)
+        return digest_of(self._workspace, self._pipeline, name, ("gates", self._position, *key), otherwise)
 
     def content(self, name: str, model: Any, *key: str) -> dict[str, Any]:
         path = self._workspace.root / name
         if not path.is_file():
             fault = "a folder" if path.is_dir() else "not there"
             siblings = [item.name for item in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-            raise faulty([self._absent(path, name, key, fault, siblings, f"write {name}, or edit")])
+            where: list[str | int] = ["gates", self._position, *key]
+            raise faulty([_absent(self._workspace, self._pipeline, name, where, fault, siblings, f"write {name}, or edit")])
         return _read(path, name, model)
 
     def default(self, name: str, model: Any) -> dict[str, Any]:
@@ -48,17 +46,36 @@ class NamedFiles:
         place = {"file": name, "row": row, "column": key, "value": value}
         self.problems.append(Problem(message=f"{key}: {message}", rule=rule, fix=f"edit {name}, line {row}", **place))
 
-    def _absent(
-        self, path: Path, name: str, key: Sequence[str], fault: str, siblings: Sequence[str], way_out: str, otherwise: str = ""
-    ) -> Problem:
-        where = ["gates", self._position, *key]
-        shown = self._workspace.relative(self._workspace.pipeline_file(self._pipeline))
-        row = line_of(pipeline_document(self._workspace, self._pipeline)[1], where)
-        column = ".".join(map(str, where))
-        message = f"{column}: {name} is {fault}"
-        message += f"; did you mean {self._workspace.relative(path.parent / near)}?" if (near := nearest(path.name, siblings)) else ""
-        fix = f"{way_out} {shown}" + (f", line {row}" if row else "") + otherwise
-        return Problem(message=message, file=shown, row=row, column=column, value=name, rule="file exists", fix=fix)
+
+def digest_of(workspace: Workspace, pipeline: str, name: str, where: Sequence[str | int], otherwise: str = "") -> str:
+    """The digest of a file or folder that the pipeline file names at the place ``where``.
+
+    :param otherwise: what can be done besides editing, added to the fix.
+    :raises ConfigError: it is not there.
+    """
+    path = workspace.root / name
+    if not path.exists():
+        siblings = [other.name for other in path.parent.glob("*")]
+        raise faulty([_absent(workspace, pipeline, name, where, "not there", siblings, "edit", otherwise)])
+    return files.digest(path)
+
+
+def _absent(
+    workspace: Workspace,
+    pipeline: str,
+    name: str,
+    where: Sequence[str | int],
+    fault: str,
+    siblings: Sequence[str],
+    way_out: str,
+    otherwise: str = "",
+) -> Problem:
+    path, shown = workspace.root / name, workspace.relative(workspace.pipeline_file(pipeline))
+    row, column = line_of(pipeline_document(workspace, pipeline)[1], where), ".".join(map(str, where))
+    message = f"{column}: {name} is {fault}"
+    message += f"; did you mean {workspace.relative(path.parent / near)}?" if (near := nearest(path.name, siblings)) else ""
+    fix = f"{way_out} {shown}" + (f", line {row}" if row else "") + otherwise
+    return Problem(message=message, file=shown, row=row, column=column, value=name, rule="file exists", fix=fix)
 
 
 def read_named(workspace: Workspace, pipeline: str, options: PipelineOptions, contract: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from regraft.config.inbox import InboxOptions
 from regraft.config.schedule import ScheduleOptions
 from regraft.core.plugin_options import retold
 from regraft.core.strict import Strict
-from regraft.data.options import DataOptions, SplitOptions, TaskOptions
+from regraft.data.options import DataOptions, GeneralText, SplitOptions, TaskOptions
 from regraft.gates.options import GateOptions
 from regraft.gates.registry import Line, default_gates
 from regraft.gates.registry import faults as gate_faults
@@ -30,6 +30,7 @@ from regraft.training.options import (
     AbstainOptions,
     FinetuneOptions,
     MethodOptions,
+    ObjectiveOptions,
     PretrainOptions,
     finetune_options,
     pretrain_options,
@@ -86,12 +87,12 @@ class PipelineOptions(Strict):
     data: DataOptions
     task: TaskOptions = TaskOptions()
     split: SplitOptions = SplitOptions()
-    adapt: Literal["always", "never"] = "always"
-    """Whether the base model is adapted to the corpus; `never` leaves `base` as the only candidate, unless `candidates` names others.
-    Without `data.corpus` nothing is adapted."""
     pretrain: PretrainOptions = Field(default_factory=lambda: pretrain_options({}))
     """How the base model is adapted to the corpus; `objective` says what it learns from it, and which keys there are. Left out, or `auto`,
     it is `mlm` for encoders, `clm` for decoders and `span_corruption` for encoder-decoders."""
+    adapt: Literal["always", "never"] = "always"
+    """Whether the base model is adapted to the corpus; `never` leaves `base` as the only candidate, unless `candidates` names others.
+    Without `data.corpus` nothing is adapted, unless `pretrain: {texts: rows}` says that the rows' own texts are read."""
     finetune: FinetuneOptions = Field(default_factory=lambda: finetune_options({}, {}))
     """How a model is made from labelled rows; `method` says by which way, and which keys there are. Left out, it is `lora` for decoders
     and `full` for others."""
@@ -127,10 +128,17 @@ class PipelineOptions(Strict):
     def _auto_is_written_out(cls, document: Any) -> Any:
         return expanded(without_objective(document))
 
+    @field_validator("pretrain")
+    @classmethod
+    def _the_corpus_that_is_read_first_is_there(cls, pretrain: ObjectiveOptions, info: ValidationInfo) -> ObjectiveOptions:
+        if pretrain.reads_corpus and pretrain.reads_rows and "data" in info.data and info.data["data"].corpus is None:
+            raise ValueError("`texts: corpus_then_rows` needs text of the domain; name it as `data.corpus`, or write `texts: rows`")
+        return pretrain
+
     @field_validator("adapt")
     @classmethod
     def _there_is_something_to_adapt_to(cls, adapt: str, info: ValidationInfo) -> str:
-        if adapt == "always" and "data" in info.data and info.data["data"].corpus is None:
+        if adapt == "always" and {"data", "pretrain"} <= info.data.keys() and not _has_texts(info.data):
             raise ValueError("`always` needs text of the domain; name it as `data.corpus`, or write `adapt: never`")
         return adapt
 
@@ -218,7 +226,7 @@ class PipelineOptions(Strict):
     @property
     def _pair(self) -> bool:
         """Whether `base` and `adapted` are the candidates of a file that names none."""
-        return self.adapt == "always" and self.data.corpus is not None
+        return self.adapt == "always" and _has_texts({"data": self.data, "pretrain": self.pretrain})
 
     @property
     def adapts(self) -> bool:
@@ -226,9 +234,14 @@ class PipelineOptions(Strict):
         return any(candidate.start == "adapted" for candidate in self.every_candidate)
 
     @property
+    def adapts_to_corpus(self) -> bool:
+        """Whether any candidate starts from an encoder that has read the corpus."""
+        return self.adapts and self.pretrain.reads_corpus
+
+    @property
     def reads_corpus(self) -> bool:
-        """Whether any candidate starts from an adapted encoder, or learns from documents that another one labels."""
-        return self.adapts or any(candidate.teacher for candidate in self.every_candidate)
+        """Whether any candidate starts from an encoder that has read it, or learns from documents that another one labels."""
+        return self.adapts_to_corpus or any(candidate.teacher for candidate in self.every_candidate)
 
     @property
     def by_cost(self) -> tuple[str, ...] | None:
@@ -290,9 +303,15 @@ def _unadapted(values: Mapping[str, Any]) -> str | None:
     """Why no candidate of a file with these values can start from an adapted encoder; None: one can."""
     if values.get("adapt") == "never":
         return "`adapt: never` says that there is none; change one of the two"
-    if "data" in values and values["data"].corpus is None:
+    if "data" in values and not _has_texts(values):
         return "`data.corpus` is left out; name text of the domain there, or start from `base`"
     return None
+
+
+def _has_texts(values: Mapping[str, Any]) -> bool:
+    """Whether a file with these values has texts to adapt a model to: a corpus, or the rows' own where it asks for those."""
+    pretrain = values.get("pretrain")  # absent where it is at fault itself
+    return values["data"].corpus is not None or (pretrain is not None and not pretrain.reads_corpus)
 
 
 @dataclass(frozen=True)
@@ -309,6 +328,8 @@ class PipelineContext:
     """The base model's family (:mod:`regraft.models.families`)."""
     named: Mapping[str, Any] = field(default_factory=dict)
     """Gate -> what its ``reads`` made of the files that its line names."""
+    replay_digest: str | None = None
+    """Of the general text that ``pretrain.replay`` names; None where it names none."""
     candidate: Candidate | None = None
     """The candidate whose section is made; None in sections of steps that are no candidate's."""
     spent: Mapping[str, str] = field(default_factory=dict)
@@ -320,6 +341,13 @@ class PipelineContext:
         if self.candidate is None or self.candidate.start != "base":
             return {}
         return {"base_model": self.options.base_model, "base_digest": self.base_digest}
+
+    @property
+    def replay(self) -> GeneralText | None:
+        """The general text that adaptation reads in between; None: none."""
+        if (replay := self.options.pretrain.replay) is None:
+            return None
+        return GeneralText(text=replay.text, digest=self.replay_digest, column=self.options.corpus_column)
 
     @property
     def finetune(self) -> MethodOptions:

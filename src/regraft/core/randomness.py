@@ -37,4 +37,9 @@ def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 def visits(step: int, batch: int, count: int, seed: int) -> list[tuple[int, int]]:
     """``(epoch, index)`` of the sequences in one step; a batch at the end of an epoch runs into the next one."""
-    return [(place // count, int(order(count, seed, place // count)[place % count])) for place in range(step * batch, (step + 1) * batch)]
+    return [visit(place, count, seed) for place in range(step * batch, (step + 1) * batch)]
+
+
+def visit(place: int, count: int, seed: int) -> tuple[int, int]:
+    """``(epoch, index)`` of the sequence at one place of a training that reads ``count`` of them again and again."""
+    return place // count, int(order(count, seed, place // count)[place % count])

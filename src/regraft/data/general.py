@@ -23,27 +23,28 @@ HELD_OUT = 5
 """One document in so many is measured on and never trained on."""
 
 
-def general_documents(text: str | None, digest: str | None, column: str) -> Iterator[tuple[list[str], list[bool]]]:
+def general_documents(text: str | None, digest: str | None, column: str, key: str = KEY) -> Iterator[tuple[list[str], list[bool]]]:
     """``([text], [held out])`` of every document, equal ones once; a hash of its text decides whether it is held out.
 
     :param text: a file or folder, relative to the current folder; None: the docstrings of the standard library.
     :param digest: that of ``text`` when the run began; None without ``text``.
     :param column: of tables, the column that holds the text.
+    :param key: of the pipeline file, where ``text`` is named.
     :raises DataRejected: a file cannot be read, or there is no document.
     :raises EnvironmentFault: the files are not those of ``digest``.
     """
     if text is not None and files.digest(Path(text)) != digest:
-        raise EnvironmentFault(f"{KEY} ({text}) changed since the run began; nothing was kept", fix=f"regraft run {current().pipeline}")
+        raise EnvironmentFault(f"{key} ({text}) changed since the run began; nothing was kept", fix=f"regraft run {current().pipeline}")
     digests: set[str] = set()
-    for document in _standard_library() if text is None else _documents(text, column):
+    for document in _standard_library() if text is None else _documents(text, column, key):
         text_digest = files.sha256_text(document)
         if text_digest not in digests:
             digests.add(text_digest)
             yield [document], [int(text_digest, 16) % HELD_OUT == 0]
 
 
-def _documents(text: str, column: str) -> Iterator[str]:
-    return (document.text for document in read_corpus(Source(KEY, Path(text), text), column).documents)
+def _documents(text: str, column: str, key: str) -> Iterator[str]:
+    return (document.text for document in read_corpus(Source(key, Path(text), text), column).documents)
 
 
 def _standard_library() -> Iterator[str]:

@@ -115,13 +115,21 @@ def _parts(sizes: list[int]) -> Iterator[slice]:
 
 
 def pack(
-    batches: Iterable[tuple[list[str], list[bool]]], tokenizer: Tokenizer, length: int, out: Path, frame: Frame | None = None
+    batches: Iterable[tuple[list[str], list[bool]]],
+    tokenizer: Tokenizer,
+    length: int,
+    out: Path,
+    frame: Frame | None = None,
+    *,
+    called: str = "the corpus",
+    key: str = "data.corpus",
 ) -> dict[str, int]:
     """Write ``train.bin``, ``heldout.bin`` and ``meta.json`` below ``out``; returns their sizes in sequences and tokens.
 
     Memory does not grow with the corpus: one batch of documents and one unfinished sequence are held.
 
     :param frame: None: :func:`frame_of` the tokenizer.
+    :param called: and ``key``, what the documents are called in the fault, and where more of them are named.
     :raises DataRejected: the documents do not fill one training sequence.
     """
     _whole(tokenizer)
@@ -144,8 +152,8 @@ def pack(
     sequences = {name: shard.sequences for name, shard in shards.items()}
     if not sequences["train"]:
         raise DataRejected(
-            f"the corpus ({count:,} documents) does not fill one training sequence of {length} tokens",
-            fix="add text to data.corpus, or lower pretrain.sequence_length",
+            f"{called} ({count:,} documents) does not fill one training sequence of {length} tokens",
+            fix=f"add text to {key}, or lower pretrain.sequence_length",
         )
     files.write_json(
         out / "meta.json",

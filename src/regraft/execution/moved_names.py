@@ -15,7 +15,7 @@ from regraft.core.errors import ConfigError, Problem
 from regraft.core.workspace import Workspace
 
 FOLDERS = ("flows", "tasks", "pipelines")
-STEPS = "*(CONTRACT, SPLITS, CORPUS, TOKENS, PRETRAIN, FINETUNE, TFIDF, HELD_OUT, SCORE),"
+STEPS = "*(CONTRACT, SPLITS, CORPUS, TOKENS, ROW_TOKENS, PRETRAIN, FINETUNE, TFIDF, HELD_OUT, SCORE),"
 HANDLES = {
     "FINETUNE_BASE": f"FINETUNE runs for every candidate, the one that is fine-tuned only among them; in STEPS write `{STEPS}`",
     "SCORES": f"HELD_OUT keeps the rows and SCORE runs for every candidate; in STEPS write `{STEPS}`",

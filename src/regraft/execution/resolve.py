@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from regraft.config.auto import AUTO
 from regraft.config.candidates import Candidate
-from regraft.config.named_files import read_named
+from regraft.config.named_files import digest_of, read_named
 from regraft.config.pipeline import PipelineContext, PipelineOptions
 from regraft.config.pipeline_file import blamed, load_pipeline, pipeline_document
 from regraft.config.resolved_file import RESOLVED_SCHEMA, keep_resolved
@@ -59,7 +59,8 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     _require_plugins(workspace, name, options, family)
     _require_marks(workspace, name, options, folder)
     spent = _spent(workspace, name, options)
-    context = PipelineContext(name, options, base_model.digest(folder), contract, family.name, named, spent=spent)
+    replay = _replay_digest(workspace, name, options)
+    context = PipelineContext(name, options, base_model.digest(folder), contract, family.name, named, spent=spent, replay_digest=replay)
     sections = _sections(composition.steps(workspace), context)
     _require_positions(workspace, name, options, folder, sections, sets)
     return {
@@ -74,6 +75,15 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         **({"approval": options.asks.model_dump(mode="json", exclude_none=True)} if options.asks else {}),
         **sections,
     }
+
+
+def _replay_digest(workspace: Workspace, name: str, options: PipelineOptions) -> str | None:
+    """The digest of the general text that ``pretrain.replay`` names; None where it names none, or nothing is adapted."""
+    replay = options.pretrain.replay
+    if replay is None or replay.text is None or not options.adapts:
+        return None
+    otherwise = ", or leave the key out: then Python's own docstrings are read"
+    return digest_of(workspace, name, replay.text, ("pretrain", "replay", "text"), otherwise)
 
 
 def _spent(workspace: Workspace, name: str, options: PipelineOptions) -> dict[str, str]:
@@ -114,6 +124,12 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
             place = {"file": workspace.relative(path), "column": column, "value": value if isinstance(value, str) else None}
             row = line_of(pipeline_document(workspace, name)[1], ["gates", position, key])
             problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **place))
+    if options.adapts and options.pretrain.reads_rows and "row_tokens" not in known:
+        column, texts = "pretrain.texts", options.pretrain.texts
+        message = f"{column}: {texts} needs the step 'row_tokens', which STEPS in pipelines/__init__.py does not have"
+        row, fix = line_of(pipeline_document(workspace, name)[1], column.split(".")), "regraft init --upgrade ."
+        told = {"file": workspace.relative(path), "column": column, "value": texts}
+        problems.append(Problem(message=message, row=row, rule="step exists", fix=fix, **told))
     if problems:
         raise faulty(problems)
 

@@ -26,6 +26,8 @@ from regraft.reports.overview import next_step, remark, stale
 TEMPLATES = Path(__file__).parent / "templates"
 CUT = 400
 """Characters of an example's text that are shown."""
+HELD_OUT = {"heldout_loss_before": "before", "heldout_loss": "held-out", "heldout_loss_after_rows": "after the rows"}
+"""Curves of one point -> what is written beside it."""
 MISSING = {"intended_use": "what the model is for", "limitations": "what it must not be used for", "license": "under which licence it is"}
 """Keys of ``card:`` -> what a card without them leaves open."""
 
@@ -112,8 +114,8 @@ def _losses(report: Report) -> list[tuple[str, str]]:
     """(caption, SVG) for adaptation and for the task; all candidates share one."""
     figures = []
     if "loss" in (adaptation := report.curves.get("pretrain", {})):
-        last_points = {name: points[-1] for name, points in adaptation.items() if name.startswith("heldout_loss") and points}
-        marks = {("held-out" if name == "heldout_loss" else "before"): point for name, point in last_points.items()}
+        last_points = {name: points[-1] for name, points in adaptation.items() if name in HELD_OUT and points}
+        marks = {HELD_OUT[name]: point for name, point in last_points.items()}
         caption = "Adaptation: loss on masked words"
         figures.append(
             (caption, plots.loss_plot("pretrain", "Loss of the adaptation", {"training": adaptation["loss"]}, marks, report.head_steps))

@@ -17,6 +17,7 @@ from regraft.data.leakage import report as report_leaks
 from regraft.data.packing import documents as stored_documents
 from regraft.data.packing import pack as pack
 from regraft.data.reading import read_rows as read_rows
+from regraft.data.row_texts import training_texts as training_texts
 from regraft.data.sources import Source as Source
 from regraft.data.sources import reject as reject
 from regraft.data.spelling import spelled as spelled

@@ -10,6 +10,7 @@ from regraft.training.earlier_tasks import answers as answer_earlier_tasks
 from regraft.training.finetuning import finetune as finetune
 from regraft.training.forgetting import measure as measure_forgetting
 from regraft.training.general_text import pack_general as pack_general
+from regraft.training.general_text import pack_replay as pack_replay
 from regraft.training.plugins import require_versions as require_versions
 from regraft.training.pretraining import Budget as Budget
 from regraft.training.pretraining import pretrain as pretrain

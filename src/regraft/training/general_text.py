@@ -13,7 +13,19 @@ from regraft.data.packing import Packed, pack, read
 from regraft.models import tokenizer
 from regraft.models.families import frame_in
 
+FOR_REPLAY = "pretrain.replay.text"
 UNKNOWN_TEXT = "gates.forgetting: the base model's tokenizer knows no word of the general text held out, so no loss can be measured on it"
+
+
+def pack_replay(text: GeneralText, base: Path, length: int, folder: Path) -> Packed:
+    """General text to read in between, as token sequences below ``folder``, memory-mapped; without the documents that are measured on.
+
+    :raises DataRejected: a file cannot be read, or the text does not fill a sequence.
+    """
+    documents = general_documents(text.text, text.digest, text.column, FOR_REPLAY)
+    called = f"the general text ({text.text})" if text.text else "the docstrings of Python's standard library"
+    pack(documents, tokenizer.backend(base), length, folder, frame_in(base), called=called, key=FOR_REPLAY)
+    return read(folder)["train"]
 
 
 def pack_general(text: GeneralText, base: Path, length: int, folder: Path) -> dict[str, Packed]:

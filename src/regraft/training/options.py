@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from regraft.core.plugin_options import Section
 from regraft.core.strict import Strict
@@ -42,13 +42,41 @@ def rows_for_each(shards: int, batch_size: int) -> None:
         raise ValueError(f"`shards` ({shards}) cuts a batch into more parts than `batch_size` ({batch_size}) has rows; {instead}")
 
 
+class ReplayOptions(Strict):
+    """General text among the text that is adapted to, so that less of it is forgotten (Ibrahim et al. 2024, "Simple and Scalable Strategies
+    to Continually Pre-train Large Language Models")."""
+
+    share: float = Field(0.05, gt=0, le=0.5)
+    """Share of the sequences that are general text; the budget counts them. 0.05 is what Ibrahim et al. 2024 advise for text that is not
+    far from what the base model has read, and up to 0.5 what they tried."""
+    text: str | None = Field(None, min_length=1)
+    """General text: a file or folder, read like `data.corpus`; by default the docstrings of Python's standard library. One document in five
+    is left out, the ones that the gate `forgetting` measures on."""
+
+    @field_validator("text")
+    @classmethod
+    def _is_local(cls, text: str | None) -> str | None:
+        if text is not None and text.startswith("hub:"):
+            raise ValueError("general text is a file or folder of the workspace; fetch the data set and name where it lies")
+        return text
+
+
 class ObjectiveOptions(Strict):
     """Domain-adaptive pretraining (Gururangan et al. 2020, "Don't Stop Pretraining", section 3), whatever its objective."""
 
     objective: str
     """What is learned from the text."""
+    texts: Literal["corpus", "rows", "corpus_then_rows"] = Field("corpus", exclude_if=lambda texts: texts == "corpus")
+    """What is read: the `corpus`; the texts of the training `rows`, which needs no corpus (task-adaptive pretraining, Gururangan et al.
+    2020, section 4); or `corpus_then_rows`, one and then the other (the same, section 4.2). Dev and test rows are never read."""
     budget_tokens: int = Field(300_000, ge=1_000)
     """Real (non-padding) tokens trained on, after the head's warm-up."""
+    rows_tokens: int | None = Field(None, ge=1_000, exclude_if=lambda tokens: tokens is None)
+    """Of `corpus_then_rows`: tokens of the rows' texts trained on, after the `budget_tokens` of the corpus."""
+    rows_learning_rate: float | None = Field(None, gt=0, lt=1, exclude_if=lambda rate: rate is None)
+    """Of `corpus_then_rows`: peak rate on the rows, which rises from 0 anew. By default `learning_rate`."""
+    replay: ReplayOptions | None = Field(None, exclude_if=lambda replay: replay is None)
+    """General text that is read in between; by default none. `{}` is 0.05 of Python's docstrings."""
     head_warmup_tokens: int = Field(100_000, ge=0)
     """Tokens that train a newly initialised prediction head with the encoder frozen."""
     sequence_length: int = Field(128, ge=16, le=512)
@@ -72,6 +100,27 @@ class ObjectiveOptions(Strict):
     def _every_part_has_a_row(self) -> Self:
         rows_for_each(self.shards, self.batch_size)
         return self
+
+    @model_validator(mode="after")
+    def _rows_that_follow_have_a_budget(self) -> Self:
+        follow = self.texts == "corpus_then_rows"
+        if follow and self.rows_tokens is None:
+            raise ValueError("`texts: corpus_then_rows` needs `rows_tokens`, how many tokens of the rows are read after the corpus")
+        for key in () if follow else ("rows_tokens", "rows_learning_rate"):
+            if getattr(self, key) is not None:
+                own = key.removeprefix("rows_").replace("tokens", "budget_tokens")
+                raise ValueError(f"`{key}` is for `texts: corpus_then_rows`, and texts is {self.texts}, where `{own}` holds; take it out")
+        return self
+
+    @property
+    def reads_corpus(self) -> bool:
+        """Whether any text of the corpus is read."""
+        return self.texts != "rows"
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether any text of the training rows is."""
+        return self.texts != "corpus"
 
 
 class MethodOptions(Strict):
