@@ -105,6 +105,13 @@ def _without(*keys: str) -> Edit:
     return edit
 
 
+def _model(**fields: Any) -> Edit:
+    def edit(folder: Path, model: Json, config: Json) -> None:
+        model["model"].update(fields)
+
+    return edit
+
+
 def _normalizer(**fields: Any) -> Edit:
     def edit(folder: Path, model: Json, config: Json) -> None:
         model["normalizer"].update(fields)
@@ -178,6 +185,12 @@ PLAIN = {"type": "Sequence", "normalizers": [{"type": "NFC"}]}
 FOLDING = {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "Lowercase"}, {"type": "StripAccents"}]}
 A, B = ({"Sequence": {"id": name, "type_id": number}} for number, name in enumerate("AB"))
 NO_FRAME = {"type": "TemplateProcessing", "single": [A], "pair": [A, B], "special_tokens": {}}
+BEGIN = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, A],
+    "pair": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, A, B],
+    "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]}},
+}
 BYTES = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
 
 SAME, REFUSED = "same", "refused"
@@ -198,6 +211,11 @@ VARIANTS: dict[str, tuple[str, Edit, str]] = {
     "bert: no normalizer, do_lower_case on": ("bert", _json(normalizer=None), "do_lower_case"),
     "bert: pre-tokenizer by white space": ("bert", _json(pre_tokenizer={"type": "WhitespaceSplit"}), SAME),
     "bert: no frame": ("bert", _json(post_processor=NO_FRAME), SAME),
+    "bert: nothing round a text": ("bert", _json(post_processor=None), SAME),
+    "bert: no [SEP] behind a text": ("bert", _json(post_processor=BEGIN), SAME),
+    "bert: a mere word among special tokens": ("bert", _config(additional_special_tokens=["tensor"]), SAME),
+    "bert: an added word that strips": ("bert", _added("naïve", lstrip=True, rstrip=True, normalized=False), SAME),
+    "bert: mask_token is an object of no type": ("bert", _config(mask_token={"content": "[MASK]", "lstrip": True}), "mask_token"),
     "bert: truncation_side left": ("bert", _config(truncation_side="left"), SAME),
     "bert: truncation_side middle": ("bert", _config(truncation_side="middle"), "truncation_side"),
     "bert: tokenizer.json cuts left": ("bert", _json(truncation=CUT_LEFT), SAME),
@@ -229,10 +247,17 @@ VARIANTS: dict[str, tuple[str, Edit, str]] = {
     "roberta: add_eos_token": ("roberta", _config(add_eos_token=True), SAME),
     "roberta: truncation_side left": ("roberta", _config(truncation_side="left"), SAME),
     "roberta: vocab.json and merges.txt alone": ("roberta", _slow_roberta, SAME),
+    "roberta: cut at random": ("roberta", _model(dropout=0.1), "model.dropout"),
     "unigram": ("unigram", _nothing, SAME),
     "unigram: normalizer lowers": ("unigram", _json(normalizer={"type": "Lowercase"}), SAME),
     "unigram: no space before": (
         "unigram", _json(pre_tokenizer={"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never", "split": True}), SAME,
+    ),
+    "unigram: a space before the first word": (
+        "unigram", _json(pre_tokenizer={"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}), SAME,
+    ),
+    "unigram: a pre-tokenizer that says two things": (
+        "unigram", _json(pre_tokenizer={"type": "Metaspace", "replacement": "▁", "add_prefix_space": False}), "add_prefix_space",
     ),
     "unigram: truncation_side left": ("unigram", _config(truncation_side="left"), SAME),
     "unigram: generic class": ("unigram", _config(tokenizer_class="PreTrainedTokenizerFast"), SAME),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 import runpy
@@ -19,6 +20,7 @@ from regraft.reports.document import as_json, document
 from regraft.reports.flips import flips
 from regraft.reports.overview import stale
 from regraft.reports.page import begin, render, render_overview
+from regraft.reports.plots import loss_plot
 from regraft.reports.words import part
 
 reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))
@@ -301,6 +303,15 @@ def test_plots_take_their_colours_from_the_page_and_share_no_ids(page):
     assert set(re.findall(r"var\(--([a-z]+)\)", page)) <= set(re.findall(r"--([a-z-]+):", page))
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
+
+
+def test_candidates_that_end_at_the_same_step_with_the_same_loss_have_names_that_can_be_read():
+    names = ["base", "adapted", "lora", "near", "half"]
+    curves = {name: [(1, 1.1), (10, 1.0)] for name in names} | {"long": [(1, 1.1), (15, 1.0)]}
+    svg = loss_plot("finetune", "Fine-tuning", curves, {f"{name}, dev": (10, 1.05) for name in names}, 0)
+    heights = sorted(float(y) for y in re.findall(r' y="([\d.]+)"[^>]*>\w+, dev<', svg))
+    assert len(heights) == len(names)
+    assert min(after - before for before, after in itertools.pairwise(heights)) > 14
 
 
 @pytest.mark.parametrize("classes", [2, 100, 200])

@@ -31,7 +31,8 @@ def folder(tmp_path: Path) -> Path:
     home = tmp_path / "encoder"
     home.mkdir()
     (home / "config.json").write_text(json.dumps(CONFIG))
-    (home / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {letter: number for number, letter in enumerate("abcdefgh")}}}))
+    vocabulary = {letter: number for number, letter in enumerate("abcdefgh")}
+    (home / "tokenizer.json").write_text(json.dumps({"model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "a"}}))
     safetensors(home / "model.safetensors")
     return home
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from workbench import leave_scores, sure
 
 from regraft.config.schema import schema
 from regraft.core import files
+from regraft.core.errors import EnvironmentFault
 from regraft.gates.decide import decide, reevaluate
 from regraft.gates.policy import judge
 from regraft.gates.registry import GATES, needs_step, read
@@ -63,6 +65,25 @@ def test_it_decides_is_rebuilt_and_told_without_another_edit(doubted, outcome, t
     assert f"{doubted} labels of 120 test rows are probably wrong: " in told
     assert "labels that are probably wrong: " in told.partition("What would change the decision:")[2]
     assert explanation.measurements["label_noise"]["doubted"] == doubted
+
+
+def test_a_decision_names_a_gate_that_is_not_installed_any_longer(tmp_path, monkeypatch):
+    folder = tmp_path / "evidence"
+    decide("demo", [{"at_least": 0.3}, {"label_noise": {"max": 0.05}}], 17, artifacts(tmp_path / "steps", 0), None, None, None, folder)
+    monkeypatch.syspath_prepend(tmp_path)  # another path, so what is installed is looked up anew
+    monkeypatch.setattr("sys.path", [place for place in sys.path if place != str(tmp_path / "site")])
+    GATES.__dict__.pop("places", None)
+    with pytest.raises(EnvironmentFault, match="taken with the gate `label_noise`, which is not installed here"):
+        reevaluate(folder)
+
+
+def test_a_gate_that_reads_its_old_line_no_longer_is_named_with_the_key(tmp_path):
+    folder = tmp_path / "evidence"
+    decide("demo", [{"label_noise": {"max": 0.05}}], 17, artifacts(tmp_path / "steps", 0), None, None, None, folder)
+    decision = files.read_json(folder / "decision.json")
+    files.write_json(folder / "decision.json", {**decision, "gates": [{"label_noise": {"most": 0.05}}]})
+    with pytest.raises(EnvironmentFault, match="the gate `label_noise`, whose line it does not read"):
+        reevaluate(folder)
 
 
 def test_it_has_its_section_of_the_page_its_headline_and_can_be_waived():

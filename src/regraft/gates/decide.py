@@ -38,7 +38,7 @@ from regraft.gates.evidence import tables as kept_tables
 from regraft.gates.measurements import measurements
 from regraft.gates.options import DISCOVERED_SLICES, GateOptions
 from regraft.gates.policy import MUST_BE_FINITE, Case, Policy, choose, evaluate
-from regraft.gates.registry import all_tables, gate_of, read_all
+from regraft.gates.registry import all_tables, gate_of, read_all, read_stored
 from regraft.gates.registry import tables as tables_of
 from regraft.gates.verdict import Champion, ClassChange, Facts, Rows, Verdict, render, text_of
 
@@ -206,9 +206,10 @@ def _policy(gates: Sequence[GateOptions | Mapping[str, Any]], seed: int, by_cost
 def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     """The stored question, and the predictions it was asked about; ``verdict.json`` is not read.
 
-    Raises EnvironmentFault when a file is missing or is not the one that was decided on.
+    Raises EnvironmentFault when a file is missing or is not the one that was decided on, or a gate is not installed.
     """
     decision = decision_in(evidence)
+    gates = read_stored(decision["gates"])  # first: a gate that is not here cannot read its evidence either
     tables = {model: predictions.read(unchanged(_file(evidence, model), sha)) for model, sha in decision["predictions"].items()}
     slices = _read_slices(unchanged(evidence / "slices.parquet", sha)) if (sha := decision.get("slices")) else None
     if sha := decision.get("adaptation"):  # of 0.2
@@ -220,7 +221,7 @@ def read_case(evidence: Path) -> tuple[Case, dict[str, Table]]:
     if dev := decision.get("dev"):
         files_of = {item["model"]: unchanged(_dev(evidence, item["model"]), item["sha256"]) for item in dev}
         of_steps["dev"] = {name: predictions.read(path).for_gates() for name, path in files_of.items()}  # by cost
-    return _case(decision, tables, slices, of_steps), tables
+    return _case(decision, gates, tables, slices, of_steps), tables
 
 
 def reevaluate(evidence: Path) -> Evaluation:
@@ -281,8 +282,13 @@ def rebuild(evidence: Path) -> str:
     return reevaluate(evidence).verdict_text()
 
 
-def _case(decision: Mapping[str, Any], tables: Mapping[str, Table], slices: SliceTable | None, of_steps: Mapping[str, Any]) -> Case:
-    gates = read_all(decision["gates"])
+def _case(
+    decision: Mapping[str, Any],
+    gates: tuple[GateOptions, ...],
+    tables: Mapping[str, Table],
+    slices: SliceTable | None,
+    of_steps: Mapping[str, Any],
+) -> Case:
     case = Case(
         pipeline=decision["pipeline"],
         policy=Policy(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic.annotated_handlers import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, PydanticKnownError, core_schema
 
+from regraft.core.errors import EnvironmentFault
 from regraft.core.plugin_options import unknown_keys, with_known_keys
 from regraft.core.registry import Registry
 from regraft.gates.options import GateOptions, MetricOptions, is_clean
@@ -80,6 +81,25 @@ def _options_of(line: Mapping[str, Any]) -> type[GateOptions]:
 def read_all(lines: Iterable[Mapping[str, Any] | GateOptions]) -> tuple[GateOptions, ...]:
     """:func:`read` each."""
     return tuple(read(line) for line in lines)
+
+
+def read_stored(lines: Iterable[Mapping[str, Any]]) -> tuple[GateOptions, ...]:
+    """:func:`read_all` of the gates that a decision was taken with.
+
+    :raises EnvironmentFault: the package that brought one of them is not installed here, or is one that reads its line no longer.
+    """
+    gates = []
+    for line in lines:
+        try:
+            gates.append(read(line))
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            key = str(fault["loc"][0]) if fault["loc"] else ", ".join(line)
+            installed = any(key in GATES[name].options.model_fields for name in GATES)
+            why = f"whose line it does not read ({fault['msg']})" if installed else "which is not installed here"
+            message = f"the decision was taken with the gate `{key}`, {why}"
+            raise EnvironmentFault(message, fix="install the package that brought it, in the version of that time") from None
+    return tuple(gates)
 
 
 def tables(gates: Iterable[GateOptions]) -> Iterator[Table[Any]]:

@@ -84,12 +84,14 @@ def alone(folder: Path, loaded: PreTrainedTokenizerBase) -> Tokenizer:
     """``tokenizer.json`` as the library reads it that wrote it, without the rest of the folder.
 
     But for one thing, which no configuration prevents: transformers takes the special tokens out of a text before anything else looks
-    at it, also those that ``tokenizer.json`` has as mere words.
+    at it, also those that ``tokenizer.json`` has as mere words. No frame is written out: it counts the texts of a pair all the same.
     """
-    from tokenizers import Tokenizer
+    from tokenizers import Tokenizer, processors
 
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-    roles = {str(token) for role in ROLES if (token := getattr(loaded, role, None))}
+    if tokenizer.post_processor is None:
+        tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B:1", special_tokens=[])
+    roles = {str(token) for role in ROLES if (token := getattr(loaded, role, None))} | set(map(str, loaded.extra_special_tokens))
     own = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     special = [token for token in loaded.added_tokens_decoder.values() if token.content in roles - own]
     tokenizer.add_special_tokens([token for token in special if tokenizer.token_to_id(token.content) is not None])
@@ -139,9 +141,12 @@ def _read(folder: Path) -> PreTrainedTokenizerBase:
     try:
         loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as fault:  # a conversion fails in ways that nobody listed: TypeError, ValueError, of Rust
-        if (folder / TOKENIZER).is_file():
-            raise
         first = (str(fault).strip() or type(fault).__name__).splitlines()[0]
+        if (folder / TOKENIZER).is_file():
+            raise ConfigError(
+                f"transformers cannot read the tokenizer in {folder}: {first}",
+                fix=f"correct {TOKENIZER} or {CONFIG} in {folder}; AutoTokenizer.from_pretrained has to open it",
+            ) from fault
         raise ConfigError(
             f"{folder} has no {TOKENIZER}, and transformers cannot make one of the older files there: {first}",
             fix=f"put the {TOKENIZER} of the same model into {folder}",

@@ -41,6 +41,9 @@ def conflicts(folder: Path) -> Iterator[Problem]:
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict | list):
         yield _problem(folder / TOKENIZER, "model.vocab", None, "it holds no vocabulary", f"restore {folder / TOKENIZER}")
         return
+    if faults := list(_unreadable(folder / TOKENIZER, tokenizer)):
+        yield from faults
+        return
     ids = _ids(model["vocab"], tokenizer.get("added_tokens") or [])
     yield from _too_many(folder / TOKENIZER, ids)
     yield from _unknown_tokens(folder, config, ids)
@@ -67,6 +70,28 @@ def _problem(path: Path, key: str, value: Any, why: str, fix: str) -> Problem:
     shown = "" if value is None else f" is {json.dumps(value, ensure_ascii=False)}, but"
     message = f"{path.name}: {key}{shown} {why}" if shown else f"{path.name}: {why}"
     return Problem(message=message, file=str(path), column=key, value=value, rule=RULE, fix=fix)
+
+
+def _unreadable(path: Path, tokenizer: Json) -> Iterator[Problem]:
+    """What keeps the library that wrote the file from reading it, or from giving a text the same ids twice.
+
+    It is asked about all but vocabulary and merges, which take nearly all of the time that it needs.
+    """
+    from tokenizers import Tokenizer  # 5 ms
+
+    model = tokenizer["model"]
+    vocabulary, unknown = model["vocab"], model.get("unk_id")  # a list has to reach as far as the unknown token
+    few = vocabulary[: unknown + 1 if type(unknown) is int else 1] if isinstance(vocabulary, list) else {}
+    bare = {**tokenizer, "model": {**model, "vocab": few, **({"merges": []} if "merges" in model else {})}}
+    try:
+        Tokenizer.from_str(json.dumps(bare))
+    except Exception as fault:  # of Rust, which raises Exception itself
+        why = f"the library tokenizers cannot read it: {str(fault).partition(' at line ')[0]}"
+        yield _problem(path, "tokenizer", None, why, "fetch the whole model again, or save_pretrained it with the library that reads it")
+        return
+    if model.get("dropout"):
+        why = "a text is then cut at random, so that training, scoring and serving each read another"
+        yield _problem(path, "model.dropout", model["dropout"], why, f"in {path}, write dropout: null")
 
 
 def _sides(folder: Path, config: Json) -> Iterator[Problem]:
@@ -135,6 +160,10 @@ def _unknown_tokens(folder: Path, config: Json, ids: dict[str, int]) -> Iterator
             if token not in ids:
                 why = f"{TOKENIZER} does not have that token"
                 yield _problem(path, key, token, why, f"in {path}, name a token that {TOKENIZER} has, or take {key} out")
+    for key in ROLES:
+        if isinstance(written := config.get(key), dict) and "__type" not in written:
+            why = "transformers reads a string there, or an object with __type: AddedToken"
+            yield _problem(folder / CONFIG, key, written, why, f"in {folder / CONFIG}, write {key}: {json.dumps(_content(written))}")
     for token in sorted(set(_object(folder / "added_tokens.json")) - set(ids)):
         path = folder / "added_tokens.json"
         yield _problem(path, token, None, f"{TOKENIZER} does not have {token!r}", f"rm {path}, or add the token to {TOKENIZER}")

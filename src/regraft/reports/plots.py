@@ -180,8 +180,6 @@ def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Map
             axes.plot([at], [value], "o", color=WARN, markersize=6)
             if at == last:
                 ends.append((value, label, WARN))
-            else:
-                axes.annotate(label, (at, value), (7, 9), textcoords="offset points", va="center", color=WARN)
         if head:
             axes.axvline(head, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
             where = ("data", "axes fraction")
@@ -190,6 +188,9 @@ def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Map
         axes.locator_params(nbins=5)
         axes.grid(axis="y")
         axes.set_xlim(0, last * 1.02)
+        inside = sorted((value, at, label) for label, (at, value) in held_out.items() if at != last)
+        for height_of, (_, at, label) in zip(_apart([value for value, _, _ in inside], axes), inside, strict=True):
+            axes.annotate(label, (at, height_of), (7, 9), textcoords="offset points", va="center", color=WARN)
         for height_of, (_, label, colour) in zip(_apart([end[0] for end in sorted(ends)], axes), sorted(ends), strict=True):
             shown = label if len(label) <= ROOM_FOR_NAMES else label[: ROOM_FOR_NAMES - 1] + "…"
             axes.annotate(shown, (1, height_of), (6, 0), ("axes fraction", "data"), "offset points", va="center", color=colour)
@@ -197,7 +198,9 @@ def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Map
 
 
 def _apart(heights: Sequence[float], axes: Axes) -> list[float]:
-    """Rising ``heights`` of labels, pushed apart until none covers another: 15 pixels of the 178 of a loss plot."""
+    """Rising ``heights`` of labels, pushed apart until none covers another: 15 pixels of the 178 of a loss plot. None of none."""
+    if not heights:
+        return []
     low, high = axes.get_ylim()
     gap, placed = (high - low) * 15 / 178, list[float]()
     for height in heights:

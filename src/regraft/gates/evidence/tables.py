@@ -41,10 +41,13 @@ def keep(artifacts: Path, evidence: Path, tables: Iterable[Table[Any]], measured
 
 
 def read(evidence: Path, hashes: Mapping[str, str], known: Mapping[str, Table[Any]]) -> dict[str, Any]:
-    """Key of a table -> what it holds. EnvironmentFault where a file is not the one that was kept.
+    """Key of a table -> what it holds. EnvironmentFault where a file is not the one that was kept, or no gate here reads it.
 
     :param known: every table there is, by its file.
     """
+    if unknown := sorted(set(hashes) - set(known)):
+        message = f"{evidence / unknown[0]} is of a gate that reads other files now, or none"
+        raise EnvironmentFault(message, fix="install the package that brought it, in the version of that time")
     return {known[name].key: known[name].load(unchanged(evidence / name, sha)) for name, sha in sorted(hashes.items())}
 
 
