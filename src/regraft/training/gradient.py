@@ -68,6 +68,7 @@ class Gradient:
         from regraft.models.task_types import task_type
         from regraft.training.fitting import Fitting, balanced
         from regraft.training.loop import train
+        from regraft.training.recompute import recomputed
         from regraft.training.rows import Rows
 
         source, task = learning.source, task_type(learning.task)
@@ -85,8 +86,9 @@ class Gradient:
             fitting = Fitting(model, family(model), rows, learning, machine, options.label_smoothing, options.schedule, weights)
             return self.phases(fitting, options)
 
-        kept, shards = options.checkpoint_seconds, options.shards
-        measured = train(learning.name, model, phases, seed=learning.seed, checkpoint_seconds=kept, shards=shards)
+        taken = {"optimizer": options.made_by, "accumulation": options.gradient_accumulation, "shards": options.shards}
+        with recomputed(family(model).layers(model).children(), wanted=options.gradient_checkpointing):
+            measured = train(learning.name, model, phases, seed=learning.seed, checkpoint_seconds=options.checkpoint_seconds, **taken)
         self.finish(model)
         encoder.save(model, source, learning.out)
         return {"tokens": sum(map(len, rows.ids)) * options.epochs, "steps": rows.steps * options.epochs, **measured}

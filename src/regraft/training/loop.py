@@ -24,12 +24,12 @@ from regraft.core.randomness import seed_of
 from regraft.models.machine import Machine, resume_on
 from regraft.training import trouble
 from regraft.training.checkpoint import Checkpoint, Checkpoints, exclusive
+from regraft.training.optimizers import ADAMW, Optimizer
 from regraft.training.phase import Phase
 from regraft.training.schedules import rise
 from regraft.training.workers import Team
 
 CLIP = 1.0
-WEIGHT_DECAY = 0.01  # Devlin et al. 2019, "BERT", appendix A.2
 REPORT_SECONDS = 0.5
 
 
@@ -44,6 +44,10 @@ class Training:
     machine: Machine
     checkpoints: Checkpoints
     checkpoint_seconds: float
+    kind: Optimizer = ADAMW
+    """What makes the optimizer of a phase."""
+    accumulation: int = 1
+    """Parts that a batch is computed in one after the other, where no workers share it."""
     notes: dict[str, float] = field(default_factory=dict)
     _saved: float = field(default_factory=time.monotonic)
     _told: float = 0.0
@@ -88,16 +92,15 @@ class Training:
             progress(before, self.total, "steps", {f"{self.name}/{key}": value for key, value in measured.items()}, phase.tokens)
         return self.notes
 
-    def optimizer(self, phase: Phase) -> torch.optim.AdamW:
+    def optimizer(self, phase: Phase) -> torch.optim.Optimizer:
         """A new optimizer for ``phase``; what it does not train is frozen."""
         trained = {id(p) for group in phase.groups for p in group.parameters}
         for parameter in self.model.parameters():
             parameter.requires_grad_(id(parameter) in trained)
             parameter.grad = None
-        groups = [{"params": list(group.parameters), "lr": group.rate} for group in phase.groups]
-        return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
+        return self.kind.of([{"params": list(group.parameters), "lr": group.rate} for group in phase.groups])
 
-    def _run(self, phase: Phase, optimizer: torch.optim.AdamW, before: int, first: int) -> None:
+    def _run(self, phase: Phase, optimizer: torch.optim.Optimizer, before: int, first: int) -> None:
         with contextlib.closing(self._taker(phase, optimizer)) as taker:
             for step in range(first, phase.steps):
                 self._stop_or_save(phase, optimizer, before + step)
@@ -122,11 +125,11 @@ class Training:
                 return
         raise trouble.out_of_memory(self, phase, step, optimizer, refused)  # out of `except`: its frames held tensors
 
-    def _taker(self, phase: Phase, optimizer: torch.optim.AdamW) -> Team | Whole:
+    def _taker(self, phase: Phase, optimizer: torch.optim.Optimizer) -> Team | Whole:
         """What takes the steps of ``phase``."""
         if self.machine.shards == 1 or not phase.steps:
             return Whole(self, phase, optimizer)
-        return Team(phase, self.model, optimizer, self.machine, self.seed, workers(self.machine.shards))
+        return Team(phase, self.model, optimizer, self.kind, self.machine, self.seed, workers(self.machine.shards))
 
     def _may_go_on(self, phase: Phase, step: int) -> bool:
         """Let the phase's watch look, if it is time to; False: the model is as it was when the watch last allowed it.
@@ -149,7 +152,7 @@ class Training:
             self._told = now
             progress(done, self.total, "steps", metrics, tokens)
 
-    def _stop_or_save(self, phase: Phase, optimizer: torch.optim.AdamW, done: int) -> None:
+    def _stop_or_save(self, phase: Phase, optimizer: torch.optim.Optimizer, done: int) -> None:
         stopping = STOP.is_set()
         if not stopping and time.monotonic() - self._saved < self.checkpoint_seconds:
             return
@@ -158,7 +161,7 @@ class Training:
             outcome = "which its checkpoint holds" if saved else "without a checkpoint of this step"
             raise Interrupted(f"{self.name} stopped at step {done} of {self.total}, {outcome}", fix=f"regraft run {_pipeline()}")
 
-    def _save(self, phase: Phase, optimizer: torch.optim.AdamW, done: int) -> bool:
+    def _save(self, phase: Phase, optimizer: torch.optim.Optimizer, done: int) -> bool:
         state: dict[str, Any] = {"model": self.model.state_dict(), "optimizer": optimizer.state_dict()}
         state |= {"allowed": self._allowed} if self._allowed is not None else {}
         saved = self.checkpoints.save(done, phase.name, self.notes, state, time.monotonic() - self._began)
@@ -168,29 +171,56 @@ class Training:
 
 @dataclass
 class Whole:
-    """Takes steps with all rows of a batch at once."""
+    """Takes steps in one process: with all rows of a batch at once, or with a part of them after the other."""
 
     training: Training
     phase: Phase
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
 
     def step(self, step: int, factor: float, clip: float) -> tuple[float, float]:
         """One step at ``factor`` of the peak rates: its loss and gradient norm; no weight changes where one is not finite."""
-        phase, optimizer, machine = self.phase, self.optimizer, self.training.machine
+        phase, optimizer = self.phase, self.optimizer
         self.training.model.train(phase.dropout)
         for group, options in zip(phase.groups, optimizer.param_groups, strict=True):
             options["lr"] = group.rate * factor
-        torch.manual_seed(seed_of(self.training.seed, "dropout", phase.name, step))
-        with machine.autocast():
-            loss, _ = phase.loss(step)
-            loss = loss if phase.penalty is None else loss + phase.penalty()
-        loss.backward()  # type: ignore[no-untyped-call]
+        value = self._at_once(step) if self.training.accumulation == 1 else self._in_parts(step, self.training.accumulation)
         norm = nn.utils.clip_grad_norm_([p for group in phase.groups for p in group.parameters], clip).item()
-        value = loss.item()
         if math.isfinite(value) and math.isfinite(norm):
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         return value, norm
+
+    def _at_once(self, step: int) -> float:
+        """Leave the gradient of the whole batch; returns its loss."""
+        phase = self.phase
+        torch.manual_seed(seed_of(self.training.seed, "dropout", phase.name, step))
+        with self.training.machine.autocast():
+            loss, _ = phase.loss(step)
+            loss = loss if phase.penalty is None else loss + phase.penalty()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item()
+
+    def _in_parts(self, step: int, parts: int) -> float:
+        """The same, with the activations of one part at a time in memory. Dropout is drawn for each part, as workers draw it."""
+        phase, total, weight = self.phase, 0.0, 0
+        assert phase.part is not None
+        for number in range(parts):
+            torch.manual_seed(seed_of(self.training.seed, "dropout", phase.name, step, number))
+            with self.training.machine.autocast():
+                own = phase.part(step, number, parts)
+            if own is not None and own[1]:
+                (own[0] * own[1]).backward()  # type: ignore[no-untyped-call]
+                total, weight = total + own[0].item() * own[1], weight + own[1]
+        for parameter in (p for group in phase.groups for p in group.parameters):
+            if parameter.grad is not None:
+                parameter.grad.div_(max(1, weight))
+        mean = total / max(1, weight)
+        if phase.penalty is None:
+            return mean
+        with self.training.machine.autocast():
+            penalty = phase.penalty()
+        penalty.backward()  # type: ignore[no-untyped-call]
+        return mean + penalty.item()
 
     def close(self) -> None:
         """Nothing is held."""
@@ -204,20 +234,25 @@ def train(
     seed: int,
     checkpoint_seconds: float,
     shards: int = 1,
+    optimizer: Optimizer = ADAMW,
+    accumulation: int = 1,
 ) -> dict[str, float]:
     """Put ``model`` on this machine and take it through ``phases``, resuming exactly; returns what the phases measured.
 
     Alone on its checkpoint folder; device, threads, precision and exactness go into the record.
 
     :param shards: parts that each batch is computed in on a CPU, so that no bit depends on the number of cores; 1: whole batches.
+    :param accumulation: parts of which no more than one is in memory in each process, a power of two. Where cores share a batch in fewer
+        parts, they share it in these.
     :raises EnvironmentFault: a checkpoint of another kind of machine, without ``--allow-inexact``.
     :raises ConfigError: there is a phase that cannot be computed in ``shards``.
     """
     context = current()
+    given = (name, model, phases, seed, checkpoint_seconds, shards, optimizer, accumulation)
     if context.checkpoints is None:
-        return _train(name, model, phases, seed, checkpoint_seconds, shards)
+        return _train(*given)
     with exclusive(context.checkpoints):
-        return _train(name, model, phases, seed, checkpoint_seconds, shards)
+        return _train(*given)
 
 
 def _train(
@@ -227,6 +262,8 @@ def _train(
     seed: int,
     checkpoint_seconds: float,
     shards: int,
+    optimizer: Optimizer,
+    accumulation: int,
 ) -> dict[str, float]:
     context = current()
     checkpoints = Checkpoints(context.checkpoints)
@@ -235,7 +272,7 @@ def _train(
         checkpoints.start(), continues=checkpoint is not None, pipeline=context.pipeline, allow_inexact=context.allow_inexact
     )
     if machine.device == "cpu":
-        machine = machine.in_shards(shards)
+        machine = machine.in_shards(max(shards, accumulation) if shards > 1 else 1)
     context.facts |= {"device": machine.device, "threads": machine.threads, "precision": machine.precision, "exact": exact}
     if machine.shards > 1:
         context.facts |= {"shards": machine.shards, "workers": workers(machine.shards)}
@@ -245,9 +282,9 @@ def _train(
     machine.apply()
     model.to(machine.device)
     planned = phases(model, machine)
-    if machine.shards > 1:
+    if machine.shards > 1 or accumulation > 1:
         _require_parts(name, model, planned)
-    return Training(name, model, planned, seed, machine, checkpoints, checkpoint_seconds).run(checkpoint)
+    return Training(name, model, planned, seed, machine, checkpoints, checkpoint_seconds, optimizer, accumulation).run(checkpoint)
 
 
 def _require_parts(name: str, model: nn.Module, phases: Sequence[Phase]) -> None:
@@ -255,7 +292,9 @@ def _require_parts(name: str, model: nn.Module, phases: Sequence[Phase]) -> None
     whole = [f"the phase {phase.name!r}" for phase in phases if phase.part is None]
     whole += [f"the model's {key}" for key, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if whole:
-        raise ConfigError(f"{name}: {whole[0]} needs whole batches and cannot be trained in shards", fix="shards: 1")
+        raise ConfigError(
+            f"{name}: {whole[0]} needs whole batches and cannot be trained in parts", fix="shards: 1, and no gradient_accumulation"
+        )
 
 
 def schedule(step: int, steps: int) -> float:

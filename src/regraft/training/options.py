@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from regraft.core.plugin_options import Section
 from regraft.core.strict import Strict
+from regraft.training.optimizers import WEIGHT_DECAY, Optimizer, OptimizerName
 from regraft.training.plugins import METHODS, OBJECTIVES
 from regraft.training.schedules import Schedule
 
@@ -34,12 +35,46 @@ Shards = Annotated[
 ]
 
 
-def rows_for_each(shards: int, batch_size: int) -> None:
+def rows_for_each(parts: int, batch_size: int, key: str = "shards") -> None:
     """Refuse more parts of a batch than it has rows. ValueError naming both keys."""
-    if shards > batch_size:
+    if parts > batch_size:
         most = 1 << (batch_size.bit_length() - 1)
-        instead = f"write shards: {most} or batch_size: {shards}"
-        raise ValueError(f"`shards` ({shards}) cuts a batch into more parts than `batch_size` ({batch_size}) has rows; {instead}")
+        instead = f"write {key}: {most} or batch_size: {parts}"
+        raise ValueError(f"`{key}` ({parts}) cuts a batch into more parts than `batch_size` ({batch_size}) has rows; {instead}")
+
+
+class StepOptions(Strict):
+    """How the steps of a training by gradient descent are taken."""
+
+    optimizer: OptimizerName = Field("adamw", exclude_if=lambda name: name == "adamw")
+    """What takes a step: `adamw` (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2), `adam` (Kingma & Ba
+    2015, "Adam", algorithm 1), or `sgd` with momentum 0.9, which keeps half as much beside the weights and needs a `learning_rate` of its
+    own: its steps are as long as the gradient, those of the others are not."""
+    weight_decay: float = Field(WEIGHT_DECAY, ge=0, le=1, exclude_if=lambda decay: decay == WEIGHT_DECAY)
+    """How much weights shrink: of `adamw`, by this times the rate at each step; of `adam` and `sgd`, this times the weight is added to its
+    gradient."""
+    gradient_accumulation: int = Field(1, ge=1, le=64, exclude_if=lambda parts: parts == 1)
+    """Parts that a batch is computed in, one after the other, a power of two: activations take so much less memory, and the model is the
+    same but for rounding and dropout's draws. On a CPU cores share these parts, where `shards` is not 1."""
+    gradient_checkpointing: bool = Field(False, exclude_if=lambda wanted: not wanted)
+    """Whether what layers compute is computed once more for their gradients, and not kept (Chen et al. 2016, "Training Deep Nets with
+    Sublinear Memory Cost", section 3.2): a third more time, and memory for one layer in the place of all. The bits are the same."""
+
+    @model_validator(mode="after")
+    def _rates_are_those_of_the_optimizer(self) -> Self:
+        if self.optimizer == "sgd" and "learning_rate" not in self.model_fields_set:
+            raise ValueError("`optimizer: sgd` needs a `learning_rate` of its own, such as 0.01, because the default is made for adamw")
+        return self
+
+    @field_validator("gradient_accumulation")
+    @classmethod
+    def _is_a_power_of_two(cls, parts: int) -> int:
+        return _power_of_two(parts)
+
+    @property
+    def made_by(self) -> Optimizer:
+        """What makes the optimizer of each phase."""
+        return Optimizer(self.optimizer, self.weight_decay)
 
 
 class ReplayOptions(Strict):
@@ -61,7 +96,7 @@ class ReplayOptions(Strict):
         return text
 
 
-class ObjectiveOptions(Strict):
+class ObjectiveOptions(StepOptions):
     """Domain-adaptive pretraining (Gururangan et al. 2020, "Don't Stop Pretraining", section 3), whatever its objective."""
 
     objective: str
@@ -99,6 +134,7 @@ class ObjectiveOptions(Strict):
     @model_validator(mode="after")
     def _every_part_has_a_row(self) -> Self:
         rows_for_each(self.shards, self.batch_size)
+        rows_for_each(self.gradient_accumulation, self.batch_size, "gradient_accumulation")
         return self
 
     @model_validator(mode="after")
@@ -140,7 +176,7 @@ class MethodOptions(Strict):
         return None
 
 
-class GradientOptions(MethodOptions):
+class GradientOptions(MethodOptions, StepOptions):
     """What methods share that train by gradient descent: a new pooler and linear head on the first token."""
 
     epochs: int = Field(8, ge=1, le=100)
@@ -169,6 +205,7 @@ class GradientOptions(MethodOptions):
     @model_validator(mode="after")
     def _every_part_has_a_row(self) -> Self:
         rows_for_each(self.shards, self.batch_size)
+        rows_for_each(self.gradient_accumulation, self.batch_size, "gradient_accumulation")
         return self
 
     @property

@@ -33,6 +33,7 @@ from regraft.training.options import ObjectiveOptions
 from regraft.training.parts import share
 from regraft.training.phase import Batches, Group, Phase, Watch
 from regraft.training.plugins import OBJECTIVES, Corruption
+from regraft.training.recompute import recomputed
 from regraft.training.schedules import factor_of
 
 if TYPE_CHECKING:
@@ -223,14 +224,17 @@ def pretrain(
     per_step = options.batch_size * options.sequence_length
     warmup = math.ceil(options.head_warmup_tokens / per_step) if missing else 0
     stages = _stages(options, corpora, warmup, per_step)
-    notes = train(
-        "pretrain",
-        model,
-        partial(phases, loss=objective.loss(model), stages=stages, options=options, warmup=warmup, budget=budget),
-        seed=seed,
-        checkpoint_seconds=options.checkpoint_seconds,
-        shards=options.shards,
-    )
+    with recomputed(family(model).layers(model).children(), wanted=options.gradient_checkpointing):
+        notes = train(
+            "pretrain",
+            model,
+            partial(phases, loss=objective.loss(model), stages=stages, options=options, warmup=warmup, budget=budget),
+            seed=seed,
+            checkpoint_seconds=options.checkpoint_seconds,
+            shards=options.shards,
+            optimizer=options.made_by,
+            accumulation=options.gradient_accumulation,
+        )
     encoder.save(model, base, out)
     steps = sum(stage.steps for stage in stages)
     return {"steps": steps, "head_steps": warmup, "tokens": steps * per_step, **_spent(notes, stages, per_step)}

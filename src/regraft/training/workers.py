@@ -1,6 +1,6 @@
 """Processes of one thread each that share the steps of a phase; weights come out the same for any number of them.
 
-Weights, Adam's moments and one sum of gradients a worker lie in anonymous memory that forks share (``share_memory_`` would take
+Weights, the optimizer's moments and one sum of gradients a worker lie in anonymous memory that forks share (``share_memory_`` would take
 /dev/shm: 64 MB in stock containers, and a SIGBUS beyond). The process that trains computes no gradient itself: it sends numbers
 through pipes, and reads every worker's answer before it sends the next.
 
@@ -37,6 +37,7 @@ from regraft.core.progress import current
 from regraft.core.randomness import seed_of
 from regraft.models.machine import Machine, release_memory
 from regraft.training.accumulate import Accumulator, low
+from regraft.training.optimizers import Optimizer
 from regraft.training.parts import Chunk, chunks, places, summed
 from regraft.training.phase import Phase
 
@@ -63,11 +64,11 @@ class _Shared:
     parameters: Sequence[nn.Parameter]
     group: Sequence[int]
     """Of each parameter: its group."""
-    moments: Sequence[tuple[Tensor, Tensor]]
+    optimizer: Optimizer
+    moments: Mapping[str, Sequence[Tensor]]
+    """What the optimizer keeps, by the names it gives it: a tensor of each parameter."""
     steps: Tensor
     """Optimizer steps of each chunk, fp32 ``[chunks]``."""
-    decay: float
-    """Weight decay."""
     sums: Sequence[Sequence[Tensor]]
     """Of each worker: its sum of gradients, one of each parameter."""
     low: Mapping[Tensor, Tensor]
@@ -77,21 +78,25 @@ class _Shared:
 class Team:
     """The workers of one phase, from its first step here to its last."""
 
-    def __init__(self, phase: Phase, model: nn.Module, optimizer: torch.optim.AdamW, machine: Machine, seed: int, count: int) -> None:
-        """Move what is trained into shared memory, and fork."""
+    def __init__(
+        self, phase: Phase, model: nn.Module, optimizer: torch.optim.Optimizer, kind: Optimizer, machine: Machine, seed: int, count: int
+    ) -> None:
+        """Move what is trained into shared memory, and fork.
+
+        :param kind: what ``optimizer`` was made by.
+        """
         parameters = [p for group in phase.groups for p in group.parameters]
         group = [number for number, group in enumerate(phase.groups) for _ in group.parameters]
         try:
             for parameter in parameters:
                 parameter.data = shared(parameter).copy_(parameter.detach())
-            moments, steps = _adopt(optimizer, parameters)
+            moments, steps = _adopt(optimizer, kind, parameters)
             sums = [[shared(parameter) for parameter in parameters] for _ in range(count)]
             copies = {weight: shared(weight, torch.bfloat16).copy_(weight.detach()) for weight in low(model, machine)}
         except MemoryError as error:
             fix = "name a smaller base_model in the pipeline file, or run it on a machine with more memory"
             raise EnvironmentFault(f"{count} processes cannot share this training: {error}", fix=fix) from None
-        decay = optimizer.defaults["weight_decay"]
-        self._shared = _Shared(phase, model, machine, seed, parameters, group, moments, steps, decay, sums, copies)
+        self._shared = _Shared(phase, model, machine, seed, parameters, group, kind, moments, steps, sums, copies)
         release_memory()  # what the weights and moments took before they were moved
         self._pipes: list[Connection] = []
         self._processes: list[int] = []
@@ -177,7 +182,7 @@ class Team:
     def _megabytes(self) -> int:
         """What the workers take beside this process's memory; what they freed counts too, as it is kept (:func:`keep_memory`)."""
         own = self._shared
-        kept = [own.parameters, own.low.values(), *own.moments, *own.sums]
+        kept = [own.parameters, own.low.values(), *own.moments.values(), *own.sums]
         seen_here = _line("self/status", "RssShmem:")  # in this process's own peak already
         return sum(_line(f"{process}/smaps_rollup", "Private_Dirty:") for process in self._processes) + max(
             0, sum(tensor.nbytes for tensors in kept for tensor in tensors) // 2**20 - seen_here
@@ -196,22 +201,24 @@ def _finite(answers: Sequence[tuple[Sequence[float], float]]) -> bool:
     return all(math.isfinite(square) for squares, _ in answers for square in squares)
 
 
-def _adopt(optimizer: torch.optim.AdamW, parameters: Sequence[nn.Parameter]) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
+def _adopt(optimizer: torch.optim.Optimizer, kind: Optimizer, parameters: Sequence[nn.Parameter]) -> tuple[dict[str, list[Tensor]], Tensor]:
     """Move the optimizer's state, or the zeros of a new one, into shared memory: the moments of each parameter, the steps of each chunk."""
     cut = chunks(parameters)
     steps = shared(torch.zeros(len(cut)))
-    moments = []
+    moments: dict[str, list[Tensor]] = {name: [] for name in kind.moments}
     for place, parameter in enumerate(parameters):
         own = [number for number, chunk in enumerate(cut) if chunk.parameter == place]
         earlier = optimizer.state.get(parameter, {})
-        first, second = shared(parameter), shared(parameter)
+        state = {name: shared(parameter) for name in kind.moments}
         if earlier:
-            first.copy_(earlier["exp_avg"])
-            second.copy_(earlier["exp_avg_sq"])
+            for name, moment in state.items():
+                moment.copy_(earlier[name])
+        if earlier and kind.counts:
             steps[own] = float(earlier["step"])
-        moments.append((first, second))
-        step = steps[own[0]] if own else torch.tensor(0.0)
-        optimizer.state[parameter] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
+        for name, moment in state.items():
+            moments[name].append(moment)
+        step = {"step": steps[own[0]] if own else torch.tensor(0.0)} if kind.counts else {}
+        optimizer.state[parameter] = step | state
     return moments, steps
 
 
@@ -241,7 +248,6 @@ class _Worker:
         cut = chunks(shared.parameters)
         self._numbers = range(self.rank, len(cut), self.count)
         self._cut = [cut[number] for number in self._numbers]
-        firsts, seconds = [first for first, _ in shared.moments], [second for _, second in shared.moments]
         self._weights = [nn.Parameter(chunk.of([p.detach() for p in shared.parameters])) for chunk in self._cut]
         low = [shared.low.get(parameter) for parameter in shared.parameters]
         self._copies = [
@@ -258,11 +264,11 @@ class _Worker:
         ]
         self._rates = [(number, group) for number, group in enumerate(groups) if group["params"]]
         own = [group for _, group in self._rates]
-        self._optimizer = torch.optim.AdamW(own, weight_decay=shared.decay, fused=True) if own else None
+        self._optimizer = shared.optimizer.of(own) if own else None
         for number, chunk, weight in zip(self._numbers, self._cut, self._weights, strict=True):
             if self._optimizer:
-                state = {"step": shared.steps[number], "exp_avg": chunk.of(firsts), "exp_avg_sq": chunk.of(seconds)}
-                self._optimizer.state[weight] = state
+                state = {name: chunk.of(moments) for name, moments in shared.moments.items()}
+                self._optimizer.state[weight] = state | ({"step": shared.steps[number]} if shared.optimizer.counts else {})
 
     def serve(self) -> NoReturn:
         """Answer until the pipe is closed."""
