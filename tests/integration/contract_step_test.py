@@ -188,7 +188,7 @@ def test_a_label_that_holds_several_answers_is_refused(tmp_path):
     rows[7]["label"] = '{"choices": ["blue", "red"]}'
     problem = refused(tmp_path, rows)["label.json"]
     assert problem["row"] == 9
-    assert problem["message"] == """1 label holds JSON, such as {"choices": ["blue", "red"]}, where a row has one label"""
+    assert problem["message"] == """1 label holds a list or an object, such as {"choices": ["blue", "red"]}, where a row has one label"""
 
 
 @pytest.mark.parametrize("name", ["validation", "val", "valid"])

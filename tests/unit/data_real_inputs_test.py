@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,7 +20,7 @@ from regraft.data.options import TaskOptions
 from regraft.data.reading import read_rows
 from regraft.data.rows import Row, present
 from regraft.data.sources import Source
-from regraft.data.spelling import canonical, json_labels, spelled, variants
+from regraft.data.spelling import canonical, joined_labels, json_labels, spelled, told_apart, variants
 
 COLUMNS = ("id", "text", "label")
 
@@ -123,6 +124,50 @@ def test_a_file_in_another_encoding_is_converted_as_a_whole(tmp_path, encoding, 
     assert (tmp_path / "rows.csv").read_text() == content
 
 
+@pytest.mark.parametrize(("encoding", "words"), [("cp932", "庭の花"), ("euc_kr", "꽃과 나무"), ("cp1251", "сад"), ("gbk", "花园")])
+def test_the_other_lines_of_a_file_tell_what_a_few_letters_are(tmp_path, encoding, words):
+    lines = [
+        f"{n},rose bloom new under seed {words} small large we compost,a".encode(encoding if n % 20 == 5 else "utf8") for n in range(60)
+    ]
+    (tmp_path / "rows.csv").write_bytes(b"id,text,label\n" + b"\n".join(lines) + b"\n")
+    (problem,) = problems(tmp_path / "rows.csv")
+    subprocess.run(str(problem["fix"]), shell=True, cwd=tmp_path, check=True)
+    assert {row.values["text"] for row in read(tmp_path / "rows.csv")} == {f"rose bloom new under seed {words} small large we compost"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(256)) * 4, pickle.dumps([{"text": "x" * 40, "label": "é"}] * 9)]
+)
+def test_what_is_no_text_is_not_to_be_converted(tmp_path, content):
+    (tmp_path / "rows.csv").write_bytes(content)
+    (problem,) = problems(tmp_path / "rows.csv")
+    assert (problem["rule"], problem["fix"]) == ("file.text", "file rows.csv says what it is; export it as text in UTF-8")
+
+
+def test_the_header_once_more_is_no_row(tmp_path):
+    (tmp_path / "rows.csv").write_text("id,text,label\na,x,l\nid,text,label\nb,y,m\n")
+    assert [[fault.rule for fault in row.faults] for row in read(tmp_path / "rows.csv")] == [[], ["row.header"], []]
+
+
+def test_quotes_behind_backslashes_are_told_with_the_command_that_doubles_them(tmp_path):
+    (tmp_path / "rows.csv").write_text('id,text,label\na,"he said \\"yes\\" \\\\o/",l\n')
+    ((fault,),) = [row.faults for row in read(tmp_path / "rows.csv")]
+    subprocess.run(fault.reason.partition("it is doubled: ")[2], shell=True, cwd=tmp_path, check=True)
+    assert [row.values["text"] for row in read(tmp_path / "rows.csv")] == ['he said "yes" \\o/']
+
+
+def test_a_table_of_semicolons_is_mended_by_its_command(tmp_path):
+    (tmp_path / "rows.csv").write_text('id;text;label\na;one, "two";1,5\n'.replace('one, "two"', '"one, ""two"""'))
+    (problem,) = problems(tmp_path / "rows.csv")
+    subprocess.run(["bash", "-c", str(problem["fix"]).partition(": ")[2]], cwd=tmp_path, check=True)
+    assert [list(row.values.values()) for row in read(tmp_path / "rows.csv")] == [["a", 'one, "two"', "1,5"]]
+
+
+def test_nan_in_json_is_nothing(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"id": "a", "text": "x", "label": NaN}\n')
+    assert [(row.values["label"], row.faults) for row in read(tmp_path / "rows.jsonl")] == [(None, ())]
+
+
 def test_a_folder_that_spark_wrote_is_read(tmp_path):
     folder = tmp_path / "rows"
     folder.mkdir()
@@ -177,7 +222,16 @@ def test_labels_that_differ_by_case_blanks_or_unicode_form_are_one():
 
 
 def test_labels_that_are_json_are_found_and_brackets_alone_are_none():
-    assert json_labels(['{"choices": ["a", "b"]}', '["a"]', "[draft]", "a", "{x"]) == ['["a"]', '{"choices": ["a", "b"]}']
+    labels = ['{"choices": ["a", "b"]}', '["a"]', "['a', 'b']", "('a',)", "[draft]", "(a)", "(1)", "a", "{x"]
+    assert json_labels(labels) == ["('a',)", '["a"]', "['a', 'b']", '{"choices": ["a", "b"]}']
+
+
+def test_labels_that_join_others_are_found():
+    assert joined_labels(["garden", "Kitchen", "garden | kitchen", "and/or", "r&b"]) == ["garden | kitchen"]
+
+
+def test_spellings_that_look_alike_are_told_apart():
+    assert told_apart(["Gärten", "Ga\u0308rten", "gärten"]) == ["'G\\xe4rten'", "'Ga\\u0308rten'", "'gärten'"]
 
 
 @pytest.mark.parametrize(("name", "split"), [
@@ -234,6 +288,18 @@ def test_a_part_without_a_suffix_is_to_be_called_what_it_is(tmp_path, content, s
     with pytest.raises(DataRejected) as refused:
         read(tmp_path / "rows")
     assert refused.value.problems[0]["fix"] == f"call it {suffix}: mv rows/part-00000 rows/part-00000{suffix}"
+
+
+@pytest.mark.parametrize("name", ["part 0000{}.json", "part-0000{}", "rows {}.ndjson"])
+def test_files_of_a_folder_that_are_named_alike_are_renamed_by_one_command(tmp_path, name):
+    (tmp_path / "my rows").mkdir()
+    for number in range(3):
+        (tmp_path / "my rows" / name.format(number)).write_text(f'{{"id": "{number}", "text": "x", "label": "a"}}\n')
+    with pytest.raises(DataRejected) as refused:
+        read(tmp_path / "my rows")
+    command = str(refused.value.problems[0]["fix"]).partition(": ")[2]
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    assert sorted(str(row.values["id"]) for row in read(tmp_path / "my rows")) == ["0", "1", "2"]
 
 
 def test_what_nobody_sees_tells_no_labels_apart_and_is_no_text():

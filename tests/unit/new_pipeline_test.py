@@ -205,6 +205,35 @@ def test_small_classes_and_rows_without_a_label_are_said_before_the_first_run(wo
     assert unlabelled == "1 row without a label will be set aside; above 10 % the run stops"
 
 
+def test_what_the_first_run_would_say_of_labels_splits_and_torn_rows_is_said_now(workspace, tmp_path):
+    rows = [
+        {"id": str(n), "body": row["body"], "team": row["team"], "split": ("train", "test", "extra")[n % 3]} for n, row in enumerate(ROWS)
+    ]
+    first, second = sorted({row["team"] for row in rows})[:2]
+    rows[0]["team"], rows[1]["team"] = first.upper(), f"{first}|{second}"
+    path = sheet(tmp_path / "rows.csv", rows)
+    path.write_text(path.read_text() + "torn,row\n")
+    made = new_pipeline.new(workspace, "tickets", str(path))
+    told = " ".join(new_pipeline.warnings(made))
+    assert made.guess.id == "id"
+    for says in (
+        "differ only by case",
+        f"such as '{first}|{second}'",
+        "'split' says 'extra', which is no split",
+        "1 row cannot be read",
+        "2 fields",
+    ):
+        assert says in told, says
+
+
+def test_a_fault_of_a_file_elsewhere_is_mended_where_it_lies(workspace, tmp_path):
+    (tmp_path / "out").mkdir()
+    path = lines([{**row, "label": [row["label"]]} for row in BODIES])(tmp_path / "out")
+    with pytest.raises(DataRejected) as caught:
+        new_pipeline.new(workspace, "tickets", path)
+    assert f" {path} > " in str(caught.value.problems[0]["fix"])
+
+
 def test_the_verb_says_what_it_guessed_and_what_comes_next(workspace, tmp_path, cli):
     said = cli("new", "tickets", "--data", str(sheet(tmp_path / "rows.csv", ROWS)))
     assert said.code == 0

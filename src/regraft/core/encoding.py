@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -26,6 +27,12 @@ SPELLING = {name: name.replace("_", "-").replace("iso8859", "iso-8859") for name
     "shift_jis": "shift_jis", "utf_16_le": "utf-16le", "utf_16_be": "utf-16be",
 }  # fmt: skip
 
+MANY_LETTERS = 10_000
+"""Different characters of a file, after which no more are looked for."""
+NO_TEXT = bytes(byte for byte in range(0x20) if byte not in b"\t\n\v\f\r\x1a\x1b")
+"""Control characters that texts do not hold; UTF-16 without a mark has NUL, and is told before."""
+CONTROL_SHARE = 0.01
+"""A larger share of them makes a file no text; random bytes have 10 %."""
 WESTERN = frozenset("àâäáãåæçèéêëìíîïñòóôöõøœùúûüýÿßÀÂÄÁÃÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÖÕØŒÙÚÛÜÝ‘’“”–—…€£°§«»•™\xa0".encode("cp1252"))  # noqa: RUF001
 
 
@@ -36,7 +43,12 @@ def encoding_problem(path: Path, shown: str) -> Problem:
     converting the whole would spoil the good ones.
     """
     lines = _Lines.of(path)
-    guess = _guess(lines.sample if lines.good else _around(path, lines.offset))
+    sample = lines.sample if lines.good else _around(path, lines.offset)
+    if is_no_text(sample):
+        message = f"it is no text: byte {lines.offset} is 0x{lines.first[lines.start]:02x}, and bytes that no text holds stand all over it"
+        fix = f"file {shlex.quote(shown)} says what it is; export it as text in UTF-8"
+        return Problem(message=message, file=shown, row=lines.bad[0], value=repr(lines.first[:12]), rule="file.text", fix=fix)
+    guess = _guess(sample, lines.letters)
     mend = _mend_lines(guess) if lines.good else f"iconv -f {guess} -t utf-8"
     name, around = shlex.quote(shown), lines.first[max(0, lines.start - 12) : lines.start + 12]
     reads = f", read as {guess} {around.decode(guess, 'replace').strip()!r}" if not guess.startswith("utf") else ""
@@ -73,6 +85,8 @@ class _Lines:
     """Where in the file."""
     sample: bytes = b""
     """Bytes of lines that are not UTF-8."""
+    letters: set[str] = field(default_factory=set)
+    """Characters beyond ASCII of the lines that are."""
 
     @classmethod
     def of(cls, path: Path) -> _Lines:
@@ -81,7 +95,10 @@ class _Lines:
             for row, line in enumerate(handle, start=1):
                 lines.count = row
                 try:
-                    lines.good += not line.isascii() and bool(line.decode())
+                    if not line.isascii():
+                        text = line.decode()
+                        lines.good += 1
+                        lines.letters.update(text if len(lines.letters) < MANY_LETTERS else "")
                 except UnicodeDecodeError as error:
                     if not lines.bad:
                         lines.first, lines.start, lines.offset = line, error.start, read + error.start
@@ -103,22 +120,46 @@ def _mend_lines(encoding: str) -> str:
     return f"""perl -MEncode -pe 'Encode::from_to($_, "{encoding}", "utf8") unless utf8::decode(my $copy = $_)'"""
 
 
-def _guess(data: bytes) -> str:
-    """The probable encoding of ``data``, one of :data:`ENCODINGS`.
+def is_no_text(data: bytes) -> bool:
+    """Whether ``data`` is a picture, an archive or the like: it is no UTF-16 and holds control characters that no text has."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return False
+    return len(data) >= 16 and len(data.translate(None, NO_TEXT)) < (1 - CONTROL_SHARE) * len(data)
 
-    Windows' western code page is what spreadsheets write most, and a detector is misled by its few bytes beyond ASCII (French becomes
-    Baltic): where these are few, and all of them letters and signs that western languages use, it is taken without asking.
+
+def _guess(data: bytes, letters: Collection[str] = ()) -> str:
+    """The probable encoding of ``data``, one of :data:`ENCODINGS`; ``letters`` beyond ASCII are those of the file's other lines.
+
+    What makes letters of ``data`` that the other lines have is asked first: a detector takes a few words of Japanese for Korean.
+    Windows' western code page is what spreadsheets write most, and a detector is misled by its few bytes beyond ASCII (French
+    becomes Baltic): where these are few, and all of them letters and signs that western languages use, it is taken without asking.
     """
     from charset_normalizer import from_bytes
 
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
+    if alike := _like_the_others(data, letters):
+        return SPELLING[alike]
     beyond = bytes(byte for byte in data if byte > 0x7F)
     letters = sum(chr(byte).isalpha() for byte in data if byte <= 0x7F)
     if 3 * len(beyond) < letters and WESTERN.issuperset(beyond) and b"\0" not in data:
         return "cp1252"
     best = from_bytes(data, cp_isolation=list(ENCODINGS)).best()
     return SPELLING.get(best.encoding, best.encoding) if best else "cp1252"
+
+
+def _like_the_others(data: bytes, letters: Collection[str]) -> str | None:
+    """The encoding in which most characters of ``data`` beyond ASCII are among ``letters``; None where none is, or the best ones differ."""
+    known = {letter for letter in letters if letter.isalpha()}
+    texts = {name: data.decode(name, "replace") for name in ("cp1252", *ENCODINGS)} if known else {}
+    shares = {name: _share(text, known) for name, text in texts.items()}
+    best = [name for name, share in shares.items() if share > 0.5 and share == max(shares.values())]
+    return best[0] if len({texts[name] for name in best}) == 1 else None
+
+
+def _share(text: str, known: Collection[str]) -> float:
+    beyond = [sign for sign in text if sign > "\x7f"]
+    return sum(sign in known for sign in beyond) / max(1, len(beyond))
 
 
 def packed(path: Path) -> bool:

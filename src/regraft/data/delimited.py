@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
@@ -20,6 +21,8 @@ from regraft.data.swallowed import Swallowing
 
 FIELD_LIMIT = 16 * 2**20
 """Longest field in characters (the csv module's own limit is 131,072: less than one long document)."""
+UNESCAPE = r"""perl -pi -e 's/\\(["\\])/$1 eq "\"" ? "\"\"" : $1/ge' """
+"""Doubles quotes that stand behind a backslash, and halves backslashes."""
 DECLARE = "data: {tsv_quoted: true} in the pipeline file"
 
 
@@ -62,7 +65,7 @@ def read_delimited(
                 return
             count += 1
             swallowing.record(number, lines.of_record)
-            yield broken(file, number, "csv.quotes", _torn(error), str(error))
+            yield broken(file, number, "csv.quotes", _torn(error, lines.of_record, file), str(error))
             continue
         if fields is None:
             break
@@ -86,6 +89,9 @@ def read_delimited(
         if len(fields) != len(header):
             yield broken(file, number, "row.fields", _miscounted(fields, header, mark, quoted=quoted), fields)
             continue
+        if len(header) > 1 and fields == header:
+            yield broken(file, number, "row.header", "it is the header once more; were files put one after another?", fields)
+            continue
         if len(lines.of_record) == 1:
             swallowing.row(fields)
         in_quotes += not quoted and any(len(field) > 1 and field[0] == field[-1] == '"' for field in fields)
@@ -98,9 +104,15 @@ def read_delimited(
         _warn_of_quotes(in_quotes, file)
 
 
-def _torn(error: csv.Error) -> str:
+def _torn(error: csv.Error, record: Sequence[str], file: str) -> str:
     if "field limit" in str(error):
         return f"a value of more than {FIELD_LIMIT:,} characters; is a quote before it never closed?"
+    if any('\\"' in line for line in record):
+        return (
+            "a quote inside a value stands behind a backslash, as Spark and MySQL write it, and in CSV it is doubled: "
+            + UNESCAPE
+            + shlex.quote(file)
+        )
     return f"{error}; inside a quoted field a quote is written twice"
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import os
 import re
 import shlex
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -72,15 +73,28 @@ def known(suffixes: tuple[str, ...]) -> str:
     return f"{', '.join(texts)} (each also as .gz)" + (" and " if whole else "") + ", ".join(whole)
 
 
-def hint(path: Path, shown: str) -> str:
-    """What to do with a file of a format that is not read."""
+def hint(path: Path, shown: str, beside: Sequence[str] = ()) -> str:
+    """What to do with a file of a format that is not read; with all ``beside`` it that are named alike at once, where it is a command."""
+    advice = _hint(path)
+    words, colon, command = advice.partition(": ")
+    if beside and colon and "{name}" in command:
+        ends = suffix_of(path) and path.name[-len(suffix_of(path)) :]
+        begin = "" if ends else os.path.commonprefix([path.name, *beside])  # noqa: RUF071
+        if ends or begin:
+            every = f"{shlex.quote(shown[: -len(path.name)] + begin)}*{ends}"
+            done = command.format(name='"$f"', stem=f'"${{f%{ends}}}"')
+            return f"{words}: for f in {every}; do {done}; done"
+    return _filled(advice, path, shown)
+
+
+def _hint(path: Path) -> str:
     name = path.name.lower()
     if name.endswith(".json") and _begins_with(path, b"{"):  # one object, or JSON lines, as Spark writes them
-        return _filled("if it holds one object a line call it .jsonl: mv {name} {stem}.jsonl", path, shown)
+        return "if it holds one object a line call it .jsonl: mv {name} {stem}.jsonl"
     if not path.suffix and (kind := _looks_like(path)):  # as Hadoop names its parts
-        return _filled(f"call it {kind}: mv {{name}} {{name}}{kind}", path, shown)
-    advice = next((text for end, text in sorted(HINTS.items(), key=lambda item: -len(item[0])) if name.endswith(end)), None)
-    return _filled(advice, path, shown) if advice else "convert it or move it away"
+        return f"call it {kind}: mv {{name}} {{name}}{kind}"
+    advice = (text for end, text in sorted(HINTS.items(), key=lambda item: -len(item[0])) if name.endswith(end))
+    return next(advice, "convert it or move it away")
 
 
 def _begins_with(path: Path, sign: bytes) -> bool:

@@ -74,19 +74,32 @@ class Table:
 
     rows: int
     columns: Mapping[str, Column]
+    torn: int = 0
+    """Rows among them whose fields cannot be told apart; they give no values."""
+    first_torn: str = ""
+    """Where the first of them stands, and what is wrong with it."""
+
+    @property
+    def whole(self) -> int:
+        """Rows whose fields can be told apart."""
+        return self.rows - self.torn
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> Table:
-        """What ``rows`` hold; those whose fields cannot be told apart count, and give no values."""
+        """What ``rows`` hold."""
         columns: dict[str, Column] = {}
-        total = 0
+        total = torn = 0
+        first_torn = ""
         for row in rows:
             total += 1
+            if not row.whole:
+                torn += 1
+                first_torn = first_torn or f"{row.file}:{row.number}: {row.faults[0].reason}"
             for name, text in row.values.items():
                 column = columns.setdefault(name, Column(name))
                 if text is not None:
                     column.add(text)
-        return cls(total, columns)
+        return cls(total, columns, torn, first_torn)
 
 
 @dataclass(frozen=True)
@@ -116,7 +129,7 @@ def guess(table: Table, text: str | None = None, label: str | None = None, row_i
     others = {name: column for name, column in table.columns.items() if name not in taken and name != split}
     if row_id is None:
         row_id, why = _id(table, {name: column for name, column in others.items() if name != label})
-    elif len(table.columns[row_id].hashed) < table.rows:
+    elif len(table.columns[row_id].hashed) < table.whole:
         raise ConfigError(f"the column {row_id!r} has no value of its own in every row", fix="leave --id out: ids are made of the texts")
     else:
         why = "as you said"
@@ -156,15 +169,28 @@ def _id(table: Table, columns: Mapping[str, Column]) -> tuple[str | None, str]:
     named = [name for name, _ in _named(table, IDS) if name in columns]
     ending = [name for name in columns if name.casefold().endswith("_id") or name.endswith("Id")]
     for name in dict.fromkeys((*named, *ending)):
-        if len(columns[name].hashed) == table.rows:
+        if len(columns[name].hashed) == table.whole:
             return name, "its values are all there and all different"
     why = f"the column {named[0]!r} has no value of its own in every row" if named else "no column is called so"
     return None, f"{why}; ids are made of the texts"
 
 
 def _says_splits(column: Column) -> bool:
-    spelled = {SPLIT_NAMES.get(value.strip().casefold(), value.strip().casefold()) for value in column.values}
-    return {"train", "test"} <= spelled <= {"train", "dev", "test"}
+    return {"train", "test"} <= set(_splits(column)) <= {"train", "dev", "test"}
+
+
+def _splits(column: Column) -> dict[str, str]:
+    """The split that each value of ``column`` means, or its value -> the value."""
+    return {SPLIT_NAMES.get(value.strip().casefold(), value.strip().casefold()): value for value in column.values}
+
+
+def useless_split(table: Table, taken: Iterable[str | None]) -> tuple[str, str] | None:
+    """(column, value) of one that is called as a split and says train or test, but something else too, which no split is; None: no such."""
+    for name, column in _named(table, SPLITS):
+        others = [value for split, value in _splits(column).items() if split not in ("train", "dev", "test")]
+        if name not in taken and others and len(others) < len(column.values) <= MANY_VALUES:
+            return name, others[0]
+    return None
 
 
 def _unclear(what: str, wanted: str, columns: Sequence[Column]) -> ConfigError:

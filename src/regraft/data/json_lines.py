@@ -128,7 +128,7 @@ def row_of(value: dict[str, Any], file: str, number: int, strings: Collection[st
 
 
 def _value(column: str, item: Any, string: bool) -> tuple[str | None, Fault | None]:
-    if item is None:
+    if item is None or item != item:  # NaN is how pandas writes that nothing is there
         return None, None
     text = item if isinstance(item, str) else json.dumps(item, sort_keys=True, ensure_ascii=False)
     if string and not isinstance(item, str) and type(item) is not int:

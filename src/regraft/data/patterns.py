@@ -2,7 +2,7 @@
 
 - a value that a contract does not allow, in many rows: quarantining them one by one would hide a renamed class or split;
 - labels that differ only by case, blanks or Unicode form: three classes would be learned as nine;
-- labels that are lists or objects of JSON: several answers in one cell;
+- labels that are lists or objects of JSON or Python: several answers in one cell;
 - test rows without labels, which public data sets keep back: nothing, or one word that no other row has (-1, ?, unlabelled).
 """
 
@@ -19,7 +19,7 @@ from regraft.core.errors import Problem
 from regraft.core.quantities import counted, first_of
 from regraft.data.contract import Contract
 from regraft.data.options import TaskOptions
-from regraft.data.spelling import SPLIT_NAMES, json_labels, variants
+from regraft.data.spelling import SPLIT_NAMES, json_labels, told_apart, variants
 from regraft.data.split import SPLITS
 from regraft.data.validation import Validated, breaks, value
 
@@ -75,7 +75,8 @@ def _json(validated: Validated, labels: Counter[str], task: TaskOptions) -> Iter
         return
     file, row = validated.first(task.label, several)[several[0]]
     count = sum(labels[label] for label in several)
-    message = f"{counted(count, 'label')} {'holds' if count == 1 else 'hold'} JSON, such as {several[0][:60]}, where a row has one label"
+    holds = f"{counted(count, 'label')} {'holds' if count == 1 else 'hold'}"
+    message = f"{holds} a list or an object, such as {several[0][:60]}, where a row has one label"
     fix = "export one choice a row, or decide on one; rows with several answers are no classification"
     yield Problem(message=message, file=file, row=row, column=task.label, value=several[0][:80], rule=f"{task.label}.json", fix=fix)
 
@@ -83,7 +84,7 @@ def _json(validated: Validated, labels: Counter[str], task: TaskOptions) -> Iter
 def _variants(validated: Validated, labels: Counter[str], task: TaskOptions) -> Iterator[Problem]:
     for several in variants(labels).values():
         file, row = validated.first(task.label, several[1:2])[several[1]]
-        spellings = ", ".join(f"{label!r} {labels[label]:,}" for label in several)
+        spellings = ", ".join(f"{shown} {labels[label]:,}" for label, shown in zip(several, told_apart(several), strict=True))
         message = f"{len(several)} labels differ only by case, blanks or Unicode form: {spellings}"
         fix = "make them one with `task: {normalise_labels: true}` in the pipeline file; `false` keeps them apart"
         yield Problem(message=message, file=file, row=row, column=task.label, value=several[1], rule=f"{task.label}.variants", fix=fix)

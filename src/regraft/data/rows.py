@@ -12,6 +12,10 @@ from regraft.core.errors import Problem
 from regraft.core.progress import warn_once
 from regraft.core.suggest import guess
 
+COMMAS = (
+    """python3 -c 'import csv, sys; csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, delimiter="{other}"))' """
+    "< {name} > commas.csv && mv commas.csv {name}"
+)
 MARKS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar"}
 
 
@@ -81,6 +85,8 @@ def header_problems(
     if len(header) == 1 and mark and (other := next((sign for sign in MARKS if sign != mark and sign in header[0]), None)):
         suffix, right = (".csv", "comma") if mark == "," else (".tsv", "tab")
         fix = {",": "name it .csv", "\t": "name it .tsv"}.get(other, f"save it as {right}-separated {suffix[1:].upper()}")
+        if mark == "," and other in ";|" and not file.endswith(".gz"):  # a spreadsheet of many languages writes nothing else
+            fix += ": " + COMMAS.format(other=other, name=shlex.quote(file))
         message = f"the header is one field with {MARKS[other]}s in it: {header[0]!r}; in a {suffix} file regraft reads {right}s"
         yield Problem(message=message, file=file, row=row, value=header[0], rule="csv.delimiter", fix=fix)
         return

@@ -61,10 +61,16 @@ def list_files(source: Source, suffixes: Sequence[str], besides: Callable[[Path]
     """
     paths = [pair for place in (source, *source.beside) for pair in _files_at(place, suffixes, besides)]
     readable = known(tuple(suffixes))
+    others = [(path, shown) for path, shown in paths if path.exists() and suffix_of(path) not in suffixes]
     strange = [
-        Problem(message=f"{source.key} reads {readable}", file=shown, value=path.suffix, rule="file.type", fix=hint(path, shown))
-        for path, shown in paths
-        if path.exists() and suffix_of(path) not in suffixes
+        Problem(
+            message=f"{source.key} reads {readable}",
+            file=shown,
+            value=path.suffix,
+            rule="file.type",
+            fix=hint(path, shown, _like(path, others)),
+        )
+        for path, shown in others
     ]
     dangling = [
         Problem(message="the link leads nowhere", file=shown, rule="file.exists", fix="correct the link or remove it")
@@ -73,6 +79,11 @@ def list_files(source: Source, suffixes: Sequence[str], besides: Callable[[Path]
     ]
     reject_if(source, [*strange, *dangling, *_listed_twice(paths)])
     return paths
+
+
+def _like(path: Path, others: Sequence[tuple[Path, str]]) -> list[str]:
+    """Names of the files in the folder of ``path`` that end as it does."""
+    return [other.name for other, _ in others if other != path and (other.parent, other.suffix) == (path.parent, path.suffix)]
 
 
 def _files_at(source: Source, suffixes: Sequence[str], besides: Callable[[Path], bool]) -> list[tuple[Path, str]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from regraft.data.made_ids import identified
 from regraft.data.options import TaskOptions
@@ -47,13 +49,27 @@ def _split(name: str) -> str:
 
 
 def json_labels(labels: Collection[str]) -> list[str]:
-    """The labels that are lists or objects of JSON: several answers in one cell, as annotation tools export them."""
-    return sorted(label for label in labels if label.lstrip()[:1] in ("[", "{") and _is_json(label))
+    """The labels that are lists or objects of JSON or Python: several answers in one cell, as annotation tools and pandas export them."""
+    return sorted(label for label in labels if label.lstrip()[:1] in ("[", "{", "(") and _is_literal(label))
 
 
-def _is_json(label: str) -> bool:
-    try:
-        json.loads(label)
-    except ValueError:
-        return False
-    return True
+def _is_literal(label: str) -> bool:
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return isinstance(read(label.strip()), list | dict | tuple | set)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    return False
+
+
+def joined_labels(labels: Collection[str]) -> list[str]:
+    """Labels that are others with a sign between them: "billing|refund" beside "billing" and "refund"."""
+    known = {canonical(label) for label in labels}
+    parts = {label: [canonical(part) for part in re.split(r"[|;,/+&]", label)] for label in labels}
+    return sorted(label for label, several in parts.items() if len(several) > 1 and known.issuperset(several))
+
+
+def told_apart(labels: Sequence[str]) -> list[str]:
+    """``labels`` in quotes, as code points where two would look the same."""
+    shown = [unicodedata.normalize("NFC", label) for label in labels]
+    return [ascii(label) if shown.count(look) > 1 else repr(label) for label, look in zip(labels, shown, strict=True)]

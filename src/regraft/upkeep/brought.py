@@ -98,9 +98,9 @@ def require_readable(place: Place, guessed: Guess) -> None:
     from regraft.data.sources import reject
 
     columns = [name for name in (guessed.text, guessed.label, guessed.id) if name is not None]
-    if not _is_spreadsheet(place.given) and (
-        problems := list(precheck.faults(place.given.parent, "--data", place.given.name, TABLES, columns, columns))
-    ):
+    shown = str(place.given) if place.copied else place.shown
+    root = Path(str(place.given).removesuffix(shown) or "/")
+    if not _is_spreadsheet(place.given) and (problems := list(precheck.faults(root, "--data", shown, TABLES, columns, columns))):
         reject(f"--data {place.given} cannot be read", problems)
 
 

