@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from regraft.cli import predict
+from regraft.cli import console, predict
 from regraft.cli.prediction_input import Asked
 from regraft.core.errors import ConfigError
 from regraft.evaluation.answering import Answer
@@ -35,6 +35,13 @@ def test_on_a_terminal_the_text_is_cut_and_the_label_is_not(width):
     assert max(map(len, lines)) <= width
     assert "".join(line[: min(len(LONG), width - predict.BESIDE)].strip() for line in lines[1:]) == LONG
     assert "…" in lines[1] or TEXT in lines[1]
+
+
+@pytest.mark.parametrize(("terminal", "lines"), [(True, [TEXT[:39] + "…"]), (False, [TEXT])])
+def test_a_line_is_folded_nowhere(terminal, lines):
+    out = Console(file=io.StringIO(), width=40, force_terminal=terminal, color_system=None)
+    console.line(TEXT, out)
+    assert out.file.getvalue().splitlines() == lines
 
 
 @pytest.mark.parametrize(("beside", "words", "fix"), [

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from regraft.cli import complete, console
 from regraft.cli.run import Json
@@ -76,7 +75,7 @@ def compare(
     for difference in comparison.metrics:
         say(comparing.conclusion(difference, confidence))
     for line in comparing.flip_lines(comparison):
-        console.out.print(Text(line), overflow="ellipsis", no_wrap=console.out.is_terminal)  # a text may be long
+        console.line(line)  # a text may be long
 
 
 def _signed(value: float) -> str:

@@ -67,6 +67,14 @@ def _hung(line: Text, hang: int, console: Console) -> list[Text]:
     return [Text.assemble(" " * hang if number else first, part) for number, part in enumerate(parts)]
 
 
+def line(text: str, console: Console = out) -> None:
+    """Print one line that is never folded: a terminal cuts it at its edge, and in a pipe, which has none, it stays whole."""
+    if console.is_terminal:
+        console.print(Text(text), overflow="ellipsis", no_wrap=True)
+    else:
+        console.print(Text(text), soft_wrap=True)
+
+
 def linked(path: Path, shown: str) -> str:
     """Markup of a path that a terminal opens by a click (OSC 8), where it can; elsewhere ``shown`` alone."""
     return f"[link={path.resolve().as_uri()}]{escape(shown)}[/link]" if path.exists() else escape(shown)

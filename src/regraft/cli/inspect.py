@@ -90,7 +90,7 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     if power and verbose:
         _show_power(power)
     if waiver:
-        console.out.print(f"\n{console.warned(waiver.message, waiver.fix)}")
+        console.out.print(console.prose(f"\n{console.warned(waiver.message, waiver.fix)}", 0))
     if decision is not None or due:
         again = "".join(f" --set {shlex.quote(item)}" for item in set_ or ())
         console.out.print(f"[dim]next:[/] regraft run {pipeline}{escape(again)}")
@@ -200,7 +200,7 @@ def _show(name: str, entry: dict[str, Any], verbose: bool) -> None:
     else:
         say("  champion      none")
     if waiver := entry["waiver"]:
-        say(f"  waiver        {console.warned(waiver['message'], waiver['fix'])}")
+        say(console.prose(f"  waiver        {console.warned(waiver['message'], waiver['fix'])}", 16))
     if challenger:
         say(f"  challenger    version {challenger['version']}")
     if verdict:

@@ -141,8 +141,8 @@ def _guess(data: bytes, letters: Collection[str] = ()) -> str:
     if alike := _like_the_others(data, letters):
         return SPELLING[alike]
     beyond = bytes(byte for byte in data if byte > 0x7F)
-    letters = sum(chr(byte).isalpha() for byte in data if byte <= 0x7F)
-    if 3 * len(beyond) < letters and WESTERN.issuperset(beyond) and b"\0" not in data:
+    plain = sum(chr(byte).isalpha() for byte in data if byte <= 0x7F)
+    if 3 * len(beyond) < plain and WESTERN.issuperset(beyond) and b"\0" not in data:
         return "cp1252"
     best = from_bytes(data, cp_isolation=list(ENCODINGS)).best()
     return SPELLING.get(best.encoding, best.encoding) if best else "cp1252"
