@@ -412,9 +412,11 @@ def test_the_page_shows_every_rule_with_its_result_and_rows_that_break_it(tmp_pa
         "✗ broken label.valid_values is one of blue, green, red 1",
     ):  # fmt: skip
         assert re.sub(r"\s+", " ", rule) in told, rule
-    assert "own/rows.csv 2 ? text has 1 characters, at least 5 are needed" in told
-    assert "own/rows.csv 7 gren label &#39;gren&#39; is not one of the 3 valid values; did you mean &#39;green&#39;?" in told
-    assert "own/rows.csv 8 missing label is missing" in told
+    assert f"own/rows.csv 2 {rows[0]['id']} ? text has 1 characters, at least 5 are needed" in told
+    assert (
+        f"own/rows.csv 7 {rows[5]['id']} gren label &#39;gren&#39; is not one of the 3 valid values; did you mean &#39;green&#39;?" in told
+    )
+    assert f"own/rows.csv 8 {rows[6]['id']} missing label is missing" in told
     assert "✗ row.fields 1 row (0.99 %) breaks it" in told, (
         "what makes a row unreadable is no rule of the contract, and is shown all the same"
     )

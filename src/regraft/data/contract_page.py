@@ -32,6 +32,13 @@ class Checked:
     """How many rows break it."""
     examples: Sequence[Problem]
     """The first of them in the order of reading, at most :data:`regraft.data.quarantine.EXAMPLES`."""
+    ids: Sequence[str | None] = ()
+    """What their file calls them."""
+
+    @property
+    def named(self) -> bool:
+        """Whether any of them has an id."""
+        return any(self.ids)
 
 
 def checked(contract: Contract, summary: Told) -> tuple[list[Checked], list[Checked]]:
@@ -39,7 +46,7 @@ def checked(contract: Contract, summary: Told) -> tuple[list[Checked], list[Chec
 
     def of_rule(rule: Rule | str) -> Checked:
         name, requirement = (rule, "") if isinstance(rule, str) else (rule.id, rule.requirement)
-        return Checked(name, requirement, summary.by_rule[name], summary.examples.get(name, ()))
+        return Checked(name, requirement, summary.by_rule[name], summary.examples.get(name, ()), summary.ids.get(name, ()))
 
     of_contract = [of_rule(rule) for rule in rules(contract)]
     contract_ids = {rule.id for rule in of_contract}

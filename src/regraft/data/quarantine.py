@@ -50,6 +50,8 @@ class Told:
     """The first rows that break each rule, in the order of reading: for a message."""
     examples: dict[str, list[Problem]] = field(default_factory=dict)
     """Rule -> the first rows that break it, at most :data:`EXAMPLES`: for the page."""
+    ids: dict[str, list[str | None]] = field(default_factory=dict)
+    """Rule -> the ids of its examples; None: the row has none, or none that its file says."""
 
     @property
     def more(self) -> int:
@@ -64,14 +66,15 @@ class Told:
         set_aside = f"{quarantined:,} of {read:,} labelled rows break the contract and {verb} set aside ({rules})"
         return f"{set_aside}; first {first['file']}:{first['row']}: {first['message']}"
 
-    def add(self, row: Row, faults: Sequence[Fault]) -> None:
-        """Count one row."""
+    def add(self, row: Row, faults: Sequence[Fault], row_id: str | None = None) -> None:
+        """Count one row; ``row_id`` is what its file calls it."""
         for fault in faults:
             self.by_rule[fault.rule] += 1
             if (nth := self.by_rule[fault.rule]) <= EXAMPLES:
                 place = {"file": row.file, "row": row.number, "column": fault.column, "value": fault.value}
                 problem = Problem(message=fault.reason, **place, rule=fault.rule, fix=MEND)
                 self.examples.setdefault(fault.rule, []).append(problem)
+                self.ids.setdefault(fault.rule, []).append(row_id)
                 if nth <= MAX_OF_A_RULE:
                     self.first.append(problem)
 
@@ -96,7 +99,7 @@ def write_quarantine(table: Path, sheet: Path, validated: Validated, task: TaskO
 
 def _listed(piece: Sequence[tuple[Row, tuple[Fault, ...]]], task: TaskOptions, summary: Told) -> Iterator[tuple[str, list[Any]]]:
     for row, faults in piece:
-        summary.add(row, faults)
+        summary.add(row, faults, row.values.get(task.id) if task.id is not None else None)
     yield "file", [row.file for row, _ in piece]
     yield "row", [row.number for row, _ in piece]
     yield "id", [row.values.get(task.id_column) for row, _ in piece]
