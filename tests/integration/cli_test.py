@@ -88,7 +88,20 @@ def test_errors_go_to_stderr_and_answers_to_stdout(cli, tiny):
     [
         (
             "plan tiny --json",
-            {"schema", "pipeline", "steps", "data", "decision", "cost", "power", "waiver", "texts", "borders", "lost_head"},
+            {
+                "schema",
+                "pipeline",
+                "steps",
+                "data",
+                "decision",
+                "cost",
+                "power",
+                "waiver",
+                "texts",
+                "borders",
+                "lost_head",
+                "spare_embeddings",
+            },
         ),
         ("status --json", {"schema", "tracking_uri", "pipelines"}),
     ],

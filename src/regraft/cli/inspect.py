@@ -46,7 +46,7 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     from regraft.execution.events import require_idle
     from regraft.execution.plan import assess
     from regraft.execution.resolve import resolve
-    from regraft.models import base_model
+    from regraft.models import base_model, tokenizer_files
 
     workspace = Workspace.find()
     require_pipeline(workspace, pipeline)
@@ -63,13 +63,15 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     idle = {step.name for step in assessment.steps if step.idle}
     texts = text_lengths.cut_texts(workspace, pipeline, {name: section for name, section in values.items() if name not in idle})
     borders = freshness.borders(workspace, pipeline, values)
-    head = base_model.lost_head(base_model.locate(options.base_model, workspace.root))
+    base = base_model.locate(options.base_model, workspace.root)
+    head, spare = base_model.lost_head(base), tokenizer_files.spare(base)
     costs = run_cost.estimate(workspace, pipeline, values, assessment)
     if json:
         costs_by_step = {step.name: step for step in costs.steps}
         steps = [asdict(s) | {"cost": asdict(costs_by_step[s.name]) if s.name in costs_by_step else None} for s in assessment.steps]
         document = {"pipeline": pipeline, "steps": steps, "data": assessment.data, "decision": decision, "cost": costs.document()}
         told = {"power": power, "waiver": waiver.document() if waiver else None, "texts": texts, "borders": borders, "lost_head": head}
+        told |= {"spare_embeddings": dict(zip(("tokens", "embeddings"), spare, strict=True)) if spare else None}
         console.print_json({**document, **told})
         return
     console.out.print(plan_table(assessment, decision, costs, console.out.width))
@@ -84,6 +86,12 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     due = [step.name for step in assessment.steps if step.state != "fresh" and not step.idle]
     if unused := free_cores.sentence(values, due, cores()) if device() == "cpu" else None:
         quiet.append(unused)
+    if spare:
+        tokens, rows = spare
+        quiet.append(
+            f"{options.base_model} embeds {rows:,} tokens, and its tokenizer has {tokens:,}: if it was not published so, the tokenizer is "
+            "another model's"
+        )
     if head:
         quiet.append(f"{options.base_model} was saved as {head}: its body is kept, its head is left out and a new one trained")
     _remark(quiet, texts, verbose)

@@ -330,6 +330,8 @@ class PipelineContext:
     """Gate -> what its ``reads`` made of the files that its line names."""
     replay_digest: str | None = None
     """Of the general text that ``pretrain.replay`` names; None where it names none."""
+    pooling: str | None = None
+    """What stands for a text by the base model's own files; None: they say nothing of it."""
     candidate: Candidate | None = None
     """The candidate whose section is made; None in sections of steps that are no candidate's."""
     spent: Mapping[str, str] = field(default_factory=dict)
@@ -351,8 +353,10 @@ class PipelineContext:
 
     @property
     def finetune(self) -> MethodOptions:
-        """How the candidate is fine-tuned; the pipeline's own options where there is none."""
-        return self.options.finetune_of(self.candidate) if self.candidate else self.options.finetune
+        """How the candidate is fine-tuned; the pipeline's own options where there is none. The base model pools where the file does not."""
+        options = self.options.finetune_of(self.candidate) if self.candidate else self.options.finetune
+        left_open = {"pooling"} & type(options).model_fields.keys() - options.model_fields_set
+        return options.model_copy(update={"pooling": self.pooling}) if left_open and self.pooling else options
 
 
 class StepConfig(Strict):

@@ -29,7 +29,7 @@ from regraft.execution import composition
 from regraft.execution.step import Output, Step
 from regraft.gates.options import seeds_of
 from regraft.gates.registry import gate_of, steps
-from regraft.models import base_model
+from regraft.models import base_model, sentence_folder
 from regraft.models.families import ModelFamily, family_in
 from regraft.models.kinds import WITHOUT_ENCODER
 from regraft.models.task_types import task_type
@@ -58,9 +58,11 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     named = read_named(workspace, name, options, contract)
     _require_plugins(workspace, name, options, family)
     _require_marks(workspace, name, options, folder)
+    _require_pooling(workspace, name, options, folder)
     spent = _spent(workspace, name, options)
-    replay = _replay_digest(workspace, name, options)
-    context = PipelineContext(name, options, base_model.digest(folder), contract, family.name, named, spent=spent, replay_digest=replay)
+    replay, pooling = _replay_digest(workspace, name, options), sentence_folder.pooling(folder)
+    digest = base_model.digest(folder)
+    context = PipelineContext(name, options, digest, contract, family.name, named, spent=spent, replay_digest=replay, pooling=pooling)
     sections = _sections(composition.steps(workspace), context)
     _require_positions(workspace, name, options, folder, sections, sets)
     return {
@@ -190,6 +192,20 @@ def _require_marks(workspace: Workspace, name: str, options: PipelineOptions, fo
     message = refusal(folder, options.pretrain) if refusal and options.adapts else None
     if message:
         raise faulty([_unfit(workspace, name, ("pretrain", "objective"), options.pretrain.objective, f"pretrain.objective: {message}", "")])
+
+
+def _require_pooling(workspace: Workspace, name: str, options: PipelineOptions, folder: Path) -> None:
+    """What the base model in ``folder`` says that stands for a text is something that methods have, where the file leaves it open."""
+    pooling = sentence_folder.pooling(folder)
+    if pooling is None or pooling in sentence_folder.KNOWN:
+        return
+    for candidate in options.every_candidate:
+        asked = options.finetune_of(candidate)
+        if "pooling" in type(asked).model_fields.keys() - asked.model_fields_set:
+            place = ("candidates", candidate.name, "finetune") if candidate.finetune else ("finetune",)
+            message = f"{'.'.join(place)}: {asked.method} reads vectors, and the base model {options.base_model} was made for pooling by "
+            message += f"{pooling} ({sentence_folder.MODULES}), which no method has"
+            raise faulty([_unfit(workspace, name, place, pooling, message, ": pooling: mean, or cls")])
 
 
 def _methods_of_others(workspace: Workspace, name: str, options: PipelineOptions, family: ModelFamily) -> Iterator[Problem]:

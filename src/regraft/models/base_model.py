@@ -21,6 +21,7 @@ from regraft.core.suggest import nearest
 from regraft.models import body, tokenizer_files, weight_files
 from regraft.models.families import FAMILIES, family_of
 from regraft.models.families.decoder import BLIND
+from regraft.models.sentence_folder import FETCHED
 from regraft.models.weight_files import problem
 
 OFFSET = frozenset({
@@ -182,7 +183,7 @@ def _from_hub(spec: str) -> Path:
 
 def _snapshot(spec: str, repo: str, revision: str) -> Path:
     try:
-        folder, why = hub.snapshot(repo, revision, MATTERS, whole=lambda folder: not list(weight_files.faults(folder)))
+        folder, why = hub.snapshot(repo, revision, (*MATTERS, *FETCHED), whole=lambda folder: not list(weight_files.faults(folder)))
     except hub.NoSuchRevision:
         message = f"base_model {spec}: the hub has no such repository or revision, or your token may not read it"
         raise ConfigError(message, fix="hf auth login") from None

@@ -26,6 +26,10 @@ PIECES = {"albert": ("[CLS]", "[SEP]")}
 LEAST = 0.5
 """Share of a model's embeddings that its tokenizer has tokens for, at least. What is free for padding and new tokens is 2 % of phi-2's
 51,200 and less elsewhere; a tokenizer of nearly the same size that is another model's cannot be told by it."""
+FULL = 0.99
+"""Share from which on nothing is said: below it stand vocabularies that lack more than what is free for padding, and phi-2's."""
+MASKS = ("[MASK]", "<mask>", "<MASK>", "[mask]", "<|mask|>")
+"""What tokens are called that hide another, where no file names one and the tokenizer's class may."""
 FRAMES = {"add_bos_token": "bos_token", "add_eos_token": "eos_token"}
 """Keys that make transformers put a new frame round each text -> the token that it then holds."""
 
@@ -55,6 +59,22 @@ def vocabulary(folder: Path) -> dict[str, int] | None:
     model = _object(folder / TOKENIZER).get("model")
     known = model.get("vocab") if isinstance(model, dict) else None
     return _ids(known, _object(folder / TOKENIZER).get("added_tokens") or []) if isinstance(known, dict | list) else None
+
+
+def without_mask(folder: Path) -> bool:
+    """Whether the tokenizer in ``folder`` surely has no token that hides another: no file names one, and its vocabulary has none."""
+    named = any(_content(_object(folder / name).get("mask_token")) for name in (CONFIG, "special_tokens_map.json"))
+    known = vocabulary(folder)
+    return not named and known is not None and not known.keys() & set(MASKS)
+
+
+def spare(folder: Path) -> tuple[int, int] | None:
+    """(tokens, embeddings) of the model in ``folder``, where more than a few embeddings stand for no token; None: not, or no file tells."""
+    rows, known = _object(folder / "config.json").get("vocab_size"), vocabulary(folder)
+    if type(rows) is not int or not known:
+        return None
+    tokens = max((number for number in known.values() if type(number) is int), default=-1) + 1
+    return (tokens, rows) if tokens < rows * FULL else None
 
 
 def _object(path: Path) -> Json:

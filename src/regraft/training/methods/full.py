@@ -45,12 +45,16 @@ class Full(Gradient):
 
 def _body(model: PreTrainedModel, family: ModelFamily, head: list[nn.Parameter], options: GradientOptions) -> list[Group]:
     """What is not the head's: in one group, or a group a layer."""
+    from regraft.core.progress import warn_once
     from regraft.training.layer_groups import layer_groups
     from regraft.training.phase import Group
 
     decay: float | None = getattr(options, "layer_decay", None)  # methods that train like this one need not have it
     if decay is not None:
-        return layer_groups(model, family, options.learning_rate, 1 / decay)
+        groups = layer_groups(model, family, options.learning_rate, 1 / decay)
+        if len(groups) == 1:
+            warn_once("finetune.layer_decay changes nothing: this model has one layer, or one set of weights for all, as ALBERT has")
+        return groups
     new = {id(p) for p in head}
     return [Group([p for p in model.parameters() if id(p) not in new], options.learning_rate, "finetune.learning_rate")]
 

@@ -54,13 +54,17 @@ class GradualUnfreezing(Gradient):
     """Whose head is new."""
 
     def phases(self, fitting: Fitting, options: GradualOptions) -> list[Phase]:
+        from regraft.core.progress import warn_once
         from regraft.training.layer_groups import layer_groups
         from regraft.training.phase import Group
 
         head = [p for module in fitting.family.head(fitting.model) for p in module.parameters()]
         trained = [Group(head, options.head_learning_rate, "finetune.head_learning_rate")]
         phases = [_slanted(fitting, "head", 1, trained, 0)]
-        joining = cut(layer_groups(fitting.model, fitting.family, options.learning_rate, options.rate_decay), options.groups)
+        layers = layer_groups(fitting.model, fitting.family, options.learning_rate, options.rate_decay)
+        if len(layers) < options.groups:
+            warn_once(f"finetune.groups is {options.groups}, and the layers of this model are {len(layers)}: they join in as many epochs")
+        joining = cut(layers, options.groups)
         for number, group in enumerate(joining, start=1):
             trained = [*trained, *group]
             epochs = 1 if number < len(joining) else options.epochs - number

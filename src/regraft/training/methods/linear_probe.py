@@ -34,7 +34,8 @@ class LinearProbeOptions(MethodOptions):
     method: Literal["linear_probe"]
     """Only a linear layer is trained."""
     pooling: Literal["mean", "cls"] = "mean"
-    """What stands for a text: the mean of its tokens' vectors (Reimers & Gurevych 2019, "Sentence-BERT", section 3), or the first's."""
+    """What stands for a text: the mean of its tokens' vectors (Reimers & Gurevych 2019, "Sentence-BERT", section 3), or the first's. Left
+    out, a folder of sentence-transformers says it, and elsewhere it is the mean."""
     inverse_regularization: float | None = Field(None, gt=0, le=1e4)
     """scikit-learn's C: larger fits the training rows closer. By default that of 0.001, 0.01 ... 10 whose loss on dev rows is least."""
     max_length: int | None = Field(None, ge=8, le=512)

@@ -30,7 +30,8 @@ class PrototypeOptions(MethodOptions):
     method: Literal["prototype"]
     """The mean of its rows stands for a class."""
     pooling: Literal["mean", "cls"] = "mean"
-    """What stands for a text: the mean of its tokens' vectors (Reimers & Gurevych 2019, "Sentence-BERT", section 3), or the first's."""
+    """What stands for a text: the mean of its tokens' vectors (Reimers & Gurevych 2019, "Sentence-BERT", section 3), or the first's. Left
+    out, a folder of sentence-transformers says it, and elsewhere it is the mean."""
     max_length: int | None = Field(None, ge=8, le=512)
     """Tokens of a text that the model reads; the rest is cut. By default the data choose: as many as all but one in 1,000 training rows
     have, in steps of 8, and at most 512 or what the base model reads."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
+NO_MASK = "the tokenizer of the base model ({}) has no mask token"
 FREQUENCY_SEQUENCES = 8_192  # 1M tokens: 0.1 s
 
 
@@ -52,6 +53,14 @@ class Mlm:
 
         model, missing = encoder.load(AutoModelForMaskedLM, source)
         return model, bool(missing)
+
+    def refusal(self, folder: Path, options: MlmOptions) -> str | None:
+        """No token that hides another, as far as the files in ``folder`` show."""
+        from regraft.models.tokenizer_files import without_mask
+
+        if not without_mask(folder):
+            return None
+        return f"{self.name} hides tokens, and {NO_MASK.format(folder)}; name another base_model, or write `adapt: never`"
 
     def begin(self, model: PreTrainedModel, shard: Packed) -> None:
         """:func:`start_from_frequencies`."""
@@ -140,7 +149,7 @@ def masking(base: Path, probability: float, vocabulary: int, *, whole_words: boo
     fast = tokenizer.load(base)
     if fast.mask_token_id is None:
         raise ConfigError(
-            f"the tokenizer of the base model ({base}) has no mask token; masked-language modelling needs one",
+            f"{NO_MASK.format(base)}; masked-language modelling needs one",
             fix="name another base_model in the pipeline file",
         )
     size = min(vocabulary, len(fast))
