@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from open_data_contract_standard.model import OpenDataContractStandard
 
 from regraft.config.schema import schema
-from regraft.data.contract import load_contract
+from regraft.data.contract_file import load_contract
 from regraft.data.handoff.draft import draft
 from regraft.data.options import TaskOptions
 from regraft.data.rows import Row, present

@@ -25,7 +25,8 @@ from regraft.core import files
 from regraft.core.errors import ConfigError, DataRejected, RegraftError
 from regraft.core.progress import Running, running
 from regraft.data import validation
-from regraft.data.contract import Contract, default_contract, load_contract
+from regraft.data.contract import Contract, default_contract
+from regraft.data.contract_file import load_contract
 from regraft.data.documents import read_corpus
 from regraft.data.options import SplitOptions, TaskOptions
 from regraft.data.rows import Row

@@ -46,6 +46,12 @@ def test_changed_code_of_a_method_is_noticed_in_its_own_line_and_in_no_step(monk
     assert differing(after["plugins"], before["plugins"]) == ["method lora"]
 
 
+def test_changed_code_of_a_family_that_steps_read_too_is_noticed_in_its_own_line_as_well(monkeypatch):
+    before, plain, mark = step_code.current(HERE), step_code.said, "class Decoder(Encoder)"
+    monkeypatch.setattr(step_code, "said", lambda source: [plain(source), "changed"] if mark in source else plain(source))
+    assert differing(step_code.current(HERE)["plugins"], before["plugins"]) == ["family decoder"]
+
+
 def test_what_all_gradient_methods_share_is_in_the_lines_of_each_and_in_no_other(monkeypatch):
     before, plain = step_code.current(HERE), step_code.said
     monkeypatch.setattr(step_code, "said", lambda source: [plain(source), "changed"] if "class Gradient:" in source else plain(source))

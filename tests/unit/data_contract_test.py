@@ -13,7 +13,8 @@ import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
 from regraft.core.errors import ConfigError
-from regraft.data.contract import Contract, default_contract, load_contract
+from regraft.data.contract import Contract, default_contract
+from regraft.data.contract_file import load_contract
 from regraft.data.options import TaskOptions
 
 DEMO = Path(__file__).parents[2] / "pipelines" / "demo.contract.yaml"
@@ -103,6 +104,8 @@ def test_without_a_file_the_tasks_own_columns_are_the_contract():
 
 
 def test_reading_a_contract_needs_no_pandas():
-    code = f"import sys; from pathlib import Path; from regraft.data.contract import load_contract; load_contract(Path({str(DEMO)!r}));"
+    code = (
+        f"import sys; from pathlib import Path; from regraft.data.contract_file import load_contract; load_contract(Path({str(DEMO)!r}));"
+    )
     code += "print(sorted({'pandas', 'great_expectations', 'torch', 'numpy', 'pyarrow'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -20,7 +20,8 @@ from regraft.config.pipeline import PipelineOptions
 from regraft.config.schema import schema
 from regraft.config.workspace_file import WorkspaceOptions
 from regraft.core.errors import ConfigError
-from regraft.data.contract import Contract, load_contract
+from regraft.data.contract import Contract
+from regraft.data.contract_file import load_contract
 from regraft.data.options import TaskOptions
 from regraft.evaluation.probe_options import TemplateFile
 

@@ -23,7 +23,7 @@ KNOW = {
     "src/regraft/gates/evidence/tables.py": "keys of decisions up to schema 2",
     "src/regraft/gates/slice_gate.py": "`non_inferior_by` is its margin too",
     "src/regraft/data/dedup.py": "`at_least` is a number there",
-    "src/regraft/data/contract.py": "`at_least` is the limit of a rule about a drop",
+    "src/regraft/data/contract_file.py": "`at_least` is the limit of a rule about a drop",
     "src/regraft/data/handoff/judge.py": "`at_least` is the limit of a rule about a drop",
     "src/regraft/evaluation/stats/ranking.py": "`at_least` is a number there",
     "src/regraft/evaluation/variants.py": "makes the variants that the gates of the step `probes` are about",

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from regraft.core.errors import ConfigError
 from regraft.data import quarantine
-from regraft.data.contract import Contract, DropQuality
+from regraft.data.contract import Contract
+from regraft.data.contract_file import DropQuality
 from regraft.data.handoff import changes
 from regraft.data.handoff.judge import Judged, judge
 from regraft.data.handoff.known import Known

@@ -14,7 +14,8 @@ import yaml
 from regraft.config.pipeline_file import load_pipeline
 from regraft.core.errors import ConfigError, DataRejected
 from regraft.core.workspace import Workspace
-from regraft.data.contract import Contract, load_contract
+from regraft.data.contract import Contract
+from regraft.data.contract_file import load_contract
 from regraft.data.guesses import Table, guess
 from regraft.data.rows import Row
 from regraft.upkeep import new_pipeline

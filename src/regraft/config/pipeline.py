@@ -302,7 +302,7 @@ def _finetune(written: Mapping[str, Any]) -> MethodOptions:
 def _unadapted(values: Mapping[str, Any]) -> str | None:
     """Why no candidate of a file with these values can start from an adapted encoder; None: one can."""
     if values.get("adapt") == "never":
-        return "`adapt: never` says that there is none; change one of the two"
+        return "`adapt: never` says that there is none; take that out, or start from `base`"
     if "data" in values and not _has_texts(values):
         return "`data.corpus` is left out; name text of the domain there, or start from `base`"
     return None

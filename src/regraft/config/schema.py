@@ -72,7 +72,7 @@ def modeline(kind: Kind) -> str:
 
 def schema(kind: Kind) -> dict[str, Any]:
     """JSON Schema 2020-12 of a file kind: every key with its description, its default and its limits."""
-    from regraft.data.contract import ContractFile
+    from regraft.data.contract_file import ContractFile
 
     model = PipelineOptions if kind == "pipeline" else ContractFile
     return {"$schema": DIALECT, **model.model_json_schema(by_alias=True, schema_generator=_WithDocstrings), "title": TITLES[kind]}

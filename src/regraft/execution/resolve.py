@@ -39,7 +39,8 @@ from regraft.training.plugins import METHODS, OBJECTIVES, Method, require_instal
 
 def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[str, Any]:
     """The content of the resolved file of pipeline ``name``."""
-    from regraft.data.contract import default_contract, load_contract
+    from regraft.data.contract import default_contract
+    from regraft.data.contract_file import load_contract
 
     options = load_pipeline(workspace, name, sets)
     _require_steps(workspace, name, options)

@@ -5,7 +5,8 @@ step's own file and the modules it imports, also inside functions, down to the b
 hash is taken of the syntax tree without docstrings, comments and annotations, so that an edit of words costs nothing.
 
 A plug-in (:mod:`regraft.training.plugins`) is reached through its registry, by name, and has a line of its own: it carries its own
-version, which is in the sections of those steps alone that use it. What the steps that use its seam reach anyway is no part of it.
+version, which is in the sections of those steps alone that use it. What the steps that use its seam reach anyway is no part of it, but for
+its own file.
 
 What surrounds every step alike (:data:`FRAME`) is left out: it hands over values that are in the fingerprint
 already, and one line in it would otherwise call for a new version of everything.
@@ -90,7 +91,7 @@ def _plugins(workspace: Workspace, closures: Iterable[set[Path]]) -> dict[str, A
         for name, place in registry.ours.items():
             start = _file(place.partition(":")[0], workspace.root)
             assert start is not None
-            code = code_hash(reachable(start, workspace.root) - shared, workspace.root)
+            code = code_hash((reachable(start, workspace.root) - shared) | {start}, workspace.root)
             lines[f"{seam} {name}"] = {"version": registry[name].version, "code": code}
     return lines
 

@@ -11,7 +11,8 @@ from typing import Any
 from regraft.config.pipeline_file import load_pipeline
 from regraft.core.errors import ConfigError, Problem
 from regraft.core.workspace import Workspace
-from regraft.data.contract import Contract, load_contract, load_drop_rules
+from regraft.data.contract import Contract
+from regraft.data.contract_file import load_contract, load_drop_rules
 from regraft.data.handoff.draft import draft
 from regraft.data.handoff.drop import open_drop
 from regraft.data.handoff.judge import judge

@@ -25,7 +25,8 @@ from regraft.core import files, lock
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, RegraftError
 from regraft.core.git import TRUSTING
 from regraft.core.workspace import Workspace
-from regraft.data.contract import Contract, DropQuality, default_contract, load_contract, load_drop_rules
+from regraft.data.contract import Contract, default_contract
+from regraft.data.contract_file import DropQuality, load_contract, load_drop_rules
 from regraft.data.handoff import edition
 from regraft.data.handoff.edition import Place
 from regraft.data.handoff.history import History, Version

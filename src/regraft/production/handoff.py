@@ -247,7 +247,7 @@ def in_house(store: DataStore, rows: Iterable[Row]) -> Iterable[Row]:
 
 
 def _written_contract(store: DataStore) -> Any:
-    from regraft.data.contract import read_contract
+    from regraft.data.contract_file import read_contract
 
     return read_contract(store.contract_file) if store.contract_file.is_file() else None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from regraft.data.contract import ContractFile
+from regraft.data.contract_file import ContractFile
 from regraft.data.handoff.history import Version
 from regraft.data.options import TaskOptions
 

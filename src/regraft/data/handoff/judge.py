@@ -17,7 +17,8 @@ import numpy as np
 
 from regraft.core.errors import ConfigError, Problem
 from regraft.core.quantities import counted, first_of
-from regraft.data.contract import Contract, DropQuality, DropRule
+from regraft.data.contract import Contract
+from regraft.data.contract_file import DropQuality, DropRule
 from regraft.data.handoff import twins
 from regraft.data.handoff.changes import Bools, Compared, Diff, compared, quantiles
 from regraft.data.handoff.known import Ints, Known
