@@ -162,6 +162,9 @@ def test_rows_need_no_corpus_and_what_is_not_read_is_no_step(tiny: Workspace, cl
     assert rows["row_tokens"] == before["tokens"]
     assert rows["pretrain"]["pretrain"]["texts"] == "rows"
     assert {"finetune-base", "finetune-adapted"} <= rows.keys()
+    rewritten(tiny, data={"corpus": "data/corpus.jsonl", "labelled": "data/rows.jsonl"})
+    assert "data.corpus is not read: pretrain.texts is rows" in cli("plan", "tiny").out
+    assert resolve(tiny, "tiny")["data"] == {"labelled": "data/rows.jsonl"}
     rewritten(tiny, finetune={"method": "auto"})
     assert "adapted" in resolve(tiny, "tiny")["candidates"]
 

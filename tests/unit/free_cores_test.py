@@ -26,3 +26,9 @@ def sections(pretrain: int, finetune: int) -> dict[str, dict[str, dict[str, int]
 def test_idle_cores_are_said_where_half_of_them_or_more_have_nothing_to_do(shards, due, cores, said):
     answer = sentence(sections(*shards), due, cores)
     assert answer is None if said is None else answer is not None and answer.startswith(said)
+
+
+def test_parts_of_an_accumulation_are_work_for_cores_too():
+    values = {"pretrain": {"pretrain": {"shards": 2, "gradient_accumulation": 16}}, "finetune-base": {"finetune": {"shards": 1}}}
+    assert sentence(values, ["pretrain", "finetune-base"], 16) is None
+    assert "pretrain on 16. `shards: 32`" in str(sentence(values, ["pretrain"], 40))

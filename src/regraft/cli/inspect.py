@@ -77,8 +77,9 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     console.out.print(plan_table(assessment, decision, costs, console.out.width))
     for line in _idle([step.why[0] for step in assessment.steps if step.idle]):
         console.out.print(console.prose(f"[dim]{escape(line)}[/]", 2))
-    if options.data.corpus is not None and not options.adapts:
-        console.out.print(console.prose("[dim]data.corpus is not read: no candidate starts from `adapted`[/]", 2))
+    if options.data.corpus is not None and not options.reads_corpus:
+        why = "pretrain.texts is rows" if options.adapts else "no candidate starts from `adapted`"
+        console.out.print(console.prose(f"[dim]data.corpus is not read: {why}[/]", 2))
     _total(costs, verbose)
     if assessment.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)

@@ -18,6 +18,8 @@ def sentence(resolved: Mapping[str, Any], due: Collection[str], cores: int) -> s
         section = resolved.get(step, {})
         options = section.get("pretrain") or section.get("finetune") or {}
         shards = options.get("shards", 1)
+        if shards > 1:  # cores share the parts of an accumulation as well
+            shards = max(shards, options.get("gradient_accumulation", 1))
         if shards > 1 and ENOUGH * shards <= cores:
             few.setdefault(shards, []).append(step)
     if not few:

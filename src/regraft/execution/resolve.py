@@ -61,7 +61,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     _require_marks(workspace, name, options, folder)
     _require_pooling(workspace, name, options, folder)
     spent = _spent(workspace, name, options)
-    replay, pooling = _replay_digest(workspace, name, options), sentence_folder.pooling(folder)
+    replay, pooling = _replay_digest(workspace, name, options, sets), sentence_folder.pooling(folder)
     digest = base_model.digest(folder)
     context = PipelineContext(name, options, digest, contract, family.name, named, spent=spent, replay_digest=replay, pooling=pooling)
     sections = _sections(composition.steps(workspace), context)
@@ -80,13 +80,16 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     }
 
 
-def _replay_digest(workspace: Workspace, name: str, options: PipelineOptions) -> str | None:
+def _replay_digest(workspace: Workspace, name: str, options: PipelineOptions, sets: Sequence[str]) -> str | None:
     """The digest of the general text that ``pretrain.replay`` names; None where it names none, or nothing is adapted."""
     replay = options.pretrain.replay
     if replay is None or replay.text is None or not options.adapts:
         return None
     otherwise = ", or leave the key out: then Python's own docstrings are read"
-    return digest_of(workspace, name, replay.text, ("pretrain", "replay", "text"), otherwise)
+    try:
+        return digest_of(workspace, name, replay.text, ("pretrain", "replay", "text"), otherwise)
+    except ConfigError as error:
+        raise faulty([blamed(problem, sets) for problem in error.problems]) from None
 
 
 def _spent(workspace: Workspace, name: str, options: PipelineOptions) -> dict[str, str]:

@@ -38,6 +38,8 @@ class Training(Protocol):
     phases: Sequence[Phase]
     machine: Machine
     checkpoints: Checkpoints
+    accumulation: int
+    """Parts of a batch, where no workers share it."""
 
     @property
     def total(self) -> int:
@@ -121,7 +123,7 @@ def _fits(training: Training, phase: Phase, rows: int) -> bool:
         torch.cuda.empty_cache()
     assert phase.batches is not None
     shards = training.machine.shards
-    at_once = min(rows, -(-rows // shards) * workers(shards))
+    at_once = min(rows, -(-rows // max(shards, training.accumulation)) * workers(shards))
     try:
         optimizer = training.optimizer(phase)
         training.model.train(phase.dropout)
