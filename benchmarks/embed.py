@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from side_by_side import Side, compare, layers, parser, roofline
+from side_by_side import Limit, Side, compare, layers, parser, roofline
 
 from regraft.core.cores import cores
 from regraft.models import encoder, tokenizer
@@ -77,7 +77,7 @@ def main() -> None:
     compare(sides | {"regraft": ours}, arguments, "texts", len(texts(arguments)), limit=partial(limit, arguments))
 
 
-def limit(arguments: argparse.Namespace) -> float:
+def limit(arguments: argparse.Namespace) -> Limit:
     """The roofline of these texts without padding; and how far our vectors are from those of sentence-transformers."""
     import torch
     from sentence_transformers import SentenceTransformer

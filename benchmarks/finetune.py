@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from side_by_side import Side, compare, layers, parser, regraft_in_turns, roofline, trainer_in_turns
+from side_by_side import UNCOUNTED, Limit, Side, compare, layers, parser, regraft_in_turns, roofline, trainer_in_turns
 
 from regraft.core.cores import cores
 from regraft.models import tokenizer
@@ -71,7 +71,7 @@ def stock(arguments: argparse.Namespace, bf16: bool = False, dynamic: bool = Fal
     encoded = [dict(fast(text, truncation=True, max_length=LENGTH, padding=padding)) for text in data["text"]]
     examples = [row | {"label": int(label)} for row, label in zip(encoded, data["label"], strict=True)]
     collator = DataCollatorWithPadding(fast) if dynamic else None
-    return trainer_in_turns(model, collator, examples, ROWS, arguments.pieces, bf16=bf16)
+    return trainer_in_turns(model, collator, examples, ROWS, UNCOUNTED + arguments.pieces, bf16=bf16)
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def main() -> None:
     compare(sides, arguments, "rows", ROWS, limit=partial(limit, arguments))
 
 
-def limit(arguments: argparse.Namespace) -> float:
+def limit(arguments: argparse.Namespace) -> Limit:
     """The roofline of rows of these lengths without padding."""
     import torch
 

@@ -51,8 +51,22 @@ def regraft_in_turns(train: Callable[[], Any]) -> Iterator[None]:
     return in_turns(begin)
 
 
-def trainer_in_turns(model: Any, collator: Any, examples: Any, rows: int, pieces: int, **more: Any) -> Iterator[None]:
-    """The steps of ``transformers.Trainer`` on batches of ``rows``; ``more`` of its arguments."""
+def several(steps: Iterator[None], each: int) -> Iterator[None]:
+    """``each`` of ``steps`` a piece, and on a GPU its end is waited for: a step returns there before it is computed."""
+    import torch
+
+    yield next(steps)
+    while True:
+        for _ in range(each):
+            next(steps)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        yield
+
+
+def trainer_in_turns(model: Any, collator: Any, examples: Any, rows: int, steps: int, **more: Any) -> Iterator[None]:
+    """The first ``steps`` of ``transformers.Trainer`` on batches of ``rows``, on the GPU where there is one; ``more`` of its arguments."""
+    import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     def begin(turn: Callable[[], Any]) -> Callable[[], Any]:
@@ -63,8 +77,8 @@ def trainer_in_turns(model: Any, collator: Any, examples: Any, rows: int, pieces
         made = TrainingArguments(
             output_dir=tempfile.mkdtemp(),
             per_device_train_batch_size=rows,
-            max_steps=UNCOUNTED + pieces + 1,
-            use_cpu=True,
+            max_steps=steps + 1,
+            use_cpu=not torch.cuda.is_available(),
             report_to="none",
             save_strategy="no",
             logging_strategy="no",
@@ -74,6 +88,16 @@ def trainer_in_turns(model: Any, collator: Any, examples: Any, rows: int, pieces
         return Trainer(model, made, collator, examples, callbacks=[Turn()]).train
 
     return in_turns(begin)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a machine could do."""
+
+    speed: float
+    """Units a second."""
+    operations: float
+    """Floating-point operations of the matrix products of a unit."""
 
 
 @dataclass
@@ -139,7 +163,7 @@ def compare(
     unit: str,
     amount: float,
     *,
-    limit: Callable[[], float] | None = None,
+    limit: Callable[[], Limit] | None = None,
     others: Mapping[str, float] | None = None,
 ) -> None:
     """Print a table of ``sides``, whose pieces of work have ``amount`` of ``unit``, or what ``others`` says of a side.
@@ -147,7 +171,8 @@ def compare(
     Those whose name does not begin with :data:`OURS` are peers, and the first of them is one as it comes. Each side is compared with that
     one and with the fastest peer, piece by piece: a ratio is the median of those of neighbouring pieces.
 
-    :param limit: measures how many of ``unit`` a second this machine could do, before any side begins.
+    :param limit: measures what this machine could do, before any side begins; FLOP/s of a side are those that this says of its units,
+        whatever the side computes beside them.
     """
     if arguments.side:
         _be(sides[arguments.side], arguments)
@@ -178,12 +203,21 @@ def _be(side: Side, arguments: argparse.Namespace) -> NoReturn:
     os._exit(0)  # generators of half-done trainings are not ended in order
 
 
-def _table(processes: list[_Process], unit: str, amounts: Mapping[str, float], limit: float | None) -> None:
+def _table(processes: list[_Process], unit: str, amounts: Mapping[str, float], limit: Limit | None) -> None:
     speeds = {process.name: [amounts[process.name] / seconds for seconds in process.seconds[UNCOUNTED:]] for process in processes}
     medians = {name: statistics.median(each) for name, each in speeds.items()}
     first = processes[0].name
     best = max((name for name in speeds if not name.startswith(OURS)), key=medians.__getitem__, default=first)
-    head = [f"{unit}/s, median (range)", "times the first", "times the best peer", "of the limit", "processor s", "neighbours", "peak MB"]
+    head = [
+        f"{unit}/s, median (range)",
+        "times the first",
+        "times the best peer",
+        "TFLOP/s",
+        "of the limit",
+        "processor s",
+        "neighbours",
+        "peak MB",
+    ]
     print(f"\n| | {' | '.join(head)} |\n|{'---|' * (len(head) + 1)}")
     for process in processes:
         each = speeds[process.name]
@@ -191,7 +225,8 @@ def _table(processes: list[_Process], unit: str, amounts: Mapping[str, float], l
         cells = [
             f"{_short(medians[process.name])} ({_short(min(each))} to {_short(max(each))})",
             *(f"{statistics.median(a / b for a, b in zip(each, speeds[peer], strict=True)):.2f}" for peer in (first, best)),
-            f"{medians[process.name] / limit:.0%}" if limit else "",
+            f"{medians[process.name] * limit.operations / 1e12:.3g}" if limit else "",
+            f"{medians[process.name] / limit.speed:.0%}" if limit else "",
             *(f"{value:.2f}" for value in rest),
             f"{process.peak():,}",
         ]
@@ -210,8 +245,8 @@ def parser(description: str | None, pieces: int = 5) -> argparse.ArgumentParser:
     return made
 
 
-def roofline(work: Callable[[], Any], matrices: list[tuple[int, int, int]], precision: str, unit: str, amount: float) -> float:
-    """How many units a second this machine could do: the matrix products of ``work``, counted, at the speed of bare ones.
+def roofline(work: Callable[[], Any], matrices: list[tuple[int, int, int]], precision: str, unit: str, amount: float) -> Limit:
+    """What this machine, its GPU where it has one, could do: the matrix products of ``work``, counted, at the speed of bare ones.
 
     :param work: one piece of work without padding, which has ``amount`` of ``unit``.
     :param matrices: (rows, inner, columns) of products as the model has them; the fastest counts.
@@ -226,17 +261,21 @@ def roofline(work: Callable[[], Any], matrices: list[tuple[int, int, int]], prec
     each = counter.get_total_flops() / amount
     best = 0.0
     torch.set_num_threads(cores())
+    on_gpu = torch.cuda.is_available()
     for rows, inner, columns in matrices:
-        kind = torch.bfloat16 if precision == "bf16" else torch.float32
-        a, b = torch.randn(rows, inner).to(kind), torch.randn(inner, columns).to(kind)
+        kind, place = torch.bfloat16 if precision == "bf16" else torch.float32, "cuda" if on_gpu else "cpu"
+        a, b = torch.randn(rows, inner).to(place, kind), torch.randn(inner, columns).to(place, kind)
         for _ in range(7):
             began = time.perf_counter()
             for _ in range(5):
                 a @ b
+            if on_gpu:
+                torch.cuda.synchronize()
             best = max(best, 10 * rows * inner * columns / (time.perf_counter() - began))
-    print(f"matrix products alone, {precision}, {cores()} threads: {best / 1e9:,.0f} GFLOP/s at best; {each / 1e6:,.1f} MFLOP a unit")
+    what = torch.cuda.get_device_name() if on_gpu else f"{cores()} threads"
+    print(f"matrix products alone, {precision}, {what}: {best / 1e9:,.0f} GFLOP/s at best; {each / 1e6:,.1f} MFLOP a unit")
     print(f"the machine's limit: {best / each:,.0f} {unit} a second")
-    return best / each
+    return Limit(best / each, each)
 
 
 def layers(config: Any, rows: int) -> list[tuple[int, int, int]]:

@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bring tests into an order that leaves no worker idle, and skip those for a GPU without one, or fail where one is required."""
     _spread_what_waits(items)
     gpu = [item for item in items if item.get_closest_marker("gpu")]
-    if not gpu:
+    if not gpu or os.environ.get("REHEARSE_GPU"):  # on a CPU, to see that they can be run: benchmarks/gpu.sh --rehearse
         return
     import torch
 

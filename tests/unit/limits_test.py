@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regraft.core.limits import explain
+from regraft.core.limits import explain, out_of_memory
 from regraft.core.owners import told
 
 ME = os.geteuid()
@@ -32,3 +32,18 @@ def test_a_file_of_somebody_else_is_theirs(tmp_path):
 
 def test_a_refusal_without_a_file_stays_what_it_was():
     assert explain(PermissionError(errno.EPERM, "Operation not permitted"), "the run", Path("/")) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "memory"),
+    [
+        ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 139.80 GiB", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", True),
+        ("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx(...)`", False),
+        ("CUDA error: device-side assert triggered", False),
+    ],
+)
+def test_a_gpu_that_is_full_is_told_from_one_that_failed(words, memory):
+    assert out_of_memory(RuntimeError(words)) is memory

@@ -23,8 +23,11 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Full disk, exceeded quota, and a file above ``ulimit -f``."""
 DENIED = frozenset({errno.EACCES, errno.EPERM})
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how Rust (safetensors, tokenizers) writes an errno
-_NO_MEMORY = re.compile(r"can't allocate memory|cannot allocate memory|out of memory|could not (create|execute) a primitive", re.IGNORECASE)
-"""The last is all that oneDNN says of a failed allocation (measured under ``ulimit -v``)."""
+_NO_MEMORY = re.compile(
+    r"can't allocate memory|cannot allocate memory|out of memory|STATUS_ALLOC_FAILED|could not (create|execute) a primitive", re.IGNORECASE
+)
+"""cuBLAS and cuDNN, which take memory for themselves, end their names of it with the fourth; the last is all that oneDNN says of a failed
+allocation (measured under ``ulimit -v``)."""
 
 
 def os_error(error: BaseException) -> OSError | None:

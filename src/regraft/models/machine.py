@@ -73,6 +73,7 @@ class Machine:
         if self.device == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.utils.deterministic.fill_uninitialized_memory = False  # else every `empty` is written once more, to find readers of it
             torch.backends.cuda.matmul.allow_tf32 = False
         else:
             keep_memory()
@@ -107,7 +108,9 @@ def resume_on(start: Start | None, *, continues: bool, pipeline: str, allow_inex
             f"the checkpoint cannot be continued to the same bits on this machine: {difference}",
             fix=f"regraft run {pipeline or 'PIPELINE'} --allow-inexact",
         )
-    return replace(machine, threads=start.machine.threads), start.exact and not difference
+    if difference:
+        return machine, False  # with threads of its own: those of another kind of machine would not bring the bits back
+    return replace(machine, threads=start.machine.threads), start.exact
 
 
 def vendor() -> str:
