@@ -11,7 +11,7 @@
 # Exit codes: 0 all held; 1 a test failed or a comparison broke off; 8 there is no GPU, so nothing was run; 124 the time was over.
 set -eu
 cd "$(dirname "$0")/.."
-[ -n "${GPU_SH_LIMITED:-}" ] || exec env GPU_SH_LIMITED=1 timeout --foreground 480 sh benchmarks/gpu.sh "$@"
+[ -n "${GPU_SH_LIMITED:-}" ] || exec env GPU_SH_LIMITED=1 timeout 480 sh benchmarks/gpu.sh "$@"
 
 case "${1:-}" in
     "") rehearse= ;;
