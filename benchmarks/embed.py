@@ -4,7 +4,7 @@
 
 Both read at most 128 tokens of a text and give the mean of its tokens' vectors, in fp32; sentence-transformers is tried with batches of
 16, 32 and 128, and with ``--bf16`` in bf16, whose vectors are others; it normalises as its model says. regraft pads to multiples of 8
-tokens, in full batches of texts of one length, because its vectors do not depend on the texts beside them.
+tokens, in full batches of 8 texts of one length, because its vectors do not depend on the texts beside them.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def ours(arguments: argparse.Namespace) -> Iterator[None]:
 
     Machine.here().apply()
     base = locate(arguments.base, Path.cwd())
-    body = family(model := encoder.load(AutoModelForMaskedLM, base)[0]).body(model).eval()
+    body = embedding_head.swift(family(model := encoder.load(AutoModelForMaskedLM, base)[0]).body(model)).eval()
     fast, chosen = tokenizer.load(base), texts(arguments)
     yield
     while True:
-        embedding_head.vectors(body, embedding_head.encode(fast, chosen, LENGTH), fast.pad_token_id or 0, "mean", 32)
+        embedding_head.vectors(body, embedding_head.encode(fast, chosen, LENGTH), fast.pad_token_id or 0, "mean")
         yield
 
 
@@ -84,7 +84,7 @@ def limit(arguments: argparse.Namespace) -> Limit:
     from transformers import AutoModelForMaskedLM
 
     base = locate(arguments.base, Path.cwd())
-    body = family(model := encoder.load(AutoModelForMaskedLM, base)[0]).body(model).eval()
+    body = embedding_head.swift(family(model := encoder.load(AutoModelForMaskedLM, base)[0]).body(model)).eval()
     ids = embedding_head.encode(tokenizer.load(base), texts(arguments), LENGTH)
 
     def work() -> None:
@@ -94,7 +94,7 @@ def limit(arguments: argparse.Namespace) -> Limit:
 
     peer = SentenceTransformer(str(base), device="cpu")
     peer.max_seq_length = LENGTH
-    stored = embedding_head.vectors(body, ids[:64], tokenizer.load(base).pad_token_id or 0, "mean", 32)
+    stored = embedding_head.vectors(body, ids[:64], tokenizer.load(base).pad_token_id or 0, "mean")
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)
     apart = np.abs(stored - peer.encode(texts(arguments)[:64], show_progress_bar=False, normalize_embeddings=True)).max()
     print(f"largest difference to a vector of sentence-transformers, fp32, brought to length 1: {apart:.1e}")

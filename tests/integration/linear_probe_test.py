@@ -15,6 +15,7 @@ from regraft.core.progress import STOP, Running, running
 from regraft.evaluation import embeddings
 from regraft.evaluation.embeddings import Encoder
 from regraft.models import kinds, tokenizer
+from regraft.models.kinds import embedding_head
 from regraft.models.served import MARK
 from regraft.training.finetuning import finetune
 from regraft.training.methods.linear_probe import GRID, fitted
@@ -106,6 +107,14 @@ def test_the_folder_answers_through_its_kind_as_it_was_measured(base, rows, tmp_
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
     assert (served.predict(dev["text"].tolist()[::-1], batch_size=5)[::-1].argmax(axis=1) == p.argmax(axis=1)).all()
     assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".txt"}
+
+
+def test_one_text_costs_a_small_batch_whatever_batches_the_caller_wants(base, rows, tmp_path):
+    probe(base, rows, tmp_path / "model")
+    served, shapes = kinds.load(tmp_path / "model"), []
+    served.model.encoder.register_forward_pre_hook(lambda _, given, named: shapes.append(tuple(named["input_ids"].shape)), with_kwargs=True)
+    served.predict(["seed soil rose"], batch_size=64)
+    assert shapes == [(embedding_head.TOKENS // 8, 8)]
 
 
 def test_pairs_are_embedded_as_pairs_in_training_and_in_production(base, rows, tmp_path):

@@ -28,9 +28,10 @@ from regraft.models.families import family
 from regraft.models.kinds import embedding_head
 from regraft.models.machine import Machine
 
-BATCH = 32
+ARITHMETIC = 2
+"""Raised when the vectors of a row may be others, by the last digit: torch's own attention, in batches of 8, is the second."""
 SEGMENT = 1_024
-"""Rows between two segments: 5 s of MiniLM on two cores, which is what a kill may cost."""
+"""Rows between two segments: 10 s of MiniLM on two cores, which is what a kill may cost."""
 SHA = 32
 Floats = NDArray[np.float32]
 Ids = Sequence[NDArray[np.int64]]
@@ -48,7 +49,7 @@ class Encoder:
     def key(self) -> str:
         """What the vectors depend on besides the row. Threads change no bit of them, as they do of gradients."""
         machine = {name: value for name, value in asdict(Machine.here()).items() if name in ("device", "capability", "torch")}
-        return files.sha256_text(files.canonical([base_model.digest(self.folder), self.pooling, machine]))
+        return files.sha256_text(files.canonical([base_model.digest(self.folder), self.pooling, machine, ARITHMETIC]))
 
     @cached_property
     def body(self) -> Any:
@@ -56,12 +57,12 @@ class Encoder:
         machine = Machine.here()
         machine.apply()
         model, _ = encoder.load_pretrained(self.folder)
-        return family(model).body(model).eval().to(machine.device)
+        return embedding_head.swift(family(model).body(model)).eval().to(machine.device)
 
     def vectors(self, ids: Ids) -> Floats:
         """``[rows, width]`` of these rows."""
         pad = tokenizer.load(self.folder).pad_token_id or 0
-        return embedding_head.vectors(self.body, [row.tolist() for row in ids], pad, self.pooling, BATCH)
+        return embedding_head.vectors(self.body, [row.tolist() for row in ids], pad, self.pooling)
 
 
 @dataclass(frozen=True)

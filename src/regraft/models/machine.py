@@ -73,7 +73,7 @@ class Machine:
         if self.device == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=True)
-            torch.utils.deterministic.fill_uninitialized_memory = False  # else every `empty` is written once more, to find readers of it
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # else each `empty` is written once more
             torch.backends.cuda.matmul.allow_tf32 = False
         else:
             keep_memory()

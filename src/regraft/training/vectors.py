@@ -14,7 +14,6 @@ from safetensors.numpy import save
 
 from regraft.core import files
 from regraft.core.progress import current
-from regraft.evaluation.embeddings import BATCH as BATCH
 from regraft.evaluation.embeddings import EmbeddingStore, Encoder
 from regraft.models import encoder
 from regraft.models.machine import Machine

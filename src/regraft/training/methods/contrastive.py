@@ -59,7 +59,7 @@ class Contrastive:
     """One phase of pairs; then what ``linear_probe`` does, on vectors of length 1."""
 
     name = "contrastive"
-    version = 2
+    version = 3
     rank = 25
     kind = "embedding_head"
     options = ContrastiveOptions
@@ -102,7 +102,7 @@ class Contrastive:
 
         kept, shards = options.checkpoint_seconds, options.shards
         train(learning.name, model, phases, seed=learning.seed, checkpoint_seconds=kept, shards=shards)
-        read = embedding_head.vectors(body.eval(), [row.tolist() for row in ids], pad, options.pooling, vectors.BATCH)
+        read = embedding_head.vectors(embedding_head.swift(body).eval(), [row.tolist() for row in ids], pad, options.pooling)
         x = vectors.directions(read.astype(np.float64))
         weight, bias, _ = fitted(x, truth, x[:0], truth[:0], len(learning.labels), options.inverse_regularization)
         vectors.write(body, source, learning.out, weight, bias)

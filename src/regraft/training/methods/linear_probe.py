@@ -51,7 +51,7 @@ class LinearProbe:
     """Embed, standardise, regress; the standardisation is folded into the layer that is saved."""
 
     name = "linear_probe"
-    version = 1
+    version = 2
     rank = 20
     kind = "embedding_head"
     options = LinearProbeOptions

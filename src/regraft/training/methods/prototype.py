@@ -45,7 +45,7 @@ class Prototype:
     """Embed, and take means."""
 
     name = "prototype"
-    version = 1
+    version = 2
     rank = 14
     kind = "embedding_head"
     options = PrototypeOptions

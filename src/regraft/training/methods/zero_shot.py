@@ -37,7 +37,7 @@ class ZeroShot:
     """Embed the descriptions."""
 
     name = "zero_shot"
-    version = 1
+    version = 2
     rank = 12
     kind = "embedding_head"
     options = ZeroShotOptions
