@@ -68,7 +68,7 @@ def test_without_a_store_or_with_one_that_lost_a_segment_it_is_the_same_model(ba
     (folder,) = (tmp_path / "store").iterdir()
     segments = sorted(folder.iterdir())
     assert len(segments) > 3
-    segments[1].unlink()
+    max(segments, key=lambda path: path.stat().st_size).unlink()  # a full one: the last is shorter, and names are hashes
     assert probe(base, rows, tmp_path / "mended", tmp_path / "store")["embedded"] == 20
     probe(base, rows, tmp_path / "alone")
     assert files.tree(tmp_path / "mended") == files.tree(tmp_path / "whole") == files.tree(tmp_path / "alone")
