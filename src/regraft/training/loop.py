@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from regraft.core import limits
 from regraft.core.cores import workers
 from regraft.core.errors import ConfigError, Interrupted
-from regraft.core.progress import STOP, current, emit, progress
+from regraft.core.progress import STOP, current, emit, progress, running
 from regraft.core.randomness import seed_of
 from regraft.models.machine import Machine, resume_on
 from regraft.training import trouble
 from regraft.training.checkpoint import Checkpoint, Checkpoints, exclusive
 from regraft.training.optimizers import ADAMW, Optimizer
 from regraft.training.phase import Phase
+from regraft.training.ranks import ALONE, Ranks
 from regraft.training.schedules import rise
 from regraft.training.workers import Team
 
@@ -48,6 +49,7 @@ class Training:
     """What makes the optimizer of a phase."""
     accumulation: int = 1
     """Parts that a batch is computed in one after the other, where no workers share it."""
+    ranks: Ranks = ALONE
     notes: dict[str, float] = field(default_factory=dict)
     _saved: float = field(default_factory=time.monotonic)
     _told: float = 0.0
@@ -129,7 +131,8 @@ class Training:
         """What takes the steps of ``phase``."""
         if self.machine.shards == 1 or not phase.steps:
             return Whole(self, phase, optimizer)
-        return Team(phase, self.model, optimizer, self.kind, self.machine, self.seed, workers(self.machine.shards))
+        count = workers(self.machine.shards // self.ranks.count)
+        return Team(phase, self.model, optimizer, self.kind, self.machine, self.seed, count, self.ranks)
 
     def _may_go_on(self, phase: Phase, step: int) -> bool:
         """Let the phase's watch look, if it is time to; False: the model is as it was when the watch last allowed it.
@@ -153,7 +156,7 @@ class Training:
             progress(done, self.total, "steps", metrics, tokens)
 
     def _stop_or_save(self, phase: Phase, optimizer: torch.optim.Optimizer, done: int) -> None:
-        stopping = STOP.is_set()
+        stopping = any(self.ranks.gather(STOP.is_set()))
         if not stopping and time.monotonic() - self._saved < self.checkpoint_seconds:
             return
         saved = self._save(phase, optimizer, done)
@@ -239,7 +242,8 @@ def train(
 ) -> dict[str, float]:
     """Put ``model`` on this machine and take it through ``phases``, resuming exactly; returns what the phases measured.
 
-    Alone on its checkpoint folder; device, threads, precision and exactness go into the record.
+    Alone on its checkpoint folder; device, threads, precision and exactness go into the record. Under ``torchrun`` the ranks share it, and
+    all return the same (:mod:`regraft.training.ranks`).
 
     :param shards: parts that each batch is computed in on a CPU, so that no bit depends on the number of cores; 1: whole batches.
     :param accumulation: parts of which no more than one is in memory in each process, a power of two. Where cores share a batch in fewer
@@ -249,10 +253,14 @@ def train(
     """
     context = current()
     given = (name, model, phases, seed, checkpoint_seconds, shards, optimizer, accumulation)
-    if context.checkpoints is None:
-        return _train(*given)
-    with exclusive(context.checkpoints):
-        return _train(*given)
+    ranks = Ranks.here()
+    if not ranks.first:
+        context = replace(context, checkpoints=None, report=False)
+    with running(context):
+        if context.checkpoints is None:
+            return _train(*given, ranks)
+        with exclusive(context.checkpoints):
+            return _train(*given, ranks)
 
 
 def _train(
@@ -264,18 +272,18 @@ def _train(
     shards: int,
     optimizer: Optimizer,
     accumulation: int,
+    ranks: Ranks,
 ) -> dict[str, float]:
     context = current()
     checkpoints = Checkpoints(context.checkpoints)
-    checkpoint = checkpoints.newest()
-    machine, exact = resume_on(
-        checkpoints.start(), continues=checkpoint is not None, pipeline=context.pipeline, allow_inexact=context.allow_inexact
-    )
+    checkpoint, start = ranks.of_first((checkpoints.newest(), checkpoints.start()))
+    machine, exact = resume_on(start, continues=checkpoint is not None, pipeline=context.pipeline, allow_inexact=context.allow_inexact)
     if machine.device == "cpu":
         machine = machine.in_shards(max(shards, accumulation) if shards > 1 else 1)
+    ranks.require(machine)
     context.facts |= {"device": machine.device, "threads": machine.threads, "precision": machine.precision, "exact": exact}
     if machine.shards > 1:
-        context.facts |= {"shards": machine.shards, "workers": workers(machine.shards)}
+        context.facts |= {"shards": machine.shards, "workers": ranks.count * workers(machine.shards // ranks.count)}
     if checkpoint:
         context.facts["earlier_seconds"] = checkpoint.seconds
     checkpoints.begin(machine, exact)
@@ -284,7 +292,7 @@ def _train(
     planned = phases(model, machine)
     if machine.shards > 1 or accumulation > 1:
         _require_parts(name, model, planned)
-    return Training(name, model, planned, seed, machine, checkpoints, checkpoint_seconds, optimizer, accumulation).run(checkpoint)
+    return Training(name, model, planned, seed, machine, checkpoints, checkpoint_seconds, optimizer, accumulation, ranks).run(checkpoint)
 
 
 def _require_parts(name: str, model: nn.Module, phases: Sequence[Phase]) -> None:

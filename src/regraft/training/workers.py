@@ -40,6 +40,7 @@ from regraft.training.accumulate import Accumulator, low
 from regraft.training.optimizers import Optimizer
 from regraft.training.parts import Chunk, chunks, places, summed
 from regraft.training.phase import Phase
+from regraft.training.ranks import ALONE, Ranks
 
 
 def shared(like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -60,6 +61,7 @@ class _Shared:
     phase: Phase
     model: nn.Module
     machine: Machine
+    ranks: Ranks
     seed: int
     parameters: Sequence[nn.Parameter]
     group: Sequence[int]
@@ -79,11 +81,20 @@ class Team:
     """The workers of one phase, from its first step here to its last."""
 
     def __init__(
-        self, phase: Phase, model: nn.Module, optimizer: torch.optim.Optimizer, kind: Optimizer, machine: Machine, seed: int, count: int
+        self,
+        phase: Phase,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        kind: Optimizer,
+        machine: Machine,
+        seed: int,
+        count: int,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Move what is trained into shared memory, and fork.
 
         :param kind: what ``optimizer`` was made by.
+        :param count: workers of this rank, as many as of any other of ``ranks``.
         """
         parameters = [p for group in phase.groups for p in group.parameters]
         group = [number for number, group in enumerate(phase.groups) for _ in group.parameters]
@@ -96,7 +107,7 @@ class Team:
         except MemoryError as error:
             fix = "name a smaller base_model in the pipeline file, or run it on a machine with more memory"
             raise EnvironmentFault(f"{count} processes cannot share this training: {error}", fix=fix) from None
-        self._shared = _Shared(phase, model, machine, seed, parameters, group, kind, moments, steps, sums, copies)
+        self._shared = _Shared(phase, model, machine, ranks, seed, parameters, group, kind, moments, steps, sums, copies)
         release_memory()  # what the weights and moments took before they were moved
         self._pipes: list[Connection] = []
         self._processes: list[int] = []
@@ -130,14 +141,24 @@ class Team:
         for losses, has in self._ask("gradients", step):
             parts |= losses
             present.append(has)
+        added = self._shared.ranks.count > 1
+        if added:
+            parts, present = self._of_all_ranks(parts, present)
         weight = sum(count for _, count in parts.values())
         weight = max(1, weight)
-        answers = self._ask("reduce", weight, [any(has) for has in zip(*present, strict=True)])
+        answers = self._ask("reduce", weight, [any(has) for has in zip(*present, strict=True)], added)
         value = math.fsum(loss for loss, _ in parts.values()) / weight + answers[0][1]
         norm = math.sqrt(math.fsum(square for squares, _ in answers for square in squares)) / weight if _finite(answers) else math.nan
         if math.isfinite(value) and math.isfinite(norm):
             self._ask("update", min(1.0, clip / (norm + 1e-6)) / weight, factor)
         return value, norm
+
+    def _of_all_ranks(self, parts: dict[int, tuple[float, int]], present: list[list[bool]]) -> tuple[dict[int, tuple[float, int]], Any]:
+        """Leave the sum of all ranks where the first worker's was: the losses of all, and which parameters have a gradient anywhere."""
+        ranks, sums = self._shared.ranks, self._shared.sums
+        ranks.add(summed(0, len(sums), lambda worker, _: sums[worker]))
+        told = ranks.gather((parts, [any(has) for has in zip(*present, strict=True)]))
+        return {part: loss for losses, _ in told for part, loss in losses.items()}, [has for _, has in told]
 
     def _ask(self, *message: Any) -> list[Any]:
         """Every worker's answer to ``message``, in their order. Raises what a worker raised."""
@@ -255,7 +276,7 @@ class _Worker:
             for chunk, weight in zip(self._cut, self._weights, strict=True)
             if (copy := low[chunk.parameter]) is not None
         ]
-        more = places(shared.machine.shards // self.count) - 1
+        more = places(shared.machine.shards // (self.count * shared.ranks.count)) - 1
         self._sums = [shared.sums[self.rank], *([torch.empty_like(p) for p in shared.parameters] for _ in range(more))]
         self._accumulator = Accumulator(shared.model, shared.parameters, shared.low)
         groups = [
@@ -304,20 +325,24 @@ class _Worker:
             present[:] = map(any, zip(present, self._accumulator.present, strict=True))
             return self._sums[place]
 
-        share = parts // self.count
+        share = parts // (self.count * shared.ranks.count)
+        first = (shared.ranks.number * self.count + self.rank) * share
         with shared.machine.autocast():
-            summed(self.rank * share, (self.rank + 1) * share, leaf)
+            summed(first, first + share, leaf)
         return losses, present
 
-    def reduce(self, weight: int, present: Sequence[bool]) -> tuple[list[float], float]:
-        """The gradient over this worker's chunks, times ``weight``: the square of each one's norm; and the value of the penalty."""
+    def reduce(self, weight: int, present: Sequence[bool], added: bool) -> tuple[list[float], float]:
+        """The gradient over this worker's chunks, times ``weight``: the square of each one's norm; and the value of the penalty.
+
+        :param added: the workers' sums were added before, and stand where the first one's was.
+        """
         penalty, of_penalty = self._penalty()
         squares = []
         for chunk, weights in zip(self._cut, self._weights, strict=True):
             extra = of_penalty[chunk.parameter]
             if not present[chunk.parameter] and extra is None:
                 continue
-            total = self._total(chunk)
+            total = chunk.of(self.shared.sums[0]) if added else self._total(chunk)
             if extra is not None:
                 total.add_(extra.reshape(-1)[chunk.start : chunk.stop], alpha=weight)
             weights.grad = total
