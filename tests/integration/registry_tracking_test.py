@@ -51,6 +51,12 @@ def test_a_flow_that_starts_again_continues_its_run(tracker):
     assert tracker.find_run(RUN).status == "RUNNING"
 
 
+def test_pages_of_mlflow_are_opened_as_model_training(tracker):
+    run_id = tracker.start_run("demo", RUN)
+    page = tracker.page_of(run_id, "/artifacts/report.html")
+    assert page.endswith(f"/runs/{run_id}/artifacts/report.html?workflowType=machine_learning")
+
+
 def test_live_curves_keep_every_point_in_more_than_one_batch(tracker):
     run_id = tracker.start_run("demo", RUN)
     tracker.log_points(run_id, "pretrain", [("loss", 1 / (x + 1), x) for x in range(2500)])

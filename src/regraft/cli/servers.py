@@ -32,9 +32,11 @@ SETTINGS = {
 
 def show_mlflow(workspace: Workspace, port: int) -> None:
     """Open the tracking server's pages; without one, serve the workspace's own store until Ctrl-C."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    from regraft.registry.tracking import VIEW
+
+    uri, experiments = os.environ.get("MLFLOW_TRACKING_URI", ""), f"/#/experiments{VIEW}"
     if uri.startswith(("http://", "https://")):
-        _open(uri)
+        _open(uri, experiments)
         return
     if not (workspace.state / "mlflow.db").is_file():
         raise ConfigError("nothing was run here yet, so MLflow has nothing to show", fix="regraft run PIPELINE")
@@ -49,7 +51,7 @@ def show_mlflow(workspace: Workspace, port: int) -> None:
         server = subprocess.Popen(command, env={**os.environ, **SETTINGS}, stdout=output, stderr=subprocess.STDOUT, cwd=workspace.state)
     try:
         _wait(server, address, workspace.relative(log))
-        _open(address)
+        _open(address, experiments)
         console.out.print("[dim]Ctrl-C ends it[/]")
         server.wait()
     except KeyboardInterrupt:
@@ -88,7 +90,8 @@ def show_prefect() -> None:
     _open(os.environ.get("PREFECT_UI_URL") or api.removesuffix("/").removesuffix("/api"))
 
 
-def _open(address: str) -> None:
+def _open(server: str, page: str = "") -> None:
+    address = server.rstrip("/") + page
     console.out.print(f"[link={address}]{address}[/link]")
     if not webbrowser.open(address):
         console.err.print("[yellow]warning[/]: no browser could be opened here")

@@ -244,7 +244,7 @@ def _a_report_costs_no_run(run: Run) -> Iterator[None]:
 
 
 def _summary(run: Run, tracker: Tracker, decision: Decision, page: str | None) -> str:
-    verdict, link = decision.verdict, tracker.page_of(run.mlflow_run_id)
+    verdict, link, report = decision.verdict, *(tracker.page_of(run.mlflow_run_id, below) for below in ("", "/artifacts/report.html"))
     against = f"champion version {verdict.champion.version} ({verdict.champion.digest[:12]})" if verdict.champion else "no champion"
     rows = [f"| {' | '.join(astuple(row(f.document())))} |" for f in verdict.findings]
     return "\n".join(
@@ -258,7 +258,7 @@ def _summary(run: Run, tracker: Tracker, decision: Decision, page: str | None) -
             "",
             *(f"- {text}".replace("\n", " ") for text in sentences(verdict.findings)),
             "",
-            f"- Report: [report.html]({link}/artifacts/report.html), or `regraft open {run.name}`",
+            f"- Report: [report.html]({report}), or `regraft open {run.name}`",
             f"- MLflow run [{run.name}]({link}), experiment `regraft/{run.pipeline}`, evidence in `evidence/`",
             *([f"- Prefect flow run [{run.name}]({page})"] if page else []),
             f"- `regraft explain {run.name}` rebuilds the verdict from the stored predictions",

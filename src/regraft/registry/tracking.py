@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 EVIDENCE = "evidence"
 OUTCOME = "regraft.outcome"
 KIND = "mlflow.experimentKind"
-"""Tag by which MLflow's pages open an experiment as model training, and not as GenAI."""
+"""Tag by which MLflow's pages know an experiment as model training, and not as GenAI."""
+VIEW = "?workflowType=machine_learning"
+"""End of an address of MLflow's pages: a fresh browser opens all of them as GenAI otherwise, whatever the experiment's kind (3.17)."""
 BEFORE = "heldout_loss_before"
 """A curve of one point, which lies at x = 0 where no new head was warmed up."""
 NOTE = "mlflow.note.content"
@@ -350,10 +352,10 @@ class Tracker:
         """The page of a registered version on the tracking server."""
         return f"{self._pages}/#/models/{pipeline}/versions/{version}"
 
-    def page_of(self, run_id: str) -> str:
-        """The run's page on the tracking server."""
+    def page_of(self, run_id: str, below: str = "") -> str:
+        """The run's page on the tracking server, or one ``below`` it such as "/artifacts/report.html"."""
         # MLflow knows #/runs/ID too, but nothing below it.
-        return f"{self._pages}/#/experiments/{self.experiment_of(run_id)}/runs/{run_id}"
+        return f"{self._pages}/#/experiments/{self.experiment_of(run_id)}/runs/{run_id}{below}{VIEW}"
 
     def curves(self, run_id: str, step: str) -> dict[str, list[tuple[int, float]]]:
         """``{metric: [(x, value)]}`` of a step's live curves, by x; empty where the run has none or is not in this store."""
