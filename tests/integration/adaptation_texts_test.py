@@ -20,6 +20,8 @@ from regraft.data.packing import pack, read
 from regraft.data.row_texts import training_texts
 from regraft.execution.resolve import resolve
 from regraft.models.tokenizer import backend
+from regraft.reports.page import HELD_OUT
+from regraft.reports.plots import ROOM_FOR_NAMES
 from regraft.training import pretraining
 from regraft.training.general_text import pack_general, pack_replay
 from regraft.training.options import pretrain_options
@@ -144,6 +146,11 @@ def test_a_budget_of_general_language_ends_each_part_and_what_was_read_is_counte
     assert spent["steps"] < 14
     assert spent["tokens"] == spent["steps"] * 8 * 32
     assert spent["general_loss"] <= spent["general_loss_before"] < spent["general_loss_refused"]
+
+
+def test_what_the_page_writes_beside_the_losses_has_room_there() -> None:
+    assert "heldout_loss_after_rows" in HELD_OUT
+    assert max(map(len, HELD_OUT.values())) <= ROOM_FOR_NAMES
 
 
 def test_a_step_that_does_not_hand_the_text_in_is_refused_not_passed_over(tiny: Workspace, texts: dict[str, Any]) -> None:

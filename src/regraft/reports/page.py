@@ -26,7 +26,7 @@ from regraft.reports.overview import next_step, remark, stale
 TEMPLATES = Path(__file__).parent / "templates"
 CUT = 400
 """Characters of an example's text that are shown."""
-HELD_OUT = {"heldout_loss_before": "before", "heldout_loss": "held-out", "heldout_loss_after_rows": "after the rows"}
+HELD_OUT = {"heldout_loss_before": "before", "heldout_loss": "held-out", "heldout_loss_after_rows": "after rows"}
 """Curves of one point -> what is written beside it."""
 MISSING = {"intended_use": "what the model is for", "limitations": "what it must not be used for", "license": "under which licence it is"}
 """Keys of ``card:`` -> what a card without them leaves open."""
