@@ -187,9 +187,9 @@ class Toy:
         return (self.root / "artifacts/toy/count/out/state.txt").read_text()
 
     def descendants(self) -> dict[str, int]:
-        """Pids of the live processes of this workspace, by role: cli, flow, dvc, client, keeper, step, steps, server, other.
+        """Pids of the live processes of this workspace, by role: cli, flow, dvc, starter, client, keeper, step, steps, server, other.
 
-        ``steps`` is the step server; without it there is no client and no keeper.
+        ``steps`` is the step server, ``starter`` the one that forks a DVC; without them there is no client and no keeper.
         """
         found: dict[str, int] = {}
         for entry in Path("/proc").iterdir():
@@ -213,6 +213,8 @@ def _role(argv: list[str], name: str) -> str:
     words = " ".join(argv)
     if "regraft.cli.step_server" in words:
         return {"step server": "steps", "step keeper": "keeper"}.get(name, "step" if name.startswith("step ") else "steps")
+    if "regraft.execution.dvc_starter" in words:
+        return "dvc" if name == "dvc" else "starter"
     for sign, role in (
         ("cli.py", "cli"),
         ("-m flows.prefect_server", "server"),

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 HELP = runpy.run_path(str(Path(__file__).parents[1] / "toyspace.py"))
-ROLES = ("cli", "flow", "dvc", "client", "keeper", "step", "steps")
+ROLES = ("cli", "flow", "dvc", "starter", "client", "keeper", "step", "steps")
 _IN_ROUND = dict(zip(ROLES, itertools.combinations(range(5), 3), strict=False))
 """Any two sets of three rounds out of five overlap and differ: of every two roles, one round kills both and one only either."""
 ROUNDS = [tuple(role for role in ROLES if n in _IN_ROUND[role]) for n in range(5)]
-SHARP = [*((role,) for role in ROLES), ROLES]
-"""Each process alone, and all at once."""
+SHARP = [*((role,) for role in ROLES if role != "starter"), ROLES]
+"""Each process alone, and all at once; a run does not need the starter once it has started DVC."""
 WITHOUT_SERVER = [("step",), ("dvc",), ("flow", "dvc"), ("cli", "flow", "dvc"), ("cli", "flow", "dvc", "step")]
 
 
@@ -88,6 +88,16 @@ def test_after_kills_of_any_processes_the_run_continues_and_ends_with_the_same_b
         assert beats(toy)[-1][1] < killed + 5
     assert_it_ends_with_the_same_bits(toy)
     assert toy.resumed >= reached
+
+
+def test_the_dvc_of_a_starter_that_is_killed_goes_on(toy: Any) -> None:
+    run = toy.start()
+    run.until("progress")
+    run.kill("starter")
+    toy.hurry()
+    assert run.end() == 0, run.errors
+    assert toy.state == expected(4000)
+    assert not toy.descendants()
 
 
 def test_killed_at_any_moment_of_its_start_a_run_leaves_nothing_that_stops_the_next(toy: Any) -> None:

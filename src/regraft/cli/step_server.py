@@ -11,7 +11,6 @@ folder, environment and limits. The keeper is there so that all this happens at 
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
 import importlib
@@ -22,14 +21,13 @@ import signal
 import socket
 import struct
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from regraft.cli.app import with_verbs
-from regraft.core.child import be_called, end_with_parent
+from regraft.core.child import be_called, end_as_process, end_with_parent
 from regraft.execution import step_wire as wire
 from regraft.execution import supervise
 from regraft.execution.step_server_start import DATA, STEP
@@ -264,27 +262,7 @@ def _become(request: _Request, keeper: int, variables: dict[str, str]) -> NoRetu
     gc.enable()
     supervise.stop_at_signals()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    os._exit(_run())
-
-
-def _run() -> int:
-    """The verb, and what the interpreter does at the end of a process; the exit code."""
-    code = 0
-    try:
-        with_verbs()(prog_name="regraft")
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            sys.stderr.write(f"{end.code}\n")
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        code = 1
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    return code & 0xFF
+    os._exit(end_as_process(lambda: with_verbs()(prog_name="regraft")))
 
 
 # --- the process ---------------------------------------------------------------------------------------------------

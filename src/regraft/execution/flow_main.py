@@ -17,9 +17,9 @@ from dataclasses import replace
 from regraft.core import limits
 from regraft.core.errors import ConfigError, RegraftError
 from regraft.core.workspace import Workspace
-from regraft.execution import step_server_start, supervise
+from regraft.execution import dvc_starter, step_server_start, supervise
 from regraft.execution.launch import PREFIX, Event
-from regraft.execution.repro import Run
+from regraft.execution.repro import Run, step_environment
 
 
 def run_flow(flow: Callable[[Run], Event]) -> int:
@@ -40,7 +40,10 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
     run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]), part=said.get("part"))
     started: step_server_start.Started | None = None
     try:
-        started = step_server_start.start(workspace, run.pipeline, said.get("due"))
+        due = said.get("due")
+        if due is None or len(due) > 1:
+            dvc_starter.start(workspace, step_environment(workspace))
+        started = step_server_start.start(workspace, run.pipeline, due)
         result = flow(replace(run, step_server=started.socket if started else None))
         emit({"event": "result", "run": run.name, **result})
         ending.append(int(result["exit"]))

@@ -22,7 +22,7 @@ from regraft.core.cores import device
 from regraft.core.errors import EnvironmentFault, Interrupted, RegraftError
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace
-from regraft.execution import composition, dvc, integrity, supervise
+from regraft.execution import composition, dvc, dvc_starter, integrity, supervise
 from regraft.execution.dvc_formats import says_busy, stage_exit
 from regraft.execution.launch import Event, parse_event, write_invocation
 
@@ -180,7 +180,7 @@ def _step_server(run: Run, step: str) -> dict[str, Any] | None:
 def _repro(run: Run, step: str, invocation: str, heard: _Heard) -> int:
     env = {**step_environment(run.workspace), "REGRAFT_INVOCATION": invocation, "MLFLOW_RUN_ID": run.mlflow_run_id}
     argv = supervise.module("dvc", "repro", "--single-item", f"{step}@{run.pipeline}")
-    child = supervise.spawn(argv, cwd=run.workspace.root, env=env, log=sys.stderr.fileno())
+    child = supervise.spawn(argv, cwd=run.workspace.root, env=env, log=sys.stderr.fileno(), begin=dvc_starter.begin())
     return child.finish(heard.line)
 
 

@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Protocol
 
 from regraft.core import files, lock
 from regraft.core.errors import BY_NAME, Problem, RegraftError
@@ -113,11 +113,24 @@ def end(grace: float = GRACE) -> None:
 # --- the parent's end ------------------------------------------------------------------------------------------
 
 
+class Process(Protocol):
+    """What is used of ``subprocess.Popen``."""
+
+    pid: int
+    stdout: IO[bytes] | None
+
+    def poll(self) -> int | None:
+        """The return code, -N after signal N; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The return code; ``subprocess.TimeoutExpired`` after ``timeout`` seconds."""
+
+
 @dataclass(eq=False)
 class Child:
     """A process in a session of its own, and the write end of its lifeline."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     lifeline: int | None
     _rest: bytes = field(default=b"", repr=False)
 
@@ -196,14 +209,16 @@ def spawn(
     stdout: int | None = subprocess.PIPE,
     outlives_us: bool = False,
     pass_fds: Sequence[int] = (),
+    begin: Callable[..., Process] = subprocess.Popen,
 ) -> Child:
     """Start ``argv`` on a lifeline, with stderr going to ``log`` and stdout there too if it is None.
 
     When our own parent dies, the child's lifeline is cut at once; ``outlives_us`` leaves it until we are gone ourselves.
+    ``begin`` is called as ``subprocess.Popen`` is.
     """
     read_end, write_end = os.pipe()
     try:
-        process = subprocess.Popen(
+        process = begin(
             argv,
             cwd=cwd,
             env=dict(env),
