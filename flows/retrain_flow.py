@@ -24,6 +24,7 @@ from uuid import UUID
 from prefect import State, Task, flow, tags, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed
@@ -44,6 +45,7 @@ from regraft.steps.flow import (
     Outcome,
     Run,
     Tracker,
+    Unreachable,
     for_the_chosen,
     listed,
     load_pipeline,
@@ -60,6 +62,8 @@ from regraft.steps.flow import (
 P = ParamSpec("P")
 R = TypeVar("R")
 RETRY_SECONDS: list[float] = [1, 5, 20]
+RESTART_SECONDS: list[float] = [*RETRY_SECONDS, *[30] * 5]
+"""In the middle of a run a server that does not answer is waited for: 3 minutes, in which one is started anew."""
 
 
 @dataclass
@@ -81,20 +85,25 @@ def _name() -> str:
     return _current.get().run.name
 
 
-def _only_a_store(_: object, __: object, state: State[Any]) -> bool:
+def _only_a_store(_: object, attempt: TaskRun, state: State[Any]) -> bool:
     """Retry what a store or the network refused; a conflict or a bad model would be refused again."""
-    return not STOP.is_set() and isinstance(state.result(raise_on_failure=False), EnvironmentFault)
+    fault = state.result(raise_on_failure=False)
+    if STOP.is_set() or not isinstance(fault, EnvironmentFault):
+        return False
+    if isinstance(fault, Unreachable) and attempt.run_count == 1:
+        _current.get().run.emit({"event": "warning", "message": f"{fault}; it is tried again for a while"})
+    return isinstance(fault, Unreachable) or attempt.run_count <= len(RETRY_SECONDS)
 
 
-def retried(function: Callable[P, R], name: str) -> Task[P, R]:
+def retried(function: Callable[P, R], name: str, delays: list[float] = RESTART_SECONDS) -> Task[P, R]:
     """A task that talks to a store: repeated when the store fails, never cached."""
     return task(
         name=name,
         task_run_name=name,
         cache_policy=NO_CACHE,
         persist_result=False,
-        retries=len(RETRY_SECONDS),
-        retry_delay_seconds=RETRY_SECONDS,
+        retries=len(delays),
+        retry_delay_seconds=delays,
         retry_condition_fn=_only_a_store,
     )(function)
 
@@ -176,7 +185,7 @@ def _tracked(run: Run, tracker: Tracker) -> Iterator[Callable[[], str]]:
     def give_up(*_: object) -> None:
         files.write_json(run.workspace.mlflow_run_file(run.name), "")  # the first step must not wait for it
 
-    opening = retried(open_run, "track").with_options(on_failure=[give_up]).submit()
+    opening = retried(open_run, "track", RETRY_SECONDS).with_options(on_failure=[give_up]).submit()
     status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
     try:
         yield opening.result

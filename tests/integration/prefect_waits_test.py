@@ -16,10 +16,13 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Pending, Running, Scheduled
 
-from flows import arrivals, elsewhere, lost_runs, signs
+from flows import arrivals, elsewhere, lost_runs, retrain_flow, signs
+from regraft.core.errors import EnvironmentFault, Unreachable
 from regraft.core.workspace import Workspace
 from regraft.execution import server_schedule
 from regraft.execution.repro import Run
+from regraft.registry.curves import Curves
+from regraft.registry.tracking import Tracker
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +133,30 @@ def test_a_step_that_waits_for_a_gpu_says_whom_it_waits_for_and_is_not_given_up(
 )
 def test_who_waits_is_told_for_what(state: Any, silent: float, words: str) -> None:
     assert elsewhere._waiting(FlowRun(name="x", flow_id=uuid4(), state=state), "", silent, "my gpus") == words
+
+
+def test_in_the_middle_of_a_run_a_store_that_does_not_answer_is_waited_for_and_said_once(api: str) -> None:
+    run, told = listening()
+    answers = iter([Unreachable("MLflow does not answer: Connection refused")] * 5)
+
+    def record() -> str:
+        for fault in answers:
+            raise fault
+        return "recorded"
+
+    def refused() -> None:
+        refusals.append(EnvironmentFault("MLflow asks for a name and a password"))
+        raise refusals[-1]
+
+    refusals: list[EnvironmentFault] = []
+    current = retrain_flow.Retraining(run, Curves(run.emit, Tracker(run.workspace)), None, server_stays=True)  # type: ignore[arg-type]
+    token = retrain_flow._current.set(current)
+    try:
+        with temporary_settings({PREFECT_API_URL: api}):
+            assert retrain_flow.retried(record, "record", [0.01] * 8)() == "recorded"
+            with pytest.raises(EnvironmentFault, match="password"):
+                retrain_flow.retried(refused, "refused", [0.01] * 8)()
+    finally:
+        retrain_flow._current.reset(token)
+    assert len(refusals) == 1 + len(retrain_flow.RETRY_SECONDS)
+    assert [event["message"] for event in told] == ["MLflow does not answer: Connection refused; it is tried again for a while"]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from services import PATIENCE
+from stores import free_port
 
-from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.core.errors import ConfigError, EnvironmentFault, Unreachable
 from regraft.core.workspace import Workspace
 from regraft.registry.tracking import Tracker
 
@@ -132,6 +135,44 @@ def test_a_store_that_cannot_be_used_is_named_without_its_password(monkeypatch, 
         Tracker(Workspace(tmp_path)).start_run("demo", RUN)
     assert "secret" not in str(caught.value)
     assert caught.value.exit_code == 8
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said", "fix"),
+    [
+        (
+            401,
+            EnvironmentFault,
+            "asks for a name and a password, and knows no 'ada' with the password that was sent",
+            "MLFLOW_TRACKING_USERNAME=",
+        ),
+        (403, EnvironmentFault, "does not permit ada to do that", "ask its administrator"),
+        (503, Unreachable, "does not answer: too many 503 error responses", "regraft doctor"),
+        (None, Unreachable, "does not answer: Connection refused", "regraft doctor"),
+    ],
+)
+def test_a_server_that_refuses_or_is_away_is_told_in_a_line(monkeypatch, tmp_path, status, kind, said, fix):
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_port if status else free_port()
+        for name, value in {"URI": f"http://127.0.0.1:{port}", "USERNAME": "ada", "PASSWORD": "guessed"}.items():
+            monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        with pytest.raises(EnvironmentFault) as caught:
+            Tracker(Workspace(tmp_path)).start_run("demo", RUN)
+        server.shutdown()
+    assert type(caught.value) is kind
+    assert str(caught.value) == f"MLflow at http://127.0.0.1:{port} {said}"
+    assert fix in str(caught.value.fix)
 
 
 def test_a_damaged_database_is_a_message_and_not_a_traceback(monkeypatch, tmp_path):

@@ -78,6 +78,10 @@ class EnvironmentFault(RegraftError):
     exit_code = 8
 
 
+class Unreachable(EnvironmentFault):
+    """A server does not answer; it may be there again in a while."""
+
+
 class Interrupted(RegraftError):
     """A step was asked to stop; what it had done is in its checkpoint."""
 
@@ -95,6 +99,7 @@ BY_NAME: dict[str, type[RegraftError]] = {
         ApprovalPending,
         Conflict,
         EnvironmentFault,
+        Unreachable,
         Interrupted,
     )
 }

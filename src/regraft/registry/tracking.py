@@ -25,9 +25,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.core.errors import ConfigError
 from regraft.core.workspace import Workspace
-from regraft.registry import database
+from regraft.registry import database, mlflow_faults
 from regraft.registry.journal import whoami
 from regraft.registry.lease import lease
 from regraft.registry.store import store_of
@@ -46,8 +46,6 @@ BEFORE = "heldout_loss_before"
 """A curve of one point, which lies at x = 0 where no new head was warmed up."""
 NOTE = "mlflow.note.content"
 """Tag that MLflow's pages show as a run's description, Markdown."""
-MOST_WORDS = 300
-"""Characters of a store's own words that are shown."""
 POINTS_A_CALL = 1000  # MLflow refuses a batch of more metrics
 PARAMS_A_CALL = 100  # and of more parameters
 
@@ -104,8 +102,7 @@ class Tracker:
     @property
     def shown(self) -> str:
         """The URI as it may be printed: without user and password."""
-        parts = urllib.parse.urlsplit(self.uri)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else self.uri
+        return mlflow_faults.shown(self.uri)
 
     def prepare(self) -> None:
         """Create or repair the store, and connect; 4 s the first time, 2 s later. Safe to call early, from a thread."""
@@ -124,15 +121,9 @@ class Tracker:
             _point_mlflow_at(self.uri)
             yield self._client
         except (MlflowException, requests.RequestException, sqlite3.Error, OSError) as error:
-            raise self._fault(error) from (error if self.shown == self.uri else None)  # its text may hold the password
-
-    def _fault(self, error: Exception) -> EnvironmentFault:
-        lines = [line.strip("# ") for line in str(error).strip().splitlines() if line.strip("# ")] or [type(error).__name__]
-        # A list of failures begins with a line that only says so, and its first entry with a path.
-        reason = f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
-        secret = urllib.parse.urlsplit(self.uri).netloc.rpartition("@")[0]
-        reason = reason.replace(f"{secret}@", "") if secret else reason
-        return EnvironmentFault(f"MLflow at {self.shown}: {reason[:MOST_WORDS]}", fix="regraft doctor")
+            raise mlflow_faults.explained(error, self.uri) from (
+                error if self.shown == self.uri else None
+            )  # its text may hold the password
 
     def _connect(self) -> MlflowClient:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # a refused query would print its traceback
@@ -397,7 +388,7 @@ class Tracker:
             try:
                 return database.read_aliases(path, pipeline)
             except sqlite3.Error as error:
-                raise self._fault(error) from error
+                raise mlflow_faults.explained(error, self.uri) from error
         from mlflow.exceptions import MlflowException
 
         with self.store() as client:

@@ -13,6 +13,7 @@ from regraft.core.errors import Conflict as Conflict
 from regraft.core.errors import EnvironmentFault as EnvironmentFault
 from regraft.core.errors import Interrupted as Interrupted
 from regraft.core.errors import RegraftError as RegraftError
+from regraft.core.errors import Unreachable as Unreachable
 from regraft.core.progress import STOP as STOP
 from regraft.core.quantities import size as size
 from regraft.core.uncollected import uncollected as uncollected
