@@ -87,6 +87,14 @@ def test_tables_of_a_handoff_are_sorted_by_their_heads(browser: Browser, pages: 
     assert browser.ask(f"[...{column}") == sorted(before)
 
 
+def test_on_a_phone_every_part_of_a_cell_stands_right_of_its_name(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["handoff"], 390, "light")
+    left = "e => e.getBoundingClientRect().left"
+    indents = browser.ask(f"[...document.querySelectorAll('.cards td > span')].map(e => ({left})(e) - ({left})(e.parentElement))")
+    assert indents
+    assert min(indents) > 60, "where the names of the columns stand"
+
+
 def test_plots_follow_light_and_dark(browser: Browser, pages: dict[str, Path]) -> None:
     seen = {}
     for theme in ("light", "dark"):
