@@ -75,6 +75,7 @@ check: $(INSTALLED)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --config pyproject.toml
 	@$(BIN)/mypy
+	@$(BIN)/mypy benchmarks/*.py
 	@$(BIN)/regraft dvc --check
 
 # An environment of its own: nothing of the site belongs into the one that trains.

@@ -10,7 +10,9 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from regraft.evaluation.predictions import Table
 from regraft.gates.decide import decide, reevaluate
 from regraft.gates.verdict import Champion
 
-GATES = [
+GATES: Sequence[Mapping[str, Any]] = [
     {"at_least": 0.3},
     {"beats": "tfidf"},
     {"beats": "champion"},

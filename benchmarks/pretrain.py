@@ -30,7 +30,7 @@ from regraft.data.packing import Packed, pack, read
 from regraft.models import encoder, tokenizer
 from regraft.models.base_model import locate
 from regraft.training.objectives.mlm import MLM, MlmOptions
-from regraft.training.pretraining import Corpus, phases
+from regraft.training.pretraining import Corpus, Stage, phases
 
 COUNTED_ROWS = 16
 """Most rows of the batch whose operations are counted, on the CPU: those of a token do not depend on it."""
@@ -77,7 +77,8 @@ def ours(arguments: argparse.Namespace, shards: int | None = None, dropout: bool
     steps = steps_of(arguments) + 1
 
     def everything(model: Any, machine: Any) -> Any:
-        return [replace(phases(model, machine, loss=MLM.loss(model), corpus=corpus, options=options, warmup=0, steps=steps)[1], after=dict)]
+        stage = Stage("all", corpus, 0, steps, options.learning_rate, "pretrain.learning_rate", "heldout_loss")
+        return [replace(phases(model, machine, loss=MLM.loss(model), stages=[stage], options=options, warmup=0)[1], after=dict)]
 
     each = regraft_in_turns(lambda: loop.train("pretrain", model, everything, seed=17, checkpoint_seconds=1e9, shards=shards))
     return several(each, arguments.steps)

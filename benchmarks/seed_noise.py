@@ -13,7 +13,7 @@ import numpy as np
 from regraft.evaluation.stats.bootstrap import interval, replicates
 from regraft.evaluation.stats.paired import Paired
 from regraft.evaluation.stats.seed_noise import measured_by_seeds
-from regraft.gates.repeats import Repeats, one
+from regraft.gates.repeats import Repeats, seed_name
 
 ROWS, SKILL = 150, 0.7
 ROW_ERROR = (2 * SKILL * (1 - SKILL) / ROWS) ** 0.5
@@ -24,7 +24,7 @@ def recipes(rng: np.random.Generator, count: int, noise: float) -> Paired:
     """``count`` models of both; ``noise``: standard deviation of a model's skill."""
     truth = np.repeat(np.arange(3), ROWS // 3)
     right = rng.random((2 * count, ROWS)) < SKILL + rng.normal(0, noise, (2 * count, 1))
-    names = [one(model, n) for model in ("adapted", "base") for n in range(1, count + 1)]
+    names = [seed_name(model, n) for model in ("adapted", "base") for n in range(1, count + 1)]
     said = np.where(right, truth, (truth + 1) % 3)
     return Paired(tuple(map(str, range(ROWS))), ("a", "b", "c"), truth, dict(zip(names, said, strict=True)))
 
@@ -35,9 +35,10 @@ def alarms(count: int, ratio: float, trials: int) -> tuple[float, float]:
     for trial in range(trials):
         paired = recipes(np.random.default_rng(trial), count, ratio * ROW_ERROR / 2**0.5)
         rows = replicates(paired, seed=trial, resamples=399, metrics=["accuracy"])["accuracy"]
-        low, high = interval(rows[one("adapted", 1)] - rows[one("base", 1)], 0.95)
+        low, high = interval(rows[seed_name("adapted", 1)] - rows[seed_name("base", 1)], 0.95)
         alone += not low <= 0 <= high
-        accuracy = {model: np.array([paired.right(one(model, n)).mean() for n in range(1, count + 1)]) for model in ("adapted", "base")}
+        names = {model: [seed_name(model, n) for n in range(1, count + 1)] for model in ("adapted", "base")}
+        accuracy = {model: np.array([paired.right(name).mean() for name in each]) for model, each in names.items()}
         each, drawn = accuracy["adapted"] - accuracy["base"], Repeats(count, paired, trial).drawn(rows)
         found = measured_by_seeds(float(each.mean()), drawn["adapted"] - drawn["base"], each, 0.0, 0.95, None)
         jointly += found.outcome() != "inconclusive"
