@@ -194,7 +194,7 @@ def test_the_ends_of_the_line_are_the_two_models_and_the_middle_is_between(base,
 
 def test_the_schedule_that_the_file_names_is_that_of_fine_tuning_and_of_pretraining(base):
     from regraft.training.fitting import Fitting
-    from regraft.training.pretraining import phases
+    from regraft.training.pretraining import Stage, phases
 
     rows = SimpleNamespace(steps=6, ids=[[1, 2]])
     fitting = Fitting(None, None, rows, None, None, 0.0, "cosine")
@@ -202,5 +202,6 @@ def test_the_schedule_that_the_file_names_is_that_of_fine_tuning_and_of_pretrain
     model = task_type("text-classification").model(base, LABELS)
     for name, expected in (("wsd", schedules.wsd(19, 20)), ("linear", None)):
         asked = pretrain_options({"schedule": name})
-        _, everything = phases(model, None, loss=None, corpus=None, options=asked, warmup=0, steps=20)
+        stage = Stage("all", None, before=0, steps=20, rate=1e-4, option="pretrain.learning_rate", measured="heldout_loss")
+        _, everything = phases(model, None, loss=None, stages=[stage], options=asked, warmup=0)
         assert (everything.factor and everything.factor(19)) == expected

@@ -339,4 +339,4 @@ def test_pages_of_servers_that_are_configured_are_opened_and_others_are_told_how
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example:4200/api")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
     assert (cli("ui", "prefect").code, cli("ui", "mlflow").code, cli("ui", "dvc").code) == (0, 0, 2)
-    assert opened == ["http://prefect.example:4200", "https://mlflow.example"]
+    assert opened == ["http://prefect.example:4200", "https://mlflow.example/#/experiments?workflowType=machine_learning"]
