@@ -37,22 +37,25 @@ def serving(argv: list[str], folder: Path, health: str, more: Mapping[str, str])
 
 
 @contextmanager
-def prefect(folder: Path) -> Iterator[str]:
-    """The address of its API."""
+def prefect(folder: Path, *more: str) -> Iterator[str]:
+    """The address of its API; ``more`` are options of its command line."""
     port = free_port()
     folder.mkdir()
-    argv = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
+    argv = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), *more]
     with serving(argv, folder, f"http://127.0.0.1:{port}/api/health", {**QUICK, "PREFECT_HOME": str(folder)}):
         yield f"http://127.0.0.1:{port}/api"
 
 
 @functools.cache
 def shared_prefect() -> str:
-    """The API of this worker's own server, which stays until the worker ends: a run that starts one pays 6 processor seconds for it."""
+    """The API of this worker's own server, which stays until the worker ends: a run that starts one pays 6 processor seconds for it.
+
+    It only records: what schedules and watches would take a processor second a minute, and nobody asks it to.
+    """
     until_the_end = ExitStack()
     atexit.register(until_the_end.close)
     folder = until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="prefect-"))
-    return until_the_end.enter_context(prefect(Path(folder) / "home"))
+    return until_the_end.enter_context(prefect(Path(folder) / "home", "--no-services"))
 
 
 @contextmanager

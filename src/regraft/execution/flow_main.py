@@ -40,10 +40,9 @@ def run_flow(flow: Callable[[Run], Event]) -> int:
     run = Run(workspace, said["pipeline"], said["run"], emit, bool(said["allow_inexact"]), part=said.get("part"))
     started: step_server_start.Started | None = None
     try:
-        due = said.get("due")
-        if due is None or len(due) > 1:
+        if not run.part:  # DVC is asked about every step, due or not
             dvc_starter.start(workspace, step_environment(workspace))
-        started = step_server_start.start(workspace, run.pipeline, due)
+        started = step_server_start.start(workspace, run.pipeline, said.get("due"))
         result = flow(replace(run, step_server=started.socket if started else None))
         emit({"event": "result", "run": run.name, **result})
         ending.append(int(result["exit"]))
