@@ -22,6 +22,7 @@ from regraft.core.quantities import counted, first_of, roughly
 
 if TYPE_CHECKING:
     from regraft.core.workspace import Workspace
+    from regraft.execution.plan import Assessment
     from regraft.execution.run_cost import RunCost
 
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="With the details.")]
@@ -67,9 +68,13 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     head, spare = base_model.lost_head(base), tokenizer_files.spare(base)
     costs = run_cost.estimate(workspace, pipeline, values, assessment)
     if json:
-        costs_by_step = {step.name: step for step in costs.steps}
-        steps = [asdict(s) | {"cost": asdict(costs_by_step[s.name]) if s.name in costs_by_step else None} for s in assessment.steps]
-        document = {"pipeline": pipeline, "steps": steps, "data": assessment.data, "decision": decision, "cost": costs.document()}
+        document = {
+            "pipeline": pipeline,
+            "steps": _with_costs(assessment, costs),
+            "data": assessment.data,
+            "decision": decision,
+            "cost": costs.document(),
+        }
         told = {"power": power, "waiver": waiver.document() if waiver else None, "texts": texts, "borders": borders, "lost_head": head}
         told |= {"spare_embeddings": dict(zip(("tokens", "embeddings"), spare, strict=True)) if spare else None}
         console.print_json({**document, **told})
@@ -87,14 +92,7 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     due = [step.name for step in assessment.steps if step.state != "fresh" and not step.idle]
     if unused := free_cores.sentence(values, due, cores()) if device() == "cpu" else None:
         quiet.append(unused)
-    if spare:
-        tokens, rows = spare
-        quiet.append(
-            f"{options.base_model} embeds {rows:,} tokens, and its tokenizer has {tokens:,}: if it was not published so, the tokenizer is "
-            "another model's"
-        )
-    if head:
-        quiet.append(f"{options.base_model} was saved as {head}: its body is kept, its head is left out and a new one trained")
+    quiet += _of_base(options.base_model, spare, head)
     _remark(quiet, texts, verbose)
     if power and verbose:
         _show_power(power)
@@ -103,6 +101,23 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     if decision is not None or due:
         again = "".join(f" --set {shlex.quote(item)}" for item in set_ or ())
         console.out.print(f"[dim]next:[/] regraft run {pipeline}{escape(again)}")
+
+
+def _with_costs(assessment: Assessment, costs: RunCost) -> list[dict[str, Any]]:
+    """Every step of the plan with what it costs; None where nothing is known of that."""
+    of_step = {step.name: asdict(step) for step in costs.steps}
+    return [asdict(step) | {"cost": of_step.get(step.name)} for step in assessment.steps]
+
+
+def _of_base(name: str, spare: tuple[int, int] | None, head: str | None) -> Iterator[str]:
+    """What is odd about the base model: tokens that its tokenizer does not have, and a head that is left out."""
+    if spare:
+        tokens, rows = spare
+        yield (
+            f"{name} embeds {rows:,} tokens, and its tokenizer has {tokens:,}: if it was not published so, the tokenizer is another model's"
+        )
+    if head:
+        yield f"{name} was saved as {head}: its body is kept, its head is left out and a new one trained"
 
 
 def _remark(quiet: Sequence[str], texts: Sequence[dict[str, Any]], verbose: bool) -> None:

@@ -73,10 +73,7 @@ def read_delimited(
             continue
         if header is None:
             header = fields
-            faults = [*_quoted_header(header, file, number, quoted=quoted), *header_problems(header, file, number, required, mark)]
-            if faults:
-                with contextlib.suppress(csv.Error):
-                    faults = list(header_problems(header, file, number, required, mark, next(reader, []))) if len(faults) == 1 else faults
+            if faults := _faults_of_header(header, reader, file, number, required, mark, quoted=quoted):
                 problems += faults
                 return
             warn_of_nameless(header, file)
@@ -102,6 +99,18 @@ def read_delimited(
         problems.append(Problem(message="a header and no rows", file=file, row=1, rule="file.rows", fix="add rows or remove the file"))
     if in_quotes:
         _warn_of_quotes(in_quotes, file)
+
+
+def _faults_of_header(
+    header: Sequence[str], reader: Iterator[list[str]], file: str, row: int, required: Sequence[str], mark: str, *, quoted: bool
+) -> list[Problem]:
+    """What is wrong with the names of the columns; where that is one thing, the first row of ``reader`` helps to say which."""
+    in_quotes = list(_quoted_header(header, file, row, quoted=quoted))
+    faults = list(header_problems(header, file, row, required, mark))
+    if len(faults) == 1 and not in_quotes:
+        with contextlib.suppress(csv.Error):
+            faults = list(header_problems(header, file, row, required, mark, next(reader, [])))
+    return in_quotes + faults
 
 
 def _torn(error: csv.Error, record: Sequence[str], file: str) -> str:

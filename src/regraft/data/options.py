@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from regraft.core.plugin_options import Named
 from regraft.core.strict import Strict
@@ -40,6 +40,16 @@ def _one_or_more(value: Any) -> Any:
 
 
 Paths = Annotated[str | tuple[str, ...], BeforeValidator(_one_or_more)]
+
+
+def _local(text: str | None) -> str | None:
+    if text is not None and text.startswith("hub:"):
+        raise ValueError("general text is a file or folder of the workspace; fetch the data set and name where it lies")
+    return text
+
+
+LocalText = Annotated[str | None, AfterValidator(_local)]
+"""A file or folder of general text in the workspace; None: the docstrings of Python's standard library."""
 
 
 class DataOptions(Strict):

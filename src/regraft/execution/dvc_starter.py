@@ -60,6 +60,7 @@ class Starter:
             reason = str(error)
         finally:
             os.close(theirs)
+        os.close(ours)
         _started.clear()
         sys.stderr.write(f"regraft: from here on DVC imports for itself: {reason}\n")
         return subprocess.Popen(argv, cwd=cwd, env=env, stdin=stdin, stderr=stderr, **plain)

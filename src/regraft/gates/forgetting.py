@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from regraft.core.strict import Strict
-from regraft.data.options import GeneralText
+from regraft.data.options import GeneralText, LocalText
 from regraft.evaluation.stats.measured import Measured, at_most, rounded
 from regraft.evaluation.stats.power import POWER, detectable, more_rows
 from regraft.gates import budgets, words
@@ -39,17 +39,10 @@ class Budget(Strict):
     max_loss_increase: float = Field(ge=0)
     """Nats a masked token of general text may cost the candidate's encoder more than the base model as it came; the whole
     interval must lie at or below it. Adaptation stops where it would spend more, so a change adapts again."""
-    text: str | None = Field(None, min_length=1)
+    text: LocalText = Field(None, min_length=1)
     """General text: a file or folder, read like `data.corpus`; by default the docstrings of Python's standard library."""
     sequences: int = Field(128, ge=16)
     """Held-out sequences that are measured; more make the interval narrower."""
-
-    @field_validator("text")
-    @classmethod
-    def _is_local(cls, text: str | None) -> str | None:
-        if text is not None and text.startswith("hub:"):
-            raise ValueError("general text is a file or folder of the workspace; fetch the data set and name where it lies")
-        return text
 
     def general(self, digest: str | None, column: str) -> GeneralText:
         """What is measured on: ``digest`` of the text that is named, None where none is; ``column`` of a table that holds it."""

@@ -7,7 +7,6 @@ Nothing here computes a number: the verdict is :func:`regraft.gates.decide.decid
 from __future__ import annotations
 
 import contextlib
-import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
@@ -18,10 +17,8 @@ from typing import Any
 
 from regraft.config.resolved_file import read_resolved
 from regraft.core import files
-from regraft.core.errors import EnvironmentFault, Interrupted
-from regraft.core.progress import STOP
-from regraft.execution import dvc, supervise
-from regraft.execution.launch import Event, write_invocation
+from regraft.core.errors import EnvironmentFault
+from regraft.execution.launch import Event
 from regraft.execution.notify import document, notify
 from regraft.execution.records import MODEL, data_hashes, external_inputs
 from regraft.execution.repro import Outcome, Run
@@ -34,8 +31,8 @@ from regraft.gates.evidence import decision_in
 from regraft.gates.measurements import power_summary
 from regraft.gates.registry import read_all, tables
 from regraft.gates.telling import row, sentence, sentences
-from regraft.gates.verdict import Champion, Facts, Verdict
-from regraft.production import approval
+from regraft.gates.verdict import Champion, Verdict
+from regraft.production import answers, approval
 from regraft.production.step_outputs import choose, gather
 from regraft.production.token_check import require_same_ids
 from regraft.registry import run_summary
@@ -43,7 +40,7 @@ from regraft.registry.approvals import standing
 from regraft.registry.journal import rolled_back
 from regraft.registry.projection import project
 from regraft.registry.promotion import champion, promote
-from regraft.registry.registration import EXAMPLES, model_folder, register
+from regraft.registry.registration import EXAMPLES, register
 from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 from regraft.registry.waivers import waived_of
@@ -105,7 +102,7 @@ def measure_serving(run: Run, resolved: Mapping[str, Any]) -> Path | None:
     folder = _model(run, name)
     measured = texts.with_name(f"{run.name}.serving.json")
     try:
-        _spawned(run, "serving", "regraft.evaluation.serving_cost", folder, texts, measured)
+        answers.spawned(run, "serving", "regraft.evaluation.serving_cost", folder, texts, measured)
     except EnvironmentFault as fault:
         files.write_json(measured, {"problem": str(fault).replace(f"{run.workspace.root}/", "")})
         return measured
@@ -122,12 +119,12 @@ def take_decision(run: Run, tracker: Tracker, resolved: Mapping[str, Any], measu
     scores = _gathered(run, resolved)
     current = champion(tracker, run.pipeline)
     incumbent = Champion(current["version"], current["digest"]) if current else None
-    answers, problem = _champion_answers(run, tracker, scores, incumbent) if incumbent else (None, None)
+    predictions, problem = answers.of_champion(run, tracker, scores, incumbent) if incumbent else (None, None)
     evidence = run.workspace.scratch / "evidence" / run.name
     gates, seed = resolved["gates"], resolved["seed"]
     rows, inquiry = question(gates, seed, scores, incumbent)
     decisions = store_of(run.workspace).ledger.record(rows, inquiry, pipeline=run.pipeline, run=run.name)
-    verdict = decide(run.pipeline, gates, seed, scores, incumbent, answers, problem, evidence, decisions, measured)
+    verdict = decide(run.pipeline, gates, seed, scores, incumbent, predictions, problem, evidence, decisions, measured)
     decision = Decision(verdict, evidence)
     run.emit(decision.event)
     return decision
@@ -154,47 +151,6 @@ def _gathered(run: Run, resolved: Mapping[str, Any]) -> Path:
 def _model(run: Run, candidate: str) -> Path:
     """The model folder of a candidate."""
     return run.workspace.artifacts(run.pipeline, f"finetune-{candidate}") / "out" / MODEL
-
-
-def _champion_answers(run: Run, tracker: Tracker, scores: Path, incumbent: Champion) -> tuple[Path | None, Facts | None]:
-    """The champion's predictions on these test rows, scored only if nobody ever did; or why there are none."""
-    store = store_of(run.workspace).predictions
-    store.keep(scores)
-    rows = files.read_json(scores / "digests.json")["rows"]
-    if stored := store.get(incumbent.digest, rows):
-        return stored, None
-    try:
-        folder = model_folder(tracker, run.pipeline, str(incumbent.version))
-        predictions = _score(run, folder, scores / "rows.parquet")
-        return store.put(incumbent.digest, rows, predictions), None
-    except EnvironmentFault as fault:
-        return None, {"code": "failed", "message": str(fault).replace(f"{run.workspace.root}/", "")}
-
-
-def _score(run: Run, folder: Path, rows: Path) -> Path:
-    """The predictions of the model in ``folder``."""
-    out = run.workspace.scratch / "evidence" / f"{run.name}.champion.parquet"
-    _spawned(run, "champion", "regraft.evaluation", folder, rows, out)
-    return out
-
-
-def _spawned(run: Run, what: str, module: str, folder: Path, source: Path, out: Path) -> None:
-    """``python -m MODULE FOLDER SOURCE OUT``: a model runs in a process of its own, so that this one never loads torch.
-
-    EnvironmentFault with the last line of its output where it fails.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    invocation = f"{run.name}-{what}"
-    write_invocation(run.workspace, run.pipeline, run.name, invocation, allow_inexact=run.allow_inexact)
-    env = {**dvc.environment(), "REGRAFT_WORKSPACE": str(run.workspace.root), "REGRAFT_INVOCATION": invocation}
-    lines: list[str] = []
-    argv = supervise.module(module, str(folder), str(source), str(out))
-    code = supervise.spawn(argv, cwd=run.workspace.root, env=env, log=sys.stderr.fileno()).finish(lines.append)
-    sys.stderr.writelines(f"{line}\n" for line in lines)
-    if STOP.is_set():
-        raise Interrupted(f"stopped while {module} ran the model in {run.workspace.relative(folder)}", fix=f"regraft run {run.pipeline}")
-    if code:
-        raise EnvironmentFault(lines[-1] if lines else f"{module} ended with exit {code}")
 
 
 def publish(run: Run, tracker: Tracker, decision: Decision, page: str | None = None) -> str:

@@ -1,7 +1,6 @@
 """What was learned goes to MLflow: one experiment a pipeline, one run a retraining, evidence beside the curves.
 
-Without ``MLFLOW_TRACKING_URI`` everything lies in the workspace: ``state/mlflow.db`` and ``state/mlartifacts``. MLflow
-records and decides nothing; readers of past runs find them here and never in ``artifacts/``. A run holds
+MLflow records and decides nothing; readers of past runs find them here and never in ``artifacts/``. A run holds
 ``evidence/`` (verdict.json, decision.json, labels.json, predictions/, report/), ``records/<step>.json``, ``report.html``
 and the curves.
 
@@ -12,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import os
 import shutil
 import sqlite3
 import time
@@ -26,10 +23,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from regraft.core.errors import ConfigError
-from regraft.core.workspace import Workspace
 from regraft.registry import database, mlflow_faults
 from regraft.registry.journal import whoami
-from regraft.registry.lease import lease
+from regraft.registry.mlflow_store import MlflowStore
 from regraft.registry.store import store_of
 
 if TYPE_CHECKING:
@@ -82,77 +78,8 @@ class RunLine:
     """URI of its artifacts."""
 
 
-class Tracker:
-    """The MLflow store of one workspace. Creating a tracker touches nothing."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        self._client: MlflowClient | None = None
-
-    @property
-    def uri(self) -> str:
-        """``MLFLOW_TRACKING_URI``, or the workspace's own database."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.workspace.state / 'mlflow.db'}"
-
-    @property
-    def remote(self) -> bool:
-        """Whether other machines may write to the same registry."""
-        return database.sqlite_path(self.uri) is None
-
-    @property
-    def shown(self) -> str:
-        """The URI as it may be printed: without user and password."""
-        return mlflow_faults.shown(self.uri)
-
-    def prepare(self) -> None:
-        """Create or repair the store, and connect; 4 s the first time, 2 s later. Safe to call early, from a thread."""
-        with self.store():
-            pass
-
-    @contextlib.contextmanager
-    def store(self) -> Iterator[MlflowClient]:
-        """The client; what the store refuses becomes an ``EnvironmentFault`` that names the store."""
-        import requests
-        from mlflow.exceptions import MlflowException
-
-        try:
-            if self._client is None:
-                self._client = self._connect()
-            _point_mlflow_at(self.uri)
-            yield self._client
-        except (MlflowException, requests.RequestException, sqlite3.Error, OSError) as error:
-            raise mlflow_faults.explained(error, self.uri) from (
-                error if self.shown == self.uri else None
-            )  # its text may hold the password
-
-    def _connect(self) -> MlflowClient:
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # a refused query would print its traceback
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # of 7, two minutes for a refused connection; the flow retries
-        from mlflow.tracking import MlflowClient
-
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
-        if path := database.sqlite_path(self.uri):
-            with lease(self.workspace.state, "mlflow"):
-                database.create(path)
-                if path == self.workspace.state / "mlflow.db":
-                    database.relocate(path, self._artifacts)
-        return MlflowClient(self.uri)
-
-    def relocate(self) -> str:
-        """Point the workspace's own database at artifacts that moved along with it; what was done, as a sentence."""
-        path = self.workspace.state / "mlflow.db"
-        if database.sqlite_path(self.uri) != path or not path.is_file():
-            return f"MLflow at {self.shown} is not this workspace's own database; nothing to relocate"
-        with lease(self.workspace.state, "mlflow"):
-            rows = database.relocate(path, self._artifacts)
-        where = f"{self.workspace.relative(path)} looks for artifacts in {self._artifacts}"
-        return f"{where}: {rows} paths rewritten" if rows else f"{where}, where they are; nothing to relocate"
-
-    @property
-    def _artifacts(self) -> Path:
-        return self.workspace.state / "mlartifacts"
+class Tracker(MlflowStore):
+    """The runs and aliases of one workspace's MLflow store."""
 
     # Writing a run
 
@@ -176,7 +103,7 @@ class Tracker:
         if (experiment := client.get_experiment_by_name(name)) is None:
             over_http = self.uri.startswith(("http://", "https://"))
             try:
-                place = None if over_http else (self._artifacts / pipeline).as_uri()
+                place = None if over_http else (self.artifacts / pipeline).as_uri()
                 return str(client.create_experiment(name, place, {KIND: "custom_model_development"}))
             except MlflowException:  # another run created it between the two calls; anything else fails below
                 experiment = client.get_experiment_by_name(name)
@@ -407,21 +334,6 @@ class Tracker:
                 client.delete_registered_model_alias(pipeline, alias)
             else:
                 client.set_registered_model_alias(pipeline, alias, version)
-
-
-def _point_mlflow_at(uri: str) -> None:
-    """Set the global URI, which the registry's own code reads, and keep it out of the environment.
-
-    MLflow exports it there, and a child that works on another workspace would write to this one's store.
-    """
-    import mlflow
-
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
-    if before is None:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-    else:
-        os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def _parts(values: Sequence[Any], size: int) -> Iterator[list[Any]]:

@@ -158,9 +158,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         data=_data(evidence),
         base_model=next(filter(None, map(_base_model, evidence.records.values())), None),
         steps=tuple(_step(record, evidence.run.name) for record in evidence.records.values()),
-        history=tuple(
-            {"at": e.at, "action": e.action, "to": e.to, "by": e.by, "reason": e.reason, "waivers": _plain(e)} for e in evidence.history
-        ),
+        history=tuple(map(_of_journal, evidence.history)),
         sections=_sections(evidence, measured, comparison if comparable else None),
     )
 
@@ -201,8 +199,9 @@ def _data_cautions(evidence: Evidence, candidate: str) -> Iterator[str]:
         yield f"Texts are cut: {warning}."
 
 
-def _plain(entry: Entry) -> list[dict[str, Any]]:
-    return [asdict(waiver) for waiver in entry.waivers]
+def _of_journal(entry: Entry) -> dict[str, Any]:
+    waivers = [asdict(waiver) for waiver in entry.waivers]
+    return {"at": entry.at, "action": entry.action, "to": entry.to, "by": entry.by, "reason": entry.reason, "waivers": waivers}
 
 
 def _paired(evidence: Evidence) -> Paired | None:

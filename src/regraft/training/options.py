@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from regraft.core.plugin_options import Section
 from regraft.core.strict import Strict
+from regraft.data.options import LocalText
 from regraft.training.optimizers import WEIGHT_DECAY, Optimizer, OptimizerName
 from regraft.training.plugins import METHODS, OBJECTIVES
 from regraft.training.schedules import Schedule
@@ -84,16 +85,9 @@ class ReplayOptions(Strict):
     share: float = Field(0.05, gt=0, le=0.5)
     """Share of the sequences that are general text; the budget counts them. 0.05 is what Ibrahim et al. 2024 advise for text that is not
     far from what the base model has read, and up to 0.5 what they tried."""
-    text: str | None = Field(None, min_length=1)
+    text: LocalText = Field(None, min_length=1)
     """General text: a file or folder, read like `data.corpus`; by default the docstrings of Python's standard library. One document in five
     is left out, the ones that the gate `forgetting` measures on."""
-
-    @field_validator("text")
-    @classmethod
-    def _is_local(cls, text: str | None) -> str | None:
-        if text is not None and text.startswith("hub:"):
-            raise ValueError("general text is a file or folder of the workspace; fetch the data set and name where it lies")
-        return text
 
 
 class ObjectiveOptions(StepOptions):
