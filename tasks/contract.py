@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.steps import Metrics, PipelineContext, Step, StepConfig, evidence
+from regraft.steps import Cost, First, Metrics, PipelineContext, Step, StepConfig, evidence
 from regraft.steps.options import Contract, Paths, TaskOptions
 
 
@@ -83,4 +83,5 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     return {"read": validated.read, "accepted": validated.kept, "quarantined": validated.quarantined, "labels": len(labels)}
 
 
-CONTRACT = Step(name="contract", config=ContractConfig, run=_run, inputs={"labelled": "data.labelled"}, version=1)
+COST = Cost(first=First(5.0, per_mb=1.0))
+CONTRACT = Step(name="contract", config=ContractConfig, run=_run, inputs={"labelled": "data.labelled"}, version=1, cost=COST)

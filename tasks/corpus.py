@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.steps import NEVER, ONCE, Metrics, PipelineContext, Step, StepConfig, evidence
+from regraft.steps import NEVER, ONCE, Cost, First, Metrics, PipelineContext, Step, StepConfig, evidence
 from regraft.steps.options import Paths, SplitOptions
 from tasks.contract import CONTRACT
 
@@ -56,5 +56,6 @@ CORPUS = Step(
     run=_run,
     inputs={"texts": CONTRACT / "texts.parquet", "corpus": "data.corpus"},
     version=1,
+    cost=Cost(first=First(1.2, per_mb=0.23, data="data.corpus")),
     instances=lambda options: ONCE if options.reads_corpus else NEVER,
 )

@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.steps import Candidate, Cost, Metrics, Output, PipelineContext, Step, StepConfig, each_candidate
+from regraft.steps import Candidate, Cost, First, Metrics, Output, PipelineContext, Step, StepConfig, each_candidate
 from regraft.steps.options import AbstainOptions, FinetuneOptions, versions_of
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
@@ -93,6 +93,6 @@ FINETUNE = Step(
     inputs=lambda candidate: {**encoder_of(candidate), **models_of(candidate), **ROWS},
     version=2,
     gpu=True,
-    cost=Cost(follows=("rows",), tokens=_tokens, trains=True),
+    cost=Cost(follows=("rows",), tokens=_tokens, trains=True, first=First(4.0, learns=lambda config: config.finetune.passes)),
     instances=each_candidate,
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.steps import Metrics, PipelineContext, Step, StepConfig
+from regraft.steps import Cost, First, Metrics, PipelineContext, Step, StepConfig
 from tasks.contract import CONTRACT
 from tasks.splits import SPLITS
 from tasks.tfidf import TFIDF
@@ -41,4 +41,5 @@ def _run(config: HeldOutConfig, inputs: Mapping[str, Path], out: Path) -> Metric
 
 
 ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": SPLITS / "splits.parquet"}
-HELD_OUT = Step(name="held_out", config=HeldOutConfig, run=_run, inputs={"tfidf": TFIDF / "model", **ROWS}, version=2)
+INPUTS = {"tfidf": TFIDF / "model", **ROWS}
+HELD_OUT = Step(name="held_out", config=HeldOutConfig, run=_run, inputs=INPUTS, version=2, cost=Cost(first=First(1.5, per_mb=0.5)))

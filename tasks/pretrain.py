@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.steps import NEVER, ONCE, Cost, Metrics, PipelineContext, Step, StepConfig
+from regraft.steps import NEVER, ONCE, Cost, First, Metrics, PipelineContext, Step, StepConfig
 from regraft.steps.options import GeneralText, PretrainOptions, Strict, versions_of
 from tasks.row_tokens import ROW_TOKENS
 from tasks.tokens import TOKENS
@@ -70,7 +70,7 @@ def _tokens(config: PretrainConfig, _: PretrainConfig | None, metrics: Metrics) 
     return options.budget_tokens + (options.rows_tokens or 0) + (options.head_warmup_tokens if metrics.get("head_steps", 1) else 0)
 
 
-COST = Cost(follows=(), tokens=_tokens, trains=True)
+COST = Cost(follows=(), tokens=_tokens, trains=True, first=First(4.0))
 PRETRAIN = Step(
     name="pretrain",
     config=PretrainConfig,

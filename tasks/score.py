@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.steps import Cost, Metrics, PipelineContext, Step, StepConfig, each_candidate
+from regraft.steps import Cost, First, Metrics, PipelineContext, Step, StepConfig, each_candidate
 from tasks.finetune import FINETUNE
 from tasks.held_out import HELD_OUT
 
@@ -45,6 +45,6 @@ SCORE = Step(
     inputs={"model": FINETUNE / "model", **ROWS},
     version=1,
     gpu=True,
-    cost=Cost(follows=("dev", "test")),
+    cost=Cost(follows=("dev", "test"), first=First(2.0, answers=0.35)),
     instances=each_candidate,
 )

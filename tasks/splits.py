@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.steps import Metrics, PipelineContext, Step, StepConfig, evidence
+from regraft.steps import Cost, First, Metrics, PipelineContext, Step, StepConfig, evidence
 from regraft.steps.options import SplitOptions
 from tasks.contract import CONTRACT
 
@@ -44,4 +44,5 @@ def _run(config: SplitsConfig, inputs: Mapping[str, Path], out: Path) -> Metrics
     return {**division.row_counts(), **report_leaks(leaked, evidence(out) / "leaks.parquet", key)}
 
 
-SPLITS = Step(name="splits", config=SplitsConfig, run=_run, inputs={"texts": CONTRACT / "texts.parquet"}, version=1)
+COST = Cost(first=First(1.2, per_mb=0.5))
+SPLITS = Step(name="splits", config=SplitsConfig, run=_run, inputs={"texts": CONTRACT / "texts.parquet"}, version=1, cost=COST)

@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field
 
-from regraft.steps import Metrics, PipelineContext, Step, StepConfig
+from regraft.steps import Cost, First, Metrics, PipelineContext, Step, StepConfig
 from tasks.contract import CONTRACT
 from tasks.splits import SPLITS
 
@@ -45,4 +45,4 @@ def _run(config: TfidfConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
 
 
 ROWS = {"rows": CONTRACT / "rows.parquet", "labels": CONTRACT / "labels.json", "splits": SPLITS / "splits.parquet"}
-TFIDF = Step(name="tfidf", config=TfidfConfig, run=_run, inputs=ROWS, version=1)
+TFIDF = Step(name="tfidf", config=TfidfConfig, run=_run, inputs=ROWS, version=1, cost=Cost(first=First(2.0, per_mb=2.0)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from regraft.steps import NEVER, ONCE, Metrics, PipelineContext, Step, StepConfig
+from regraft.steps import NEVER, ONCE, Cost, First, Metrics, PipelineContext, Step, StepConfig
 from tasks.corpus import CORPUS
 
 
@@ -41,5 +41,6 @@ TOKENS = Step(
     run=_run,
     inputs={"documents": CORPUS / "documents.parquet"},
     version=1,
+    cost=Cost(first=First(1.2, per_mb=0.19, data="data.corpus")),
     instances=lambda options: ONCE if options.adapts_to_corpus else NEVER,
 )

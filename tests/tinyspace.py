@@ -12,6 +12,7 @@ import json
 import random
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,12 @@ import numpy as np
 import yaml
 
 from regraft.core import files
+from regraft.core.cores import workers
 from regraft.core.workspace import Workspace
+from regraft.execution import first_run
 from regraft.execution.dvc import ensure_repository, write_generated
 from regraft.execution.resolve import write_resolved
+from regraft.models.speed import Shape, Speed
 
 ROOT = Path(__file__).parents[1]
 TOPIC_WORDS = {
@@ -116,6 +120,8 @@ def make_tiny(root: Path) -> None:
     files.write_text(root / "dvc.yaml", "stages: {}\n")
     write_tiny_model(root / "models" / "tiny")
     write_tiny_data(root / "data")
+    # Every first run would measure for seconds; tests/integration/first_run_test.py does.
+    first_run.keep(Workspace(root), Shape(WIDTH, 64, 2, LAYERS), workers(2), Speed(20_000.0, first_run.PLAIN_PYTHON), at=time.time() + 1e6)
     with imported(root):
         write_resolved(Workspace(root), "tiny")
         write_generated(Workspace(root))

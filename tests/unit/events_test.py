@@ -61,6 +61,37 @@ def test_one_point_gives_no_time_left():
     assert (step.speed, step.left(102.0)) == (None, None)
 
 
+BEGIN = {"at": 99.0, "event": "run_started", "expected": {"contract": 20.0, "pretrain": 100.0, "score": 10.0}}
+CONTRACT = [{"at": 99.0, "event": "step_started", "step": "contract"}, {"at": 139.0, "event": "step_finished", "step": "contract"}]
+
+
+def finished(**how: object) -> list[dict[str, object]]:
+    return [CONTRACT[0], {**CONTRACT[1], **how}]
+
+
+@pytest.mark.parametrize(
+    ("events", "left"),
+    [
+        ([], 130.0),
+        (finished(state="cached", seconds=0.4), 110.0),
+        (finished(state="computed", seconds=40.0), 220.0),  # twice as long as estimated, and so will the others
+        ([*finished(state="computed", seconds=40.0), {**START, "at": 150.0}], 210.0),  # 10 of the 200 seconds are over
+        ([*finished(state="cached", seconds=0.4), {**START, "at": 150.0}, progress(150.0, 10), progress(160.0, 20)], 90.0),
+    ],
+)
+def test_what_is_left_of_a_run_is_stretched_by_how_long_its_steps_took(events, left):
+    assert added(BEGIN, *events).left(160.0) == pytest.approx(left)
+
+
+@pytest.mark.parametrize("expected", [None, {"contract": None, "pretrain": 100.0}])
+def test_where_a_step_to_come_was_not_estimated_nothing_is_said_of_the_run(expected):
+    assert added({**BEGIN, "expected": expected}).left(160.0) is None
+
+
+def test_nothing_is_left_of_a_run_that_is_over():
+    assert added(BEGIN, {"at": 160.0, "event": "result", "sentence": "done"}).left(161.0) is None
+
+
 @pytest.mark.parametrize(
     ("events", "alive", "state", "last"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -47,6 +48,35 @@ def test_a_step_at_work_has_its_speed_the_time_left_and_its_place_among_all(scre
         assert line.split("━")[-1].strip("╸╺ ").split() == ["20", "%", *speed.split(), "0:00:40", "left", "step", "3", "of", "3"]
         shown.show({"event": "step_finished", "step": "pretrain", "state": "computed", "seconds": 50.0})
         assert drawn(shown) == ""
+
+
+LONG = {"contract": 5.0, "finetune-adapted": 60.0, "score-adapted": 300.0}
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (60, "finetune-adapted 20 % 0:00:40 left run: 6 min left"),
+        (80, "finetune-adapted 20 % 0:00:40 left step 2 of 3 run: 6 min left"),
+        (100, "finetune-adapted 20 % 204,800 tokens/s 0:00:40 left step 2 of 3 run: 6 min left"),
+        (120, "finetune-adapted ━ 20 % 204,800 tokens/s 0:00:40 left step 2 of 3 run: 6 min left"),
+    ],
+)
+def test_the_line_of_the_step_at_work_fits_and_says_how_long_the_whole_run_will_take(screen, width, shown):
+    screen.width = width
+    with live.Live(quiet=False) as showing:
+        showing.show({"event": "run_started", "run": "demo-1", "steps": list(LONG), "expected": LONG})
+        showing.show({"event": "step_started", "step": "contract"})
+        showing.show({"event": "step_finished", "step": "contract", "state": "cached", "seconds": 0.5})
+        showing.show({"event": "step_started", "step": "finetune-adapted"})
+        for done in (0, 10, 20):
+            progress = {"done": done, "total": 100, "unit": "steps", "metrics": {}, "tokens": 102_400}
+            showing.show({"event": "progress", "step": "finetune-adapted", **progress})
+            screen.now += 5
+        console = Console(file=io.StringIO(), width=width)
+        console.print(showing._progress.get_renderable())
+    (line,) = console.file.getvalue().splitlines()
+    assert " ".join(re.sub("━+", "━", line).split()) == shown
 
 
 def test_a_part_that_counts_no_tokens_changes_no_unit(screen):

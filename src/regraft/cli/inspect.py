@@ -149,7 +149,7 @@ def _show_power(summary: list[dict[str, Any]]) -> None:
 
 
 def _total(costs: RunCost, verbose: bool) -> None:
-    """The sum, and in detail what it is based on."""
+    """The sum, and in detail what it is based on; times of a first run are called so."""
     from regraft.core.quantities import size
 
     if not costs.steps:
@@ -159,6 +159,7 @@ def _total(costs: RunCost, verbose: bool) -> None:
         console.out.print(console.prose(f"\n{unknown}; {size(costs.free_bytes)} of disk are free", 2))
         return
     time = f"about {roughly(60 * costs.minutes)}" if costs.minutes is not None else f"time unknown for {first_of(costs.unknown)}"
+    time += " (a first run: estimated from the data and a measurement of this machine)" if costs.guessed else ""
     least = "at least" if costs.partly else "about"
     disk = "disk unknown" if costs.disk_bytes is None else f"{least} {size(costs.disk_bytes)} of disk"
     console.out.print(console.prose(f"\nall that may run: {time}; {disk}, {size(costs.free_bytes)} free", 2))

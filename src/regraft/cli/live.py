@@ -9,27 +9,54 @@ from types import TracebackType
 from typing import Any
 
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import Progress, ProgressColumn, Task, TaskID
 from rich.text import Text
 
 from regraft.cli.console import err, linked, out, prose
 from regraft.core.errors import ApprovalPending
-from regraft.core.quantities import clock
+from regraft.core.quantities import clock, roughly
 from regraft.core.workspace import Workspace
-from regraft.execution.events import pace
+from regraft.execution.events import RunSeen, pace
 
 COLOUR = {"pass": "green", "fail": "red", "inconclusive": "yellow", "info": "dim"}
 
 
-class _Clock(ProgressColumn):
-    """The time left where the end is in sight, else the time taken."""
+BAR = 24
+"""Columns of a bar."""
+
+
+class _Line(ProgressColumn):
+    """What is told of the step at work, in one line: what a narrow terminal has no room for is left out, and nothing is cut."""
 
     max_refresh = 0.5
 
+    def __init__(self, seen: RunSeen) -> None:
+        super().__init__()
+        self.seen = seen
+        self.place = ""
+
     def render(self, task: Task) -> Text:
-        if task.total and task.time_remaining is not None:
-            return Text(f" {clock(task.time_remaining)} left")
-        return Text(f" {clock(task.elapsed or 0)}")
+        name, percent = f"  {task.description}", f"{task.percentage:3.0f} %" if task.total else ""
+        ends = task.total and task.time_remaining is not None
+        time = f"{clock(task.time_remaining or 0)} left" if ends else clock(task.elapsed or 0)
+        left = self.seen.left(task.get_time())
+        whole = "" if left is None else f"run: {roughly(left)} left"
+        tokens = task.fields["tokens"]
+        speed = pace(task.speed, task.fields["unit"], tokens) if task.speed else ""
+        room = out.width - len(name) - sum(len(part) + 2 for part in (percent, time) if part)
+        shown = []
+        for part in (whole, self.place, speed, "-" * BAR):  # the first to stay first
+            shown.append(bool(part) and room >= len(part) + 2)
+            room -= len(part) + 2 if shown[-1] else 0
+        line = Text(name, no_wrap=True)
+        if shown[3]:
+            done = round(BAR * task.percentage / 100)
+            rest = "━" if out.color_system else " "  # where no colour tells it from what is done
+            line.append("  " + "━" * done, "bar.complete").append(rest * (BAR - done), "bar.back")
+        cells = [(percent, ""), (speed if shown[2] else "", ""), (time, ""), (self.place if shown[1] else "", "dim")]
+        for cell, style in [*cells, (whole if shown[0] else "", "")]:
+            line.append(f"  {cell}" if cell else "", style)
+        return line
 
 
 def _link(report: str) -> str:
@@ -45,12 +72,10 @@ class Live:
         self._order: list[str] = []
         self._width = 14
         """Columns for the name of a step, a blank behind it included."""
+        self._seen = RunSeen("")
+        self._line = _Line(self._seen)
         self._progress = Progress(
-            TextColumn("  {task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[said]}"),
-            _Clock(),
-            TextColumn("[dim] {task.fields[place]}[/]"),
+            self._line,
             console=out,
             transient=True,
             disable=quiet or not out.is_terminal,
@@ -72,6 +97,7 @@ class Live:
 
     def show(self, event: dict[str, Any]) -> None:
         """One event; kinds that are not known here are for others."""
+        self._seen.add({"at": self._progress.get_time(), **event})
         if handler := getattr(self, f"_on_{event.get('event')}", None):
             handler(event)
 
@@ -149,11 +175,8 @@ class Live:
 
     def _on_progress(self, event: dict[str, Any]) -> None:
         bar = self._open_bar(event["step"]) if self._bar is None else self._bar
-        self._progress.update(bar, completed=event["done"], total=event["total"])
-        task = self._progress.tasks[-1]
-        tokens = event.get("tokens", task.fields["tokens"])
-        speed = f"  {pace(task.speed, event['unit'], tokens)}" if task.speed else ""
-        self._progress.update(bar, tokens=tokens, said=f"{task.percentage:3.0f} %{speed}")
+        tokens = event.get("tokens", self._progress.tasks[-1].fields["tokens"])
+        self._progress.update(bar, completed=event["done"], total=event["total"], tokens=tokens, unit=event["unit"])
 
     def _on_step_finished(self, event: dict[str, Any]) -> None:
         self._drop_bar()
@@ -171,8 +194,8 @@ class Live:
             self._say(f"{name}[red]did not finish[/]")
 
     def _open_bar(self, step: str, *, total: float | None = None, completed: int = 0) -> TaskID:
-        place = f"step {self._order.index(step) + 1} of {len(self._order)}" if step in self._order else ""
-        self._bar = self._progress.add_task(f"{step:<{self._width}}", total=total, completed=completed, said="", tokens=None, place=place)
+        self._line.place = f"step {self._order.index(step) + 1} of {len(self._order)}" if step in self._order else ""
+        self._bar = self._progress.add_task(f"{step:<{self._width - 1}}", total=total, completed=completed, tokens=None, unit="steps")
         return self._bar
 
     def _drop_bar(self) -> None:

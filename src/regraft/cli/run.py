@@ -94,9 +94,15 @@ def _bring_up_to_date(
             live.show_standing(standing)
             return {**standing, "exit": 0, "decided": False, "standing_exit": standing["exit"]}
         moved_names.refuse_outdated(workspace)  # of flows/, which only the flow imports
-        run_cost.require_room(run_cost.estimate(workspace, pipeline, prepared.values, steps), workspace)
+        cost = run_cost.estimate(workspace, pipeline, prepared.values, steps)
+        run_cost.require_room(cost, workspace)
         store_of(workspace).values.check()  # hours of training later is too late
-        result = launch.launch(workspace, pipeline, allow_inexact=allow_inexact, due=steps.due, again=again, on_event=live.show)
+        if told := run_cost.sentence(cost):
+            live.note(told)
+        expected = {step.name: None if step.minutes is None else 60 * step.minutes for step in cost.steps}
+        result = launch.launch(
+            workspace, pipeline, allow_inexact=allow_inexact, due=steps.due, again=again, expected=expected, on_event=live.show
+        )
         live.show_result(result)
     # One that was stopped by a signal decided nothing, and leaves standing what stood.
     return {**result, **({"decided": True, "standing_exit": result["exit"]} if result["outcome"] else {"decided": False})}

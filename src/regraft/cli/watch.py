@@ -18,7 +18,7 @@ from rich.text import Text
 from regraft.cli.console import out
 from regraft.cli.live import COLOUR
 from regraft.config.resolved_file import read_resolved
-from regraft.core.quantities import clock
+from regraft.core.quantities import clock, roughly
 from regraft.core.workspace import Workspace
 from regraft.execution import composition
 from regraft.execution.events import RunSeen, StepSeen, Watch, pace
@@ -67,6 +67,8 @@ def _pipeline(name: str, seen: RunSeen | None, order: Sequence[str], now: float,
         return
     state, took = seen.state, clock((seen.ended or now) - seen.started)
     heading = f"[{STATE[state]}]{state}[/], {took}" if state in ("running", "done") else f"[{STATE[state]}]{state}[/]"
+    if (left := seen.left(now)) is not None:
+        heading += f", about {roughly(left)} left"
     yield Text.from_markup(f"[bold]{escape(seen.run)}[/]  {heading}")
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     steps = list(dict.fromkeys([*order, *seen.steps]))

@@ -24,6 +24,8 @@ Event = Mapping[str, Any]
 SUFFIX = ".events.jsonl"
 WINDOW = 30.0
 """Seconds of progress that the speed is taken from."""
+ENOUGH = 10.0
+"""Seconds that were estimated for steps that are done, from which on they tell how wrong the estimate is."""
 
 
 def events_file(workspace: Workspace, run: str) -> Path:
@@ -112,6 +114,10 @@ class RunSeen:
     """When the result or the error came; None until then."""
     failed: bool = False
     """It ended with an error."""
+    expected: dict[str, float] = field(default_factory=dict)
+    """Seconds that each step which may run was estimated to take; without those that nobody could tell."""
+    steps_due: tuple[str, ...] = ()
+    """The steps that may run, in order."""
 
     @property
     def state(self) -> str:
@@ -125,11 +131,40 @@ class RunSeen:
         """The step at work; None between two steps."""
         return next((step for step in self.steps.values() if step.state == "running"), None)
 
+    def left(self, now: float) -> float | None:
+        """Seconds until all steps should be done; None: unknown, or all are done.
+
+        What is estimated of the steps to come is stretched by how much longer than estimated the others took.
+        """
+        if self.state != "running" or not self.steps_due:
+            return None
+        current = self.current
+        coming = [step for step in self.steps_due if step not in self.steps]
+        if not all(step in self.expected for step in coming) or not (coming or current):
+            return None
+        own = 0.0
+        if current is not None:
+            left, estimate = current.left(now), self.expected.get(current.name)
+            if left is None and estimate is None:
+                return None
+            own = left if left is not None else max(0.0, self._stretch * (estimate or 0.0) - (now - current.since))
+        return own + self._stretch * sum(self.expected[step] for step in coming)
+
+    @property
+    def _stretch(self) -> float:
+        """Seconds that the computed steps took, for each that was estimated; those at work are not counted. 1 before the first."""
+        done = [step for step in self.steps.values() if step.state == "computed" and step.name in self.expected]
+        estimated = sum(self.expected[step.name] for step in done)
+        return sum(step.seconds or 0.0 for step in done) / estimated if estimated >= ENOUGH else 1.0
+
     def add(self, event: Event) -> None:
         """Take one more event in; kinds that are not known are skipped."""
         at = float(event["at"])
         self.started = self.started or at
         match event["event"]:
+            case "run_started":
+                self.expected = {step: float(seconds) for step, seconds in (event.get("expected") or {}).items() if seconds is not None}
+                self.steps_due = tuple(event.get("expected") or ())
             case "step_started":
                 self.steps[event["step"]] = StepSeen(event["step"], "running", at)
             case "resume" | "progress" if event.get("step") in self.steps:

@@ -5,7 +5,7 @@ whatever else it and its descendants say goes to ``.regraft/logs/<run>.log``. Ev
 watch from elsewhere (:mod:`regraft.execution.events`). They are, all with ``event``:
 
 ========================  ==================================================================================
-``run_started``           run, log, steps: their names in order
+``run_started``           run, log, steps: their names in order, [expected: seconds of each step that may run, null: unknown]
 ``waiting``               pid of the process that holds the pipeline
 ``step_started``          step
 ``progress``              step, done, total, unit, metrics{name: float}, [tokens: of one unit]
@@ -104,12 +104,14 @@ def launch(
     again: str | None = None,
     run: str | None = None,
     part: Mapping[str, Any] | None = None,
+    expected: Mapping[str, float | None] | None = None,
     on_event: Callable[[Event], None] = _ignore,
 ) -> Event:
     """Run the flow for ``pipeline`` to its end and return its ``result`` event without ``event``.
 
-    ``due`` are the steps that are not fresh, for which the flow makes ready; None: all of them may run. ``again`` is the
-    command that goes on with the run; None: the plain one. ``part``: of the ``run`` on another machine, run this step alone.
+    ``due`` are the steps that are not fresh, for which the flow makes ready; None: all of them may run. ``expected``: how many seconds
+    each of them is estimated to take, which those are told who watch. ``again`` is the command that goes on with the run; None: the
+    plain one. ``part``: of the ``run`` on another machine, run this step alone.
 
     Call it inside :func:`~regraft.execution.run_lock.run_lock`, in the main thread. SIGINT and SIGTERM are handed on: the step at work
     writes its checkpoint, and the result's ``exit`` is 130 or 143. An ``error`` event is raised as the error it was.
@@ -133,7 +135,8 @@ def launch(
             (record if event["event"] in ("result", "error") else tell)(event)
 
     steps = [part["step"]] if part else [step.name for step in composition.steps_in(workspace, read_resolved(workspace, pipeline))]
-    tell({"event": "run_started", "run": run, "log": workspace.relative(log), "steps": steps})
+    more = {"expected": dict(expected)} if expected else {}
+    tell({"event": "run_started", "run": run, "log": workspace.relative(log), "steps": steps, **more})
     with contextlib.closing(record), _forwarding_signals() as received, log.open("ab") as out:
         flow = supervise.spawn([sys.executable, "-m", "flows"], cwd=workspace.root, env=env, log=out)
         code = flow.finish(on_line)

@@ -1,9 +1,10 @@
-"""What a run will cost: tokens, minutes on this machine, disk. Learned from earlier records, and unknown without them.
+"""What a run will cost: tokens, minutes on this machine, disk. Learned from earlier records.
 
 A step's time is taken to grow in proportion to its work: the tokens it trains on, or the bytes it reads. The median
 of up to three earlier runs, those nearest in work, is scaled; only runs of the same step version, on the same kind of
 device with as many cores at work and, where a model is trained, with a model of the same size count. How large the
 inputs will be is taken from the files as they are now and, where the step before will run, from how its own grew.
+Where there is no such run, :mod:`regraft.execution.first_run` estimates the time; of the disk little is known then.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from pydantic import ValidationError
 from regraft.core import limits
 from regraft.core.cores import cores, device, workers
 from regraft.core.errors import EnvironmentFault
-from regraft.core.quantities import counted, size
+from regraft.core.quantities import counted, first_of, roughly, size
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
 from regraft.execution import composition
+from regraft.execution.first_run import FirstRun
 from regraft.execution.past_runs import PastRun, past_runs
 from regraft.execution.plan import Assessment
 from regraft.execution.step import Output, Step
@@ -38,6 +40,8 @@ CHECKPOINTS = 3
 """Most of them at a time: two are kept while one is written (regraft.training.checkpoint.KEPT)."""
 STATES = 3
 """How many times the weights a checkpoint is: the weights and AdamW's two moments, all in fp32."""
+WORTH_TELLING = 20.0
+"""Seconds from which on a run says at its start how long it will take."""
 SAME_MODEL = 0.25
 """Relative difference in bytes between models that count as one size: a new head, another tokenizer."""
 
@@ -56,6 +60,8 @@ class StepCost:
     """Those of them that stay."""
     based_on: str
     """What the numbers rest on, in words."""
+    guessed: bool = False
+    """The time rests on no run of the step here, but on what it took on the demo and on how fast this machine is."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,11 @@ class RunCost:
     def minutes(self) -> float | None:
         """Sum of the steps; None where one is unknown."""
         return None if self.unknown else sum(step.minutes or 0.0 for step in self.steps)
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the time of any step rests on no earlier run."""
+        return any(step.guessed for step in self.steps)
 
     @property
     def known(self) -> bool:
@@ -139,6 +150,19 @@ def require_room(cost: RunCost, workspace: Workspace) -> None:
     )
 
 
+def sentence(cost: RunCost) -> str | None:
+    """How long a run will take here, for who starts it; None where that is seconds, or no step runs."""
+    seconds = 60 * sum(step.minutes or 0.0 for step in cost.steps)
+    here = f"on this machine ({counted(cores(), 'core')}{', GPU' if device() == 'cuda' else ''})"
+    if cost.unknown and seconds < 1:
+        return f"how long this takes {here} is not known before a first run" if cost.steps else None
+    if cost.unknown:
+        return f"takes more than {roughly(seconds)} {here}: how long {first_of(cost.unknown)} will take is not known before a first run"
+    if seconds < WORTH_TELLING:
+        return None
+    return f"takes about {roughly(seconds)} {here}{'' if cost.guessed else ', as earlier runs did'}"
+
+
 class _Estimator:
     """One pipeline's steps: how much a step writes is what the next one reads."""
 
@@ -146,6 +170,7 @@ class _Estimator:
         self.workspace, self.resolved = workspace, resolved
         self.model = _model_bytes(workspace, resolved)
         self.steps = {step.name: step for step in composition.steps_in(workspace, resolved)}
+        self.first = FirstRun(workspace, resolved)
         self.pasts = past_runs(workspace, {step.kind for step in self.steps.values()})
         pipelines = [past.pipeline for pasts in self.pasts.values() for past in pasts]
         self.basis = pipeline if pipeline in pipelines else pipelines[0] if pipelines else pipeline
@@ -194,8 +219,11 @@ class _Estimator:
         freed = _bytes(self.workspace.artifacts(self.resolved["pipeline"], step.name) / "out")  # DVC removes it first
         kept = None if out is None else max(0, COPIES * out - freed)
         room = None if out is None or kept is None else kept + (CHECKPOINTS * STATES * out if step.cost.trains else 0)
-        minutes = None if scaled is None else round(scaled[0] / 60, 3)
-        return StepCost(step.name, None if tokens is None else round(tokens), minutes, room, kept, self.words(step, scaled, room))
+        seconds = scaled[0] if scaled else self.first.seconds(step, tokens)
+        minutes = None if seconds is None else round(seconds / 60, 3)
+        based_on = self.words(step, scaled, room, known=seconds is not None)
+        guessed = scaled is None and minutes is not None
+        return StepCost(step.name, None if tokens is None else round(tokens), minutes, room, kept, based_on, guessed)
 
     def repeated(self, step: Step[Any], other: str, times: Callable[[Any], int]) -> StepCost:
         """The estimate for a step that does ``other`` several times, one after the other."""
@@ -207,7 +235,7 @@ class _Estimator:
         tokens = None if once.tokens is None else count * once.tokens
         minutes = None if once.minutes is None else round(count * once.minutes, 3)
         based_on = f"{count} times {other}: {once.based_on.partition('; ')[0]}; disk for the checkpoints of one training at a time"
-        return StepCost(step.name, tokens, minutes, room, kept, based_on)
+        return StepCost(step.name, tokens, minutes, room, kept, based_on, once.guessed)
 
     def tokens(self, step: Step[Any], reference: PastRun | None) -> float | None:
         """Tokens that ``step`` will train on; None: it trains nothing, or only an earlier run could tell."""
@@ -240,10 +268,12 @@ class _Estimator:
             return False
         return not step.cost.trains or (self.model is not None and abs(past.out / self.model - 1) <= SAME_MODEL)
 
-    def words(self, step: Step[Any], scaled: tuple[float, list[PastRun]] | None, room: int | None) -> str:
-        """What the numbers of ``step`` rest on."""
+    def words(self, step: Step[Any], scaled: tuple[float, list[PastRun]] | None, room: int | None, *, known: bool) -> str:
+        """What the numbers of ``step`` rest on; ``known``: there is a time, if only for a first run."""
         parts = []
-        if scaled is None:
+        if scaled is None and known:
+            parts.append(f"time {self.first.told}")
+        elif scaled is None:
             machine = f" on {device()} with {counted(cores(), 'core')}" if step.gpu else ""
             size = " with a base model of this size" if step.cost.trains else ""
             parts.append(f"time unknown: no earlier run of it{machine}{size}")

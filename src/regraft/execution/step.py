@@ -53,6 +53,22 @@ class Output:
 
 
 @dataclass(frozen=True)
+class First:
+    """What a step took on the demo, on a machine whose speed is known: from it the time of a first run is estimated."""
+
+    seconds: float
+    """Seconds that do not depend on the data: nearly all of them imports."""
+    per_mb: float = 0.0
+    """Seconds for each MB of :attr:`data`."""
+    data: str = "data.labelled"
+    """What of the pipeline file is read, maybe by a step before."""
+    answers: float = 0.0
+    """Share of the labelled rows' tokens that a model reads to answer."""
+    learns: Callable[[Any], int] | None = None
+    """Config -> how often the training rows are read to learn from them; None: it learns from none of them."""
+
+
+@dataclass(frozen=True)
 class Cost:
     """What the cost of a step grows with; :mod:`regraft.execution.run_cost` estimates it from earlier records."""
 
@@ -65,6 +81,8 @@ class Cost:
     """It writes a model and keeps checkpoints on the way."""
     repeats: tuple[str, Callable[[Any], int]] | None = None
     """(another step that trains, config -> how many times): it does the work of that step so often, and keeps none of the models."""
+    first: First | None = None
+    """What it takes where it never ran; None: nobody can tell."""
 
 
 Instances = tuple[Candidate | None, ...]

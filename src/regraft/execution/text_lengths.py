@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from regraft.core import files
@@ -31,7 +33,7 @@ def cut_texts(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) 
         numbers = next((known for _, known in lengths.by_step([files.read_json(path)])), None) if path.is_file() else None
         entry = {"max_length": length, "measured": numbers, "warning": lengths.warning(numbers) if numbers else None}
         if numbers is None and length is not None:
-            known_lengths = _first_lengths(workspace, resolved) if known_lengths is None else known_lengths
+            known_lengths = first_lengths(workspace, resolved).tokens if known_lengths is None else known_lengths
             if known_lengths:
                 rows, cut = len(known_lengths), lengths.cut_share(known_lengths, length)
                 entry |= {"first_rows": {"rows": rows, "cut": cut}, "warning": _warning(rows, cut, length) if cut >= lengths.WARN else None}
@@ -43,12 +45,22 @@ def cut_texts(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) 
     return told
 
 
-def _first_lengths(workspace: Workspace, resolved: Mapping[str, Any]) -> list[int]:
-    """How many tokens the first labelled rows have; empty for a base model without a tokenizer.json, which takes transformers to read."""
+@dataclass(frozen=True)
+class FirstRows:
+    """The first labelled rows."""
+
+    tokens: list[int]
+    """How many each has for the base model; empty for one without a tokenizer.json, which takes transformers to read."""
+    size: int
+    """Bytes that they take in a file, about."""
+
+
+def first_lengths(workspace: Workspace, resolved: Mapping[str, Any]) -> FirstRows:
+    """How many tokens the first :data:`ROWS` labelled rows have."""
     spec = next((section["base_model"] for section in resolved.values() if isinstance(section, Mapping) and "base_model" in section), None)
     path = base_model.locate(spec, workspace.root) / "tokenizer.json" if spec else None
     if path is None or not path.is_file():
-        return []
+        return FirstRows([], 0)
     from tokenizers import Tokenizer  # 30 ms
 
     tokenizer = Tokenizer.from_file(str(path))
@@ -56,10 +68,11 @@ def _first_lengths(workspace: Workspace, resolved: Mapping[str, Any]) -> list[in
     tokenizer.no_padding()
     task = resolved["contract"]["task"]
     columns = [task[key] for key in ("text", "text_pair") if task.get(key)]
-    rows = precheck.first_rows(workspace.root, resolved, ROWS)
+    rows = list(precheck.first_rows(workspace.root, resolved, ROWS))
     texts = [tuple(row[column] or "" for column in columns) for row in rows if all(column in row for column in columns)]
     encoded = tokenizer.encode_batch([text if len(text) > 1 else text[0] for text in texts])
-    return [len(encoding.ids) for encoding in encoded]
+    size = sum(len(json.dumps(row, ensure_ascii=False, default=str).encode()) + 1 for row in rows)
+    return FirstRows([len(encoding.ids) for encoding in encoded], size)
 
 
 def _warning(rows: int, cut: float, length: int) -> str:

@@ -23,6 +23,7 @@ from regraft.core import progress as progress
 from regraft.execution.step import NEVER as NEVER
 from regraft.execution.step import ONCE as ONCE
 from regraft.execution.step import Cost as Cost
+from regraft.execution.step import First as First
 from regraft.execution.step import Instances as Instances
 from regraft.execution.step import Metrics as Metrics
 from regraft.execution.step import Output as Output
