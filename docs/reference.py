@@ -56,16 +56,26 @@ def _level(path: str, level: dict[str, Any], document: dict[str, Any]) -> Iterat
     for key, said in level["properties"].items():
         inner, suffix = _inner(said, document)
         full = key if path == "top level" else f"{path}.{key}"
-        below += [(f"{full} ({said['x-named-by']}: {choice['title']})", choice) for choice in said.get("oneOf", ())]
+        below += [(f"{full} ({said['x-named-by']}: {choice['title']})", choice) for choice in _named(said)]
         below += [(f"{full}[] ({said['items']['x-named-by']}: {choice['title']})", choice) for choice in _lines(said)]
         if inner is not None:
             below.append((full + suffix, inner))
         meaning = said.get("description") or (inner or {}).get("description", "")
-        default = "required" if key in level.get("required", ()) else _default(said.get("default"), inner, said.get("oneOf"))
+        default = "required" if key in level.get("required", ()) else _default(said.get("default"), inner, _named(said))
         yield f"| `{key}` | {_value(said, document)} | {default} | {_cell(meaning)} |\n"
     yield "\n"
     for full, inner in below:
         yield from _level(full, inner, document)
+
+
+def _named(said: dict[str, Any]) -> list[dict[str, Any]]:
+    """The mappings that a key may hold, where one of their own keys names which."""
+    return list(said.get("oneOf", ())) if "x-named-by" in said else []
+
+
+def _choices(said: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a key may hold otherwise."""
+    return list(said.get("anyOf") or said.get("oneOf") or [said])
 
 
 def _lines(said: dict[str, Any]) -> list[dict[str, Any]]:
@@ -75,7 +85,7 @@ def _lines(said: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _inner(said: dict[str, Any], document: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
     """The mapping that a key holds, if it does, and what to add to its path where it holds several: a list, or one a name."""
-    for choice in said.get("anyOf", [said]):
+    for choice in _choices(said):
         if "$ref" in choice:
             return document["$defs"][choice["$ref"].rpartition("/")[2]], ""
         if "$ref" in choice.get("items", {}):
@@ -89,9 +99,9 @@ LIMITS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", 
 
 
 def _value(said: dict[str, Any], document: dict[str, Any]) -> str:
-    if "oneOf" in said:
+    if _named(said):
         return "mapping"
-    choices = [choice for choice in said.get("anyOf", [said]) if choice.get("type") != "null"]
+    choices = [choice for choice in _choices(said) if choice.get("type") != "null"]
     return " or ".join(dict.fromkeys(_kind(choice) for choice in choices))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +26,9 @@ class ContractConfig(StepConfig):
     spent: str | None = Field(None, exclude_if=lambda path: path is None)
     """The list of rows that test no more. Left out where there is none, as is its digest."""
     spent_digest: str | None = Field(None, exclude_if=lambda digest: digest is None)
+    base_model: str | None = Field(None, exclude_if=lambda name: name is None)
+    """The base model whose tokens the contract asks about. Left out where it asks about none, as is its digest."""
+    base_digest: str | None = Field(None, exclude_if=lambda digest: digest is None)
     seed: int
     test: float
     dev: float
@@ -43,6 +46,8 @@ class ContractConfig(StepConfig):
         shares = {"test": options.split.test, "dev": options.split.dev}
         expected = tuple(sorted({test["label"] for test in context.named.get("templates", ()) if "label" in test})) or None
         fields = {"labelled": options.data.labelled, "contract": contract, "task": options.task, "split": split, "expected": expected}
+        if contract.counts_tokens:
+            fields |= {"base_model": options.base_model, "base_digest": context.base_digest}
         return cls(**fields, **context.spent, by=options.split.by, tsv_quoted=options.data.tsv_quoted, seed=options.seed, **shares)
 
 
@@ -58,7 +63,9 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
     strings = [column.name for column in contract.columns]
     source = Source.of("data.labelled", inputs, config.labelled, tsv_quoted=config.tsv_quoted)
     with TemporaryDirectory(dir=out.parent, prefix="rows-") as store:
-        validated = validate_rows(lambda: spelled(read_rows(source, required, strings), task, config.split), contract, Path(store))
+        validated = validate_rows(
+            lambda: spelled(read_rows(source, required, strings), task, config.split), contract, Path(store), tokens=_tokens(config)
+        )
         waiting = Path(store) / "quarantine.parquet"
         report = quarantine.write_quarantine(waiting, sheet, validated, task)
         files.write_text(evidence(out) / "contract.html", contract_page.render(contract, validated.read, validated.quarantined, report))
@@ -81,6 +88,15 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         place = f"artifacts/{progress.current().pipeline}/contract/evidence/{sheet.name}"
         progress.emit("warning", message=f"{report.sentence(validated.read, validated.quarantined)}; all of them: {place}")
     return {"read": validated.read, "accepted": validated.kept, "quarantined": validated.quarantined, "labels": len(labels)}
+
+
+def _tokens(config: ContractConfig) -> Callable[[Sequence[str]], Sequence[int]] | None:
+    """What counts tokens, where the contract asks about them."""
+    if config.base_model is None:
+        return None
+    from regraft.steps.training import locate, token_counter
+
+    return token_counter(locate(config.base_model, Path.cwd()))
 
 
 COST = Cost(first=First(5.0, per_mb=1.0))

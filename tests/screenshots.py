@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from chromium import opened
+from chromium import CHROMIUM, opened
 from everything import Ran, prepare, refuse
 from tinyspace import make_tiny
 from workbench import regraft
@@ -27,6 +27,8 @@ DOCS = ("index", "ml-engineer", "approver", "reference/pipeline")
 
 def main(out: Path, workspace: Path | None) -> None:
     """Write ``<page>-<width>-<theme>.png`` into ``out``."""
+    if CHROMIUM is None:
+        sys.exit("no Chromium on PATH, and pages are drawn by one; next: apt-get install chromium")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         pages = dict(_of(workspace, Path(scratch)) if workspace else _tiny(Path(scratch)))

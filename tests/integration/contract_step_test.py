@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 
 from regraft.config.pipeline import PipelineContext, PipelineOptions
 from regraft.core import files
-from regraft.core.errors import ConfigError, DataRejected, RegraftError
+from regraft.core.errors import ConfigError, DataRejected, EnvironmentFault, RegraftError
 from regraft.core.progress import Running, running
 from regraft.data import validation
 from regraft.data.contract import Contract, default_contract
@@ -434,8 +435,8 @@ def test_the_page_of_a_rule_that_thousands_break_shows_the_first_and_counts_the_
 def test_a_rule_that_raises_is_not_a_rule_that_passed(monkeypatch, tmp_path):
     from regraft.data import expectations
 
-    def blind(columns, wanted, contract, original=expectations._run):
-        return original(columns, wanted, contract.model_copy(update={"columns": contract.columns[:1]}))
+    def blind(columns, measured, wanted, contract, original=expectations._run):
+        return original(columns, measured, wanted, contract.model_copy(update={"columns": contract.columns[:1]}))
 
     monkeypatch.setattr(expectations, "_run", blind)
     rows = [Row("f", n, {"id": str(n), "text": "sentence", "label": "red"}, (), {}) for n in range(3)]
@@ -471,6 +472,27 @@ def test_the_demos_contract_accepts_a_demo_row(tmp_path):
     contract = Contract.model_validate(load_contract(DEMO))
     values = {"id": "1", "text": "Find a file in the texmf tree by its name.", "label": "matplotlib", "source": "matplotlib.dviread"}
     assert validate(lambda: [Row("f", 1, values, (), values)], contract, tmp_path).kept == 1
+
+
+def test_texts_in_another_language_and_of_too_many_tokens_are_set_aside_and_unclear_ones_are_not(tmp_path):
+    rules = {**RULES, "columns": [{"name": "text", "languages": ("en", "nl"), "min_tokens": 2, "max_tokens": 9}]}
+    texts = ["Where is my parcel?", "Die Rechnung ist falsch, bitte korrigieren Sie den Betrag.", None, "ok", "12345 678",
+             "Waar is mijn pakket? Ik wacht al een week.", "one two three four five six seven eight nine ten", "alone"]  # fmt: skip
+    rows = [Row("f", n, {"text": text}, (), {}) for n, text in enumerate(texts)]
+
+    def words(texts: Sequence[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
+
+    validated = validate(lambda: rows, Contract.model_validate(rules), tmp_path / "some", tokens=words)
+    reasons = {row.number: [fault.reason for fault in faults] for row, faults in validated.quarantine()}
+    assert reasons == {
+        1: ["text is in another language (de): 'Die Rechnung ist falsch, bitte korrigieren Sie den Betrag.'"],
+        3: ["text has fewer than 2 tokens: 'ok'"],
+        6: ["text has more than 9 tokens: 'one two three four five six seven eight nine ten'"],
+        7: ["text has fewer than 2 tokens: 'alone'"],
+    }
+    with pytest.raises(EnvironmentFault, match=r"tasks/contract\.py of this workspace is older than such rules"):
+        validate(lambda: rows, Contract.model_validate(rules), tmp_path / "none")
 
 
 @pytest.mark.parametrize("chunk_rows", [13, 64])

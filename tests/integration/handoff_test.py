@@ -15,6 +15,7 @@ from dying import do_and_die
 from regraft.core import lock
 from regraft.core.workspace import Workspace
 from regraft.execution import dvc_formats
+from regraft.execution.resolve import resolve, write_resolved
 from regraft.production import closer_look
 from regraft.production.data_store import DataStore
 from regraft.production.handoff import hand_in
@@ -250,3 +251,24 @@ def test_rows_without_ids_are_known_by_their_text(tiny, cli):
     assert (told["accepted"], told["diff"]["added"], told["diff"]["relabelled"]) == (2, 1, 1)
     assert data(tiny) == [{**old[0], "label": "harbour"}, *old[1:], {"text": "one new row", "label": "garden"}]
     assert MADE_ID not in (tiny.root / "data" / "rows.jsonl").read_text()
+
+
+def test_a_rule_about_tokens_counts_those_of_the_base_model_in_drops_and_in_runs(tiny, cli):
+    assert "base_digest" not in resolve(tiny, "tiny")["contract"]
+    drafted = cli("contract", "infer", "data/rows.jsonl", "--pipeline", "tiny").out
+    spoken, counted = (
+        "severity: warn, implementation: {rule: language, any_of: [en]}",
+        "severity: quarantine, implementation: {rule: tokens, at_most: 40}",
+    )
+    assert spoken in drafted
+    (tiny.root / "pipelines/tiny.contract.yaml").write_text(drafted.replace(spoken, counted).replace("maxLength: 72", "maxLength: 9000"))
+    assert resolve(tiny, "tiny")["contract"]["base_digest"] == resolve(tiny, "tiny")["tokens"]["base_digest"]
+    long = {"id": "long", "text": " ".join(row["text"] for row in data(tiny)[:20]), "label": "garden"}
+    name = write(tiny.root / "drop.jsonl", [*data(tiny), long])
+    told = cli("handoff", "tiny", name, "--json").json
+    assert (told["accepted"], told["by_rule"]) == (120, {"text.max_tokens": 1})
+    write(tiny.root / "data/rows.jsonl", [*data(tiny), long])
+    write_resolved(tiny, "tiny")
+    assert cli("step", "contract", "--pipeline", "tiny", "--step-version", "1").code == 0
+    sheet = (tiny.artifacts("tiny", "contract") / "evidence" / "quarantine.csv").read_text()
+    assert "text has more than 40 tokens" in sheet

@@ -12,9 +12,11 @@ import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
+from regraft.config.schema import schema
 from regraft.core.errors import ConfigError
 from regraft.data.contract import Contract, default_contract
 from regraft.data.contract_file import load_contract
+from regraft.data.languages import CODES, NO_LANGUAGE
 from regraft.data.options import TaskOptions
 
 DEMO = Path(__file__).parents[2] / "pipelines" / "demo.contract.yaml"
@@ -88,6 +90,56 @@ def test_a_rule_that_cannot_be_kept_is_refused(tmp_path, old, new, words):
     with pytest.raises(ConfigError) as caught:
         load_contract(broken)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("rule", "words"), [
+    ("{rule: language, any_off: [en]}", "implementation.any_off: unknown; did you mean any_of? (line 25)"),
+    ("{rule: language, any_of: [english]}", "code of a language that is told apart, such as en, not 'english' (line 25)"),
+    ("{rule: language, any_of: []}", "any_of: list should have at least 1 item"),
+    ("{rule: language, any_of: [en], at_most: 3}", "`language` takes no `at_most`"),
+    ("{rule: language}", "`language` needs `any_of`"),
+    ("{rule: tokens}", "`tokens` needs `at_least` or `at_most`"),
+    ("{rule: tokens, at_most: 3, any_of: [en]}", "`tokens` takes no `any_of`"),
+    ("{rule: tokens, at_least: 9, at_most: 3}", "at_least (9) is above at_most (3): no text would pass"),
+    ("{rule: tokenz, at_most: 3}", "implementation.rule: input should be 'language' or 'tokens', not 'tokenz'"),
+    ("lenght", "implementation: input should be 'required', 'unique', 'min_length'"),
+    ("[tokens]", "implementation: input should be 'required', 'unique', 'min_length'"),
+    ("pattern", "`quality` names the rule pattern, which text does not have"),
+])  # fmt: skip
+def test_a_rule_for_texts_says_what_is_wrong_with_it(tmp_path, rule, words):
+    with pytest.raises(ConfigError) as caught:
+        load_contract(with_rules(tmp_path, rule))
+    assert words in str(caught.value)
+
+
+def test_rules_for_texts_are_odcs_and_stand_in_the_column(tmp_path):
+    path = with_rules(tmp_path, "{rule: language, any_of: [no, de]}".replace("no", '"no"'), "{rule: tokens, at_least: 2, at_most: 90}")
+    jsonschema.validate(yaml.safe_load(path.read_text()), json.loads(OpenDataContractStandard.json_schema()))
+    jsonschema.validate(yaml.safe_load(path.read_text()), schema("contract"))
+    contract = Contract.model_validate(load_contract(path))
+    text = contract.column("text")
+    assert (text.languages, text.min_tokens, text.max_tokens) == (("de", "no"), 2, 90)
+    assert {kind: text.severity(kind) for kind in ("language", "min_tokens", "max_tokens")} == dict.fromkeys(
+        ("language", "min_tokens", "max_tokens"), "warn"
+    )
+    assert contract.counts_tokens
+    twice = with_rules(tmp_path, "{rule: tokens, at_least: 2}", "{rule: tokens, at_least: 3}")
+    with pytest.raises(ConfigError, match="the rule 'min_tokens' stands there more than once"):
+        load_contract(twice)
+
+
+def with_rules(folder: Path, *rules: str) -> Path:
+    """The demo's contract with rules for its texts."""
+    path = folder / "own.contract.yaml"
+    lines = [f"    - {{type: custom, engine: regraft, severity: warn, implementation: {rule}}}" for rule in rules]
+    path.write_text(DEMO.read_text().replace("      maxLength: 200\n", "\n".join(["      maxLength: 200", "    quality:", *lines, ""])))
+    return path
+
+
+def test_the_languages_are_those_that_the_library_tells_apart():
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    assert set(LanguageIdentifier.from_model_file(MODEL_FILE).nb_classes) - {NO_LANGUAGE} == CODES
 
 
 def test_training_needs_its_columns_whatever_the_contract_says():

@@ -35,6 +35,11 @@ class Column(Strict):
     pattern: str | None = None
     """A regular expression that is searched for, so anchor it with ^ and $."""
     valid_values: tuple[str, ...] | None = None
+    languages: tuple[str, ...] | None = Field(None, exclude_if=lambda codes: codes is None)
+    """Languages that a text may clearly be in. Left out where any may."""
+    min_tokens: int | None = Field(None, exclude_if=lambda least: least is None)
+    """In tokens of the base model, those included that frame a text. Left out where nobody asks."""
+    max_tokens: int | None = Field(None, exclude_if=lambda most: most is None)
     without: str | None = Field(None, exclude_if=lambda mark: mark is None)
     """What must not stand in a text, because regraft writes it between two."""
     severities: dict[str, Severity] | None = Field(None, exclude_if=lambda severities: severities is None)
@@ -56,6 +61,11 @@ class Contract(Strict):
     id: str
     version: str
     columns: tuple[Column, ...]
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a rule needs the tokenizer of the base model."""
+        return any(column.min_tokens is not None or column.max_tokens is not None for column in self.columns)
 
     def column(self, name: str) -> Column:
         """The rules of ``name``."""

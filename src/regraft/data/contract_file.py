@@ -11,11 +11,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from regraft.core.errors import Problem
 from regraft.core.suggest import unknown_key
 from regraft.data.contract import Column, Contract, Name, Severity
+from regraft.data.languages import require_known
 
 
 class _Odcs(BaseModel):
@@ -59,6 +73,41 @@ class _EnumValue(_Odcs):
     """What it means; documentation."""
 
 
+class TextRule(_Odcs):
+    """A rule for the text of a column that the standard has no key for."""
+
+    rule: Literal["language", "tokens"]
+    """`language`: broken by a text that is clearly in a language other than those of `any_of`, not by one that is too short to tell.
+    `tokens`: how many tokens the base model makes of the text, counted as `finetune.max_length` counts them."""
+    any_of: Annotated[list[Annotated[StrictStr, AfterValidator(require_known)]], Field(min_length=1)] | None = None
+    """Of `language`: ISO 639 codes, such as `en`."""
+    at_least: Annotated[StrictInt, Field(ge=1)] | None = None
+    """Of `tokens`: fewest."""
+    at_most: Annotated[StrictInt, Field(ge=1)] | None = None
+    """Of `tokens`: most."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        limits = [name for name in ("at_least", "at_most") if getattr(self, name) is not None]
+        if self.rule == "language" and (self.any_of is None or limits):
+            raise ValueError("`language` needs `any_of`" if self.any_of is None else f"`language` takes no `{limits[0]}`")
+        if self.rule == "tokens" and (not limits or self.any_of is not None):
+            raise ValueError("`tokens` takes no `any_of`" if limits else "`tokens` needs `at_least` or `at_most`")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"at_least ({self.at_least}) is above at_most ({self.at_most}): no text would pass")
+        return self
+
+    @property
+    def kinds(self) -> list[str]:
+        """The rules of :class:`Column` that it amounts to."""
+        limits = {"min_tokens": self.at_least, "max_tokens": self.at_most}
+        return ["language"] if self.rule == "language" else [kind for kind, limit in limits.items() if limit is not None]
+
+
+NAMED, WRITTEN = "<named>", "<written>"
+"""Ends of a place in the file where a rule is the name of one of the column's, or stands there in full; they stand in no message."""
+
+
 class _Quality(_Odcs):
     """What becomes of rows that break a rule of the column; without this they are set aside."""
 
@@ -66,12 +115,21 @@ class _Quality(_Odcs):
     """`custom`: the standard's own metrics have no lengths and patterns."""
     engine: Literal["regraft"]
     """Who evaluates it."""
-    implementation: Literal["required", "unique", "min_length", "max_length", "pattern", "valid_values"]
-    """The rule."""
+    implementation: Annotated[
+        Annotated[Literal["required", "unique", "min_length", "max_length", "pattern", "valid_values"], Tag(NAMED)]
+        | Annotated[TextRule, Tag(WRITTEN)],
+        Discriminator(lambda value: WRITTEN if isinstance(value, dict | TextRule) else NAMED),
+    ]
+    """The rule: the name of one that stands above, or one for texts that has no place there."""
     severity: Severity
     """`block`: a drop with such a row is refused whole; `quarantine`: the row is set aside; `warn`: it is taken in and said."""
     description: str | None = None
     """Why; documentation."""
+
+    @property
+    def kinds(self) -> list[str]:
+        """The rules of :class:`Column` that it is about."""
+        return [self.implementation] if isinstance(self.implementation, str) else self.implementation.kinds
 
 
 class DropRule(_Odcs):
@@ -112,7 +170,7 @@ class DropQuality(_Odcs):
     """Why; documentation."""
 
 
-class _Property(_Odcs):
+class Property(_Odcs):
     """One column."""
 
     name: Name
@@ -143,8 +201,10 @@ class _Property(_Odcs):
         options = self.logicalTypeOptions
         rules = {"required": self.required, "unique": self.unique, "min_length": options.minLength is not None}
         rules |= {"max_length": options.maxLength is not None, "pattern": options.pattern is not None, "valid_values": bool(self.enum)}
+        kinds = [kind for item in self.quality or () for kind in item.kinds]
+        _unique("the rule", kinds)
         for item in self.quality or ():
-            if not rules[item.implementation]:
+            if isinstance(item.implementation, str) and not rules[item.implementation]:
                 raise ValueError(f"`quality` names the rule {item.implementation}, which {self.name} does not have")
         return self
 
@@ -160,7 +220,7 @@ class _Table(_Odcs):
 
     name: Name
     """A name for the rows; documentation."""
-    properties: Annotated[list[_Property], Field(min_length=1)]
+    properties: Annotated[list[Property], Field(min_length=1)]
     """The columns. Those that are not named here are allowed and unchecked."""
     description: str | None = None
     """What a row is; documentation."""
@@ -171,7 +231,7 @@ class _Table(_Odcs):
 
     @field_validator("properties")
     @classmethod
-    def _each_column_once(cls, properties: list[_Property]) -> list[_Property]:
+    def _each_column_once(cls, properties: list[Property]) -> list[Property]:
         _unique("column", [item.name for item in properties])
         return properties
 
@@ -224,8 +284,9 @@ _LEVELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("schema",): _Table,
     ("schema", "quality"): DropQuality,
     ("schema", "quality", "implementation"): DropRule,
-    ("schema", "properties"): _Property,
+    ("schema", "properties"): Property,
     ("schema", "properties", "quality"): _Quality,
+    ("schema", "properties", "quality", "implementation"): TextRule,
     ("schema", "properties", "enum"): _EnumValue,
     ("schema", "properties", "logicalTypeOptions"): _Options,
 }
@@ -245,14 +306,14 @@ def load_contract(path: Path) -> dict[str, Any]:
 
 def read_contract(path: Path) -> ContractFile:
     """The file as it stands; :class:`ConfigError` lists everything that is wrong with it."""
-    from regraft.core.yaml_file import faulty, line_of, read_yaml
+    from regraft.core.yaml_file import faulty, read_yaml
 
     shown = f"{path.parent.name}/{path.name}"
     value, node = read_yaml(path, shown)
     try:
         return ContractFile.model_validate(value)
     except ValidationError as error:
-        problems = [_problem(item, shown, line_of(node, item["loc"])) for item in error.errors()]
+        problems = [_problem(item, shown, node) for item in error.errors()]
     raise faulty(problems)
 
 
@@ -262,30 +323,34 @@ def load_drop_rules(path: Path) -> list[DropQuality]:
 
 
 def _contract(document: ContractFile) -> Contract:
-    return Contract(
-        id=document.id,
-        version=document.version,
-        columns=tuple(
-            Column(
-                name=item.name,
-                required=item.required,
-                unique=item.unique,
-                min_length=item.logicalTypeOptions.minLength,
-                max_length=item.logicalTypeOptions.maxLength,
-                pattern=item.logicalTypeOptions.pattern,
-                valid_values=tuple(sorted(value.value for value in item.enum)) if item.enum else None,
-                severities={each.implementation: each.severity for each in item.quality} if item.quality else None,
-            )
-            for item in document.tables[0].properties
-        ),
+    return Contract(id=document.id, version=document.version, columns=tuple(map(_column, document.tables[0].properties)))
+
+
+def _column(item: Property) -> Column:
+    quality = item.quality or ()
+    written = {each.implementation.rule: each.implementation for each in quality if isinstance(each.implementation, TextRule)}
+    language, tokens = written.get("language"), written.get("tokens")
+    return Column(
+        name=item.name,
+        required=item.required,
+        unique=item.unique,
+        min_length=item.logicalTypeOptions.minLength,
+        max_length=item.logicalTypeOptions.maxLength,
+        pattern=item.logicalTypeOptions.pattern,
+        valid_values=tuple(sorted(value.value for value in item.enum)) if item.enum else None,
+        languages=tuple(sorted(language.any_of or ())) if language else None,
+        min_tokens=tokens.at_least if tokens else None,
+        max_tokens=tokens.at_most if tokens else None,
+        severities={kind: each.severity for each in quality for kind in each.kinds} or None,
     )
 
 
-def _problem(item: Any, shown: str, row: int | None) -> Problem:
-    """One pydantic error in the words of someone who edits YAML."""
-    from regraft.core.yaml_file import reason
+def _problem(item: Any, shown: str, node: Any) -> Problem:
+    """One pydantic error in the words of someone who edits YAML; ``node`` is what the file holds."""
+    from regraft.core.yaml_file import line_of, reason
 
-    location = item["loc"]
+    location = tuple(part for part in item["loc"] if part not in (NAMED, WRITTEN))
+    row = line_of(node, location)
     key = ".".join(map(str, location))
     place = {"file": shown, "row": row, "column": key, "fix": f"edit {shown}" + (f", line {row}" if row else "")}
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None

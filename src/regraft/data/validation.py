@@ -23,7 +23,7 @@ from regraft.core.errors import EnvironmentFault
 from regraft.core.quantities import first_of
 from regraft.data.chunks import Bools, ChunkStore
 from regraft.data.contract import Contract
-from regraft.data.expectations import Rule, broken_rows, rules
+from regraft.data.expectations import Rule, Tokens, broken_rows, rules
 from regraft.data.rows import Fault, Row
 from regraft.data.uniqueness import Repeats, hashes
 
@@ -164,12 +164,18 @@ class Validated:
 
 
 def validate(
-    again: Callable[[], Iterable[Row]], contract: Contract, folder: Path, chunk_rows: int = CHUNK_ROWS, *, warned: bool = False
+    again: Callable[[], Iterable[Row]],
+    contract: Contract,
+    folder: Path,
+    chunk_rows: int = CHUNK_ROWS,
+    *,
+    warned: bool = False,
+    tokens: Tokens | None = None,
 ) -> Validated:
     """Sort the rows by whether they keep ``contract``; ``folder`` is for the store and may go when the result has been used.
 
     ``again`` is called once, and once more if the quarantined rows are asked for. With ``warned``, rules whose breach is only said are
-    evaluated too.
+    evaluated too. ``tokens`` counts those of the base model, for a contract that asks about them.
     """
     validated = Validated(again, list(rules(contract, warned=warned)), ChunkStore(folder))
     validated.warned = frozenset(rule.id for rule in validated.rules) - {rule.id for rule in rules(contract)}
@@ -179,7 +185,7 @@ def validate(
     for chunk in _chunks(again(), chunk_rows):
         if not validated.files or validated.files[-1][1] != chunk[-1].file:
             _note_files(validated, chunk)
-        broken = _validated(chunk, columns, contract, warned=warned)
+        broken = _validated(chunk, columns, contract, warned=warned, tokens=tokens)
         within_chunk.update(
             {(len(validated.store.tables), name): broken.pop(f"{name}.unique") for name in unique if f"{name}.unique" in broken}
         )
@@ -212,12 +218,15 @@ def _note_files(validated: Validated, chunk: Sequence[Row]) -> None:
             validated.files.append((number, row.file))
 
 
-def _validated(chunk: Sequence[Row], columns: Sequence[str], contract: Contract, *, warned: bool) -> dict[str, list[int]]:
+def _validated(
+    chunk: Sequence[Row], columns: Sequence[str], contract: Contract, *, warned: bool, tokens: Tokens | None
+) -> dict[str, list[int]]:
     """Indexes in ``chunk`` of the rows that break each rule. A value that could not be read is not also missing."""
     whole = [index for index, row in enumerate(chunk) if row.whole]
     if not whole:
         return {}
-    broken = broken_rows({name: [chunk[index].values.get(name) for index in whole] for name in columns}, contract, warned=warned)
+    values = {name: [chunk[index].values.get(name) for index in whole] for name in columns}
+    broken = broken_rows(values, contract, warned=warned, tokens=tokens)
     unread = {index: {fault.column for fault in chunk[index].faults} for index in whole if chunk[index].faults}
     column_of = {rule.id: rule.column for rule in rules(contract, warned=warned)}
     by_rule = {rule: [whole[index] for index in indexes] for rule, indexes in broken.items()}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,14 @@ def backend(folder: Path) -> Tokenizer:
     """The same without transformers round it, for text by the gigabyte."""
     fast: Tokenizer = load(folder).backend_tokenizer
     return fast
+
+
+def token_counter(folder: Path) -> Callable[[Sequence[str]], list[int]]:
+    """What counts the tokens of texts as the model in ``folder`` reads them, those included that frame a text."""
+    counting = backend(folder)
+    counting.no_truncation()
+    counting.no_padding()
+    return lambda texts: [len(encoding.ids) for encoding in counting.encode_batch_fast(list(texts))]
 
 
 def save(source: Path, out: Path) -> None:

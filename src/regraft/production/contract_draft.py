@@ -13,6 +13,7 @@ from regraft.core.errors import ConfigError, Problem
 from regraft.core.workspace import Workspace
 from regraft.data.contract import Contract
 from regraft.data.contract_file import load_contract, load_drop_rules
+from regraft.data.expectations import Tokens
 from regraft.data.handoff.draft import draft
 from regraft.data.handoff.drop import open_drop
 from regraft.data.handoff.judge import judge
@@ -21,6 +22,8 @@ from regraft.data.options import TaskOptions, listed
 from regraft.data.quarantine import Told
 from regraft.data.rows import Row
 from regraft.data.spelling import spelled
+from regraft.models.base_model import locate
+from regraft.models.tokenizer import token_counter
 
 SUFFIX = ".contract.yaml"
 
@@ -77,11 +80,21 @@ def try_out(workspace: Workspace | None, contract: str, data: str | None, task: 
     with tempfile.TemporaryDirectory() as folder:
         sources = [data] if data is not None else [str(workspace.root / place) for place in listed(options.data.labelled)]  # type: ignore[union-attr]
         again = _reader(sources, columns, rules, Path(folder), options)
-        judged = judge(again, Known(columns), rules, load_drop_rules(path), Path(folder) / "rows", mode="add")
+        counter = _counter(workspace, options, contract) if rules.counts_tokens else None
+        judged = judge(again, Known(columns), rules, load_drop_rules(path), Path(folder) / "rows", mode="add", tokens=counter)
         told = Told()
         for row, faults in judged.validated.quarantine() if judged.validated.quarantined else ():
             told.add(row, faults)
         return Tried(judged.counts, told, judged.blocks, judged.warnings)
+
+
+def _counter(workspace: Workspace | None, options: Any, contract: str) -> Tokens:
+    if workspace is None or options is None:
+        raise ConfigError(
+            f"{contract} has a rule about tokens, and which base model counts them, only a pipeline says",
+            fix=f"call it pipelines/NAME{SUFFIX}, as the pipeline NAME is called",
+        )
+    return token_counter(locate(options.base_model, workspace.root))
 
 
 def _reader(sources: list[str], task: TaskOptions, rules: Contract, folder: Path, options: Any) -> Callable[[], Iterable[Row]]:

@@ -27,11 +27,14 @@ from regraft.core.git import TRUSTING
 from regraft.core.workspace import Workspace
 from regraft.data.contract import Contract, default_contract
 from regraft.data.contract_file import DropQuality, load_contract, load_drop_rules
+from regraft.data.expectations import Tokens
 from regraft.data.handoff import edition
 from regraft.data.handoff.edition import Place
 from regraft.data.handoff.history import History, Version
 from regraft.data.options import TaskOptions
 from regraft.execution import dvc, dvc_formats
+from regraft.models.base_model import locate
+from regraft.models.tokenizer import token_counter
 from regraft.production import purge
 from regraft.registry.journal import whoami
 
@@ -82,6 +85,10 @@ class DataStore:
         written = load_contract(self.contract_file) if self.contract_file.is_file() else default_contract(self.task)
         contract = Contract.model_validate(written).for_task(self.task)
         return contract.with_split(self.options.data.split).with_order(self.options.split.by)
+
+    def tokens(self, contract: Contract) -> Tokens | None:
+        """What counts the tokens that ``contract`` asks about; None: it asks about none."""
+        return token_counter(locate(self.options.base_model, self.workspace.root)) if contract.counts_tokens else None
 
     def drop_rules(self) -> list[DropQuality]:
         """What a drop has to look like."""

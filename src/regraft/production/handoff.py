@@ -172,7 +172,7 @@ def _judged(
     known = Known.of(texts.noted(in_house(store, store.place.rows()), lambda row: row.values), task)
     judged = judge(
         lambda: _drop_rows(store, drop, contract), known, contract, store.drop_rules(), scratch / "rows",
-        mode=mode, budget=budget, split_of=lambda key: split_by({task.id_column: key}),
+        mode=mode, budget=budget, tokens=store.tokens(contract), split_of=lambda key: split_by({task.id_column: key}),
     )  # fmt: skip
     _require_nothing_forgotten(store, drop, judged)
     alike, remarks = closer_look.look(store, judged, texts, scratch) if not judged.blocks else ([], [])

@@ -34,9 +34,11 @@ def release(
         head, task = store.found(), store.task
         known = Known.of(in_house(store, store.place.rows()), task)
         again = [Row(row.file, row.row or 0, dict(row.values or {}), (), row.raw) for row in rows]
+        contract = store.contract()
         judged = judge(
-            lambda: in_house(store, again), known, store.contract(), (), scratch / "rows", mode="add", budget=1.0, twins_too=False
-        )
+            lambda: in_house(store, again), known, contract, (), scratch / "rows",
+            mode="add", budget=1.0, twins_too=False, tokens=store.tokens(contract),
+        )  # fmt: skip
         if faults := [(row, fault) for row, found in judged.validated.quarantine() for fault in found]:
             problems = [Problem(message=fault.reason, file=row.file, row=row.number, rule=fault.rule) for row, fault in faults]
             lines = "\n".join(f"  {problem['file']}:{problem['row']}: {problem['message']}" for problem in problems)

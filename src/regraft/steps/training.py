@@ -6,6 +6,7 @@ from regraft.models.base_model import locate as locate
 from regraft.models.encoder import check_length as check_length
 from regraft.models.families import frame_in as frame_in
 from regraft.models.tokenizer import backend as backend
+from regraft.models.tokenizer import token_counter as token_counter
 from regraft.training.earlier_tasks import answers as answer_earlier_tasks
 from regraft.training.finetuning import finetune as finetune
 from regraft.training.forgetting import measure as measure_forgetting

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from regraft.data.contract_file import ContractFile
+from regraft.data.contract_file import ContractFile, Property
 from regraft.data.handoff.history import Version
 from regraft.data.options import TaskOptions
 
@@ -68,10 +68,12 @@ def _meanings(contract: ContractFile | None, task: TaskOptions) -> dict[str, str
     return {value.value: value.description or value.label or "" for value in values}
 
 
-def _rules(item: object) -> str:
+def _rules(item: Property) -> str:
     rules = [name for name in ("required", "unique") if getattr(item, name)]
-    options = getattr(item, "logicalTypeOptions").model_dump(exclude_none=True)  # noqa: B009 - ODCS' own spelling
-    return ", ".join([*rules, *(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in options.items())])
+    limits = item.logicalTypeOptions.model_dump(exclude_none=True)
+    for rule in (each.implementation for each in item.quality or () if not isinstance(each.implementation, str)):
+        limits |= {f"{rule.rule} {name}": value for name, value in rule.model_dump(exclude={"rule"}, exclude_none=True).items()}
+    return ", ".join([*rules, *(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in limits.items())])
 
 
 def _cell(text: str) -> str:

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 import yaml
 
 from regraft.core.quantities import counted
+from regraft.data.languages import languages
 from regraft.data.options import TaskOptions
 from regraft.data.rows import Row
 
@@ -25,6 +26,10 @@ LICENCE = re.compile(r"licen[cs]e", re.IGNORECASE)
 """How columns are called that say where a row is from, and under which terms."""
 FRESH_DAYS = 30
 """A column of dates is thought to be fresh for twice its age now, and at least for so long."""
+SPOKEN = 2_000
+"""Texts whose language is looked at, the first."""
+COMMON = 0.02
+"""A language that a smaller share of them is in is thought to be a stray."""
 NO_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
 
@@ -40,6 +45,8 @@ class Seen:
     several: bool = False
     """A value stands twice."""
     hashes: set[int] = field(default_factory=set)
+    first: list[str] = field(default_factory=list)
+    """The first :data:`SPOKEN` values."""
     newest: date | None = None
     """Where every value so far begins as a date does."""
     dates: bool = True
@@ -49,6 +56,8 @@ class Seen:
         self.shortest, self.longest = min(self.shortest, len(text)), max(self.longest, len(text))
         self.several |= (number := hash(text)) in self.hashes
         self.hashes.add(number)
+        if len(self.first) < SPOKEN:
+            self.first.append(text)
         if len(self.values) <= MOST_VALUES:
             self.values[text] += 1
         if self.dates:
@@ -138,6 +147,7 @@ def _column(name: str, seen: Seen, rows: int, task: TaskOptions) -> list[str]:
             "    logicalTypeOptions:",
             f"      minLength: {seen.shortest}   # the shortest; in characters",
             f"      maxLength: {seen.longest}   # the longest; a longer one is set aside, not cut",
+            *_spoken(seen.first),
         ]
     if name == task.label and seen.values and len(seen.values) <= MOST_VALUES:
         lines.append("    enum:   # any other label is set aside")
@@ -149,6 +159,23 @@ def _column(name: str, seen: Seen, rows: int, task: TaskOptions) -> list[str]:
         shown = ", ".join(f"{{value: {_scalar(value)}}}" for value, _ in seen.values.most_common())
         lines.append(f"    # enum: [{shown}]   # the values that stand there now")
     return lines
+
+
+def _spoken(texts: list[str]) -> list[str]:
+    """A rule about the languages that ``texts`` are in; none where half of them are too short to tell."""
+    clear = Counter(code for code in languages(texts) if code is not None)
+    if 2 * clear.total() < len(texts):
+        return []
+    common = sorted(code for code, count in clear.items() if count >= COMMON * clear.total())
+    strays = clear.total() - sum(clear[code] for code in common)
+    told = f"{clear.total() - strays:,} of {'the first ' if len(texts) == SPOKEN else ''}{counted(len(texts), 'text')}"
+    rule = f"{{rule: language, any_of: [{', '.join(map(_scalar, common))}]}}"
+    return [
+        "    quality:",
+        f"    # {told} are clearly in {', '.join(common)}" + (f", {strays:,} in others." if strays else "."),
+        "    # One that is clearly in another is said; with `severity: quarantine` it is set aside.",
+        f"    - {{type: custom, engine: regraft, severity: warn, implementation: {rule}}}",
+    ]
 
 
 def _scalar(text: str) -> str:

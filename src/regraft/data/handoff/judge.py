@@ -19,6 +19,7 @@ from regraft.core.errors import ConfigError, Problem
 from regraft.core.quantities import counted, first_of
 from regraft.data.contract import Contract
 from regraft.data.contract_file import DropQuality, DropRule
+from regraft.data.expectations import Tokens
 from regraft.data.handoff import twins
 from regraft.data.handoff.changes import Bools, Compared, Diff, compared, quantiles
 from regraft.data.handoff.known import Ints, Known
@@ -86,17 +87,19 @@ def judge(
     budget: float | None = None,
     split_of: SplitOf = lambda _: None,
     twins_too: bool = True,
+    tokens: Tokens | None = None,
     now: datetime | None = None,
 ) -> Judged:
     """Judge the rows that ``again`` reads beside those that are ``known``.
 
     :param folder: for the store, which the result reads from.
     :param twins_too: whether rows that repeat a text are set aside.
+    :param tokens: counts those of the base model, for a contract that asks about them.
     :param budget: the largest share of rows that may be set aside; None: as the contract says, else :data:`BUDGET`.
     :raises ConfigError: the drop has some of the rows that are there, and nothing says whether the others go.
     """
     task = known.task
-    validated = validate(again, contract, folder, warned=True)
+    validated = validate(again, contract, folder, warned=True, tokens=tokens)
     relations, seen = [], np.zeros(len(known), np.bool_)
     for chunk in range(len(validated.store.tables)):
         relation = compared(list(rows_at(validated, chunk, None)), known)
