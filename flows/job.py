@@ -34,6 +34,7 @@ from regraft.steps.flow import (
     end_with_parent,
     gpu_slots,
     load_pipeline,
+    shared_step,
 )
 
 HANDOFF = "handoff"
@@ -92,14 +93,14 @@ def _workspace(parameters: Mapping[str, Any], tell: Callable[[str], None]) -> Ab
 
 @contextmanager
 def _sight(workspace: Workspace, parameters: Mapping[str, Any], tell: Callable[[str], None] = lambda _: None) -> Iterator[dict[str, str]]:
-    """The variable that says which GPU this sees, and has to itself.
+    """The variable that says which GPU this sees, and has to itself, or which GPUs, where ranks share its trainings.
 
     A run whose steps agents of another pool compute sees none: they may be of this machine, and wait for the one it would hold.
     """
     if "step" not in parameters and load_pipeline(workspace, str(parameters.get("pipeline", ""))).agents.elsewhere:
         yield {gpu_slots.VARIABLE: ""}
         return
-    with gpu_slots.one_of(gpu_slots.gpus(os.environ), tell=tell) as gpu:
+    with gpu_slots.hold(gpu_slots.gpus(os.environ), shared_step.asked(os.environ), tell=tell) as gpu:
         yield {} if gpu is None else {gpu_slots.VARIABLE: gpu}
 
 

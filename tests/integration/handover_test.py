@@ -267,8 +267,8 @@ def test_a_step_that_is_killed_with_its_group_leaves_its_last_checkpoint_on_the_
 HANDS_ON = """
 import subprocess, sys
 from pathlib import Path
-from regraft.execution.gpu_slots import one_of
-with one_of(("0",), Path(sys.argv[1])):
+from regraft.execution.gpu_slots import hold
+with hold(("0",), folder=Path(sys.argv[1])):
     child = subprocess.Popen(["cat"], close_fds=False)
     print(child.pid, flush=True)
     child.wait()
@@ -289,7 +289,7 @@ def test_a_gpu_is_held_until_the_run_has_ended_though_its_job_was_killed(tmp_pat
         with contextlib.suppress(ProcessLookupError):
             os.kill(run, signal.SIGKILL)
 
-    with gpu_slots.one_of(("0",), tmp_path, tell) as gpu:
+    with gpu_slots.hold(("0",), 1, tmp_path, tell) as gpu:
         assert gpu == "0"
     assert told[0] == f"waits for a GPU of this machine: 0 is held by process {job.pid}"
     job.communicate()
@@ -298,16 +298,18 @@ def test_a_gpu_is_held_until_the_run_has_ended_though_its_job_was_killed(tmp_pat
 HOLD = """
 import sys
 from pathlib import Path
-from regraft.execution.gpu_slots import one_of
-with one_of(("0", "1"), Path(sys.argv[1])) as gpu:
+from regraft.execution.gpu_slots import hold
+with hold(("0", "1", "2"), int(sys.argv[2]), Path(sys.argv[1])) as gpu:
     print(gpu, flush=True)
     sys.stdin.read()
 """
 
 
 def test_each_run_of_an_agent_has_a_gpu_to_itself_and_one_that_is_killed_gives_it_back(tmp_path: Path) -> None:
-    def start() -> subprocess.Popen[str]:
-        return subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def start(count: int = 1) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(tmp_path), str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def gpu_of(process: subprocess.Popen[str]) -> str:
         assert process.stdout
@@ -315,12 +317,19 @@ def test_each_run_of_an_agent_has_a_gpu_to_itself_and_one_that_is_killed_gives_i
 
     first, second = start(), start()
     gpus = [gpu_of(first), gpu_of(second)]
-    assert sorted(gpus) == ["0", "1"]
+    both = start(2)  # holds none of them until there are two
     third = start()
+    assert sorted([*gpus, gpu_of(third)]) == ["0", "1", "2"]
+    third.kill()
     first.kill()
-    assert gpu_of(third) == gpus[0]
-    for process in (first, second, third):
+    assert gpu_of(both) == ",".join(sorted({"0", "1", "2"} - {gpus[1]}))
+    for process in (first, second, third, both):
         process.communicate()
+
+
+def test_a_run_for_which_no_agent_of_this_machine_can_have_gpus_enough_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="takes 2 GPUs, one a rank, and this machine shows 1"), gpu_slots.hold(("0",), 2, tmp_path):
+        pass
 
 
 @pytest.mark.parametrize(("visible", "expected"), [("0,2", ("0", "2")), ("GPU-8932f937", ("GPU-8932f937",)), ("", ()), ("-1", ())])

@@ -17,15 +17,19 @@ from regraft.core.progress import Running, running
 from regraft.models.machine import Machine
 from regraft.training import loop
 from regraft.training.checkpoint import Checkpoints
+from regraft.training.divided import Divided
 from regraft.training.ranks import Ranks
 
 SCRIPT = """
 import os, runpy, signal, sys
 import torch
 from regraft.core.progress import Running, running
-from regraft.training import workers
+from regraft.training import loop, workers
+from regraft.training.divided import Divided
 from regraft.training.loop import train
 
+if sys.argv[5:] == ["divided"]:
+    loop.Team = lambda phase, model, optimizer, kind, machine, seed, count, ranks: Divided(phase, model, optimizer, machine, seed, ranks)
 toy, out, seconds, dying = runpy.run_path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 real, rank, model = workers.Team.step, os.environ["RANK"], None
 
@@ -56,7 +60,10 @@ def whole(monkeypatch):
     import runpy
 
     monkeypatch.setattr(loop, "workers", lambda _: 1)
-    toy = runpy.run_path(str(TOY))
+    return trained(runpy.run_path(str(TOY)))
+
+
+def trained(toy):
     model = toy["Toy"]()
     with running(Running(pipeline="p")):
         loop.train("pretrain", model, toy["phases"], seed=17, checkpoint_seconds=1e9, shards=8)
@@ -65,6 +72,22 @@ def whole(monkeypatch):
 
 def same(left, right):
     return all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_what_gpus_share_is_computed_in_parts_to_the_bits_of_one_that_computes_all(script, tmp_path, monkeypatch):
+    """Here they are CPUs: what a GPU computes of its parts is for it to show."""
+    import runpy
+
+    def divided(phase, model, optimizer, _kind, machine, seed, _count, ranks):
+        return Divided(phase, model, optimizer, machine, seed, ranks)
+
+    monkeypatch.setattr(loop, "Team", divided)
+    alone = trained(runpy.run_path(str(TOY)))
+    (out := tmp_path / "kept").mkdir()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script), str(TOY), str(out)]
+    done = subprocess.run([*command, "1e9", "-1", "divided"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(same(alone, torch.load(out / f"rank-{number}.pt")["model"]) for number in (0, 1))
 
 
 def test_two_ranks_of_torchrun_give_the_bits_of_one(whole, script, tmp_path):

@@ -18,8 +18,12 @@ def cores() -> int:
 
 
 def workers(parts: int) -> int:
-    """How many processes share so many parts of a batch here: as many as there are cores, a power of two, so that each has a subtree."""
-    return min(parts, 1 << (cores().bit_length() - 1))
+    """How many processes share so many parts of a batch here: as many as there are cores, a power of two, so that each has a subtree.
+
+    Ranks of one machine, which torchrun counts in LOCAL_WORLD_SIZE, share its cores.
+    """
+    own = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return min(parts, 1 << (own.bit_length() - 1))
 
 
 def _quota() -> int:

@@ -45,6 +45,11 @@ def take_within(handle: int, seconds: float, *, poll: float = POLL) -> bool:
     return True
 
 
+def release(handle: int) -> None:
+    """Unlock ``handle``, which stays open."""
+    fcntl.flock(handle, fcntl.LOCK_UN)
+
+
 def hand_on(handle: int) -> None:
     """Let children have a locked ``handle`` (``close_fds=False``): it is held until the last of them has ended."""
     os.set_inheritable(handle, True)

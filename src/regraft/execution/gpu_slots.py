@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from regraft.core import lock
+from regraft.core.errors import EnvironmentFault
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 LOOK_SECONDS = 1.0
@@ -31,8 +32,12 @@ def gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def one_of(names: tuple[str, ...], folder: Path | None = None, tell: Callable[[str], None] = lambda _: None) -> Iterator[str | None]:
-    """Hold one of the GPUs ``names``, and let children hold it on; waits until one is free. None where there are none.
+def hold(
+    names: tuple[str, ...], count: int = 1, folder: Path | None = None, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[str | None]:
+    """Hold ``count`` of the GPUs ``names``, and let children hold them on; waits until so many are free. None where there are none.
+
+    Yields them as :data:`VARIABLE` takes them.
 
     :param folder: of the locks; None: one of this machine.
     :param tell: is told whom this waits for.
@@ -40,18 +45,35 @@ def one_of(names: tuple[str, ...], folder: Path | None = None, tell: Callable[[s
     if not names:
         yield None
         return
+    if count > len(names):
+        message = f"each run here takes {count} GPUs, one a rank, and this machine shows {len(names)}"
+        raise EnvironmentFault(message, fix=f"start the agent anew with --ranks {len(names)}, or less")
     folder = folder or Path(tempfile.gettempdir()) / f"regraft-gpus-{os.getuid()}"
     handles = {name: lock.open_lock(folder / f"{name}.lock") for name in names}
     try:
-        while (free := next((name for name in names if lock.try_take(handles[name])), None)) is None:
+        while not (free := _taken(handles, count)):
             tell(f"waits for a GPU of this machine: {', '.join(_held(name, lock.holder(handles[name])) for name in names)}")
             time.sleep(LOOK_SECONDS)
-        lock.sign(handles[free])
-        lock.hand_on(handles[free])
-        yield free
+        for name in free:
+            lock.sign(handles[name])
+            lock.hand_on(handles[name])
+        yield ",".join(free)
     finally:
         for handle in handles.values():
             os.close(handle)
+
+
+def _taken(handles: Mapping[str, int], count: int) -> list[str]:
+    """``count`` of the locks, taken now; none of them where fewer are free: two that held half of theirs would wait for each other."""
+    taken: list[str] = []
+    for name, handle in handles.items():
+        if len(taken) < count and lock.try_take(handle):
+            taken.append(name)
+    if len(taken) < count:
+        for name in taken:
+            lock.release(handles[name])
+        return []
+    return taken
 
 
 def _held(name: str, pid: int | None) -> str:

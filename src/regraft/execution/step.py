@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -31,6 +31,7 @@ from regraft.core.errors import ConfigError, DataRejected, EnvironmentFault, Int
 from regraft.core.git import git_state
 from regraft.core.progress import STOP, Running, emit, running
 from regraft.core.workspace import Workspace
+from regraft.execution.shared_step import ranks
 from regraft.models import base_model
 
 C = TypeVar("C", bound=StepConfig)
@@ -219,7 +220,7 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
 
     ``resolved`` is the resolved file's content. A step that dies leaves its partial folder; the next one removes it.
     """
-    config = _section(step, pipeline, resolved)
+    config = section(step, pipeline, resolved)
     located = locate_inputs(step, workspace, pipeline, resolved["data"])
     _require_outputs(step, workspace, pipeline, located)
     _same_base(step, config, workspace, pipeline)
@@ -236,7 +237,8 @@ def run_step(step: Step[Any], workspace: Workspace, pipeline: str, resolved: Map
     started, clock, processor = datetime.now(UTC), time.perf_counter(), time.process_time()
     with running(context), _rejections_kept(partial, workspace.scratch / "rejected" / f"{pipeline}.{step.name}"):
         emit("start")
-        metrics = dict(step.run(config, {name: item.path for name, item in located.items()}, partial / "out"))
+        with ranks(workspace, pipeline, step.name, partial) if step.cost.trains else nullcontext():
+            metrics = dict(step.run(config, {name: item.path for name, item in located.items()}, partial / "out"))
     # Of a training that was cut, the time before the cut as well: `regraft plan` learns from it.
     elapsed, earlier = time.perf_counter() - clock, context.facts.get("earlier_seconds", 0.0)
     seconds, cpu_seconds = round(elapsed + earlier, 3), (time.process_time() - processor) * (1 + earlier / elapsed)
@@ -318,7 +320,7 @@ def _same_base(step: Step[Any], config: StepConfig, workspace: Workspace, pipeli
         )
 
 
-def _section(step: Step[C], pipeline: str, resolved: Mapping[str, Any]) -> C:
+def section(step: Step[C], pipeline: str, resolved: Mapping[str, Any]) -> C:
     """The step's section, or the command that brings a resolved file of another version in step."""
     try:
         return step.config.model_validate(resolved.get(step.name))

@@ -88,7 +88,10 @@ def save(model: PreTrainedModel, source: Path, out: Path) -> None:
     """Write ``model`` to ``out`` with the tokenizer of ``source``."""
     out.mkdir(parents=True, exist_ok=True)
     nn.Module.to(model, "cpu")
+    # Of ranks that share a training each writes to a folder of its own; transformers would let rank 0 alone write.
+    vars(model)["should_save_on_this_rank"] = lambda is_main_process: is_main_process
     model.save_pretrained(out)
+    del vars(model)["should_save_on_this_rank"]
     for weights in out.glob("*.safetensors"):
         weights.chmod(0o644)  # safetensors writes 0600; agents of other users read these files
     (out / "generation_config.json").unlink(missing_ok=True)

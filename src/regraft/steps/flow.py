@@ -9,6 +9,7 @@ from regraft.core import limits as limits
 from regraft.core import lock as lock
 from regraft.core.child import end_with_parent as end_with_parent
 from regraft.core.energy import spent as spent
+from regraft.core.errors import ConfigError as ConfigError
 from regraft.core.errors import Conflict as Conflict
 from regraft.core.errors import EnvironmentFault as EnvironmentFault
 from regraft.core.errors import Interrupted as Interrupted
@@ -22,6 +23,7 @@ from regraft.data.options import listed as listed
 from regraft.execution import deployments as deployments
 from regraft.execution import gpu_slots as gpu_slots
 from regraft.execution import handover as handover
+from regraft.execution import shared_step as shared_step
 from regraft.execution import supervise as supervise
 from regraft.execution.clones import clone_of as clone_of
 from regraft.execution.composition import for_the_chosen as for_the_chosen

@@ -24,6 +24,7 @@ from regraft.core.randomness import seed_of
 from regraft.models.machine import Machine, resume_on
 from regraft.training import trouble
 from regraft.training.checkpoint import Checkpoint, Checkpoints, exclusive
+from regraft.training.divided import Divided
 from regraft.training.optimizers import ADAMW, Optimizer
 from regraft.training.phase import Phase
 from regraft.training.ranks import ALONE, Ranks
@@ -127,10 +128,12 @@ class Training:
                 return
         raise trouble.out_of_memory(self, phase, step, optimizer, refused)  # out of `except`: its frames held tensors
 
-    def _taker(self, phase: Phase, optimizer: torch.optim.Optimizer) -> Team | Whole:
+    def _taker(self, phase: Phase, optimizer: torch.optim.Optimizer) -> Team | Divided | Whole:
         """What takes the steps of ``phase``."""
         if self.machine.shards == 1 or not phase.steps:
             return Whole(self, phase, optimizer)
+        if self.machine.device == "cuda":
+            return Divided(phase, self.model, optimizer, self.machine, self.seed, self.ranks)
         count = workers(self.machine.shards // self.ranks.count)
         return Team(phase, self.model, optimizer, self.kind, self.machine, self.seed, count, self.ranks)
 
@@ -245,7 +248,8 @@ def train(
     Alone on its checkpoint folder; device, threads, precision and exactness go into the record. Under ``torchrun`` the ranks share it, and
     all return the same (:mod:`regraft.training.ranks`).
 
-    :param shards: parts that each batch is computed in on a CPU, so that no bit depends on the number of cores; 1: whole batches.
+    :param shards: parts that each batch is computed in on a CPU, and where ranks share it, so that no bit depends on the number of cores
+        or ranks; 1: whole batches.
     :param accumulation: parts of which no more than one is in memory in each process, a power of two. Where cores share a batch in fewer
         parts, they share it in these.
     :raises EnvironmentFault: a checkpoint of another kind of machine, without ``--allow-inexact``.
@@ -278,12 +282,16 @@ def _train(
     checkpoints = Checkpoints(context.checkpoints)
     checkpoint, start = ranks.of_first((checkpoints.newest(), checkpoints.start()))
     machine, exact = resume_on(start, continues=checkpoint is not None, pipeline=context.pipeline, allow_inexact=context.allow_inexact)
+    parts = max(shards, accumulation) if shards > 1 else 1
     if machine.device == "cpu":
-        machine = machine.in_shards(max(shards, accumulation) if shards > 1 else 1)
+        machine = machine.in_shards(parts)
+    elif ranks.count > 1 or (checkpoint and start and start.machine.shards > 1):  # one GPU goes on with what several began
+        machine = replace(machine, shards=parts)
     ranks.require(machine)
     context.facts |= {"device": machine.device, "threads": machine.threads, "precision": machine.precision, "exact": exact}
     if machine.shards > 1:
-        context.facts |= {"shards": machine.shards, "workers": ranks.count * workers(machine.shards // ranks.count)}
+        own = workers(machine.shards // ranks.count) if machine.device == "cpu" else 1
+        context.facts |= {"shards": machine.shards, "workers": ranks.count * own}
     if checkpoint:
         context.facts["earlier_seconds"] = checkpoint.seconds
     checkpoints.begin(machine, exact)

@@ -1,4 +1,4 @@
-"""Processes that ``torchrun`` started, on one machine or several, which share a training to the bits of one.
+"""Processes that share a training to the bits of one: those that ``torchrun`` started on one machine or several, or that a step did.
 
 Ranks are subtrees of the tree that a step's parts are added in (:mod:`regraft.training.parts`), as workers are inside a rank: rank r of R
 computes the r-th R-th of the parts. Their sums are exchanged in pairs, level by level of that tree (a + b is b + a to the bit), then every
@@ -39,11 +39,22 @@ class Ranks:
         named = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
         if not all(os.environ.get(name) for name in named) or (count := int(os.environ["WORLD_SIZE"])) == 1:
             return cls()
+        import torch
         from torch import distributed
 
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ["RANK"])) % torch.cuda.device_count())
         if not distributed.is_initialized():
             distributed.init_process_group("gloo", timeout=PATIENCE)
         return cls(int(os.environ["RANK"]), count)
+
+    @staticmethod
+    def leave() -> None:
+        """Be alone again, where :meth:`here` had connected this process."""
+        from torch import distributed
+
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
     @property
     def first(self) -> bool:
@@ -60,8 +71,8 @@ class Ranks:
             return
         if machine.shards % self.count or self.count & (self.count - 1):
             raise ConfigError(
-                f"{self.count} ranks cannot share batches of {machine.shards} parts on {machine.device}: on CPUs 2, 4, 8 ... ranks can, at "
-                "most as many as there are parts",
+                f"{self.count} ranks cannot share batches of {machine.shards} parts: "
+                "2, 4, 8 ... ranks can, at most as many as there are parts",
                 fix=f"shards: {1 << (self.count - 1).bit_length()}",
             )
         for number, other in enumerate(self.gather(machine)):
@@ -102,12 +113,13 @@ class Ranks:
         while distance < self.count:
             partner = self.number ^ distance
             for own in sums:
-                other = torch.empty_like(own)
+                mine = own.cpu()  # gloo sends what lies in the machine's memory; a tensor that does is not copied
+                other = torch.empty_like(mine)
                 with _told():
-                    pending = [distributed.isend(own, partner), distributed.irecv(other, partner)]
+                    pending = [distributed.isend(mine, partner), distributed.irecv(other, partner)]
                     for each in pending:
                         each.wait()  # type: ignore[union-attr]
-                own.add_(other)
+                own.add_(other.to(own.device))
             distance *= 2
 
 
