@@ -1,6 +1,6 @@
 """``python -m flows deploy``: bring the deployments of a Prefect server in step with the pipelines of a workspace.
 
-Reads ``{workspace, wanted, every, dry_run}`` from stdin (:mod:`regraft.execution.deployments`), prints ``{changes}``.
+Reads ``{workspace, wanted, pools, every, dry_run}`` from stdin (:mod:`regraft.execution.deployments`), prints ``{changes, pools}``.
 A deployment is the flow ``retrain`` under the name of a pipeline, the flow ``step`` for those of its steps that another pool runs, or the
 flow ``handoff``, which looks into its inbox; a tag says whose workspace it is from.
 """
@@ -20,7 +20,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.exceptions import ObjectAlreadyExists
 
-from flows import arrivals, lost_runs, signs
+from flows import arrivals, lost_runs, notifications, pools, signs
 from regraft.steps.flow import Conflict, deployments
 
 TAG = "regraft"
@@ -62,21 +62,35 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
         of_regraft = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
         _require_free_names(of_regraft, asked["wanted"], owner)
         known = {deployment.name: deployment for deployment in of_regraft if owner in deployment.tags}
-        documents = {name: document_of(deployment) for name, deployment in known.items()}
+        for block in {document["notify"]["block"] for document in asked["wanted"].values() if document["notify"]}:
+            notifications.block_called(client, block)
+        documents = {name: document_of(deployment, notifications.document_of(client, name)) for name, deployment in known.items()}
         changes = deployments.changes(asked["wanted"], documents, asked["every"])
+        of_containers = pools.bring_in_step(client, asked["pools"], asked["dry_run"])
         if not asked["dry_run"]:
             lost_runs.watch(client, TAG)
             for change in changes:
-                if change.verb == "remove":
-                    client.delete_deployment(known[change.name].id)
-                    if _flow(change.name) == HANDOFF:
-                        arrivals.forget(client, change.name)
-                    continue
-                made = known[change.name].id if change.verb == "keep" else None
-                made = made or _write(client, change.name, asked["wanted"][change.name], owner, known.get(change.name))
-                if _flow(change.name) == HANDOFF:
-                    arrivals.listen(client, change.name, made)
-    return {"changes": [change.document() for change in changes]}
+                _apply(client, change, asked["wanted"].get(change.name), owner, known.get(change.name))
+    return {"changes": [change.document() for change in changes], "pools": of_containers}
+
+
+def _apply(
+    client: SyncPrefectClient, change: deployments.Change, document: dict[str, Any] | None, owner: str, known: DeploymentResponse | None
+) -> None:
+    """Bring one deployment in step, and what the server does by itself for it.
+
+    :param document: what it is to be; None: gone.
+    """
+    if document is None:
+        if known is not None:
+            client.delete_deployment(known.id)
+        notifications.forget(client, change.name)
+        arrivals.forget(client, change.name)
+        return
+    made = known.id if known and change.verb == "keep" else _write(client, change.name, document, owner, known)
+    notifications.keep(client, change.name, made, document["notify"])
+    if _flow(change.name) == HANDOFF:
+        arrivals.listen(client, change.name, made)
 
 
 def _require_free_names(there: list[DeploymentResponse], wanted: dict[str, Any], owner: str) -> None:
@@ -87,8 +101,11 @@ def _require_free_names(there: list[DeploymentResponse], wanted: dict[str, Any],
             raise Conflict(message, fix="rename the pipeline file or the workspace's folder, or use another Prefect server")
 
 
-def document_of(deployment: DeploymentResponse) -> dict[str, Any]:
-    """What the server has, as :func:`regraft.execution.deployments.wanted` has it."""
+def document_of(deployment: DeploymentResponse, notify: dict[str, Any] | None) -> dict[str, Any]:
+    """What the server has, as :func:`regraft.execution.deployments.wanted` has it.
+
+    :param notify: what it tells of the deployment's runs.
+    """
     environment = (deployment.job_variables or {}).get("env") or {}
     return {
         "description": deployment.description,
@@ -100,6 +117,7 @@ def document_of(deployment: DeploymentResponse) -> dict[str, Any]:
         "source": {"repository": environment[deployments.REPOSITORY], "commit": environment.get(deployments.COMMIT)}
         if deployments.REPOSITORY in environment
         else None,
+        "notify": notify,
     }
 
 
@@ -126,7 +144,7 @@ def _form(flow: str) -> dict[str, Any]:
 def _write(client: SyncPrefectClient, name: str, document: dict[str, Any], owner: str, known: DeploymentResponse | None) -> UUID:
     """The deployment's id."""
     with contextlib.suppress(ObjectAlreadyExists):
-        client.create_work_pool(WorkPoolCreate(name=document["pool"], type="process", description="Runs of regraft's pipelines."))
+        client.create_work_pool(WorkPoolCreate(name=document["pool"], type=pools.OF_AGENTS, description=pools.DESCRIPTION))
     active = known.schedules[0].active if known and len(known.schedules) == 1 else True  # one that was paused stays paused
     environment = {deployments.EXPECTED: document["expected"]}
     if source := document["source"]:

@@ -29,6 +29,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed
 
+from flows import notifications
 from flows.bridge import step_task
 from flows.elsewhere import place, run_step_elsewhere
 from regraft.steps import Output, files
@@ -151,12 +152,15 @@ def retrain(pipeline: str) -> State[None]:
     supervise.stop_at_signals()  # Prefect has put its own SIGTERM handler in place
     current = _current.get()
     tracker = current.curves.tracker
-    with _tracked(current.run, tracker) as opened:
+    with _tracked(current) as opened:
         outcomes = bring_up_to_date(current, opened)
         current.run = replace(current.run, mlflow_run_id=opened())
         current.result = decide_and_release(current.run, tracker, outcomes, server_stays=current.server_stays)
+        if current.result["report"]:
+            link(current, notifications.PAGE, tracker.page_of(current.run.mlflow_run_id, "/artifacts/report.html"))
     outcome = current.result["outcome"]
-    names = {0: "Completed", 6: "NotPromoted"}  # 6: people are asked, or have rolled back from this model
+    # 6: people are asked, or have rolled back from this model
+    names = {0: "Completed", 6: "AwaitingApproval" if current.result.get("approval") else "NotPromoted"}
     return Completed(name=names.get(current.result["exit"], f"Gate{outcome.capitalize()}"), message=current.result["sentence"])
 
 
@@ -170,16 +174,18 @@ def _marks(run: Run) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _tracked(run: Run, tracker: Tracker) -> Iterator[Callable[[], str]]:
+def _tracked(current: Retraining) -> Iterator[Callable[[], str]]:
     """Open the run's MLflow run beside the first step, and end it as this ends; what it yields waits for its id.
 
     MLflow takes 2-4 s to import and to open, which nothing needs before the first record.
     """
+    run, tracker = current.run, current.curves.tracker
 
     def open_run() -> str:
         run_id = tracker.start_run(run.pipeline, run.name, _marks(run))
         files.write_json(run.workspace.mlflow_run_file(run.name), run_id)
         tracker.reap(run.pipeline, keep=run_id)
+        link(current, notifications.MLFLOW, tracker.page_of(run_id))
         return run_id
 
     def give_up(*_: object) -> None:
@@ -197,6 +203,12 @@ def _tracked(run: Run, tracker: Tracker) -> Iterator[Callable[[], str]]:
         # A run whose end cannot be recorded has ended all the same; the next one ends what it finds RUNNING.
         with contextlib.suppress(EnvironmentFault):
             tracker.finish(opening.result(), status)
+
+
+def link(current: Retraining, name: str, address: str) -> None:
+    """Leave a link at the flow run of a server that stays; where that fails, it is a warning."""
+    if current.server_stays and (problem := notifications.label(UUID(flow_run.id), name, address)):
+        current.run.emit({"event": "warning", "message": problem})
 
 
 def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str, Outcome]:

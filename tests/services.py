@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import atexit
 import functools
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +81,29 @@ def agent(root: Path, *argv: str, **more: str) -> Iterator[subprocess.Popen[byte
         yield process
     finally:
         end(process)
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An address that takes what is posted, as a chat's webhook does, and the JSON that has come."""
+    came: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.server_port}/", came
+    finally:
+        listening.shutdown()
+        listening.server_close()
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -35,6 +35,15 @@ def emit(url: str, event: str, resource: str) -> None:
     httpx.post(f"{url}/events", json=[about]).raise_for_status()
 
 
+def make_block(url: str, address: str) -> None:
+    """Make a notification block of the server, as a person does in its pages."""
+    kind = httpx.get(f"{url}/block_types/slug/custom-webhook").raise_for_status().json()
+    (schema, *_) = httpx.post(f"{url}/block_schemas/filter", json={"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}}).json()
+    data = {"name": "ops", "url": address, "json_data": {"title": "{{subject}}", "text": "{{body}}"}}
+    document = {"name": "ops", "data": data, "block_type_id": kind["id"], "block_schema_id": schema["id"]}
+    httpx.post(f"{url}/block_documents/", json=document).raise_for_status()
+
+
 def test_a_schedule_fires_and_an_agent_runs_what_was_deployed(server: str, ran: Ran, tmp_path: Path) -> None:
     root, path = ran.root, ran.root / "pipelines" / "tiny.yaml"
     without = path.read_text()
@@ -50,9 +59,10 @@ def test_a_schedule_fires_and_an_agent_runs_what_was_deployed(server: str, ran: 
                 assert missing([here(line) for line in command.shown], typed.stdout) == [], typed.stdout + typed.stderr
 
     path.write_text(without)
-    configure(root, schedule={"interval": "10s"})
-    assert "tiny: changed (description, schedule); every 10s" in regraft(root, "deploy").stdout
-    with services.agent(root):
+    with services.receiver() as (address, came), services.agent(root):
+        make_block(server, address)
+        configure(root, schedule={"interval": "10s"}, notify={"block": "custom-webhook/ops", "about": ["failed", "passed"]})
+        assert "tiny: changed (description, schedule, notify); every 10s" in regraft(root, "deploy").stdout
         unchanged = until(lambda: flow_runs(server, name="Unchanged"))
         assert unchanged[0]["auto_scheduled"]
         assert unchanged[0]["state"]["message"].startswith(f"nothing changed since {ran.result['run']}: ")
@@ -66,6 +76,10 @@ def test_a_schedule_fires_and_an_agent_runs_what_was_deployed(server: str, ran: 
         result = files.read_json(root / "state" / "latest" / "tiny.json")
         assert completed["name"] == result["run"] != ran.result["run"]
         assert completed["state"]["message"] == result["sentence"]
+        (passed,) = until(lambda: [message["text"] for message in came if message["title"] == "tiny: passed"])
+        assert passed.splitlines()[0] == result["sentence"]
+        assert f"/runs/{result['mlflow_run_id']}/artifacts/report.html" in passed
+        assert {message["title"] for message in came} == {"tiny: passed", "tiny: it could not be done"}
 
         inbox = tmp_path / "inbox"
         inbox.mkdir()

@@ -1,4 +1,4 @@
-"""What is asked of, and left on, a Prefect server that stays: automations, the next runs, runs that an agent has taken and not begun."""
+"""What a Prefect server that stays is asked for and left with: automations, messages, pools, the next runs, runs taken and not begun."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import services
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.blocks.system import Secret
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Pending, Running, Scheduled
 
-from flows import arrivals, elsewhere, lost_runs, retrain_flow, signs
-from regraft.core.errors import EnvironmentFault, Unreachable
+from flows import arrivals, deploy, elsewhere, lost_runs, notifications, pools, retrain_flow, signs
+from regraft.config.pools import PoolOptions
+from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, Unreachable
 from regraft.core.workspace import Workspace
-from regraft.execution import server_schedule
+from regraft.execution import job_templates, server_schedule
 from regraft.execution.repro import Run
 from regraft.registry.curves import Curves
 from regraft.registry.tracking import Tracker
@@ -27,8 +31,10 @@ from regraft.registry.tracking import Tracker
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with services.prefect(tmp_path_factory.mktemp("prefect") / "home") as api:
-        yield api
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_UI_URL", "http://prefect.example")  # where its pages are; the tests' servers have none
+        with services.prefect(tmp_path_factory.mktemp("prefect") / "home") as api:
+            yield api
 
 
 @pytest.fixture
@@ -73,6 +79,85 @@ def test_an_automation_is_written_once_and_one_that_a_person_paused_stays_paused
     assert len(client.read_automations_by_name(lost_runs.NAME)) == 1
     arrivals.forget(client, "tiny-inbox")
     assert client.read_automations_by_name(name) == []
+
+
+def deploy_tiny(notify: dict[str, Any] | None, dry_run: bool = False) -> dict[str, Any]:
+    document = {"description": "d", "version": "1", "schedule": None, "pool": "regraft", "expected": "a" * 64, "source": None}
+    wanted = {"tiny": {**document, "parameters": {"pipeline": "tiny"}, "notify": notify}}
+    (change,) = deploy.main({"workspace": "told", "wanted": wanted, "pools": {}, "every": False, "dry_run": dry_run})["changes"]
+    return dict(change)
+
+
+def test_a_server_tells_through_a_block_how_runs_end_and_of_nothing_else(client: SyncPrefectClient) -> None:
+    with services.receiver() as (address, came):
+        CustomWebhookNotificationBlock(name="ops", url=address, json_data={"title": "{{subject}}", "text": "{{body}}"}).save("ops")
+        told = {"block": "custom-webhook/ops", "about": ["crashed", "failed", "inconclusive", "waiting"]}
+        assert deploy_tiny({**told, "about": ["crashed"]})["verb"] == "create"
+        assert deploy_tiny(told, dry_run=True)["differences"] == ["notify"]
+        assert deploy_tiny(told)["differences"] == ["notify"], "a dry run changes nothing"
+        assert deploy_tiny(told)["verb"] == "keep"
+
+        ends = {
+            "Completed": None,
+            "AwaitingApproval": "tiny: it passed and waits for a yes",
+            "Crashed": "tiny: its agent is gone",
+            "Failed": "tiny: it could not be done",
+            "GateFail": "tiny: a gate failed; production stays as it is",
+            "GateInconclusive": "tiny: the rows cannot tell; production stays as it is",
+        }
+        (deployment,) = (each for each in client.read_deployments() if each.name == "tiny" and "workspace:told" in each.tags)
+        for name in ends:
+            flow_run = client.create_flow_run_from_deployment(deployment.id, name=f"run {name}")
+            assert notifications.label(flow_run.id, notifications.PAGE, f"http://mlflow/{name}/report.html") is None
+            assert notifications.label(flow_run.id, notifications.MLFLOW, f"http://mlflow/{name}") is None
+            kind = StateType[name.upper()] if name in ("Crashed", "Failed") else StateType.COMPLETED
+            client.set_flow_run_state(flow_run.id, State(type=kind, name=name, message=f"what came of {name}"), force=True)
+        services.until(lambda: len(came) >= len(ends) - 1)
+        texts = {message["title"]: message["text"] for message in came}
+        assert sorted(message["title"] for message in came) == sorted(filter(None, ends.values()))
+        assert texts[ends["Crashed"]].startswith(
+            "what came of Crashed\n\nrun: run Crashed\npage: http://mlflow/Crashed/report.html\nMLflow: http://mlflow/Crashed\nPrefect: http://prefect.example/"
+        )
+
+        assert deploy_tiny(None)["differences"] == ["notify"]
+        assert notifications.document_of(client, "tiny") is None
+
+
+@pytest.mark.parametrize(
+    ("block", "says"),
+    [
+        ("slack-webhook/nobody", "has no block slack-webhook/nobody"),
+        ("secret/token", "secret/token of the Prefect server sends no messages"),
+    ],
+)
+def test_a_block_that_is_not_there_or_tells_nobody_is_refused_before_anything_is_written(block, says, client: SyncPrefectClient) -> None:
+    Secret(value="x").save("token", overwrite=True)  # type: ignore[call-arg]
+    for dry_run in (True, False):
+        with pytest.raises(ConfigError, match=says):
+            deploy_tiny({"block": block, "about": ["failed"]}, dry_run)
+
+
+def test_a_pool_of_containers_is_kept_as_it_is_written_and_no_agent_takes_its_steps(client: SyncPrefectClient) -> None:
+    def wanted(**options: Any) -> dict[str, Any]:
+        pool = PoolOptions(type="kubernetes", image="registry.example/agent:1", **options)
+        return {"cluster": {"type": pool.type, "template": job_templates.template(pool)}}
+
+    def verb(pool: dict[str, Any], dry_run: bool = False) -> str:
+        (made,) = pools.bring_in_step(client, pool, dry_run)
+        return made["verb"]
+
+    assert [verb(wanted(), dry_run=True), verb(wanted()), verb(wanted()), verb(wanted(gpus=2)), verb(wanted(gpus=2))] == [
+        "create", "create", "keep", "update", "keep",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="'cluster' of the Prefect server is of type kubernetes") as refused:
+        pools.require_agents("cluster")
+    assert refused.value.fix == "prefect worker start --pool cluster --type kubernetes"
+    client.create_work_pool(WorkPoolCreate(name="of-agents", type="process"))
+    pools.require_agents("of-agents")
+    with pytest.raises(
+        Conflict, match="'of-agents' is of type kubernetes, and the Prefect server has a pool of that name and type process"
+    ):
+        pools.bring_in_step(client, {"of-agents": wanted()["cluster"]}, dry_run=True)
 
 
 def test_the_next_runs_of_all_pipelines_are_one_question(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from regraft.execution import deployments
 from regraft.execution.deployments import Change, changes
 
 DOCUMENT = {"description": "d", "version": "1", "schedule": {"seconds": 60}, "pool": "regraft", "expected": "a" * 64}
-DOCUMENT |= {"parameters": {"pipeline": "same"}, "source": None}
+DOCUMENT |= {"parameters": {"pipeline": "same"}, "source": None, "notify": None}
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,15 @@ def add_to(app: typer.Typer) -> None:
     app.command(hidden=True)(work)
 
 
-def start(pool: Annotated[str, typer.Option("--pool", help="Work pool of the Prefect server.")] = "regraft") -> None:
+def start(
+    pool: Annotated[str, typer.Option("--pool", help="Work pool of the Prefect server.")] = "regraft",
+    ranks: Annotated[
+        int, typer.Option("--ranks", min=1, help="Processes that share each training, on GPUs one a GPU; as REGRAFT_RANKS for `run`.")
+    ] = 1,
+) -> None:
     """Examine this machine as `doctor` does, then run what is deployed to a pool, until Ctrl-C.
 
-    One run at a time; on a machine with GPUs, one a GPU.
+    One run at a time; on a machine with GPUs, one a GPU, or one for as many as --ranks.
     """
     from regraft.cli.workspace import show
     from regraft.core.workspace import Workspace
@@ -40,7 +45,7 @@ def start(pool: Annotated[str, typer.Option("--pool", help="Work pool of the Pre
     if any(check.state == "bad" for check in checks):
         console.err.print("[bold red]error[/]: nothing that is deployed would run here\n[dim]next:[/] regraft doctor")
         sys.exit(8)
-    _become("agent", pool)
+    _become("agent", pool, str(ranks))
 
 
 def job() -> None:

@@ -37,11 +37,16 @@ def deploy(
 
     workspace = Workspace.find()
     wanted = deployments.wanted(workspace, [pipeline] if pipeline else workspace.pipelines, pool)
-    asked = {"workspace": workspace.root.name, "wanted": wanted, "every": pipeline is None, "dry_run": dry_run}
-    changes = _told("deploy", asked)["changes"]
+    containers = deployments.container_pools(workspace, wanted)
+    asked = {"workspace": workspace.root.name, "wanted": wanted, "pools": containers, "every": pipeline is None, "dry_run": dry_run}
+    answer = _told("deploy", asked)
+    changes, pools = answer["changes"], answer["pools"]
     if json:
-        console.print_json({"changes": changes, "applied": not dry_run})
+        console.print_json({"changes": changes, **({"pools": pools} if pools else {}), "applied": not dry_run})
         return
+    for each in pools:
+        kind = containers[each["pool"]]
+        console.out.print(console.prose(escape(f"pool {each['pool']}: {WORDS[each['verb']]}; {kind['type']}, {kind['image']}"), 2))
     for change in changes:
         name, differences = change["deployment"], f" ({', '.join(change['differences'])})" if change["differences"] else ""
         when = f"; {deployments.words(workspace, name)}" if name in wanted else ""
@@ -49,9 +54,16 @@ def deploy(
     if dry_run:
         console.out.print("[dim]nothing was changed[/]")
     elif changes:
-        pools = list(dict.fromkeys(document["pool"] for document in wanted.values()))
-        commands = " and ".join(f"regraft agent start{'' if name == 'regraft' else f' --pool {shlex.quote(name)}'}" for name in pools)
+        named = list(dict.fromkeys(document["pool"] for document in wanted.values()))
+        commands = " and ".join(_started(name, containers) for name in named)
         console.out.print(console.prose(f"[dim]next:[/] {commands}, where the runs are to run", 2))
+
+
+def _started(pool: str, containers: dict[str, Any]) -> str:
+    """What starts runs of a pool."""
+    if pool in containers:
+        return f"prefect worker start --pool {shlex.quote(pool)} --type {containers[pool]['type']}"
+    return f"regraft agent start{'' if pool == 'regraft' else f' --pool {shlex.quote(pool)}'}"
 
 
 def _told(verb: str, asked: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from regraft.config.approval import ApprovalOptions
 from regraft.config.auto import expanded, without_objective
 from regraft.config.candidates import DEFAULT, Candidate, CandidateOptions, checked
 from regraft.config.inbox import InboxOptions
+from regraft.config.notify import NotifyOptions
 from regraft.config.schedule import ScheduleOptions
 from regraft.core.plugin_options import retold
 from regraft.core.strict import Strict
@@ -53,30 +54,6 @@ class CardOptions(Strict):
     """Languages of the text, as ISO 639 codes: `[en]`."""
 
 
-class NotifyOptions(Strict):
-    """Who is told when a run has reached a verdict. A notification that fails is a warning and fails no run."""
-
-    command: str | None = Field(None, min_length=1)
-    """A shell command, run in the workspace, with the verdict as JSON on its stdin."""
-    webhook: str | None = None
-    """An http address that gets the same JSON by POST. `${NAME}` is taken from the environment, where secrets belong."""
-    seconds: float = Field(10.0, gt=0, le=300)
-    """Most seconds that a command, and a webhook, may take."""
-
-    @field_validator("webhook")
-    @classmethod
-    def _is_an_address(cls, webhook: str | None) -> str | None:
-        if webhook is not None and not webhook.startswith(("http://", "https://", "$")):
-            raise ValueError("write http://..., https://... or ${NAME} of a variable that holds the address")
-        return webhook
-
-    @model_validator(mode="after")
-    def _someone_is_told(self) -> Self:
-        if self.command is None and self.webhook is None:
-            raise ValueError("write at least one of `command: ...` and `webhook: https://...`")
-        return self
-
-
 class PipelineOptions(Strict):
     """A pipeline file: which model to train, on what data, and what it has to prove."""
 
@@ -109,7 +86,7 @@ class PipelineOptions(Strict):
     card: CardOptions | None = None
     """What the model card says in people's words."""
     notify: NotifyOptions | None = None
-    """A command or webhook that is run once on every verdict."""
+    """Who is told of verdicts, and of how runs by themselves end."""
     promotion: Literal["automatic", "approval"] = Field("automatic", validate_default=True)
     """What follows when a candidate has passed: it becomes champion, or people are asked first (`regraft approve`)."""
     approval: ApprovalOptions | None = None

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 
+from regraft.config.pools import PoolOptions
 from regraft.core.errors import Problem
 from regraft.core.redacted import redacted
 from regraft.core.strict import Strict
@@ -28,6 +29,9 @@ class WorkspaceOptions(Strict):
     repository: str | None = Field(None, min_length=1)
     """What agents clone, at the commit that was deployed: a git URL. Left out: an agent runs what is deployed in the clone that it was
     started in."""
+
+    pools: dict[str, PoolOptions] = Field({}, validate_default=True)
+    """Work pools whose steps run in containers, by their names in pipelines' `agents.gpu`. Pools that are not here are those of agents."""
 
     @field_validator("repository")
     @classmethod

@@ -21,6 +21,7 @@ from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.core.git import git_state, pushed, tracked
 from regraft.core.workspace import Workspace
 from regraft.execution.dvc_formats import default_remote
+from regraft.execution.job_templates import template
 from regraft.execution.resolve import resolve
 from regraft.registry.store import store_of
 
@@ -34,7 +35,7 @@ ON_GPU, INBOX = "-gpu", "-inbox"
 """What follows the name of a pipeline in that of the deployment for its GPU steps, and of the one that looks into its inbox."""
 ARRIVED = "regraft.inbox"
 """The event that says that something has come, about the resource ``regraft.inbox.<pipeline>``."""
-OF_SERVER = ("description", "version", "schedule", "pool", "expected", "parameters", "source")
+OF_SERVER = ("description", "version", "schedule", "pool", "expected", "parameters", "source", "notify")
 """What is compared with the server's, in the order in which differences are told."""
 Verb = Literal["create", "update", "remove", "keep"]
 Json = dict[str, Any]
@@ -94,6 +95,7 @@ def _deployments(workspace: Workspace, pipeline: str, pool: str) -> dict[str, Js
         "pool": options.agents.cpu if "cpu" in options.agents.model_fields_set else pool,
         "expected": expected,
         "parameters": {"pipeline": pipeline, **({"judge_again": True} if again else {})},
+        "notify": _notify(options),
     }
     every: dict[str, Json] = {pipeline: run}
     gpu = options.agents.gpu
@@ -104,7 +106,7 @@ def _deployments(workspace: Workspace, pipeline: str, pool: str) -> dict[str, Js
     if options.agents.elsewhere is not None:
         _require_shared(workspace, pipeline, options)
         about = f"Steps of `{pipeline}` that need a GPU; its runs ask for them."
-        every[pipeline + ON_GPU] = {**run, "description": about, "schedule": None, "pool": options.agents.gpu}
+        every[pipeline + ON_GPU] = {**run, "description": about, "schedule": None, "pool": options.agents.gpu, "notify": None}
     if inbox := options.inbox:
         about = f"Takes in what comes to `{inbox.path}` for `{pipeline}`; {inbox.schedule.words}, or on the event {ARRIVED}."
         every[pipeline + INBOX] = {
@@ -112,10 +114,37 @@ def _deployments(workspace: Workspace, pipeline: str, pool: str) -> dict[str, Js
             "description": about,
             "schedule": inbox.schedule.document(),
             "pool": inbox.pool or run["pool"],
+            "notify": _notify(options, ("failed", "crashed")),
         }
     for name in every.keys() - {pipeline}:
         every[name]["parameters"] = {"pipeline": pipeline}
     return every
+
+
+def _notify(options: PipelineOptions, possible: Sequence[str] | None = None) -> Json | None:
+    """What the server is to tell of a deployment's runs, and by which block; None: nothing.
+
+    :param possible: what there is to tell; None: everything.
+    """
+    if options.notify is None or options.notify.block is None:
+        return None
+    about = sorted(kind for kind in set(options.notify.about) if possible is None or kind in possible)
+    return {"block": options.notify.block, "about": about} if about else None
+
+
+def container_pools(workspace: Workspace, wanted: Mapping[str, Json]) -> dict[str, Json]:
+    """Name -> ``{type, image, template}`` of the pools of ``regraft.yaml`` that deployments are in.
+
+    :raises ConfigError: whole runs are in one, whose containers keep nothing: no checkpoint, and no `dvc.lock` that tells what is due.
+    """
+    known = load_workspace(workspace).pools
+    for name, document in wanted.items():
+        if document["pool"] in known and not name.endswith(ON_GPU):
+            what = "looks into the inbox" if name.endswith(INBOX) else "runs"
+            message = f"'{pipeline_of(name)}' {what} in pool '{document['pool']}', whose containers keep nothing from one time to the next"
+            raise ConfigError(message, fix="name a pool of agents for it, and the one of containers as `agents: {gpu: ...}`")
+    named = dict.fromkeys(document["pool"] for document in wanted.values() if document["pool"] in known)
+    return {name: {"type": known[name].type, "image": known[name].image, "template": template(known[name])} for name in named}
 
 
 def _require_shared(workspace: Workspace, pipeline: str, options: PipelineOptions) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from regraft.config.pipeline import NotifyOptions
+from regraft.config.notify import NotifyOptions
 from regraft.core import files
 from regraft.core.progress import STOP
 from regraft.core.workspace import Workspace

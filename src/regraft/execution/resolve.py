@@ -74,7 +74,8 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
         "gates": [gate.model_dump(mode="json", exclude_none=True) for gate in options.gates],
         "candidates": {candidate.name: candidate.document() for candidate in options.every_candidate},
         **({"by_cost": list(options.by_cost)} if options.by_cost else {}),  # who is chosen on dev rows
-        **options.model_dump(mode="json", include={"card", "notify"}, exclude_none=True),  # no step reads them
+        **options.model_dump(mode="json", include={"card"}, exclude_none=True),  # no step reads it, nor the next
+        **({"notify": options.notify.hooks} if options.notify and options.notify.hooks else {}),
         **({"approval": options.asks.model_dump(mode="json", exclude_none=True)} if options.asks else {}),
         **sections,
     }
