@@ -23,7 +23,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows import signs
+from flows import signs, windows
 from regraft.steps.flow import (
     FLOW_RUN,
     EnvironmentFault,
@@ -51,6 +51,9 @@ def main() -> int:
         raise EnvironmentFault("this is what an agent runs for a flow run of Prefect", fix="regraft run PIPELINE")
     with get_client(sync_client=True) as client:
         scheduled = client.read_flow_run(UUID(flow_run))
+        if scheduled.state is not None and scheduled.state.is_final():  # cancelled since the agent took it
+            return 0
+        windows.stand_for_earlier(client, scheduled)
         parameters = scheduled.parameters
         if client.read_flow(scheduled.flow_id).name == HANDOFF:
             return _hand_in(client, flow_run, str(parameters.get("pipeline", "")))

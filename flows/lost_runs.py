@@ -19,7 +19,7 @@ HEARTBEAT_SECONDS = 30
 MISSED = 3
 """Heartbeats that do not come before a run is lost: 90 s, and a minute is left of the two in which it has to be told."""
 NAME = "regraft: runs whose agent is gone"
-OURS = ("Completed", "Cached", "GateFail", "GateInconclusive", "AwaitingApproval", "NotPromoted", "NothingNew", "Unchanged")
+OURS = ("Completed", "Cached", "GateFail", "GateInconclusive", "AwaitingApproval", "NotPromoted", "NothingNew", "Superseded", "Unchanged")
 ENDS = (*OURS, "Failed", "Crashed", "Cancelled", "Cancelling", "Suspended", "Paused")
 """States after which no heartbeat is expected; those of our flows have names of their own."""
 

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
@@ -65,6 +66,8 @@ R = TypeVar("R")
 RETRY_SECONDS: list[float] = [1, 5, 20]
 RESTART_SECONDS: list[float] = [*RETRY_SECONDS, *[30] * 5]
 """In the middle of a run a server that does not answer is waited for: 3 minutes, in which one is started anew."""
+PATIENCE = timedelta(seconds=sum(RESTART_SECONDS))
+"""From the first try to the last one. One that is frozen takes the request and is silent: each try then takes four minutes itself."""
 
 
 @dataclass
@@ -93,7 +96,9 @@ def _only_a_store(_: object, attempt: TaskRun, state: State[Any]) -> bool:
         return False
     if isinstance(fault, Unreachable) and attempt.run_count == 1:
         _current.get().run.emit({"event": "warning", "message": f"{fault}; it is tried again for a while"})
-    return isinstance(fault, Unreachable) or attempt.run_count <= len(RETRY_SECONDS)
+    if isinstance(fault, Unreachable):
+        return attempt.start_time is None or datetime.now(UTC) - attempt.start_time < PATIENCE
+    return attempt.run_count <= len(RETRY_SECONDS)
 
 
 def retried(function: Callable[P, R], name: str, delays: list[float] = RESTART_SECONDS) -> Task[P, R]:

@@ -136,6 +136,12 @@ def flow_runs(api: str, **state: Any) -> list[dict[str, Any]]:
     return list(httpx.post(f"{api}/flow_runs/filter", json={**wanted, "sort": "EXPECTED_START_TIME_DESC"}).json())
 
 
+def workers(api: str, pool: str) -> list[dict[str, Any]]:
+    """The agents of a pool that have said that they are there; none where there is no such pool yet."""
+    answer = httpx.post(f"{api}/work_pools/{pool}/workers/filter", json={})
+    return list(answer.json()) if answer.is_success else []
+
+
 def trigger(api: str, deployment: str) -> str:
     """Start a run of ``<flow>/<name>`` as a click does; the id of its flow run."""
     known = httpx.get(f"{api}/deployments/name/{deployment}").json()

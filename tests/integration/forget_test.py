@@ -60,15 +60,20 @@ def holding(root: Path, text: str = SECRET) -> list[str]:
 def test_rows_go_out_of_versions_caches_remotes_and_pages(handed, cli, tmp_path):
     far = tmp_path / "far"
     assert len(holding(dvc_formats.cache_folder(handed))) == len(holding(far)) == 2
+    for home, pipeline in ((far, "tiny"), (far, "other"), (handed.scratch, "tiny")):
+        (checkpoint := home / "checkpoints" / pipeline / "pretrain/f/00000010").mkdir(parents=True)
+        (checkpoint / "model.safetensors").write_bytes(b"weights")
     looked = cli("data", "forget", "tiny", "mia", "--column", "author", "--dry-run", "--json").json
     assert (looked["rows"], looked["quarantined"], [each["version"] for each in looked["versions"]]) == (1, 1, [2, 3])  # type: ignore[attr-defined]
     assert [line for line in looked["remains"] if "handed in and may have them: first.csv, second.csv;" in line]  # type: ignore[attr-defined]
     assert cli("data", "forget", "tiny", "mia", "--column", "author").code == 2, "nobody is there to ask"
     told = cli("data", "forget", "tiny", "mia", "--column", "author", "--reason", "she asked", "--yes", "--no-commit", "--json")
     assert told.code == 0, told.err
-    assert (told.json["version"], told.json["purged"]["remotes"]) == (4, {"far": 2})  # type: ignore[index]
+    assert (told.json["version"], told.json["purged"]["remotes"]) == (4, {"far": 3})  # type: ignore[index]
     assert holding(handed.root) == ["first.csv"], "what people handed in is theirs"
     assert holding(far) == []
+    kept = [path.parents[3].name for home in (far, handed.scratch) for path in home.glob("checkpoints/*/*/*/*/model.safetensors")]
+    assert kept == ["other"], "weights of a training that was cut have learned from those rows"
     rows = [json.loads(line) for line in (handed.root / "data/rows.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows[-2:]] == ["q-1", "r-1"]
 

@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Pending, Running, Scheduled
 
-from flows import arrivals, deploy, elsewhere, lost_runs, notifications, pools, retrain_flow, signs
+from flows import arrivals, deploy, elsewhere, lost_runs, notifications, pools, retrain_flow, signs, windows
 from regraft.config.pools import PoolOptions
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, Unreachable
 from regraft.core.workspace import Workspace
@@ -158,6 +158,29 @@ def test_a_pool_of_containers_is_kept_as_it_is_written_and_no_agent_takes_its_st
         Conflict, match="'of-agents' is of type kubernetes, and the Prefect server has a pool of that name and type process"
     ):
         pools.bring_in_step(client, {"of-agents": wanted()["cluster"]}, dry_run=True)
+
+
+def test_a_run_that_begins_stands_for_all_windows_that_have_passed_and_for_nothing_else(client: SyncPrefectClient) -> None:
+    now, seldom = datetime.now(UTC), deployed(client, "seldom-2")
+
+    def scheduled(minutes: int, tag: str = windows.SCHEDULED, deployment: UUID | None = None) -> UUID:
+        state = Scheduled(scheduled_time=now + timedelta(minutes=minutes))
+        return client.create_flow_run_from_deployment(deployment or often, state=state, tags=[tag]).id
+
+    often = deployed(client, "often-2")
+    passed = [scheduled(-3), scheduled(-2), scheduled(-1)]
+    others = [scheduled(5), scheduled(-1, tag="by hand"), scheduled(-1, deployment=seldom)]
+    client.set_flow_run_state(passed[0], Pending(), force=True)
+    assert windows.stand_for_earlier(client, client.read_flow_run(others[1])) == 0, "somebody's own run"
+    assert windows.stand_for_earlier(client, client.read_flow_run(passed[0])) == 2
+
+    def name(flow_run: UUID) -> str | None:
+        state = client.read_flow_run(flow_run).state
+        return state.name if state else None
+
+    assert [name(each) for each in passed] == ["Pending", "Superseded", "Superseded"]
+    assert "Superseded" not in [name(each) for each in others]
+    assert windows.stand_for_earlier(client, client.read_flow_run(passed[0])) == 0
 
 
 def test_the_next_runs_of_all_pipelines_are_one_question(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:

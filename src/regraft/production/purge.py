@@ -29,10 +29,12 @@ from regraft.execution import clones, dvc, dvc_formats
 PLAN = "forgetting-*.json"
 """One for each version that forgot something, until all of that is done."""
 REPORT = "forgotten.json"
+CHECKPOINTS = "checkpoints"
+"""Their folder in ``.regraft`` and in a DVC remote (:mod:`regraft.execution.remote_checkpoints`), with one for each pipeline."""
 REMOTES = """
 import json, sys
 from dvc.repo import Repo
-repo, names, said = Repo("."), json.load(sys.stdin), {}
+repo, (names, checkpoints), said = Repo("."), json.load(sys.stdin), {}
 for remote in repo.config["remote"]:
     try:
         store, gone = repo.cloud.get_remote_odb(name=remote, hash_name="md5"), 0
@@ -42,6 +44,10 @@ for remote in repo.config["remote"]:
             if store.fs.exists(store.oid_to_path(name)):
                 store.delete(name)
                 gone += 1
+        kept = store.fs.join(repo.cloud.get_remote(name=remote).path, *checkpoints)
+        if store.fs.exists(kept):
+            gone += len(list(store.fs.find(kept)))
+            store.fs.remove(kept, recursive=True)
         said[remote] = gone
     except Exception as error:
         said[remote] = f"{type(error).__name__}: {error}"
@@ -60,11 +66,11 @@ class Purged:
     results: int = 0
     """Of DVC's run cache."""
     artifacts: list[str] = field(default_factory=list)
-    """Outputs of steps."""
+    """Outputs of steps, and checkpoints here."""
     clones: list[str] = field(default_factory=list)
     """Those that agents had made, of which everything is computed or fetched again."""
     remotes: dict[str, int] = field(default_factory=dict)
-    """Remote -> objects."""
+    """Remote -> objects, and files of checkpoints."""
     folders: list[str] = field(default_factory=list)
     """Versions and refused drops whose page, quarantine or record had such rows."""
     failed: dict[str, str] = field(default_factory=dict)
@@ -115,7 +121,7 @@ def _finish(workspace: Workspace, history: History, path: Path) -> Purged | None
     pipeline = history.folder.name
     done = Purged(folders=forgotten.redact(history, wanted, plan["ids"]), artifacts=list(_artifacts(workspace, going)))
     done.artifacts += _unrecorded(workspace, pipeline, done)
-    _remotes(workspace, going, done)
+    _remotes(workspace, pipeline, going, done)
     cache = dvc_formats.cache_folder(workspace)
     for result in dvc_formats.results(cache):
         if _reads(dvc_formats.read_result(result.read_text(encoding="utf8")) or {}, going):
@@ -180,7 +186,10 @@ def _artifacts(workspace: Workspace, going: Collection[str]) -> Iterator[str]:
 
 
 def _unrecorded(workspace: Workspace, pipeline: str, done: Purged) -> Iterator[str]:
-    """Take away what steps that were killed have left in the workspace, of which dvc.lock does not say what it was made of."""
+    """Take away what steps that were killed have left in the workspace, of which dvc.lock does not say what it was made of.
+
+    Their checkpoints go, too: with other rows no step goes on from them.
+    """
     if lock.is_held(workspace.scratch / "locks" / f"{pipeline}.alive", by_readers=True):
         done.failed["artifacts"] = f"a run of {pipeline} is at work there"
         return
@@ -189,6 +198,9 @@ def _unrecorded(workspace: Workspace, pipeline: str, done: Purged) -> Iterator[s
         if (shown := workspace.relative(path)) not in recorded and path.name in (".partial", "out", "evidence", "record.json"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             yield shown
+    if (kept := workspace.scratch / CHECKPOINTS / pipeline).is_dir():
+        shutil.rmtree(kept)
+        yield workspace.relative(kept)
 
 
 def _clones(workspace: Workspace, pipeline: str, done: Purged) -> Iterator[str]:
@@ -214,9 +226,13 @@ def _scratch(workspace: Workspace, pipeline: str) -> Iterator[Path]:
     yield from (path for pattern in places for path in workspace.scratch.glob(pattern))
 
 
-def _remotes(workspace: Workspace, going: Collection[str], done: Purged) -> None:
+def _remotes(workspace: Workspace, pipeline: str, going: Collection[str], done: Purged) -> None:
+    """Take away what remotes have of that, and checkpoints that agents have left there: their weights have learned from such rows.
+
+    A training that goes on meanwhile pushes new ones; its step ends with the run that has read the rows.
+    """
     argv = [*dvc.command()[:1], "-c", REMOTES]
-    asked = json.dumps(sorted(going))
+    asked = json.dumps([sorted(going), [CHECKPOINTS, pipeline]])
     answer = subprocess.run(argv, cwd=workspace.root, env=dvc.environment(), input=asked, capture_output=True, text=True, check=False)
     try:
         said = json.loads(answer.stdout.splitlines()[-1])
