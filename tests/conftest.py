@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from regraft.core.workspace import Workspace
 for _name in [name for name in os.environ if name.startswith(("REGRAFT_", "MLFLOW_", "PREFECT_"))]:
     del os.environ[_name]
 os.environ.update(QUIET, HF_HUB_OFFLINE="1")
+gc.set_threshold(50_000, 20, 100)  # by default a sixth of what it takes to collect the tests and import torch goes into looking for garbage
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from regraft.cli.app import with_verbs
 from regraft.config.pipeline import PipelineOptions
-from regraft.config.schema import schema
+from regraft.config.schema import Kind, schema
 from regraft.config.workspace_file import WorkspaceOptions
 from regraft.core.errors import ConfigError
 from regraft.data.contract import Contract
@@ -41,6 +41,12 @@ def reference() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@cache  # 0.3 s each: a schema is made and, as `jsonschema.validate` does every time, is itself checked
+def validator(kind: Kind) -> jsonschema.Draft202012Validator:
+    jsonschema.Draft202012Validator.check_schema(known := schema(kind))
+    return jsonschema.Draft202012Validator(known)
 
 
 @cache
@@ -110,7 +116,7 @@ def test_every_link_leads_to_a_file(page):
 def test_every_yaml_snippet_is_valid(block: Block):
     value = yaml.safe_load(block.text)
     if "apiVersion" in value:
-        jsonschema.validate(value, schema("contract"))
+        validator("contract").validate(value)
         return
     if "tests" in value:
         assert TemplateFile.model_validate(value)
@@ -119,7 +125,7 @@ def test_every_yaml_snippet_is_valid(block: Block):
         assert WorkspaceOptions.model_validate(value)
         return
     full = {**LEAST, **value}
-    jsonschema.validate(full, schema("pipeline"))
+    validator("pipeline").validate(full)
     assert PipelineOptions.model_validate(full)
 
 

@@ -190,7 +190,7 @@ VALUE = st.sampled_from(["", "r1", "r2", "r3", "r4", "x", "y" * 61])
 DROP = st.lists(st.fixed_dictionaries({"id": VALUE, "text": VALUE, "label": st.sampled_from(["a", "b", "z", ""])}), max_size=12)
 
 
-@settings(max_examples=25, deadline=None)  # Great Expectations takes 0.1 s
+@settings(max_examples=12, deadline=None)  # Great Expectations takes 0.1 s
 @given(DROP)
 def test_read_is_accepted_and_quarantined_and_each_row_once(tmp_path_factory, drop):
     folder = tmp_path_factory.mktemp("identity")

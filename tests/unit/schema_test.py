@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ SHIPPED = sorted(PIPELINES.glob("*.yaml"))
 KINDS = ("pipeline", "contract")
 
 
+@cache
 def validator(kind: Any) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema(kind))
 

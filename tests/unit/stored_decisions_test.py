@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from regraft.core import files
-from regraft.gates.decide import reevaluate
+from regraft.gates.decide import Evaluation, reevaluate
 from regraft.gates.telling import row, sentence
 from regraft.gates.verdict import render
 
@@ -22,24 +22,25 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "decisions.tar.xz"
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Evaluation]:
+    """Folder of a decision -> what is decided of it today."""
     folder = tmp_path_factory.mktemp("decisions")
     with tarfile.open(GOLDEN) as archive:
         archive.extractall(folder, filter="data")
-    return sorted(path.parent for path in folder.glob("*/decision.json"))
+    return {path.parent: reevaluate(path.parent) for path in sorted(folder.glob("*/decision.json"))}
 
 
 def test_decisions_of_earlier_versions_are_rebuilt_byte_for_byte(stored):
     assert {files.read_json(folder / "decision.json")["schema"] for folder in stored} == {1, 2}
-    for folder in stored:
-        for name, text in reevaluate(folder).texts().items():
+    for folder, evaluation in stored.items():
+        for name, text in evaluation.texts().items():
             assert text.encode() == (folder / name).read_bytes(), f"{folder.name}/{name}"
 
 
 def test_a_finding_of_today_holds_every_number_that_a_sentence_of_0_2_said(stored):
     """The living words are others than those frozen; what they are about is the same."""
-    for folder in stored:
-        today = json.loads(render(reevaluate(folder).verdict))["findings"]
+    for folder, evaluation in stored.items():
+        today = json.loads(render(evaluation.verdict))["findings"]
         said = files.read_json(folder / "verdict.json")["findings"]
         for finding, old in zip(today, said, strict=True):
             assert "sentence" not in finding
@@ -53,8 +54,8 @@ def numbers(text: str) -> set[str]:
 
 
 def test_every_finding_has_five_cells_and_a_number_has_its_range_and_what_was_needed(stored):
-    for folder in stored:
-        for finding in json.loads(render(reevaluate(folder).verdict))["findings"]:
+    for evaluation in stored.values():
+        for finding in json.loads(render(evaluation.verdict))["findings"]:
             cells = row(finding)
             assert cells.requirement
             assert cells.result == finding["outcome"]

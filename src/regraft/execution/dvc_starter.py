@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from regraft.core.child import adopt_orphans, be_called, end_as_process
+from regraft.core.uncollected import uncollected
 from regraft.core.workspace import Workspace
 from regraft.execution import step_wire as wire
 from regraft.execution import supervise
@@ -121,9 +122,10 @@ def main() -> None:
     supervise.hold_run()
     be_called("dvc starter")
     sys.stderr = sys.stdout  # before DVC keeps the two for its log: its complaints go where the flow reads
-    for name in MODULES:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    with uncollected(MODULES[0]):
+        for name in MODULES:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
     while True:
         request, streams = wire.receive(channel, most_descriptors=3)
         if request is None:

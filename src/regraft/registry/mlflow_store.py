@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from regraft.core.uncollected import uncollected
 from regraft.core.workspace import Workspace
 from regraft.registry import database, mlflow_faults
 from regraft.registry.lease import lease
@@ -102,7 +103,8 @@ def _point_mlflow_at(uri: str) -> None:
 
     MLflow exports it there, and a child that works on another workspace would write to this one's store.
     """
-    import mlflow
+    with uncollected("mlflow"):
+        import mlflow
 
     before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
