@@ -168,7 +168,11 @@ def test_the_first_row_that_is_read_otherwise_is_named(tmp_path):
     folder = as_0_2_saved_it("bert: cased normalizer, config silent", tmp_path / "model")
     problem = token_ids.compared(folder, ["all small", *TEXTS])["problem"]
     assert problem.startswith("row 2: from token 2 on, transformers 5.")
-    assert token_ids.compared(as_0_2_saved_it("bert", tmp_path / "well"), TEXTS) == {"schema": 1, "rows": len(TEXTS), "problem": None}
+
+
+@pytest.mark.parametrize("name", ["bert", "bert: split_special_tokens"])
+def test_a_model_that_everybody_reads_alike_has_no_problem(name, tmp_path):
+    assert token_ids.compared(as_0_2_saved_it(name, tmp_path), TEXTS) == {"schema": 1, "rows": len(TEXTS), "problem": None}
 
 
 def test_a_model_that_others_read_otherwise_is_not_registered_and_is_compared_once(tmp_path):
