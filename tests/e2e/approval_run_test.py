@@ -46,15 +46,16 @@ def test_a_run_that_passed_asks_waits_in_status_and_a_yes_is_the_result_that_sta
         f"regraft approve {result['run']}",
     )
     assert "waits for approval until" in ask(root, "status").out
-    again = told(root, 0, "run", "tiny")
-    assert (again["run"], again["decided"], again["standing_exit"]) == (result["run"], False, 6)
+    again = ask(root, "run", "tiny", "--json").json  # nothing is to do
+    assert (again["run"], again["exit"], again["decided"], again["standing_exit"]) == (result["run"], 0, False, 6)
     assert "regraft approve" in ask(root, "promote", "tiny", "--json").json["errors"][0]["fix"]
 
     answered = ask(root, "approve", "tiny", "--reason", "looked at the ten worst rows", "--json").json
     assert answered["champion"]["digest"] == result["candidate"]["digest"]
     assert ask(root, "status", "--json").json["pipelines"]["tiny"]["approval"]["state"] == "approved"
-    after = told(root, 0, "run", "tiny")
-    assert (after["run"], after["standing_exit"], after["champion"]["version"]) == (result["run"], 0, answered["champion"]["version"])
+    after = ask(root, "run", "tiny", "--json").json
+    assert (after["run"], after["exit"], after["standing_exit"]) == (result["run"], 0, 0)
+    assert after["champion"]["version"] == answered["champion"]["version"]
     assert (
         ask(root, "reject", "tiny", "--reason", "too late", "--json")
         .json["errors"][0]["message"]

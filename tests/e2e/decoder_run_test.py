@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
 import tiny_models
 from workbench import regraft
 
 from regraft.core import files
 
 
+@pytest.mark.release("integration/decoder_test.py plans it; integration/architectures_test.py trains and serves gpt2")
 def test_a_pipeline_whose_base_model_is_a_decoder_runs_from_contract_to_verdict(tiny):
     shutil.rmtree(tiny.root / "models" / "tiny")
     tiny_models.make(tiny.root / "models" / "tiny", "llama")

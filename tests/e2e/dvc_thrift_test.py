@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from everything import KEPT, Ran, configure
 from everything import STEPS as ALL
+from everything import Ran, configure
 
 from regraft.core import files
 from regraft.core.workspace import Workspace
@@ -60,11 +60,6 @@ def stale(workspace: Workspace) -> set[str]:
 def record(workspace: Workspace, step: str) -> dict[str, Any]:
     value: dict[str, Any] = files.read_json(workspace.artifacts("tiny", step) / "record.json")
     return value
-
-
-def test_with_nothing_changed_but_the_gates_no_step_runs(workspace):
-    change(workspace, gates=[{"beats": "tfidf"}, *KEPT])
-    assert bring(workspace) == set()
 
 
 def test_an_edited_label_even_an_invalid_one_leaves_the_adaptation_alone(workspace):

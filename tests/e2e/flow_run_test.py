@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from everything import ASKED_FOR, FLOOR, KEPT, STEPS, Ran, configure, of_each
-from workbench import told
+from workbench import copy, regraft, told
 
 from regraft.core import files
 from regraft.core.workspace import Workspace
@@ -19,6 +20,8 @@ from regraft.execution.events import Watch
 from regraft.gates.telling import row
 
 ALL = (*STEPS, *ASKED_FOR)
+OTHERS = [{**FLOOR, "at_least": 0.02}, *KEPT]
+"""Gates of which the first run's were others."""
 Ask = Callable[..., Any]
 
 
@@ -70,8 +73,8 @@ def test_prefect_shows_the_run_its_tasks_and_one_page(everything: Ran) -> None:
     assert f"regraft explain {result['run']}" in page
 
 
-def test_a_verdict_is_told_once_and_not_again_when_nothing_is_to_do(ran: Ran) -> None:
-    run(ran.root, 0)
+def test_a_verdict_is_told_once_and_not_again_when_nothing_is_to_do(ran: Ran, ask: Ask) -> None:
+    assert ask(ran.root, "run", "tiny").code == 0
     (line,) = (ran.root / "told.jsonl").read_text().splitlines()
     message = json.loads(line)
     for key in ("run", "outcome", "exit", "champion"):
@@ -107,22 +110,42 @@ def test_a_watcher_reads_how_the_run_went(everything: Ran, ask: Ask) -> None:
     assert (said.code, f"{result['run']} score-base computed" in said.out) == (0, True)
 
 
-def test_a_champion_is_challenged_replaced_put_back_and_at_last_broken(ran: Ran, ask: Ask) -> None:
-    root, before = ran.root, ran.result
+@pytest.fixture(scope="module")
+def judged_anew(everything: Ran, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """After a second run under other gates, where no page can be written; read only."""
+    root = copy(everything.root, tmp_path_factory.mktemp("anew") / "w")
+    shutil.rmtree(root / ".regraft" / "reports")
+    (root / ".regraft" / "reports").write_text("a file where a folder is needed")
+    configure(root, gates=OTHERS)
+    done = regraft(root, "run", "tiny")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Ran(root, files.read_json(root / "state/latest/tiny.json"), done.stdout + done.stderr)
 
-    configure(root, gates=[{**FLOOR, "at_least": 0.02}, *KEPT])
-    same = run(root, 0)
-    assert same["champion"]["version"] == "1"
-    assert "already champion" in same["sentence"]
-    assert {ran.record(step)["run"] for step in STEPS} == {before["run"]}, "a gate is no reason to run a step"
+
+def test_other_gates_judge_the_same_models_and_no_step_runs(everything: Ran, judged_anew: Ran) -> None:
+    root, result = judged_anew.root, judged_anew.result
+    assert result["run"] != everything.result["run"]
+    assert result["champion"]["version"] == "1"
+    assert "already champion" in result["sentence"]
+    assert {judged_anew.record(step)["run"] for step in STEPS} == {everything.result["run"]}, "a gate is no reason to run a step"
     assert set(ASKED_FOR) & set(yaml.safe_load((root / "dvc.yaml").read_text())["stages"]) == set(of_each("forgetting")), (
         "nobody asks for the others any more"
     )
-    (evidence,) = (path.parent for path in (root / ".regraft" / "evidence").rglob("verdict.json") if same["run"] in str(path))
+    (evidence,) = (path.parent for path in (root / ".regraft" / "evidence").rglob("verdict.json") if result["run"] in str(path))
     assert not (evidence / "cost.json").exists(), "no gate asked what serving takes"
 
+
+def test_a_page_that_cannot_be_made_costs_no_run(judged_anew: Ran) -> None:
+    assert "warning: no report: " in " ".join(judged_anew.out.split())
+    assert judged_anew.result["report"] is None
+    assert "report:" not in judged_anew.out.replace("no report:", "")
+
+
+def test_a_champion_is_challenged_replaced_put_back_and_at_last_broken(ran: Ran, ask: Ask) -> None:
+    root, before = ran.root, ran.result
+
     shutil.rmtree(root / "state" / "predictions", ignore_errors=True)
-    configure(root, finetune={"epochs": 1})
+    configure(root, gates=OTHERS, finetune={"epochs": 1})
     other = run(root, 0)
     assert other["champion"]["version"] == "2"
     rows = files.read_json(root / "artifacts/tiny/held_out/out/digests.json")["test"]
@@ -132,8 +155,8 @@ def test_a_champion_is_challenged_replaced_put_back_and_at_last_broken(ran: Ran,
     withheld = run(root, 6)
     assert withheld["champion"]["version"] == "1"
     assert "users complain" in withheld["sentence"]
-    again, of_a_decision = run(root, 0), ("exit", "decided", "standing_exit")
-    assert (again["decided"], again["standing_exit"]) == (False, 6)
+    again, of_a_decision = ask(root, "run", "tiny", "--json").json, ("exit", "decided", "standing_exit")
+    assert (again["exit"], again["decided"], again["standing_exit"]) == (0, False, 6)
     assert {**again, **dict.fromkeys(of_a_decision)} == {**withheld, **dict.fromkeys(of_a_decision)}, "the standing answer changed"
 
     for weights in (root / "state" / "mlartifacts").rglob("model.safetensors"):

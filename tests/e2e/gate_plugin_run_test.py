@@ -10,6 +10,7 @@ from gate_package import install
 from workbench import regraft, told
 
 
+@pytest.mark.release("unit/gate_plugin_test.py decides, tells, shows and plans it")
 def test_a_gate_of_an_installed_package_goes_all_the_way(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(install(tmp_path / "site")))
     root = ran.root

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sqlite3
-
-from everything import FLOOR, KEPT, configure
-from workbench import regraft
 
 from regraft.reports.label_curve import label_curve
 
@@ -40,19 +35,6 @@ def test_the_command_line_makes_the_same_page_and_a_learning_curve(ran, ask, tmp
     assert document["label_curve"]["rows"][-1] == document["data"]["train"]
     assert [entry["action"] for entry in document["history"]] == ["register", "promote"]
     assert "Would more labels help?" in (tmp_path / "curve.html").read_text()
-
-
-def test_a_page_that_cannot_be_made_costs_no_run(ran):
-    root = ran.root
-    shutil.rmtree(root / ".regraft" / "reports")
-    (root / ".regraft" / "reports").write_text("a file where a folder is needed")
-    configure(root, gates=[{**FLOOR, "at_least": 0.02}, *KEPT])
-    done = regraft(root, "run", "tiny")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "warning: no report: " in " ".join((done.stdout + done.stderr).split())
-    latest = json.loads((root / "state" / "latest" / "tiny.json").read_text())
-    assert latest["report"] is None
-    assert "report:" not in done.stdout.replace("no report:", "")
 
 
 def test_more_labels_help_where_they_carry_news_and_not_where_they_do_not():

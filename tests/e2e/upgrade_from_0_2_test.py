@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tarfile
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def test_the_upgrade_names_the_lines_of_files_that_their_owners_changed(old):
     assert checks[0]["fix"].startswith("write `from regraft.steps"), "the upgrade leaves this file to its owners"
 
 
-def test_after_it_every_model_is_trained_once_more_and_the_champion_is_what_the_gates_say(old):
+def test_after_it_every_model_is_trained_once_more_and_the_champion_is_what_the_gates_say(old, ask):
     mine = old / "tasks" / "tfidf.py"
     mine.write_bytes((Path(__file__).parents[2] / "tasks" / "tfidf.py").read_bytes())  # as the diff says
     assert regraft(old, "dvc").returncode == 0
@@ -61,12 +60,12 @@ def test_after_it_every_model_is_trained_once_more_and_the_champion_is_what_the_
     assert list(stale) == ["pretrain", "finetune-base", "finetune-adapted", "held_out", "score-base", "score-adapted"]
     assert any("shards" in reason for reason in stale["pretrain"]), stale
     told(old, 0, "run", "tiny")
-    assert told(old, 0, "status")["pipelines"]["tiny"]["champion"]["version"] == "3"
-    done: subprocess.CompletedProcess[str] = regraft(old, "run", "tiny")
-    assert done.stdout.startswith("nothing changed since"), done.stdout + done.stderr
+    assert ask(old, "status", "--json").json["pipelines"]["tiny"]["champion"]["version"] == "3"
+    again = ask(old, "run", "tiny")
+    assert again.out.startswith("nothing changed since"), again.out + again.err
 
 
-def test_what_0_2_decided_is_explained_and_its_models_answer(old):
-    assert told(old, 0, "explain", "tiny")["outcome"] == "pass"
-    assert told(old, 0, "predict", "tiny", "salt the oven")["version"] == "3"
-    assert [entry["action"] for entry in told(old, 0, "history", "tiny")["entries"]] == ["register", "promote"] * 3
+def test_what_0_2_decided_is_explained_and_its_models_answer(old, ask):
+    assert ask(old, "explain", "tiny", "--json").json["outcome"] == "pass"
+    assert ask(old, "predict", "tiny", "salt the oven", "--json").json["version"] == "3"
+    assert [entry["action"] for entry in ask(old, "history", "tiny", "--json").json["entries"]] == ["register", "promote"] * 3
