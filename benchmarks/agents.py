@@ -88,7 +88,9 @@ def begin(api: str, root: Path, seed: int) -> str:
     """A click on *Custom run*, with another seed, so that there is something to do; the id of the flow run."""
     known = httpx.get(f"{api}/deployments/name/retrain/tiny").json()
     asked = {"state": {"type": "SCHEDULED"}, "parameters": {"pipeline": "tiny", "set": [f"seed={seed}"]}}
-    return str(httpx.post(f"{api}/deployments/{known['id']}/create_flow_run", json=asked).raise_for_status().json()["id"])
+    address = f"{api}/deployments/{known['id']}/create_flow_run"
+    answer: httpx.Response = services.until(lambda: (made := httpx.post(address, json=asked, timeout=60)).is_success and made)
+    return str(answer.json()["id"])  # 503 before: SQLite was busy
 
 
 def trigger(folder: Path, times: int) -> None:

@@ -113,6 +113,15 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait(PATIENCE)
 
 
+def group_of(command: str) -> int:
+    """The process group of the server that was started by :func:`serving` with ``command`` in its line."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if command in path.read_bytes().replace(b"\0", b" ").decode(errors="replace"):
+                return os.getpgid(int(path.parent.name))
+    raise AssertionError(f"nobody runs {command}")
+
+
 def until(look: Callable[[], Any]) -> Any:
     """What ``look`` finds, as soon as it is something."""
     deadline = time.monotonic() + PATIENCE
