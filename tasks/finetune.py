@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from regraft.steps import Candidate, Cost, First, Metrics, Output, PipelineContext, Step, StepConfig, each_candidate
-from regraft.steps.options import AbstainOptions, FinetuneOptions, versions_of
+from regraft.steps.options import AbstainOptions, FinetuneOptions, SideRows, versions_of
 from tasks.contract import CONTRACT
 from tasks.corpus import CORPUS
 from tasks.pretrain import PRETRAIN
@@ -37,18 +37,21 @@ class FinetuneConfig(StepConfig):
     """What a candidate with `start: base` starts from; left out for the others, as the digest of its files."""
     base_digest: str | None = Field(None, exclude_if=lambda digest: digest is None)
 
+    side_tasks: dict[str, SideRows] = Field(default_factory=dict, exclude_if=lambda tasks: not tasks)
+    """Other tasks that the model learns, with the digests of their rows. Left out where it learns none."""
+
     @classmethod
     def of(cls, context: PipelineContext) -> Self:
         options, finetune = context.options, context.finetune
         versions = versions_of(method=finetune.method, task=options.task.type, family=context.family)
         texts = {"text_column": options.task.text, "text_pair": options.task.text_pair}
         fields = {"finetune": finetune, **texts, "abstain": options.abstain, "versions": versions}
-        return cls(**fields, **context.starts_from_base, seed=options.seed, task=options.task.type)
+        return cls(**fields, **context.starts_from_base, side_tasks=context.side_tasks, seed=options.seed, task=options.task.type)
 
 
 def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metrics:
     from regraft.steps import files, progress
-    from regraft.steps.data import labelled_splits
+    from regraft.steps.data import labelled_splits, read_side_task
     from regraft.steps.training import finetune, locate, require_versions
 
     require_versions(config.versions, method=config.finetune.method, task=config.task)
@@ -66,6 +69,7 @@ def _run(config: FinetuneConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         task=config.task,
         models={name.removeprefix(MODEL): path for name, path in inputs.items() if name.startswith(MODEL)},
         documents=inputs.get("documents"),
+        tasks={name: read_side_task(name, rows) for name, rows in config.side_tasks.items()},
     )
 
 

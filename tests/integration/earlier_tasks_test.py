@@ -91,7 +91,7 @@ def test_changed_rows_change_the_section_of_the_step_alone_and_a_changed_budget_
         ([gate(0.0)], "greater than 0"),
         ([{"earlier_tasks": {"max_accuracy_loss": 0.1}}], "tasks: missing"),
         ([{"earlier_tasks": {"max_accuracy_loss": 0.1, "tasks": {}}}], "at least 1"),
-        ([gate(data="hub:a/b")], "rows of an earlier task are a file or folder of the workspace"),
+        ([gate(data="hub:a/b")], "rows of another task are a file or folder of the workspace"),
         ([gate(text="kind")], "`text` and `label` are both the column 'kind'"),
         ([gate(), gate(0.2)], "`earlier_tasks` stands there more than once"),
         ([{**gate(), "metric": "mcc"}], "`earlier_tasks` does not read `metric`"),

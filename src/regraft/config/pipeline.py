@@ -22,7 +22,7 @@ from regraft.config.notify import NotifyOptions
 from regraft.config.schedule import ScheduleOptions
 from regraft.core.plugin_options import retold
 from regraft.core.strict import Strict
-from regraft.data.options import DataOptions, GeneralText, SplitOptions, TaskOptions
+from regraft.data.options import DataOptions, GeneralText, SideRows, SplitOptions, TaskOptions, TaskRows
 from regraft.gates.options import GateOptions
 from regraft.gates.registry import Line, default_gates
 from regraft.gates.registry import faults as gate_faults
@@ -313,6 +313,15 @@ class PipelineContext:
     """The candidate whose section is made; None in sections of steps that are no candidate's."""
     spent: Mapping[str, str] = field(default_factory=dict)
     """``spent`` and ``spent_digest``: the list of rows that test no more, and its sha256. Empty where there is none."""
+
+    side_digests: Mapping[str, str] = field(default_factory=dict)
+    """Path -> digest of the rows of other tasks that candidates learn."""
+
+    @property
+    def side_tasks(self) -> dict[str, SideRows]:
+        """The other tasks that the candidate learns, as its section has them."""
+        tasks: Mapping[str, TaskRows] = getattr(self.finetune, "tasks", {})
+        return {name: SideRows(**rows.model_dump(), digest=self.side_digests[rows.data]) for name, rows in tasks.items()}
 
     @property
     def starts_from_base(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ from regraft.core.errors import EnvironmentFault, Problem
 from regraft.core.progress import current
 from regraft.data.formats import TABLES
 from regraft.data.labelled import class_problems, rows_for_every_split
-from regraft.data.options import EarlierRows
+from regraft.data.options import EarlierRows, TaskRows
 from regraft.data.reading import read_file
 from regraft.data.rows import Row
 from regraft.data.sources import Source, list_files, reject, reject_if
@@ -54,7 +54,7 @@ def read_task(name: str, task: EarlierRows, seed: int) -> tuple[Half, Half]:
         )
     source = Source(key(name), path, task.data)
     first: dict[str, tuple[str, int]] = {}
-    rows = sorted(set(_read(source, task, first)))
+    rows = sorted(set(read_pairs(source, task, first)))
     halves = [(text, label, split_of(seed, text, HELD_OUT, 0.0)) for text, label in rows]
     if problems := list(_whole_problems(halves, task, first)):
         reject(f"{source.key} ({task.data}) cannot carry a probe", problems)
@@ -62,7 +62,7 @@ def read_task(name: str, task: EarlierRows, seed: int) -> tuple[Half, Half]:
     return Half(*zip(*learn, strict=True)), Half(*zip(*answer, strict=True))
 
 
-def _read(source: Source, task: EarlierRows, first: dict[str, tuple[str, int]]) -> Iterator[tuple[str, str]]:
+def read_pairs(source: Source, task: TaskRows, first: dict[str, tuple[str, int]]) -> Iterator[tuple[str, str]]:
     """(text, label) of every row, or all faults at once; ``first`` gets the file and line of each label's first row."""
     columns, problems = (task.text, task.label), list[Problem]()
     for path, shown in list_files(source, TABLES):

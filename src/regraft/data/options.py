@@ -140,12 +140,11 @@ class GeneralText(Strict):
     """Of tables, the column that holds the text."""
 
 
-class EarlierTask(Strict):
-    """Labelled rows of a task that the base model could be used for before it was trained here."""
+class TaskRows(Strict):
+    """Labelled rows of a task other than the pipeline's own."""
 
     data: str = Field(min_length=1)
-    """A file or folder, read like `data.labelled`. Of equal rows one counts; a hash of its text decides which half a row is in:
-    the one that a probe learns from, or the one that it answers."""
+    """A file or folder, read like `data.labelled`; of equal rows one counts."""
     text: str = Field("text", min_length=1)
     """Column that holds the text."""
     label: str = Field("label", min_length=1)
@@ -155,7 +154,7 @@ class EarlierTask(Strict):
     @classmethod
     def _is_local(cls, data: str) -> str:
         if data.startswith("hub:"):
-            raise ValueError("rows of an earlier task are a file or folder of the workspace; fetch the data set and name where it lies")
+            raise ValueError("rows of another task are a file or folder of the workspace; fetch the data set and name where it lies")
         return data
 
     @model_validator(mode="after")
@@ -163,6 +162,21 @@ class EarlierTask(Strict):
         if self.text == self.label:
             raise ValueError(f"`text` and `label` are both the column {self.text!r}")
         return self
+
+
+class SideRows(TaskRows):
+    """The rows of a task that a model learns besides its own, as a part of a step's section."""
+
+    digest: str
+    """Of their bytes."""
+
+
+class EarlierTask(TaskRows):
+    """Labelled rows of a task that the base model could be used for before it was trained here."""
+
+    data: str = Field(min_length=1)
+    """A file or folder, read like `data.labelled`. Of equal rows one counts; a hash of its text decides which half a row is in:
+    the one that a probe learns from, or the one that it answers."""
 
 
 class EarlierRows(EarlierTask):

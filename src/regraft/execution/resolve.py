@@ -62,8 +62,10 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     _require_pooling(workspace, name, options, folder)
     spent = _spent(workspace, name, options)
     replay, pooling = _replay_digest(workspace, name, options, sets), sentence_folder.pooling(folder)
-    digest = base_model.digest(folder)
-    context = PipelineContext(name, options, digest, contract, family.name, named, spent=spent, replay_digest=replay, pooling=pooling)
+    digest, sides = base_model.digest(folder), _side_digests(workspace, name, options)
+    context = PipelineContext(
+        name, options, digest, contract, family.name, named, spent=spent, replay_digest=replay, pooling=pooling, side_digests=sides
+    )
     sections = _sections(composition.steps(workspace), context)
     _require_positions(workspace, name, options, folder, sections, sets)
     return {
@@ -91,6 +93,17 @@ def _replay_digest(workspace: Workspace, name: str, options: PipelineOptions, se
         return digest_of(workspace, name, replay.text, ("pretrain", "replay", "text"), otherwise)
     except ConfigError as error:
         raise faulty([blamed(problem, sets) for problem in error.problems]) from None
+
+
+def _side_digests(workspace: Workspace, name: str, options: PipelineOptions) -> dict[str, str]:
+    """Path -> digest of the rows of other tasks that candidates learn."""
+    digests: dict[str, str] = {}
+    for candidate in options.every_candidate:
+        owner = ("candidates", candidate.name, "finetune") if "tasks" in candidate.finetune else ("finetune",)
+        for task, rows in getattr(options.finetune_of(candidate), "tasks", {}).items():
+            if rows.data not in digests:
+                digests[rows.data] = digest_of(workspace, name, rows.data, (*owner, "tasks", task, "data"))
+    return digests
 
 
 def _spent(workspace: Workspace, name: str, options: PipelineOptions) -> dict[str, str]:
@@ -280,6 +293,8 @@ def _require_parts(workspace: Workspace, name: str, options: PipelineOptions, ca
         message = f"finetune.method: {method.name} is made of other candidates; write it as a candidate with `{key}` in its own `finetune`"
     elif candidate.teacher and options.task.text_pair is not None:
         message = f"{called} labels documents, which are no pairs, and task.text_pair says that rows are; take one of the two out"
+    elif "tasks" in fields and seeds_of(options.gates) is not None:
+        message = f"{called} learns other tasks, which the gate `seeds` does not hand on when it trains again; take one of the two out"
     elif key and seeds_of(options.gates) is not None:
         message = f"{called} is made of other candidates, and the gate `seeds` trains each again by itself; take one of the two out"
     elif method.kind in WITHOUT_ENCODER and asks_encoder:

@@ -18,6 +18,7 @@ from regraft.data.packing import documents as stored_documents
 from regraft.data.packing import pack as pack
 from regraft.data.reading import read_rows as read_rows
 from regraft.data.row_texts import training_texts as training_texts
+from regraft.data.side_tasks import read_side_task as read_side_task
 from regraft.data.sources import Source as Source
 from regraft.data.sources import reject as reject
 from regraft.data.spelling import spelled as spelled

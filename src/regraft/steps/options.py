@@ -7,6 +7,7 @@ from regraft.data.contract import Contract as Contract
 from regraft.data.options import EarlierRows as EarlierRows
 from regraft.data.options import GeneralText as GeneralText
 from regraft.data.options import Paths as Paths
+from regraft.data.options import SideRows as SideRows
 from regraft.data.options import SplitOptions as SplitOptions
 from regraft.data.options import TaskOptions as TaskOptions
 from regraft.evaluation.probe_options import Invariance as Invariance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from regraft.core import files, progress
 from regraft.core.errors import DataRejected
+from regraft.core.quantities import counted
+from regraft.data.dedup import normalise
 from regraft.data.pairs import apart
 from regraft.evaluation import temperature
 from regraft.models import kinds, tokenizer
@@ -37,6 +39,7 @@ def finetune(
     text_pair: str | None = None,
     models: Mapping[str, Path] | None = None,
     documents: Path | None = None,
+    tasks: Mapping[str, Sequence[tuple[str, str]]] | None = None,
 ) -> dict[str, float]:
     """Train a model by the method of ``options``, on the encoder in ``source``, and write its folder to ``out``.
 
@@ -47,6 +50,7 @@ def finetune(
         None: it never does.
     :param text_pair: what the second text is called where the model is served; None: ``text`` is one text. Else it is two
         (:mod:`regraft.data.pairs`), and methods find them in the columns ``first`` and ``second`` as well.
+    :param tasks: (text, label) of the rows of other tasks that the method learns. One whose text is that of a dev or test row is left out.
     :param models: and ``documents``, what a method reads that is made of other candidates (:class:`Learning`).
     :returns: rows, tokens and steps trained, what is cut of texts (:mod:`regraft.training.lengths`), the temperature, and
         ``dev_macro_f1``, ``dev_accuracy``, ``dev_loss`` of dev rows.
@@ -66,7 +70,9 @@ def finetune(
         options, lengths = text_lengths.measured(options, task_type(task), source, splits)
         if warning := text_lengths.warning(lengths):
             progress.warn_once(warning)
-    measured = method.train(Learning(name, source, training, dev, labels, task, seed, out, models or {}, documents), options)
+    held_out = {normalise(text) for split in ("dev", "test") for text in splits[split]["text"]}
+    others = {other: _learned(other, pairs, held_out) for other, pairs in (tasks or {}).items()}
+    measured = method.train(Learning(name, source, training, dev, labels, task, seed, out, models or {}, documents, others), options)
     files.write_json(out / "labels.json", list(labels))
     second = {} if text_pair is None else {"text_pair": text_pair}
     of_task = task_type(task).serving(out, labels) if method.kind == kinds.DEFAULT else {}
@@ -74,6 +80,19 @@ def finetune(
         tokenizer.without_types(out)
     kinds.describe(out, text_column, **{"kind": method.kind, **second, **_told_already(out), **method.describe(options), **of_task})
     return {"rows": len(training), **measured, **lengths, **calibrated(out, dev, labels, precision)}
+
+
+def _learned(name: str, pairs: Sequence[tuple[str, str]], held_out: Collection[str]) -> pd.DataFrame:
+    """The rows of another task: columns id, text, label. Without those whose text is ``held_out``, which are told."""
+    import pandas as pd
+
+    kept = [(f"{name}:{place}", text, label) for place, (text, label) in enumerate(pairs) if normalise(text) not in held_out]
+    if left_out := len(pairs) - len(kept):
+        rows = counted(left_out, "row")
+        progress.warn_once(f"{rows} of the task {name} {'has' if left_out == 1 else 'have'} the text of a dev or test row and are left out")
+    if len({label for *_, label in kept}) < 2:
+        raise DataRejected(f"of the task {name} no two classes are left to learn", fix="add rows to it, or take it out of finetune.tasks")
+    return pd.DataFrame(kept, columns=["id", "text", "label"])
 
 
 def _told_already(out: Path) -> dict[str, Any]:

@@ -49,29 +49,9 @@ class Fitting:
     ) -> Phase:
         """The rows, ``epochs`` times, the first of which is epoch ``first`` of the training; the rest as :class:`Phase` has it."""
         rows, before = self.rows, first * self.rows.steps
-
-        def part(step: int, part: int, parts: int) -> tuple[Tensor, int] | None:
-            batch = rows.part(before + step, part, parts)
-            return None if batch is None else self.loss(batch)
-
-        batches = Batches(
-            "finetune.batch_size",
-            rows=lambda step: [rows.names[i] for i in rows.chosen(before + step)],
-            length=lambda step: max(len(rows.ids[i]) for i in rows.chosen(before + step)),
-            largest=lambda count: self.loss(rows.padded(rows.longest(count))),
-        )
-        return Phase(
-            name,
-            rows.steps * epochs,
-            lambda step: self.loss(rows.batch(before + step)),
-            groups,
-            after=after,
-            batches=batches,
-            penalty=penalty,
-            part=part,
-            tokens=sum(map(len, rows.ids)) / rows.steps,
-            factor=factor or factor_of(self.schedule, rows.steps * epochs),
-        )
+        taken, tokens = Taken(lambda step: (self, before + step), longest=self), sum(map(len, rows.ids)) / rows.steps
+        factor = factor or factor_of(self.schedule, rows.steps * epochs)
+        return taken.phase(name, rows.steps * epochs, groups, tokens=tokens, penalty=penalty, factor=factor, after=after)
 
     def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, int]:
         """Of ids, mask and truth: the mean loss of the rows, and how many they are."""
@@ -80,6 +60,59 @@ class Fitting:
         if self.weights is None:
             return task.loss(self.model, ids, mask, truth, self.smoothing)
         return task.loss(self.model, ids, mask, truth, self.smoothing, weights=self.weights.to(self.machine.device)[truth])
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Which rows the steps of a phase take, where they may be those of several tasks."""
+
+    at: Callable[[int], tuple[Fitting, int]]
+    """Step of the phase -> what it trains, and which step of that one's rows it takes."""
+    longest: Fitting
+    """The one that has the longest row."""
+
+    def phase(
+        self,
+        name: str,
+        steps: int,
+        groups: Sequence[Group],
+        *,
+        tokens: float,
+        penalty: Callable[[], Tensor] | None = None,
+        factor: Callable[[int], float] | None = None,
+        after: Callable[[], dict[str, float]] = dict,
+    ) -> Phase:
+        """So many ``steps`` as a :class:`Phase`, and what a person is told of them."""
+
+        def loss(step: int) -> tuple[Tensor, int]:
+            task, own = self.at(step)
+            return task.loss(task.rows.batch(own))
+
+        def part(step: int, part: int, parts: int) -> tuple[Tensor, int] | None:
+            task, own = self.at(step)
+            batch = task.rows.part(own, part, parts)
+            return None if batch is None else task.loss(batch)
+
+        def chosen(step: int) -> tuple[Rows, list[int]]:
+            task, own = self.at(step)
+            return task.rows, task.rows.chosen(own).tolist()
+
+        def names(step: int) -> list[str]:
+            rows, places = chosen(step)
+            return [rows.names[place] for place in places]
+
+        def length(step: int) -> int:
+            rows, places = chosen(step)
+            return max(len(rows.ids[place]) for place in places)
+
+        def largest(count: int) -> tuple[Tensor, int]:
+            rows = self.longest.rows
+            return self.longest.loss(rows.padded(rows.longest(count)))
+
+        batches = Batches("finetune.batch_size", rows=names, length=length, largest=largest)
+        return Phase(
+            name, steps, loss, groups, after=after, batches=batches, penalty=penalty, part=part, tokens=tokens, factor=factor
+        )  # fmt: skip
 
 
 def balanced(labels: NDArray[np.int64], classes: int) -> Tensor:

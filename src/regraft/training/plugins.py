@@ -60,6 +60,8 @@ class Learning:
     documents: Path | None = None
     """The corpus as a table with the column ``text``, of which no document holds a text of a test row; None where the method's options
     name no ``teacher``."""
+    tasks: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Rows of other tasks, of those that the method's options name as ``tasks``: columns id, text, label."""
 
     @property
     def words(self) -> int:
@@ -139,6 +141,8 @@ METHODS: Registry[Method] = Registry(
         "zero_shot": "regraft.training.methods.zero_shot:ZERO_SHOT",
         "contrastive": "regraft.training.methods.contrastive:CONTRASTIVE",
         "self_training": "regraft.training.methods.self_training:SELF_TRAINING",
+        "multi_task": "regraft.training.methods.multi_task:MULTI_TASK",
+        "meta": "regraft.training.methods.meta:META",
         "soup": "regraft.training.methods.soup:SOUP",
         "ensemble": "regraft.training.methods.ensemble:ENSEMBLE",
         "tfidf": "regraft.training.methods.tfidf:TFIDF",
