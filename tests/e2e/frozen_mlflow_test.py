@@ -18,9 +18,7 @@ from regraft.core.workspace import Workspace
 from regraft.registry.tracking import Tracker
 
 
-@pytest.mark.release(
-    "prefect_waits_test.py: a store that gives no answer is waited for; registry_promotion_test.py: what is done twice is there once"
-)
+@pytest.mark.release("prefect_waits_test.py waits for a store; registry_promotion_test.py does things twice")
 def test_a_server_that_freezes_while_a_model_is_registered_is_waited_for(
     tiny_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,7 +31,7 @@ class PoolOptions(Strict):
     secret: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] | None = None
     """A Secret of that namespace whose entries are variables of the container: keys of S3, passwords."""
     volumes: tuple[Annotated[str, Field(pattern=r"^[^:\s]+:/[^:\s]*(:ro|:rw)?$")], ...] = ()
-    """What Docker mounts, as HOST:CONTAINER: `/home/agent/.aws:/home/agent/.aws:ro`."""
+    """What Docker mounts, as HOST:CONTAINER: `/srv/keys:/keys:ro`."""
 
     @field_validator("env")
     @classmethod
