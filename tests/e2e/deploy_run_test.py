@@ -12,7 +12,7 @@ import httpx
 import pytest
 import services
 from everything import FLIPS, FLOOR, KEPT, Ran, configure
-from services import flow_runs, until
+from services import ended, flow_run, flow_runs, trigger, until
 from snippets import PAGES, blocks, commands, missing
 from workbench import regraft
 
@@ -61,21 +61,23 @@ def test_a_schedule_fires_and_an_agent_runs_what_was_deployed(server: str, ran: 
     path.write_text(without)
     with services.receiver() as (address, came), services.agent(root):
         make_block(server, address)
-        configure(root, schedule={"interval": "10s"}, notify={"block": "custom-webhook/ops", "about": ["failed", "passed"]})
-        assert "tiny: changed (description, schedule, notify); every 10s" in regraft(root, "deploy").stdout
+        configure(root, schedule={"interval": "30s"}, notify={"block": "custom-webhook/ops", "about": ["failed", "passed"]})
+        assert "tiny: changed (description, schedule, notify); every 30s" in regraft(root, "deploy").stdout
         unchanged = until(lambda: flow_runs(server, name="Unchanged"))
         assert unchanged[0]["auto_scheduled"]
         assert unchanged[0]["state"]["message"].startswith(f"nothing changed since {ran.result['run']}: ")
 
+        configure(root, schedule={"interval": "1d"})  # what is waited for below is asked for: every run more takes 6 s of processor
+        assert "every 1d" in regraft(root, "deploy").stdout
         configure(root, gates=[FLOOR, FLIPS, *KEPT])
-        failed = until(lambda: flow_runs(server, name="Failed"))
-        assert "where it was deployed; next: " in failed[0]["state"]["message"]
+        failed = ended(server, trigger(server, "retrain/tiny"))
+        assert (failed["name"], "where it was deployed; next: " in failed["message"]) == ("Failed", True), failed
 
         assert "tiny: changed (expected)" in regraft(root, "deploy", "tiny").stdout
-        (completed,) = until(lambda: flow_runs(server, name="Completed"))
+        completed = ended(server, asked := trigger(server, "retrain/tiny"))
         result = files.read_json(root / "state" / "latest" / "tiny.json")
-        assert completed["name"] == result["run"] != ran.result["run"]
-        assert completed["state"]["message"] == result["sentence"]
+        assert flow_run(server, asked)["name"] == result["run"] != ran.result["run"]
+        assert (completed["name"], completed["message"]) == ("Completed", result["sentence"])
         (passed,) = until(lambda: [message["text"] for message in came if message["title"] == "tiny: passed"])
         assert passed.splitlines()[0] == result["sentence"]
         assert f"/runs/{result['mlflow_run_id']}/artifacts/report.html" in passed
@@ -83,7 +85,7 @@ def test_a_schedule_fires_and_an_agent_runs_what_was_deployed(server: str, ran: 
 
         inbox = tmp_path / "inbox"
         inbox.mkdir()
-        configure(root, schedule={"interval": "1d"}, inbox={"path": str(inbox), "settle": "0s", "schedule": {"interval": "1d"}})
+        configure(root, inbox={"path": str(inbox), "settle": "0s", "schedule": {"interval": "1d"}})
         assert f"tiny-inbox: new; {inbox}, every 1d" in regraft(root, "deploy", "tiny").stdout
         (inbox / "may.csv").write_text("id,text,label\nmay-1,one row that came by itself,garden\n")
         emit(server, "regraft.inbox", "regraft.inbox.tiny")
