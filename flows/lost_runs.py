@@ -38,7 +38,8 @@ def automation(tag: str) -> AutomationCore:
         within=timedelta(seconds=MISSED * HEARTBEAT_SECONDS),
     )
     message = f"no sign of life for {MISSED * HEARTBEAT_SECONDS} s; the next run continues from the last checkpoint"
-    crash = ChangeFlowRunState(state=StateType.CRASHED, message=message, force=True)
+    # Without force the server refuses it of a run that has ended: a busy one on SQLite may lose the event that told of the end.
+    crash = ChangeFlowRunState(state=StateType.CRASHED, message=message)
     description = "Made by `regraft deploy`."
     return AutomationCore(name=NAME, description=description, enabled=True, trigger=trigger, actions=[crash])
 

@@ -16,6 +16,7 @@ from prefect.blocks.system import Secret
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.events import Event
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Pending, Running, Scheduled
 
@@ -121,6 +122,26 @@ def test_a_server_tells_through_a_block_how_runs_end_and_of_nothing_else(client:
 
         assert deploy_tiny(None)["differences"] == ["notify"]
         assert notifications.document_of(client, "tiny") is None
+
+
+def test_a_run_without_signs_of_life_is_lost_and_one_that_ended_is_not_though_nobody_told_the_automation(client: SyncPrefectClient) -> None:
+    automation = lost_runs.automation("signs")
+    soon = automation.trigger.model_copy(update={"within": timedelta(seconds=10)})  # the least that Prefect takes
+    client.create_automation(automation.model_copy(update={"name": "soon", "trigger": soon}))
+    runs = [taken(client, name) for name in ("ended", "lost")]
+    ended, lost = (run.id for run in runs)
+    client.set_flow_run_state(ended, State(type=StateType.COMPLETED, name="Completed"), force=True)
+    client.set_flow_run_state(lost, Running(), force=True)
+    for run in runs:  # after the end, as if what told of it had been lost
+        related = [{"prefect.resource.id": "prefect.tag.signs", "prefect.resource.role": "tag"}]
+        sign = Event(event="prefect.flow-run.heartbeat", resource={"prefect.resource.id": f"prefect.flow-run.{run.id}"}, related=related)
+        client.request("POST", "/events", json=[sign.model_dump(mode="json")])
+
+    def states() -> list[str]:
+        return [str(client.read_flow_run(run).state_name) for run in (ended, lost)]
+
+    services.until(lambda: states()[1] == "Crashed")
+    assert states() == ["Completed", "Crashed"]
 
 
 @pytest.mark.parametrize(
