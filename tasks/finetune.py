@@ -97,6 +97,11 @@ FINETUNE = Step(
     inputs=lambda candidate: {**encoder_of(candidate), **models_of(candidate), **ROWS},
     version=2,
     gpu=True,
-    cost=Cost(follows=("rows",), tokens=_tokens, trains=True, first=First(4.0, learns=lambda config: config.finetune.passes)),
+    cost=Cost(
+        follows=("rows",),
+        tokens=_tokens,
+        trains=True,
+        first=First(4.0, learns=lambda config: config.finetune.passes * config.finetune.effort),
+    ),
     instances=each_candidate,
 )

@@ -45,7 +45,7 @@ def init(
     say(console.prose("git: a new repository, nothing committed yet" if no_git is None else f"git: {escape(no_git)}", 5))
     there = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
     say(f"[dim]next:[/] {escape(there)}regraft new NAME --data YOUR_ROWS.csv")
-    say(f"[dim]or:[/]   {escape(there)}regraft run demo   [dim](the example: 5 to 9 minutes on 2 cores)[/]")
+    say(f"[dim]or:[/]   {escape(there)}regraft run demo   [dim](the example; it says how long it takes here)[/]")
 
 
 def _upgrade(workspace: Workspace) -> None:

@@ -26,9 +26,9 @@ from regraft.execution.step import Step
 from regraft.models import base_model
 from regraft.models.speed import Shape, Speed
 
-PLAIN_PYTHON = 0.0055
+PLAIN_PYTHON = 0.0051
 """Seconds of :func:`regraft.models.speed.plain_python` on the machine that the numbers of the steps are from."""
-TRAINING = 1.6
+TRAINING = 1.2
 """How many times as long as its layers alone a training takes: embeddings, head, padding, gradients added up."""
 ANSWERING = 0.35
 """The share of a training's time that a token takes which is only read."""

@@ -65,7 +65,7 @@ class First:
     """What of the pipeline file is read, maybe by a step before."""
     answers: float = 0.0
     """Share of the labelled rows' tokens that a model reads to answer."""
-    learns: Callable[[Any], int] | None = None
+    learns: Callable[[Any], float] | None = None
     """Config -> how often the training rows are read to learn from them; None: it learns from none of them."""
 
 

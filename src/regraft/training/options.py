@@ -165,6 +165,11 @@ class MethodOptions(Strict):
         return 1
 
     @property
+    def effort(self) -> float:
+        """Share of the arithmetic of training every weight that one such pass takes."""
+        return 1.0
+
+    @property
     def most_tokens(self) -> int | None:
         """How many tokens of a text are read; None: all of its words, or as many as the data choose."""
         return None

@@ -131,6 +131,7 @@ METHODS: Registry[Method] = Registry(
     "method",
     {
         "full": "regraft.training.methods.full:FULL",
+        "upper_layers": "regraft.training.methods.upper_layers:UPPER_LAYERS",
         "lora": "regraft.training.methods.lora:LORA",
         "l2sp": "regraft.training.methods.l2sp:L2SP",
         "ewc": "regraft.training.methods.ewc:EWC",
