@@ -108,7 +108,7 @@ def test_a_poisoned_base_model_is_not_blamed_on_the_learning_rate(train, base, t
     assert said.endswith("next: correct these rows in the data, or name another base_model in the pipeline file\n")
 
 
-@pytest.mark.parametrize("kind", ["pretrain", "finetune"])
+@pytest.mark.parametrize("kind", [pytest.param("pretrain", marks=pytest.mark.release("finetune goes the same way")), "finetune"])
 def test_out_of_memory_names_the_batch_and_proposes_one_that_then_fits(base, tmp_path, kind):
     def run(name: str, batch: int) -> str:
         home = tmp_path / name

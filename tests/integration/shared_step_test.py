@@ -47,6 +47,7 @@ def rank(number: int, step: int) -> int | None:
     return None
 
 
+@pytest.mark.release("ranks_test.py: a rank that dies ends the others, and the training goes on with one")
 def test_a_rank_that_dies_ends_the_step_and_ranks_that_go_on_leave_the_bytes_of_one(shared: Ran) -> None:
     root = shared.root
     first = pretrain(root, 2)
