@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ from regraft.core.workspace import Workspace
 for _name in [name for name in os.environ if name.startswith(("REGRAFT_", "MLFLOW_", "PREFECT_"))]:
     del os.environ[_name]
 os.environ.update(QUIET, HF_HUB_OFFLINE="1")
+# A shell starts what it puts into the background deaf to Ctrl-C, and children inherit that: theirs is pressed here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.set_threshold(50_000, 20, 100)  # by default a sixth of what it takes to collect the tests and import torch goes into looking for garbage
 
 
