@@ -21,6 +21,7 @@ from regraft.cli.run import Json, Pipeline, Set
 from regraft.core.quantities import counted, first_of, roughly
 
 if TYPE_CHECKING:
+    from regraft.config.pipeline import PipelineOptions
     from regraft.core.workspace import Workspace
     from regraft.execution.plan import Assessment
     from regraft.execution.run_cost import RunCost
@@ -68,23 +69,15 @@ def plan(pipeline: Pipeline, set_: Set = None, verbose: Verbose = False, json: J
     head, spare = base_model.lost_head(base), tokenizer_files.spare(base)
     costs = run_cost.estimate(workspace, pipeline, values, assessment)
     if json:
-        document = {
-            "pipeline": pipeline,
-            "steps": _with_costs(assessment, costs),
-            "data": assessment.data,
-            "decision": decision,
-            "cost": costs.document(),
-        }
-        told = {"power": power, "waiver": waiver.document() if waiver else None, "texts": texts, "borders": borders, "lost_head": head}
+        document = {"pipeline": pipeline, "steps": _with_costs(assessment, costs), "data": assessment.data}
+        told = {"decision": decision, "cost": costs.document(), "power": power, "waiver": waiver.document() if waiver else None}
+        told |= {"texts": texts, "borders": borders, "lost_head": head}
         told |= {"spare_embeddings": dict(zip(("tokens", "embeddings"), spare, strict=True)) if spare else None}
         console.print_json({**document, **told})
         return
     console.out.print(plan_table(assessment, decision, costs, console.out.width))
-    for line in _idle([step.why[0] for step in assessment.steps if step.idle]):
+    for line in (*_idle([step.why[0] for step in assessment.steps if step.idle]), *_unread(options)):
         console.out.print(console.prose(f"[dim]{escape(line)}[/]", 2))
-    if options.data.corpus is not None and not options.reads_corpus:
-        why = "pretrain.texts is rows" if options.adapts else "no candidate starts from `adapted`"
-        console.out.print(console.prose(f"[dim]data.corpus is not read: {why}[/]", 2))
     _total(costs, verbose)
     if assessment.data:
         console.out.print(f"[yellow]data differs from data.dvc[/]: {escape(assessment.data)}; `dvc add data` takes it in", soft_wrap=True)
@@ -137,6 +130,12 @@ def _idle(reasons: Sequence[str]) -> Iterator[str]:
     """How many steps nothing asks for, by why; ``--json`` names each."""
     for reason, count in Counter(reasons).items():
         yield f"{counted(count, 'step')} not needed: {reason}"
+
+
+def _unread(options: PipelineOptions) -> Iterator[str]:
+    """Why a corpus that is named is not read."""
+    if options.data.corpus is not None and not options.reads_corpus:
+        yield f"data.corpus is not read: {'pretrain.texts is rows' if options.adapts else 'no candidate starts from `adapted`'}"
 
 
 def _show_power(summary: list[dict[str, Any]]) -> None:

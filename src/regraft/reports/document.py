@@ -132,11 +132,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
             promoted=evidence.standing.state in ("champion", "replaced", "rolled_back"),
         ),
         support=words.support(verdict, estimates),
-        cautions=(
-            *_waived(evidence, verdict["candidate"]["digest"]),
-            *words.cautions(verdict, estimates),
-            *_data_cautions(evidence, candidate),
-        ),
+        cautions=tuple(_cautions(evidence, estimates)),
         verdict=verdict,
         sentences=tuple(sentences(verdict["findings"])),
         metrics=metrics,
@@ -197,6 +193,14 @@ def _data_cautions(evidence: Evidence, candidate: str) -> Iterator[str]:
         yield f"{contradictory}."
     if warning := lengths.warning(evidence.records.get(f"finetune-{candidate}", {}).get("metrics", {})):
         yield f"Texts are cut: {warning}."
+
+
+def _cautions(evidence: Evidence, estimates: Sequence[Estimate]) -> Iterator[str]:
+    """What whoever reads the headline has to know besides: waivers, what the rows cannot show, what is odd about the data."""
+    candidate = evidence.verdict["candidate"]
+    yield from _waived(evidence, candidate["digest"])
+    yield from words.cautions(evidence.verdict, estimates)
+    yield from _data_cautions(evidence, candidate["name"])
 
 
 def _of_journal(entry: Entry) -> dict[str, Any]:

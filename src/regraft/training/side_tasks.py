@@ -27,12 +27,14 @@ HEADS = "side_tasks"
 """What the model calls the other tasks' models while it is trained."""
 
 
-def fittings(fitting: Fitting, max_length: int) -> list[Fitting]:
+def fittings(fitting: Fitting, max_length: int | None) -> list[Fitting]:
     """The other tasks, each fitted as ``fitting`` is: a model of its own that has the body of the pipeline's, which keeps it until
     :func:`leave` takes it away.
 
+    :param max_length: as the pipeline's rows are cut; :func:`regraft.training.finetuning.finetune` has chosen one where none was written.
     :raises ConfigError: the step hands on no rows of other tasks.
     """
+    assert max_length is not None
     tasks = fitting.learning.tasks
     if not tasks:
         raise ConfigError("tasks/finetune.py hands on no rows of other tasks, which finetune.tasks names", fix="regraft init --upgrade .")

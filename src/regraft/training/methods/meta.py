@@ -58,7 +58,7 @@ class Meta(Full):
         from regraft.training.phase import Group
 
         groups = self.groups(fitting.model, fitting.family, options)
-        sides = side_tasks.fittings(fitting, options.max_length or 0)
+        sides = side_tasks.fittings(fitting, options.max_length)
         heads, body = side_tasks.heads(sides), list(fitting.model.base_model.parameters())
         start = nn.Module()
         for place, weight in enumerate(body):

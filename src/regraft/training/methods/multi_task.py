@@ -58,7 +58,7 @@ class MultiTask(Full):
         from regraft.training.schedules import factor_of
 
         groups = self.groups(fitting.model, fitting.family, options)
-        sides = side_tasks.fittings(fitting, options.max_length or 0)
+        sides = side_tasks.fittings(fitting, options.max_length)
         groups += [Group(head, options.head_learning_rate, "finetune.head_learning_rate") for head in side_tasks.heads(sides)]
         fitted = [fitting, *sides]
         turns = side_tasks.Turns([each.rows for each in fitted], options.temperature, fitting.learning.seed)
