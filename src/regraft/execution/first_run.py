@@ -36,6 +36,7 @@ COMPRESSED = {".gz": 4.0, ".parquet": 3.0}
 """Bytes of text for each byte of such a file, about."""
 KEPT = "speed.json"
 PATIENCE = 60.0
+"""Seconds after which the process that measures is given up; loading torch takes most of its time."""
 HOLDS = 3_600.0
 """Seconds that a measurement holds."""
 
