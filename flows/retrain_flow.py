@@ -29,6 +29,7 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed
+from prefect.utilities.urls import url_for
 
 from flows import notifications
 from flows.bridge import step_task
@@ -36,6 +37,7 @@ from flows.elsewhere import place, run_step_elsewhere
 from regraft.steps import Output, files
 from regraft.steps.flow import (
     COUNTED_BY,
+    FLOW_PAGE,
     FLOW_RUN,
     STOP,
     Conflict,
@@ -52,6 +54,7 @@ from regraft.steps.flow import (
     listed,
     load_pipeline,
     read_resolved,
+    redacted,
     release,
     run_step_with_dvc,
     spent,
@@ -160,7 +163,7 @@ def retrain(pipeline: str) -> State[None]:
     with _tracked(current) as opened:
         outcomes = bring_up_to_date(current, opened)
         current.run = replace(current.run, mlflow_run_id=opened())
-        current.result = decide_and_release(current.run, tracker, outcomes, server_stays=current.server_stays)
+        current.result = decide_and_release(current.run, tracker, outcomes, _page(current))
         if current.result["report"]:
             link(current, notifications.PAGE, tracker.page_of(current.run.mlflow_run_id, "/artifacts/report.html"))
     outcome = current.result["outcome"]
@@ -169,8 +172,19 @@ def retrain(pipeline: str) -> State[None]:
     return Completed(name=names.get(current.result["exit"], f"Gate{outcome.capitalize()}"), message=current.result["sentence"])
 
 
-def _marks(run: Run) -> dict[str, str]:
-    """Tags of the MLflow run: demo data that this release does not know is no basis for comparing numbers."""
+def _page(current: Retraining) -> str | None:
+    """The flow run's own page, without a password that stands in the server's address; None where the server ends with the run."""
+    address = url_for("flow-run", flow_run.id) if current.server_stays else None
+    return redacted(address) if address else None
+
+
+def _marks(current: Retraining) -> dict[str, str]:
+    """Tags of the MLflow run: where Prefect shows it, and that its data is no basis for comparing numbers."""
+    return {**({FLOW_PAGE: page} if (page := _page(current)) else {}), **_of_data(current.run)}
+
+
+def _of_data(run: Run) -> dict[str, str]:
+    """Demo data that this release does not know is no basis for comparing numbers."""
     labelled = listed(read_resolved(run.workspace, run.pipeline)["data"]["labelled"])
     if not any(verified((run.workspace.root / path).parent) is False for path in labelled):
         return {}
@@ -184,10 +198,10 @@ def _tracked(current: Retraining) -> Iterator[Callable[[], str]]:
 
     MLflow takes 2-4 s to import and to open, which nothing needs before the first record.
     """
-    run, tracker = current.run, current.curves.tracker
+    run, tracker, marks = current.run, current.curves.tracker, _marks(current)
 
     def open_run() -> str:
-        run_id = tracker.start_run(run.pipeline, run.name, _marks(run))
+        run_id = tracker.start_run(run.pipeline, run.name, marks)
         files.write_json(run.workspace.mlflow_run_file(run.name), run_id)
         tracker.reap(run.pipeline, keep=run_id)
         link(current, notifications.MLFLOW, tracker.page_of(run_id))
@@ -263,14 +277,16 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
     return outcomes
 
 
-def decide_and_release(run: Run, tracker: Tracker, outcomes: dict[str, Outcome], *, server_stays: bool) -> Event:
-    """Decide, and do what follows from the outcome; pages of a server that ends with the run are linked nowhere."""
+def decide_and_release(run: Run, tracker: Tracker, outcomes: dict[str, Outcome], page: str | None) -> Event:
+    """Decide, and do what follows from the outcome.
+
+    :param page: the flow run's own; None: there is none that stays.
+    """
     resolved = read_resolved(run.workspace, run.pipeline)
     measured = None
     if release.to_be_measured(resolved):
         measured = once(release.measure_candidate, "measure serving")(run, resolved)
     decision = once(release.take_decision, "decide")(run, tracker, resolved, measured)
-    page = flow_run.ui_url if server_stays else None
     summary = retried(release.publish, "publish")(run, tracker, decision, page)
     create_markdown_artifact(summary, key=f"verdict-{run.pipeline.replace('_', '-')}", description=decision.sentence)
     try:
@@ -302,7 +318,8 @@ def release_candidate(
             exit_code, sentence = 6, retried(release.ask_for_approval, "ask")(run, resolved, decision, version)
         else:
             sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, version)}."
-        create_markdown_artifact(release.whereabouts(run, tracker, version), key=f"model-{run.pipeline.replace('_', '-')}")
+        whereabouts = retried(release.tell_whereabouts, "whereabouts")(run, tracker, version)
+        create_markdown_artifact(whereabouts, key=f"model-{run.pipeline.replace('_', '-')}")
         return exit_code, sentence, asked
     if exit_code == 0 and verdict.champion and release.stands_on_waiver(run):
         sentence = f"{sentence} {retried(release.promote_version, 'promote')(run, tracker, decision, verdict.champion.version)}."

@@ -9,15 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import services
 import yaml
 from everything import ASKED_FOR, FLOOR, KEPT, STEPS, Ran, configure, of_each
+from services import shared_prefect
 from workbench import copy, regraft, told
 
 from regraft.core import files
 from regraft.core.workspace import Workspace
 from regraft.execution.events import Watch
 from regraft.gates.telling import row
+from regraft.registry.tracking import Tracker
 
 ALL = (*STEPS, *ASKED_FOR)
 OTHERS = [{**FLOOR, "at_least": 0.02}, *KEPT]
@@ -141,6 +145,29 @@ def test_a_page_that_cannot_be_made_costs_no_run(judged_anew: Ran) -> None:
     assert "report:" not in judged_anew.out.replace("no report:", "")
 
 
+def leads_everywhere(root: Path, result: dict[str, Any]) -> None:
+    """From MLflow's run, its version, the page and the pages of a Prefect server that stays, people reach the others and the journal."""
+    api, tracker, version = shared_prefect(), Tracker(Workspace(root)), result["champion"]["version"]
+    (flow_run,) = (known["id"] for known in services.flow_runs(api) if known["name"] == result["run"])
+    in_prefect = f"{api.removesuffix('/api')}/runs/flow-run/{flow_run}"
+    of_run, report = (tracker.page_of(result["mlflow_run_id"], below) for below in ("", "/artifacts/report.html"))
+    of_version = tracker.page_of_version("tiny", version)
+    with tracker.store() as client:
+        note = client.get_run(result["mlflow_run_id"]).data.tags["mlflow.note.content"]
+        known = client.get_model_version("tiny", version)
+    artifacts = httpx.post(f"{api}/artifacts/filter", json={"flow_runs": {"id": {"any_": [flow_run]}}}).raise_for_status().json()
+    labels = services.flow_run(api, flow_run)["labels"]
+    leads = {
+        "MLflow run": (note, {report, of_version, in_prefect, "- journal entry 3, register by ", "- journal entry 4, promote by "}),
+        "version": (known.description, {report, of_run, in_prefect}),
+        "page": ((root / result["report"]).read_text(), {in_prefect, "regraft ui mlflow", "regraft history tiny", ">4<"}),
+        "Prefect": ("".join(artifact["data"] for artifact in artifacts), {report, of_run, of_version, "- journal entry 4, promote by "}),
+    }
+    assert {name: missing for name, (text, wanted) in leads.items() if (missing := {each for each in wanted if each not in text})} == {}
+    assert known.tags["regraft.journal"] == "journal/tiny/00000003.json"
+    assert (labels["regraft.page"], labels["regraft.mlflow_run"]) == (report, of_run)
+
+
 def test_a_champion_is_challenged_replaced_put_back_and_at_last_broken(ran: Ran, ask: Ask) -> None:
     root, before = ran.root, ran.result
 
@@ -148,6 +175,7 @@ def test_a_champion_is_challenged_replaced_put_back_and_at_last_broken(ran: Ran,
     configure(root, gates=OTHERS, finetune={"epochs": 1})
     other = run(root, 0)
     assert other["champion"]["version"] == "2"
+    leads_everywhere(root, other)
     rows = files.read_json(root / "artifacts/tiny/held_out/out/digests.json")["test"]
     assert (root / "state/predictions" / before["champion"]["digest"] / f"{rows}.parquet").is_file(), "the champion was not scored"
 

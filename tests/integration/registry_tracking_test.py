@@ -19,7 +19,7 @@ from stores import free_port
 
 from regraft.core.errors import ConfigError, EnvironmentFault, Unreachable
 from regraft.core.workspace import Workspace
-from regraft.registry.tracking import Tracker
+from regraft.registry.tracking import FLOW_PAGE, Tracker
 
 RUN = "demo-20260101T000000-abcdef"
 PREPARE = """
@@ -52,6 +52,23 @@ def test_a_flow_that_starts_again_continues_its_run(tracker):
     tracker.finish(run_id, "FAILED")
     assert tracker.start_run("demo", RUN) == run_id
     assert tracker.find_run(RUN).status == "RUNNING"
+
+
+@pytest.mark.parametrize(("tag", "page"), [("https://prefect.example/runs/flow-run/2", True), ("javascript:alert(1)", False)])
+def test_a_run_leads_to_the_flow_run_that_worked_on_it_last(tracker, tag, page):
+    assert tracker.find_run("demo-20250101T000000-abcdef").flow_run is None
+    tracker.start_run("demo", RUN, {FLOW_PAGE: "https://prefect.example/runs/flow-run/1"})
+    tracker.start_run("demo", RUN, {FLOW_PAGE: tag})
+    assert tracker.find_run(RUN).flow_run == (tag if page else None)
+
+
+def test_what_is_added_to_a_description_stands_there_once(tracker):
+    run_id = tracker.start_run("demo", RUN)
+    tracker.log_summary(run_id, note="# demo")
+    for _ in range(2):
+        tracker.add_to_note(run_id, "- version 1")
+    with tracker.store() as client:
+        assert client.get_run(run_id).data.tags["mlflow.note.content"] == "# demo\n- version 1"
 
 
 def test_pages_of_mlflow_are_opened_as_model_training(tracker):

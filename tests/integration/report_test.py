@@ -15,8 +15,10 @@ import pytest
 from workbench import NOTHING_YET, line
 
 from regraft.evaluation.stats.paired import Predictions, align
+from regraft.registry.journal import Entry
 from regraft.reports import measure, words
 from regraft.reports.document import as_json, document
+from regraft.reports.evidence import Links
 from regraft.reports.flips import flips
 from regraft.reports.overview import stale
 from regraft.reports.page import begin, render, render_overview
@@ -204,6 +206,18 @@ def test_a_page_needs_nothing_from_anywhere(page):
     assert links
     assert all(link.startswith(("#", "data:,")) for link in links)
     assert not re.search(r"@import|url\((?!#)", page)
+
+
+def test_a_page_leads_to_those_servers_alone_that_show_its_run(page):
+    links = Links("https://mlflow.example/#/runs/1", "https://mlflow.example/#/models/tiny/versions/3", "https://prefect.example/runs/2")
+    entry = Entry(
+        7, "2026-01-01T00:00:00+00:00", "tiny", "register", None, {"version": "3", "digest": "a" * 64}, "a" * 64, "r", "ada", "w", "", ""
+    )
+    shown = render(document(dataclasses.replace(evidence(), links=links, history=(entry,))))
+    found = {attributes.get("href"): tag for tag, attributes in Seen(shown).tags}
+    assert [found.get(address) for address in dataclasses.astuple(links)] == ["a", "a", "a"]
+    assert '<td class="n muted" title="entry of the journal">7</td>' in shown
+    assert ("regraft ui mlflow" in shown, "regraft ui mlflow" in page, "Prefect flow run" in page) == (False, True, False)
 
 
 def test_the_page_names_the_base_model_in_its_head_and_in_the_lineage(page):

@@ -54,6 +54,7 @@ def history(
         say(_entries(shown_entries, moment or datetime.now(UTC)))
     if entries:
         say(f"\n[dim]{len(entries)} entries, the chain is whole; sha256 of the last one:\n{entries[-1].sha}[/]")
+        say("[dim]`regraft open RUN` shows the page about a run, which leads to MLflow and Prefect[/]")
         if not document["head"]["witnessed"]:
             say("[yellow]nothing vouches for the last one yet[/]: an edit of it would be noticed from the next entry on")
 

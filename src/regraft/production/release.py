@@ -222,14 +222,16 @@ def _summary(run: Run, tracker: Tracker, decision: Decision, page: str | None) -
     )
 
 
-def whereabouts(run: Run, tracker: Tracker, version: str) -> str:
-    """Markdown: where a registered version is in MLflow, and what the journal says of it last."""
+def tell_whereabouts(run: Run, tracker: Tracker, version: str) -> str:
+    """Markdown: where a registered version is in MLflow, and what this run wrote of it into the journal; the MLflow run gets it, too."""
     journal = store_of(run.workspace).journal(run.pipeline)
-    entries = [entry for entry in journal.entries() if entry.to and entry.to["version"] == version]
-    last = [f"- journal entry {entry.seq}, {entry.action} by {entry.by}, in {journal.where}" for entry in entries[-1:]]
+    ours = [entry for entry in journal.entries() if entry.run == run.name and entry.to and entry.to["version"] == version]
+    entries = [f"- journal entry {entry.seq}, {entry.action} by {entry.by}, in {journal.where}" for entry in ours]
     model = f"- [version {version} of `{run.pipeline}`]({tracker.page_of_version(run.pipeline, version)}) in MLflow"
     more = f"- `regraft history {run.pipeline}` shows all entries, `regraft card {run.pipeline} {version}` its card"
-    return "\n".join([model, *last, more])
+    text = "\n".join([model, *entries, more])
+    tracker.add_to_note(run.mlflow_run_id, text)
+    return text
 
 
 def withheld(run: Run, decision: Decision) -> str | None:

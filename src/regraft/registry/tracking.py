@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 EVIDENCE = "evidence"
 OUTCOME = "regraft.outcome"
+FLOW_PAGE = "regraft.prefect"
+"""Tag with the address of the flow run, for runs of a Prefect server that stays."""
 KIND = "mlflow.experimentKind"
 """Tag by which MLflow's pages know an experiment as model training, and not as GenAI."""
 VIEW = "?workflowType=machine_learning"
@@ -56,6 +58,8 @@ class TrackedRun:
     status: str
     outcome: str | None
     """Outcome of its verdict; None while there is none."""
+    flow_run: str | None = None
+    """Address of its flow run in Prefect's pages; None: its Prefect server has ended with it."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,14 @@ class Tracker(MlflowStore):
     # Writing a run
 
     def start_run(self, pipeline: str, run: str, tags: Mapping[str, str] | None = None) -> str:
-        """The id of the MLflow run called ``run``: a new one, or the one that an interrupted flow began."""
+        """The id of the MLflow run called ``run``: a new one, or the one that an interrupted flow began, with these ``tags``."""
         with self.store() as client:
             experiment = self._experiment(client, pipeline)
             if runs := client.search_runs([experiment], f"attributes.run_name = '{run}'", max_results=1):
                 run_id = runs[0].info.run_id
                 client.update_run(run_id, status="RUNNING")
+                for name, value in (tags or {}).items():
+                    client.set_tag(run_id, name, value)
             else:
                 run_tags = {"mlflow.user": whoami(), "mlflow.source.name": "regraft run", **(tags or {})}
                 run_id = client.create_run(experiment, tags=run_tags, run_name=run).info.run_id
@@ -186,6 +192,13 @@ class Tracker(MlflowStore):
             for run in found
         ]
 
+    def add_to_note(self, run_id: str, text: str) -> None:
+        """Put ``text`` at the end of a run's description, once."""
+        with self.store() as client:
+            note = client.get_run(run_id).data.tags.get(NOTE, "")
+            if text not in note:
+                client.set_tag(run_id, NOTE, f"{note}\n{text}".strip())
+
     def log_report(self, run_id: str, page: Path) -> None:
         """The page about a run, under the name of its file (``report.html``)."""
         with self.store() as client:
@@ -238,7 +251,9 @@ class Tracker(MlflowStore):
                 fix=f"regraft {'ls' if dash else 'run'} {pipeline}" if known else "regraft status",
             )
         info, tags = runs[0].info, runs[0].data.tags
-        return TrackedRun(info.run_id, info.run_name, pipeline, info.status, tags.get(OUTCOME))
+        flow_run = tags.get(FLOW_PAGE, "")
+        page = flow_run if flow_run.startswith(("http://", "https://")) else None  # whoever may write tags writes no script into our pages
+        return TrackedRun(info.run_id, info.run_name, pipeline, info.status, tags.get(OUTCOME), page)
 
     def download_evidence(self, name: str) -> Path:
         """Folder with verdict.json, decision.json, labels.json and predictions/ of a run or a pipeline's latest verdict.

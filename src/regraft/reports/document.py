@@ -23,14 +23,14 @@ from regraft.registry.journal import Entry
 from regraft.registry.waivers import told
 from regraft.reports import flips as flipping
 from regraft.reports import measure, words
-from regraft.reports.evidence import Evidence
+from regraft.reports.evidence import Evidence, Links
 from regraft.reports.label_curve import LabelCurve
 from regraft.reports.measure import Confusion, Estimate, Slice
 from regraft.reports.row_quality import RowEvidence, row_evidence
 from regraft.reports.standing import Standing
 from regraft.training import lengths
 
-SCHEMA = 4
+SCHEMA = 5
 DATA_COUNTS = {
     "contract": ("read", "accepted", "quarantined"),
     "splits": ("train", "dev", "test"),
@@ -49,8 +49,8 @@ class Report:
     """When the run began, ISO 8601, as its name says; None: its name says nothing."""
     standing: Standing
     """What has become of the model, as the journal said when the document was made."""
-    link: str | None
-    """The run's page on a tracking server; None: it is in a file of the workspace."""
+    links: Links
+    """The run in MLflow and in Prefect, and its model's version."""
     outcome: str
     headline: str
     support: str
@@ -123,7 +123,7 @@ def document(evidence: Evidence, curve: LabelCurve | None = None) -> Report:
         run=evidence.run.name,
         begun=begun(evidence.run.name),
         standing=evidence.standing,
-        link=evidence.link,
+        links=evidence.links,
         outcome=verdict["outcome"],
         headline=words.headline(
             verdict,
@@ -205,7 +205,8 @@ def _cautions(evidence: Evidence, estimates: Sequence[Estimate]) -> Iterator[str
 
 def _of_journal(entry: Entry) -> dict[str, Any]:
     waivers = [asdict(waiver) for waiver in entry.waivers]
-    return {"at": entry.at, "action": entry.action, "to": entry.to, "by": entry.by, "reason": entry.reason, "waivers": waivers}
+    plain = {name: getattr(entry, name) for name in ("seq", "at", "action", "to", "by", "reason")}
+    return {**plain, "waivers": waivers}
 
 
 def _paired(evidence: Evidence) -> Paired | None:

@@ -16,7 +16,7 @@ same rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,17 @@ Curves = Mapping[str, list[tuple[int, float]]]
 
 
 @dataclass(frozen=True)
+class Links:
+    """Addresses of a run's other pages; None: there is no server that shows it."""
+
+    mlflow_run: str | None = None
+    version: str | None = None
+    """The registered version of the candidate's weights."""
+    flow_run: str | None = None
+    """In Prefect."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything that is known about one decided run."""
 
@@ -66,8 +77,7 @@ class Evidence:
     counts: dict[str, Any] | None
     suspects: Columns | None = None
     contradictions: Columns | None = None
-    link: str | None = None
-    """The run's page on the tracking server; None: it is a file of this workspace."""
+    links: Links = Links()
 
 
 def keep(workspace: Workspace, pipeline: str, evidence: Path) -> str | None:
@@ -135,8 +145,17 @@ def gather(tracker: Tracker, name: str) -> Evidence:
         counts=files.read_json(report / "counts.json") if (report / "counts.json").is_file() else None,
         suspects=_columns(report / SUSPECTS),
         contradictions=_columns(report / CONTRADICTIONS),
-        link=tracker.page_of(run.run_id) if tracker.remote else None,
+        links=_links(tracker, run, journal, digest),
     )
+
+
+def _links(tracker: Tracker, run: TrackedRun, journal: Sequence[Entry], digest: str) -> Links:
+    """Where servers that stay show the run and what it registered."""
+    if not tracker.remote:
+        return Links(flow_run=run.flow_run)
+    version = next((e.to["version"] for e in journal if e.action == "register" and e.to and e.digest == digest), None)
+    page = tracker.page_of_version(run.pipeline, version) if version else None
+    return Links(mlflow_run=tracker.page_of(run.run_id), version=page, flow_run=run.flow_run)
 
 
 def _curves(tracker: Tracker, record: Mapping[str, Any], run: TrackedRun) -> Curves:

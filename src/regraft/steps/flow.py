@@ -17,6 +17,7 @@ from regraft.core.errors import RegraftError as RegraftError
 from regraft.core.errors import Unreachable as Unreachable
 from regraft.core.progress import STOP as STOP
 from regraft.core.quantities import size as size
+from regraft.core.redacted import redacted as redacted
 from regraft.core.uncollected import uncollected as uncollected
 from regraft.core.workspace import Workspace as Workspace
 from regraft.data.options import listed as listed
@@ -41,5 +42,6 @@ from regraft.execution.withheld import COUNTED_BY as COUNTED_BY
 from regraft.production import inbox as inbox
 from regraft.production import release as release
 from regraft.registry.curves import Curves as Curves
+from regraft.registry.tracking import FLOW_PAGE as FLOW_PAGE
 from regraft.registry.tracking import Tracker as Tracker
 from regraft.upkeep.demo import verified as verified

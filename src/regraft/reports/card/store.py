@@ -15,6 +15,7 @@ from regraft.models import base_model
 from regraft.registry.beside import put_beside, read_beside
 from regraft.registry.journal import Entry, champion_of
 from regraft.registry.registration import registered
+from regraft.registry.run_summary import PAGE
 from regraft.registry.store import store_of
 from regraft.registry.tracking import Tracker
 from regraft.registry.waivers import told
@@ -66,7 +67,7 @@ def write(tracker: Tracker, pipeline: str, version: str, options: Mapping[str, A
     text = card(facts, statements)
     stored = {"pipeline": pipeline, "version": version, **asdict(statements)}
     document = json.dumps(stored, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    put_beside(tracker, pipeline, version, {CARD: text, SAID: document}, _description(facts))
+    put_beside(tracker, pipeline, version, {CARD: text, SAID: document}, _description(facts, _links(tracker, entry.run)))
     return text
 
 
@@ -135,10 +136,21 @@ def _base_license(workspace: Workspace, facts: Facts) -> str | None:
     return licence if isinstance(licence, str) else None
 
 
-def _description(facts: Facts) -> str:
-    """What MLflow shows with the version: at most 5,000 characters fit its database."""
+def _links(tracker: Tracker, name: str) -> str:
+    """Markdown: the pages about the run that registered a version."""
+    run = tracker.find_run(name, decided=True)
+    page, mlflow_run = (tracker.page_of(run.run_id, below) for below in (f"/artifacts/{PAGE}", ""))
+    pages = {"page": page, "MLflow run": mlflow_run, "Prefect flow run": run.flow_run}
+    return f"Run {name}: {', '.join(f'[{words}]({address})' for words, address in pages.items() if address)}."
+
+
+def _description(facts: Facts, links: str) -> str:
+    """What MLflow shows with the version: at most 5,000 characters fit its database.
+
+    :param links: to the run's pages.
+    """
     pipeline, verdict = facts.verdict["pipeline"], facts.verdict
     proofs = "\n".join(f"- {finding['outcome']}: {sentence(finding)}" for finding in verdict["findings"])
-    end = f"\n\nModel card: {CARD} beside the model, or `regraft card {pipeline} {facts.version}`."
+    end = f"\n\n{links}\n\nModel card: {CARD} beside the model, or `regraft card {pipeline} {facts.version}`."
     waived = "".join(f"\n\nThis version was {told(entry)}." for entry in facts.waived)
     return f"{verdict['outcome'].upper()} on {verdict['rows']['n']:,} test rows.{waived}\n\n{proofs}"[: 5000 - len(end)] + end
