@@ -78,7 +78,7 @@ def ours(arguments: argparse.Namespace, shards: int | None = None, dropout: bool
 
     def everything(model: Any, machine: Any) -> Any:
         stage = Stage("all", corpus, 0, steps, options.learning_rate, "pretrain.learning_rate", "heldout_loss")
-        return [replace(phases(model, machine, loss=MLM.loss(model), stages=[stage], options=options, warmup=0)[1], after=dict)]
+        return [replace(phases(model, machine, loss=MLM.loss(model, options), stages=[stage], options=options, warmup=0)[1], after=dict)]
 
     each = regraft_in_turns(lambda: loop.train("pretrain", model, everything, seed=17, checkpoint_seconds=1e9, shards=shards))
     return several(each, arguments.steps)
@@ -159,7 +159,7 @@ def limit(arguments: argparse.Namespace) -> Limit:
     rows, length = min(arguments.rows, COUNTED_ROWS), arguments.length
     options = MlmOptions(batch_size=rows, sequence_length=length)
     corpus = Corpus(shards_of(arguments, base), MLM.corruption(base, options, model.config.vocab_size), rows, 17)
-    loss, (ids, labels) = MLM.loss(model), corpus.batch(0)
+    loss, (ids, labels) = MLM.loss(model, options), corpus.batch(0)
     with torch.inference_mode():
         dense = model.eval()(input_ids=torch.from_numpy(ids), labels=torch.from_numpy(labels)).loss.item()
         print(f"loss of one batch, fp32, without dropout: {dense:.6f} as the Trainer computes it, {loss((ids, labels))[0].item():.6f} here")

@@ -247,4 +247,4 @@ def test_a_compiled_model_learns_what_the_model_learns(base, tokens):
     with torch.no_grad():
         plain = model(**given).loss.item()
         assert torch.compile(model)(**given).loss.item() == pytest.approx(plain, rel=1e-4)
-        assert MLM.loss(model)((masked, labels))[0].item() == pytest.approx(plain, rel=1e-4)
+        assert MLM.loss(model, MlmOptions())((masked, labels))[0].item() == pytest.approx(plain, rel=1e-4)

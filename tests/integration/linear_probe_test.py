@@ -14,9 +14,10 @@ from regraft.core.errors import ConfigError, DataRejected, Interrupted
 from regraft.core.progress import STOP, Running, running
 from regraft.evaluation import embeddings
 from regraft.evaluation.embeddings import Encoder
-from regraft.models import kinds, tokenizer
+from regraft.models import kinds, sentence_folder, tokenizer
 from regraft.models.kinds import embedding_head
 from regraft.models.served import MARK
+from regraft.training import vectors
 from regraft.training.finetuning import finetune
 from regraft.training.methods.linear_probe import GRID, fitted
 from regraft.training.options import finetune_options
@@ -166,3 +167,18 @@ def test_one_class_is_refused_and_so_is_a_length_that_the_encoder_has_no_positio
     with pytest.raises(ConfigError, match=r"finetune\.max_length is 128, but the base model reads at most 64 tokens"):
         probe(base, rows, tmp_path / "model", max_length=128)
     assert replace(Encoder(base, "mean"), pooling="cls").key != Encoder(base, "mean").key
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_vectors_at_length_1_are_those_of_sentence_transformers_with_its_modules_pooling_and_normalize(base, rows, tmp_path, pooling):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    modules = [Transformer(str(base)), Pooling(32, pooling), Normalize()]
+    sentence_transformers.SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(tmp_path / "folder"))
+    assert sentence_folder.pooling(tmp_path / "folder") == pooling
+    assert sentence_folder.unheeded(tmp_path / "folder") is None
+    texts = rows["text"].tolist()[:20]
+    own = vectors.directions(Encoder(tmp_path / "folder", pooling).vectors(token_ids(tmp_path / "folder", texts)).astype(np.float64))
+    theirs = sentence_transformers.SentenceTransformer(str(tmp_path / "folder"), device="cpu").encode(texts)
+    np.testing.assert_allclose(own, theirs, atol=1e-5)

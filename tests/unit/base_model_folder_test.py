@@ -66,6 +66,38 @@ def test_a_pooling_that_no_method_has_is_refused_with_its_line_and_the_way_out(t
     assert resolve(tiny, "tiny")
 
 
+@pytest.mark.parametrize(
+    ("module", "keys", "says"),
+    [
+        ("sentence_transformers.models.Dense", {}, r"passes vectors through Dense \(modules\.json\), which no method does"),
+        ("sentence_transformers.base.modules.dense.Dense", {}, r"passes vectors through Dense \(modules\.json\)"),
+        ("sentence_transformers.models.WeightedLayerPooling", {}, "passes vectors through WeightedLayerPooling"),
+        ("", {"config_sentence_transformers.json": {"default_prompt_name": "query"}}, "puts the prompt 'query' before each text"),
+        ("", {"sentence_bert_config.json": {"do_lower_case": True}}, "reads texts in lower case"),
+        ("sentence_transformers.models.Dropout", {"config_sentence_transformers.json": {"default_prompt_name": None}}, ""),
+    ],
+)
+def test_what_else_changes_vectors_is_refused_unless_the_file_says_how_they_are_read(
+    tiny: Workspace, module: str, keys: dict[str, Any], says: str
+) -> None:
+    folder = tiny.root / "models/tiny"
+    as_sentence_transformers(folder, {"pooling_mode": "cls"})
+    for name, content in keys.items():
+        files.write_json(folder / name, content)
+    if module:
+        files.write_json(folder / "modules.json", [*files.read_json(folder / "modules.json"), {"path": "3_Other", "type": module}])
+    if not says:
+        assert resolve(tiny, "tiny", PROBE)["finetune-probe"]["finetune"]["pooling"] == "cls"
+        return
+    with pytest.raises(ConfigError, match=says) as refused:
+        resolve(tiny, "tiny", PROBE)
+    assert refused.value.problems[0]["fix"].endswith(": pooling: cls, which reads vectors without that")
+    assert resolve(tiny, "tiny", [*PROBE, "candidates.probe.finetune.pooling=cls"])
+    with pytest.raises(ConfigError, match=says):
+        resolve(tiny, "tiny", ["pretrain.objective=contrastive", "pretrain.compared_sequences=4"])
+    assert resolve(tiny, "tiny"), "neither the objective nor the methods read vectors"
+
+
 def edited(folder: Path, name: str, **keys: Any) -> None:
     """The JSON file ``name`` with other values of ``keys``; None takes one out."""
     document = json.loads((folder / name).read_text()) | keys

@@ -62,6 +62,7 @@ def resolve(workspace: Workspace, name: str, sets: Sequence[str] = ()) -> dict[s
     _require_pooling(workspace, name, options, folder)
     spent = _spent(workspace, name, options)
     replay, pooling = _replay_digest(workspace, name, options, sets), sentence_folder.pooling(folder)
+    options = _pooled(options, pooling)
     digest, sides = base_model.digest(folder), _side_digests(workspace, name, options)
     context = PipelineContext(
         name, options, digest, contract, family.name, named, spent=spent, replay_digest=replay, pooling=pooling, side_digests=sides
@@ -214,16 +215,35 @@ def _require_marks(workspace: Workspace, name: str, options: PipelineOptions, fo
 
 def _require_pooling(workspace: Workspace, name: str, options: PipelineOptions, folder: Path) -> None:
     """What the base model in ``folder`` says that stands for a text is something that methods have, where the file leaves it open."""
-    pooling = sentence_folder.pooling(folder)
-    if pooling is None or pooling in sentence_folder.KNOWN:
+    pooling, way_out = sentence_folder.pooling(folder), ": pooling: mean, or cls"
+    if pooling not in (None, *sentence_folder.KNOWN):
+        unlike = f"was made for pooling by {pooling} ({sentence_folder.MODULES}), which no method has"
+    elif unheeded := sentence_folder.unheeded(folder):
+        unlike, way_out = f"{unheeded}, which no method does", f": pooling: {pooling or 'mean'}, which reads vectors without that"
+    else:
         return
-    for candidate in options.every_candidate:
-        asked = options.finetune_of(candidate)
-        if "pooling" in type(asked).model_fields.keys() - asked.model_fields_set:
-            place = ("candidates", candidate.name, "finetune") if candidate.finetune else ("finetune",)
-            message = f"{'.'.join(place)}: {asked.method} reads vectors, and the base model {options.base_model} was made for pooling by "
-            message += f"{pooling} ({sentence_folder.MODULES}), which no method has"
-            raise faulty([_unfit(workspace, name, place, pooling, message, ": pooling: mean, or cls")])
+    readers: list[tuple[tuple[str, ...], str, Any]] = [
+        (("candidates", candidate.name, "finetune") if candidate.finetune else ("finetune",), asked.method, asked)
+        for candidate in options.every_candidate
+        for asked in [options.finetune_of(candidate)]
+    ]
+    readers += [(("pretrain",), options.pretrain.objective, options.pretrain)] if options.adapts else []
+    for place, reader, asked in readers:
+        if _leaves_pooling_open(asked):
+            message = f"{'.'.join(place)}: {reader} reads vectors, and the base model {options.base_model} {unlike}"
+            raise faulty([_unfit(workspace, name, place, pooling, message, way_out)])
+
+
+def _leaves_pooling_open(options: Any) -> bool:
+    """Whether options of a method or an objective have a pooling, and the file names none."""
+    return bool({"pooling"} & type(options).model_fields.keys() - options.model_fields_set)
+
+
+def _pooled(options: PipelineOptions, pooling: str | None) -> PipelineOptions:
+    """``options`` with the base model's ``pooling`` for an objective that reads vectors, where the file names none."""
+    if pooling is None or not _leaves_pooling_open(options.pretrain):
+        return options
+    return options.model_copy(update={"pretrain": options.pretrain.model_copy(update={"pooling": pooling})})
 
 
 def _methods_of_others(workspace: Workspace, name: str, options: PipelineOptions, family: ModelFamily) -> Iterator[Problem]:

@@ -122,7 +122,7 @@ class Objective(Protocol):
     def corruption(self, source: Path, options: Any, vocabulary: int) -> Corruption:
         """How texts are changed for a model with the tokenizer in ``source`` and so many outputs. ConfigError where it cannot be."""
 
-    def loss(self, model: PreTrainedModel) -> Callable[[Batch], tuple[Tensor, int]]:
+    def loss(self, model: PreTrainedModel, options: Any) -> Callable[[Batch], tuple[Tensor, int]]:
         """batch -> (mean loss in nats, number of guesses it is the mean of)."""
 
 
@@ -156,6 +156,7 @@ OBJECTIVES: Registry[Objective] = Registry(
         "mlm": "regraft.training.objectives.mlm:MLM",
         "clm": "regraft.training.objectives.clm:CLM",
         "span_corruption": "regraft.training.objectives.span_corruption:SPAN_CORRUPTION",
+        "contrastive": "regraft.training.objectives.contrastive:CONTRASTIVE",
     },
 )
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regraft.core.errors import ConfigError, DataRejected
-from regraft.core.progress import emit, progress
+from regraft.core.progress import emit, progress, warn_once
 from regraft.core.randomness import seed_of, visit, visits
 from regraft.data.packing import Packed, read
 from regraft.models import encoder
@@ -215,6 +215,10 @@ def pretrain(
     shards = [read(folder) for _, folder in texts]
     if missing:
         objective.begin(model, shards[0]["train"])
+    if budget is not None and not getattr(objective, "guesses_tokens", True):
+        told = "the gate `forgetting` judges the model afterwards, and nothing ends its adaptation before"
+        warn_once(f"pretrain.objective {objective.name} guesses no tokens, which the budget counts: {told}")
+        budget = None
     corruption = objective.corruption(base, options, model.config.get_text_config(decoder=True).vocab_size)
     between = Replay(replay, options.replay.share) if replay is not None and options.replay is not None else None
     corpora = [
@@ -228,7 +232,7 @@ def pretrain(
         notes = train(
             "pretrain",
             model,
-            partial(phases, loss=objective.loss(model), stages=stages, options=options, warmup=warmup, budget=budget),
+            partial(phases, loss=objective.loss(model, options), stages=stages, options=options, warmup=warmup, budget=budget),
             seed=seed,
             checkpoint_seconds=options.checkpoint_seconds,
             shards=options.shards,

@@ -86,7 +86,7 @@ class Clm:
 
         return Causal(frame_in(source).after[-1])
 
-    def loss(self, model: PreTrainedModel) -> Callable[[tuple[Ints, Ints]], tuple[Tensor, int]]:
+    def loss(self, model: PreTrainedModel, options: ClmOptions) -> Callable[[tuple[Ints, Ints]], tuple[Tensor, int]]:
         """Cross-entropy of the next tokens."""
         return CausalLoss(model).batch
 

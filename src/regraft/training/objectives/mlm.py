@@ -70,7 +70,7 @@ class Mlm:
         """:func:`masking` with the share of the options."""
         return masking(source, options.mask_probability, vocabulary, whole_words=options.whole_words)
 
-    def loss(self, model: PreTrainedModel) -> Callable[[tuple[Ints, Ints]], tuple[Tensor, int]]:
+    def loss(self, model: PreTrainedModel, options: MlmOptions) -> Callable[[tuple[Ints, Ints]], tuple[Tensor, int]]:
         """Cross-entropy of the hidden tokens."""
         return MaskedLoss(model).batch
 

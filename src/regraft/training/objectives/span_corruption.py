@@ -140,7 +140,7 @@ class SpanCorruption:
             raise ConfigError(_too_few(runs, marks, source), fix=f"{WAY_OUT} in the pipeline file")
         return spans
 
-    def loss(self, model: PreTrainedModel) -> Callable[[tuple[Ints, Ints]], tuple[Tensor, int]]:
+    def loss(self, model: PreTrainedModel, options: SpanCorruptionOptions) -> Callable[[tuple[Ints, Ints]], tuple[Tensor, int]]:
         """Cross-entropy of the tokens that are to be written."""
 
         def mean_of(batch: tuple[Ints, Ints]) -> tuple[Tensor, int]:
