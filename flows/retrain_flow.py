@@ -36,7 +36,6 @@ from flows.bridge import step_task
 from flows.elsewhere import place, run_step_elsewhere
 from regraft.steps import Output, files
 from regraft.steps.flow import (
-    COUNTED_BY,
     FLOW_PAGE,
     FLOW_RUN,
     STOP,
@@ -50,6 +49,7 @@ from regraft.steps.flow import (
     Run,
     Tracker,
     Unreachable,
+    counted_by,
     for_the_chosen,
     listed,
     load_pipeline,
@@ -249,7 +249,7 @@ def bring_up_to_date(current: Retraining, opened: Callable[[], str]) -> dict[str
     chosen: str | None = None
     withheld: dict[str, str] | None = None
     for number, step in enumerate(sorted(steps, key=lambda step: step.name in later), start=1):
-        if withheld is None and outcomes.keys() >= set(COUNTED_BY):
+        if withheld is None and outcomes.keys() >= set(counted_by(resolved)):
             withheld = release.withheld_steps(run, resolved, steps)
         if withheld and step.name in withheld:
             run.emit({"event": "step_finished", "step": step.name, "state": "withheld", "seconds": 0.0})

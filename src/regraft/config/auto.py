@@ -2,7 +2,8 @@
 
 It is the same list for every pipeline, so that what ``auto`` did can be read in the resolved file and written by hand. Which of them are
 trained follows from the training rows of the rarest class alone: those for few labels are withheld above a count, full fine-tuning below
-one. ``pretrain: {objective: auto}`` is the objective of the base model's family.
+one, and where the file asks for ``switch_point``, the ends of its interval take the place of these counts.
+``pretrain: {objective: auto}`` is the objective of the base model's family.
 """
 
 from __future__ import annotations
@@ -46,7 +47,20 @@ def expanded(document: Any) -> Any:
     texts = texts or (isinstance(pretrain, Mapping) and pretrain.get("texts") == "rows")
     adapts = texts and document.get("adapt") != "never"
     shared = {key: value for key, value in finetune.items() if key != "method"}
-    return {**document, "finetune": shared, "candidates": OF_BASE | (OF_ADAPTED if adapts else {})}
+    return {**document, "finetune": shared, "candidates": _measured(OF_BASE | (OF_ADAPTED if adapts else {}), document.get("switch_point"))}
+
+
+def _measured(candidates: dict[str, dict[str, Any]], point: Any) -> dict[str, dict[str, Any]]:
+    """``candidates``, where the two ways that ``switch_point`` compares are withheld by what it measures."""
+    if not isinstance(point, Mapping):
+        return candidates
+    compared = (None, point.get("few", "contrastive"))  # None: the pipeline's own method
+    return {
+        name: {**own, "withhold": {**own["withhold"], "measured": True}}
+        if "withhold" in own and own.get("finetune", {}).get("method") in compared
+        else own
+        for name, own in candidates.items()
+    }
 
 
 def without_objective(document: Any) -> Any:

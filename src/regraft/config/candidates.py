@@ -35,7 +35,8 @@ class Candidate:
     finetune: Mapping[str, Any] = field(default_factory=dict)
     """What its part of the pipeline file says of fine-tuning besides the pipeline's own ``finetune``."""
     withhold: Mapping[str, int] = field(default_factory=dict)
-    """``below_labels`` and ``above_labels``: for how many labels it is not trained; empty: it always is."""
+    """``below_labels`` and ``above_labels``: for how many labels it is not trained, and ``measured``, whether what was measured takes the
+    place of these counts; empty: it always is."""
 
     @property
     def teacher(self) -> str | None:
@@ -47,13 +48,21 @@ class Candidate:
         """The candidates whose models its own is made of."""
         return (*self.finetune.get("of", ()), *([self.teacher] if self.teacher else []))
 
-    def withheld(self, labels: int) -> dict[str, Any] | None:
-        """Why it is not trained where the rarest class has ``labels`` training rows; None: it is."""
-        below, above = self.withhold.get("below_labels", 0), self.withhold.get("above_labels", labels)
-        if below <= labels <= above:
-            return None
-        code, limit = ("below_labels", below) if labels < below else ("above_labels", above)
-        return {"model": self.name, "code": code, "labels": labels, "limit": limit}
+    def withheld(self, labels: int, measured: Mapping[str, int | None] | None = None) -> dict[str, Any] | None:
+        """Why it is not trained where the rarest class has ``labels`` training rows; None: it is.
+
+        :param measured: ``full_from`` and ``few_to`` of the switch point, in the place of the file's counts where it asks for that; either
+            may be None, which withholds nobody. None: none was measured.
+        """
+        counts: Mapping[str, int | None] = self.withhold
+        if by_measure := measured is not None and bool(self.withhold.get("measured")):
+            of_file = {"below_labels": "full_from", "above_labels": "few_to"}
+            counts = {key: measured[end] for key, end in of_file.items() if key in self.withhold}
+        below, above = counts.get("below_labels"), counts.get("above_labels")
+        told = {"labels": labels, **({"measured": True} if by_measure else {})}
+        if below is not None and labels < below:
+            return {"model": self.name, "code": "below_labels", **told, "limit": below}
+        return {"model": self.name, "code": "above_labels", **told, "limit": above} if above is not None and labels > above else None
 
     def instance(self, step: str) -> str:
         """What this candidate's run of ``step`` is called."""
@@ -81,6 +90,10 @@ class Withhold(Strict):
     """It is trained where the rarest class has so many training rows or more."""
     above_labels: int | None = Field(None, ge=1)
     """It is trained where the rarest class has so many training rows or fewer: a method for few labels is left out where many are."""
+
+    measured: bool = Field(False, exclude_if=lambda measured: not measured)
+    """Whether the end of the interval that `switch_point` measures takes the place of these counts: its lower end that of `below_labels`,
+    its upper end that of `above_labels`. They hold where the rows are too few to measure one."""
 
     @model_validator(mode="after")
     def _some_numbers_are_between(self) -> Self:

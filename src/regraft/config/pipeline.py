@@ -30,9 +30,11 @@ from regraft.models.families import ModelFamily
 from regraft.training.options import (
     AbstainOptions,
     FinetuneOptions,
+    GradientOptions,
     MethodOptions,
     ObjectiveOptions,
     PretrainOptions,
+    SwitchPointOptions,
     finetune_options,
     pretrain_options,
 )
@@ -73,6 +75,9 @@ class PipelineOptions(Strict):
     finetune: FinetuneOptions = Field(default_factory=lambda: finetune_options({}, {}))
     """How a model is made from labelled rows; `method` says by which way, and which keys there are. Left out, it is `lora` for decoders
     and `full` for others."""
+    switch_point: SwitchPointOptions | None = None
+    """Measure from how many labels a class on `finetune` is better than a method for few; candidates may be withheld by it
+    (`withhold: {measured: true}`), as those of `auto` are. `{}` takes the defaults."""
     candidates: dict[str, CandidateOptions] | None = None
     """The models that are trained, scored and chosen from, by name; by default `base` and `adapted`. A new one trains no other again."""
     choose_on: Literal["dev", "test"] | None = None
@@ -129,6 +134,19 @@ class PipelineOptions(Strict):
             return candidates
         corpus = "data" in info.data and info.data["data"].corpus is not None
         return checked(candidates, shared, _unadapted(info.data), corpus=corpus)
+
+    @field_validator("switch_point")
+    @classmethod
+    def _two_ways_are_compared(cls, point: SwitchPointOptions | None, info: ValidationInfo) -> SwitchPointOptions | None:
+        shared = info.data.get("finetune")
+        if point is None or shared is None:
+            return point
+        if not isinstance(shared, GradientOptions) or {"teacher", "tasks"} & type(shared).model_fields.keys():
+            raise ValueError(
+                f"`switch_point` holds `finetune` against a method for few labels, and `finetune.method` is {shared.method}; name one "
+                "that trains weights on the rows alone, such as full, and other methods under `candidates`"
+            )
+        return point
 
     @field_validator("choose_on")
     @classmethod
@@ -256,6 +274,15 @@ class PipelineOptions(Strict):
         return self
 
     @model_validator(mode="after")
+    def _what_withholds_is_measured(self) -> Self:
+        for name, candidate in (self.candidates or {}).items():
+            if self.switch_point is None and candidate.withhold is not None and candidate.withhold.measured:
+                raise ValueError(
+                    f"candidates.{name}.withhold.measured asks for `switch_point`, which is left out; write `switch_point: {{}}`"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _splits_are_given_or_drawn(self) -> Self:
         column, by = self.data.split, self.split.by
         if by is not None and column is not None:
@@ -340,7 +367,16 @@ class PipelineContext:
     @property
     def finetune(self) -> MethodOptions:
         """How the candidate is fine-tuned; the pipeline's own options where there is none. The base model pools where the file does not."""
-        options = self.options.finetune_of(self.candidate) if self.candidate else self.options.finetune
+        return self._pooled(self.options.finetune_of(self.candidate) if self.candidate else self.options.finetune)
+
+    @property
+    def compared_ways(self) -> dict[str, MethodOptions]:
+        """``few`` and ``full``: the options of the two methods between which ``switch_point`` says where to switch."""
+        point, full = self.options.switch_point, self.options.finetune
+        assert point is not None
+        return {"few": self._pooled(point.read(full)), "full": full}
+
+    def _pooled(self, options: MethodOptions) -> MethodOptions:
         left_open = {"pooling"} & type(options).model_fields.keys() - options.model_fields_set
         return options.model_copy(update={"pooling": self.pooling}) if left_open and self.pooling else options
 

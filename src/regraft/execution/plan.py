@@ -15,7 +15,7 @@ from regraft.core.workspace import Workspace
 from regraft.data.options import listed
 from regraft.execution import composition, dvc, dvc_formats, integrity, tracked_data
 from regraft.execution.step import Output, Step
-from regraft.execution.withheld import COUNTED_BY, Withheld, conditional, spared, withheld
+from regraft.execution.withheld import Withheld, conditional, counted_by, spared, withheld
 from regraft.gates import words
 from regraft.registry.store import store_of
 
@@ -86,7 +86,7 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, 
 
 def _withheld(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], assessment: Assessment) -> Withheld | None:
     """Who is withheld; None: the steps that count labels have to run first."""
-    if conditional(resolved) and any(state.state != "fresh" for state in assessment.steps if state.name in COUNTED_BY):
+    if conditional(resolved) and any(state.state != "fresh" for state in assessment.steps if state.name in counted_by(resolved)):
         return None
     return withheld(workspace, pipeline, resolved)
 

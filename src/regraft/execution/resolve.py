@@ -145,12 +145,15 @@ def _require_steps(workspace: Workspace, name: str, options: PipelineOptions) ->
             place = {"file": workspace.relative(path), "column": column, "value": value if isinstance(value, str) else None}
             row = line_of(pipeline_document(workspace, name)[1], ["gates", position, key])
             problems.append(Problem(message=message, row=row, rule="step exists", fix="regraft init --upgrade .", **place))
-    if options.adapts and options.pretrain.reads_rows and "row_tokens" not in known:
-        column, texts = "pretrain.texts", options.pretrain.texts
-        message = f"{column}: {texts} needs the step 'row_tokens', which STEPS in pipelines/__init__.py does not have"
-        row, fix = line_of(pipeline_document(workspace, name)[1], column.split(".")), "regraft init --upgrade ."
-        told = {"file": workspace.relative(path), "column": column, "value": texts}
-        problems.append(Problem(message=message, row=row, rule="step exists", fix=fix, **told))
+    texts: str = options.pretrain.texts
+    by_key = [("pretrain.texts", "row_tokens", texts)] if options.adapts and options.pretrain.reads_rows else []
+    by_key += [("switch_point", "switch_point", "")] if options.switch_point else []
+    for column, step, value in by_key:
+        if step not in known:
+            message = f"{column}{value and f': {value}'} needs the step {step!r}, which STEPS in pipelines/__init__.py does not have"
+            row, fix = line_of(pipeline_document(workspace, name)[1], column.split(".")), "regraft init --upgrade ."
+            told = {"file": workspace.relative(path), "column": column, "value": value or None}
+            problems.append(Problem(message=message, row=row, rule="step exists", fix=fix, **told))
     if problems:
         raise faulty(problems)
 

@@ -1,6 +1,7 @@
 """Candidates that are not trained, because there are too few or too many labels for them: who they are, and which steps that spares.
 
-How many labels there are the steps ``contract`` and ``splits`` say, so it is known once these two have run.
+How many labels there are the steps ``contract`` and ``splits`` say, so it is known once these two have run; and ``switch_point``, where the
+pipeline measures one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from regraft.execution.step import Output, Step
 
 COUNTED_BY = ("contract", "splits")
 """The steps that say how many labels there are."""
+SWITCH_POINT, MEASURED = "switch_point", "switch_point.json"
+"""The step that measures how many it takes, and what it leaves: ``full_from`` and ``few_to``, or null."""
 Withheld = tuple[dict[str, Any], ...]
 """For each candidate that is withheld: model, code, labels, limit."""
 
@@ -26,12 +29,19 @@ def conditional(resolved: Mapping[str, Any]) -> bool:
     return any(candidate.withhold for candidate in candidates_in(resolved))
 
 
+def counted_by(resolved: Mapping[str, Any]) -> tuple[str, ...]:
+    """The steps that have to run before it is known who is withheld."""
+    return (*COUNTED_BY, *({SWITCH_POINT} & resolved.keys()))
+
+
 def withheld(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any]) -> Withheld:
     """Who is withheld by what ``contract`` and ``splits`` left. ConfigError where that is every candidate."""
     if not conditional(resolved):
         return ()
-    labels = _fewest(workspace, pipeline)
-    reasons = [candidate.withheld(labels) for candidate in candidates_in(resolved)]
+    labels, measured = _fewest(workspace, pipeline), None
+    if SWITCH_POINT in resolved:
+        measured = files.read_json(workspace.artifacts(pipeline, SWITCH_POINT) / "out" / MEASURED)
+    reasons = [candidate.withheld(labels, measured) for candidate in candidates_in(resolved)]
     if all(reasons):
         message = f"every candidate is withheld: the rarest class has {labels:,} training rows"
         raise ConfigError(message, fix=f"edit `withhold` of a candidate in pipelines/{pipeline}.yaml, or add one that is trained on so few")

@@ -118,8 +118,11 @@ def margin(f: Document) -> str:
 
 def withheld(candidate: Document) -> str:
     """Why a candidate was not trained: "the rarest class has 3 training rows, fewer than its 8"."""
-    bound = "fewer than its" if candidate["code"] == "below_labels" else "more than its"
-    return f"the rarest class has {counted(candidate['labels'], 'training row')}, {bound} {candidate['limit']:,}"
+    below = candidate["code"] == "below_labels"
+    bound = f"{'fewer' if below else 'more'} than its {candidate['limit']:,}"
+    if candidate.get("measured"):
+        bound += f", the {'lower' if below else 'upper'} end of the measured switch point"
+    return f"the rarest class has {counted(candidate['labels'], 'training row')}, {bound}"
 
 
 def ended(sentence: str, f: Document) -> str:

@@ -22,7 +22,7 @@ from regraft.gates.telling import sentences
 from regraft.registry.journal import Entry
 from regraft.registry.waivers import told
 from regraft.reports import flips as flipping
-from regraft.reports import measure, words
+from regraft.reports import measure, switch_point, words
 from regraft.reports.evidence import Evidence, Links
 from regraft.reports.label_curve import LabelCurve
 from regraft.reports.measure import Confusion, Estimate, Slice
@@ -173,11 +173,12 @@ def _dev_loss(records: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _sections(evidence: Evidence, measured: Mapping[str, Any], comparison: Comparison | None) -> tuple[Section, ...]:
-    """Who was chosen on dev rows, and the sections of gates that were asked or measured something; those that share one give it once."""
+    """Who was chosen on dev rows, where methods switch, and the sections of gates that were asked or measured something, each once."""
     metrics = {step: record.get("metrics", {}) for step, record in evidence.records.items()}
     chosen = (choice.section(finding) for finding in evidence.verdict["findings"] if finding["gate"] == "choice")
+    switched = switch_point.section(metrics.get("switch_point", {}), evidence.records.get("switch_point", {}).get("params", {}))
     results = Results(measured, metrics, comparison, _texts(evidence))
-    return tuple(dict.fromkeys(filter(None, (*chosen, *(GATES[name].section(results) for name in involved(evidence.case))))))
+    return tuple(dict.fromkeys(filter(None, (*chosen, switched, *(GATES[name].section(results) for name in involved(evidence.case))))))
 
 
 def _waived(evidence: Evidence, digest: str) -> Iterator[str]:

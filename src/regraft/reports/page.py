@@ -116,7 +116,7 @@ def _losses(report: Report) -> list[tuple[str, str]]:
     if "loss" in (adaptation := report.curves.get("pretrain", {})):
         last_points = {name: points[-1] for name, points in adaptation.items() if name in HELD_OUT and points}
         marks = {HELD_OUT[name]: point for name, point in last_points.items()}
-        caption = "Adaptation: loss on masked words"
+        caption = "Adaptation: loss on what it read"
         figures.append(
             (caption, plots.loss_plot("pretrain", "Loss of the adaptation", {"training": adaptation["loss"]}, marks, report.head_steps))
         )

@@ -39,6 +39,7 @@ from regraft.execution.repro import Outcome as Outcome
 from regraft.execution.repro import Run as Run
 from regraft.execution.repro import run_step_with_dvc as run_step_with_dvc
 from regraft.execution.withheld import COUNTED_BY as COUNTED_BY
+from regraft.execution.withheld import counted_by as counted_by
 from regraft.production import inbox as inbox
 from regraft.production import release as release
 from regraft.registry.curves import Curves as Curves

@@ -16,5 +16,6 @@ from regraft.training.plugins import require_versions as require_versions
 from regraft.training.pretraining import Budget as Budget
 from regraft.training.pretraining import pretrain as pretrain
 from regraft.training.seeds import repeat as repeat_under_seeds
+from regraft.training.switch_point import measure as measure_switch_point
 
-__all__ = ["answer_earlier_tasks", "measure_forgetting", "repeat_under_seeds"]
+__all__ = ["answer_earlier_tasks", "measure_forgetting", "measure_switch_point", "repeat_under_seeds"]

@@ -216,6 +216,27 @@ class GradientOptions(MethodOptions, StepOptions):
         return self.max_length
 
 
+class SwitchPointOptions(Strict):
+    """From how many labels a class on fine-tuning is better than a method for few, measured on training and dev rows before anything else
+    is trained. It trains both on subsets of 4, 8, 16 ... rows a class, each `draws` times, so it may cost more than all else."""
+
+    few: Literal["contrastive", "prototype"] = "contrastive"
+    """What the pipeline's own `finetune` is held against. `prototype` only embeds rows; `contrastive` reads each `4 * pairs` times."""
+    up_to: int = Field(32, ge=8, le=512)
+    """Most rows a class that are tried, and no more than the rarest class has. The time grows with it."""
+    draws: int = Field(3, ge=2, le=20)
+    """How often the rows of each size are drawn, and both are trained on them. The time grows with it."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Rows a class, each twice the one before."""
+        return tuple(4 << shift for shift in range(self.up_to.bit_length() - 2) if 4 << shift <= self.up_to)
+
+    def read(self, shared: MethodOptions) -> MethodOptions:
+        """The options of :attr:`few`, with what ``shared`` says that it reads."""
+        return finetune_options(shared.model_dump(exclude_unset=True), {"method": self.few})
+
+
 class AbstainOptions(Strict):
     """When the model says that it does not know: the answer stays, and is marked."""
 

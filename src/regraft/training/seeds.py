@@ -47,10 +47,13 @@ class Repeat:
     exact: bool
 
 
-def repeat(train: Train, encoders: Mapping[str, Path | None], count: int, rows: HeldOut, *, seed: int, scratch: Path) -> list[Repeat]:
+def repeat(
+    train: Train, encoders: Mapping[str, Path | None], count: int, rows: HeldOut, *, seed: int, scratch: Path, called: str = "seeds"
+) -> list[Repeat]:
     """Train on each of ``encoders`` (model -> folder) under the numbers 2 ... ``count``, all on the machine of the first.
 
     :param scratch: a folder on the disk of the workspace; a model lies there between its training and its answers.
+    :param called: what the names of the trainings begin with.
     :raises EnvironmentFault: a part was trained on another kind of machine, without ``--allow-inexact``.
     """
     context = progress.current()
@@ -70,7 +73,7 @@ def repeat(train: Train, encoders: Mapping[str, Path | None], count: int, rows: 
             with progress.running(own_context):
                 if Checkpoints(home).start() is None:
                     Checkpoints(home).begin(machine, exact)
-                finished.append(_trained(train, encoders[model], model, number, rows, seed, scratch))
+                finished.append(_trained(train, encoders[model], model, number, rows, seed, scratch, called))
             earlier += own_context.facts.get("earlier_seconds", 0.0)
             shared |= {name: value for name, value in own_context.facts.items() if name in ("shards", "workers", "workers_mb")}
             _keep(home, finished[-1])
@@ -87,10 +90,10 @@ def _machine(context: Running, home: Path | None) -> tuple[Machine, bool]:
     return resume_on(first.start(), continues=continues, pipeline=context.pipeline, allow_inexact=context.allow_inexact)
 
 
-def _trained(train: Train, encoder: Path | None, model: str, number: int, rows: HeldOut, seed: int, scratch: Path) -> Repeat:
+def _trained(train: Train, encoder: Path | None, model: str, number: int, rows: HeldOut, seed: int, scratch: Path, called: str) -> Repeat:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        metrics = train(encoder, f"seeds/{model}-{number}", seed_of(seed, "seeds", number), Path(folder) / "model")
+        metrics = train(encoder, f"{called}/{model}-{number}", seed_of(seed, "seeds", number), Path(folder) / "model")
         facts = dict(progress.current().facts)  # scoring writes its own
         answers = score_folder(Path(folder) / "model", rows)
     seconds = time.perf_counter() - began + facts.get("earlier_seconds", 0.0)
