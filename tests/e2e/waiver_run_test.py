@@ -48,6 +48,10 @@ def test_the_candidate_of_a_failed_run_is_registered_and_promoted_on_a_person_s_
     run = failed[1]
     refused = ask(root, "promote", run)
     assert (refused.code, f"next: regraft explain {run}" in refused.err) == (4, True), refused
+    assert f'to answer for it: regraft promote {run} --waive at_least --reason "..." --until YYYY-MM-DD' in refused.err
+    unanswered = ask(root, "predict", "tiny", "x")
+    assert (unanswered.code, "'tiny' has no champion: its last run ended FAIL" in unanswered.err) == (2, True), unanswered
+    assert "next: regraft explain tiny" in unanswered.err
     done = ask(root, "promote", "tiny", *WAIVED, "--json")
     assert done.code == 0, done.out + done.err
     said = done.json

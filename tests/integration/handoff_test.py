@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -104,13 +105,18 @@ def test_rows_to_look_at_are_taken_in_and_told(tiny, cli):
     new = next(key for key in map("m{}".format, range(99)) if splits({"id": key}) == "test")
     document = json.loads((tiny.root / "data/corpus.jsonl").read_text().splitlines()[0])["text"]
     drop = [{**test, "id": train, "text": test["text"] + " x"}, {"id": new, "text": document[:60], "label": "garden"}]
+    drop += [{"id": f"{train}-{twice}", "text": f"{twice} in den KÃ¼bel", "label": "garden"} for twice in ("Rosen", "Tulpen und Farn")]
     told = cli("handoff", "tiny", write(tiny.root / "drop.jsonl", drop), "--no-commit", "--json").json
-    assert told["accepted"] == 2
+    assert told["accepted"] == 4
     warnings = "\n".join(told["warnings"])  # type: ignore[arg-type]
     assert f"nearly repeats a row that is held out, so runs leave it out of training: {train} ({test['id']}, " in warnings
     assert re.search(rf"of the corpus holds? .*new test row.*: {new} \(data/corpus\.jsonl:\d", warnings), warnings
     page = (tiny.root / str(told["page"])).read_text()
     assert "Rows that are nearly the same" in page
+    misread = f"2 rows look as if read in a wrong encoding and saved so, such as 'KÃ¼bel' for 'Kübel' ({train}-Rosen)"
+    assert misread in warnings
+    assert misread in html.unescape(page)
+    assert "KÃ¼bel" in (tiny.root / "data/rows.jsonl").read_text(), "it is told, and never repaired"
 
 
 def test_a_refused_drop_changes_nothing_and_keeps_its_page(repo, cli):

@@ -328,6 +328,17 @@ def test_candidates_that_end_at_the_same_step_with_the_same_loss_have_names_that
     assert min(after - before for before, after in itertools.pairwise(heights)) > 14
 
 
+def test_what_was_measured_on_dev_rows_is_a_curve_of_its_own_with_a_name_and_no_dot_besides():
+    given = evidence()
+    curves = {step: dict(points) for step, points in given.curves.items()}
+    curves["finetune-base"]["loss_on_dev"] = [(33, 2.5), (66, 2.0), (99, 1.75)]
+    records = {step: {**record, "metrics": {**record["metrics"], "dev_loss": 1.5}} for step, record in given.records.items()}
+    page = render(document(dataclasses.replace(given, curves=curves, records=records)))
+    (figure,) = re.findall(r'<svg[^>]*aria-label="Loss of the fine-tuning".*?</svg>', page, re.DOTALL)
+    assert re.findall(r">([^<>]*, dev)<", figure) == ["adapted, dev", "base, dev"]
+    assert "and on dev rows after each epoch (dots)" in page
+
+
 @pytest.mark.parametrize("classes", [2, 100, 200])
 def test_any_number_of_classes_makes_a_page(classes):
     page = render(document(evidence(classes=[f"class number {n:03d}" for n in range(classes)], rows=500)))

@@ -253,17 +253,20 @@ def test_utf_16_without_a_mark_is_called_that_and_its_command_mends_it(tmp_path,
     assert [row.values["id"] for row in read(tmp_path / "rows.csv")] == ["a", "b"]
 
 
-@pytest.mark.parametrize("above", ["sep=,", "# exported on Monday"])
+@pytest.mark.parametrize("above", ["sep=,", "# exported on Monday", "Tickets,,\nof October,,\n"])
 def test_a_line_above_the_header_is_named_and_its_command_takes_it_out(tmp_path, above):
     (tmp_path / "rows.csv").write_text(f"{above}\nid,text,label\na,x,l\n")
     (problem,) = problems(tmp_path / "rows.csv")
-    assert str(problem["message"]).endswith("and the header comes after it")
+    assert str(problem["message"]).endswith(f"and the header comes after it, in line {above.count(chr(10)) + 2}")
     subprocess.run(["bash", "-c", str(problem["fix"])], cwd=tmp_path, check=True)
     assert [row.values["id"] for row in read(tmp_path / "rows.csv")] == ["a"]
 
 
 @pytest.mark.parametrize(("header", "says"), [
     ("a,the quay,harbour", "is the first line a row, and the header missing?"),
+    ("17,quay,harbour", "is the first line a row, and the header missing?"),
+    ("a,quay,m", "is the first line a row, and the header missing?"),
+    ("number,message,queue", "is in the header, which is 'number', 'message', 'queue'"),
     ("ID,Text,Label", "the header spells its columns 'ID', 'Text', 'Label', and the pipeline file 'id', 'text', 'label'"),
     (" id,text ,label ", "the header spells its columns ' id', 'text ', 'label ', and the pipeline file 'id', 'text', 'label'"),
 ])  # fmt: skip
@@ -271,6 +274,44 @@ def test_a_header_without_any_of_the_columns_is_one_fault(tmp_path, header, says
     (tmp_path / "rows.csv").write_text(f"{header}\nb,y,m\n")
     (problem,) = problems(tmp_path / "rows.csv")
     assert says in str(problem["message"])
+    assert ("first line a row" in str(problem["message"])) == ("first line a row" in says)
+
+
+def test_labels_in_a_column_each_are_named_and_the_command_makes_one_column_of_them(tmp_path):
+    columns = "id,text,garden,the harbour"
+    (tmp_path / "rows.csv").write_text(f"{columns}\na,x,1,0\nb,y,0,1\nc,z,1,0\n")
+    (problem,) = problems(tmp_path / "rows.csv")
+    assert problem["message"] == "no column 'label'; instead 'garden', 'the harbour' are columns of 0 and 1, of which one is 1 in each row"
+    subprocess.run(["bash", "-c", str(problem["fix"]).partition(": ")[2]], cwd=tmp_path, check=True)
+    assert [row.values["label"] for row in read(tmp_path / "rows.csv")] == ["garden", "the harbour", "garden"]
+    (tmp_path / "rows.csv").write_text(f"{columns}\na,x,1,0\nb,y,0,1\nc,z,1,0\nd,z,1,0\ne,z,1,0\nf,z,1,1\n")
+    (problem,) = problems(tmp_path / "rows.csv")
+    subprocess.run(["bash", "-c", str(problem["fix"]).partition(": ")[2]], cwd=tmp_path, check=True)
+    assert [fault.reason[:8] for row in read(tmp_path / "rows.csv") for fault in row.faults] == ["4 fields"], "several labels are no label"
+
+
+@pytest.mark.parametrize("rows", ["a,x,1,1\nb,y,0,1\n", "a,x,0,0\nb,y,0,1\n", "a,x,2,0\nb,y,0,1\n", "a,x,1,0\n"])
+def test_columns_of_which_not_one_is_1_in_each_row_are_no_labels(tmp_path, rows):
+    (tmp_path / "rows.csv").write_text(f"id,text,garden,harbour\n{rows}")
+    (problem,) = problems(tmp_path / "rows.csv")
+    assert str(problem["message"]).startswith("no column 'label'. Columns:")
+
+
+def test_a_sheet_with_umlauts_of_windows_and_semicolons_is_mended_by_one_command(tmp_path):
+    (tmp_path / "rows.csv").write_bytes("id;text;label\na;Müll, 3,5 kg;Küche\n".encode("cp1252"))
+    (problem,) = problems(tmp_path / "rows.csv")
+    subprocess.run(["bash", "-c", str(problem["fix"])], cwd=tmp_path, check=True)
+    assert [row.values for row in read(tmp_path / "rows.csv")] == [{"id": "a", "text": "Müll, 3,5 kg", "label": "Küche"}]
+
+
+def test_a_file_of_fasttext_is_named_and_the_command_makes_a_table_of_it(tmp_path):
+    (tmp_path / "ft.txt").write_text('__label__garden the "red" rose\n__label__harbour at the quay, in fog\n')
+    with pytest.raises(DataRejected) as refused:
+        list(read_rows(Source("data.labelled", tmp_path / "ft.txt", "ft.txt"), (), ()))
+    assert "as fastText has them" in str(refused.value.fix)
+    subprocess.run(["bash", "-c", str(refused.value.fix).partition("of it: ")[2]], cwd=tmp_path, check=True)
+    rows = [row.values for row in read_rows(Source("data.labelled", tmp_path / "ft.csv", "ft.csv"), ("label", "text"), ())]
+    assert rows == [{"label": "garden", "text": 'the "red" rose'}, {"label": "harbour", "text": "at the quay, in fog"}]
 
 
 def test_one_object_over_several_lines_is_the_file_s_fault(tmp_path):

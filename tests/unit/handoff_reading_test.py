@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regraft.core.errors import Conflict, DataRejected
+from regraft.core.errors import ConfigError, Conflict, DataRejected
 from regraft.data.handoff import archives
 from regraft.data.handoff.drop import open_drop
 from regraft.data.handoff.edition import Place, Revision, make, put
+from regraft.data.handoff.renames import Renames
 from regraft.data.options import TaskOptions
 from regraft.data.rows import Row, present
 
@@ -24,10 +26,10 @@ COLUMNS = ("id", "text", "label")
 TASK = TaskOptions()
 
 
-def read(path: Path, task: TaskOptions = TASK) -> list[Row]:
+def read(path: Path, task: TaskOptions = TASK, *rename: str) -> list[Row]:
     scratch = path.parent.parent / "scratch"
     scratch.mkdir(exist_ok=True)
-    return list(open_drop(path, path.name, scratch).rows(task, COLUMNS, COLUMNS))
+    return list(open_drop(path, path.name, scratch, renames=Renames.of(rename)).rows(task, COLUMNS, COLUMNS))
 
 
 def refused(path: Path) -> dict[str, Any]:
@@ -199,6 +201,43 @@ def test_an_argilla_export_gives_submitted_answers_and_no_suggestion(inbox):
 def test_json_that_is_no_export_is_refused(inbox, content, words):
     (inbox / "export.json").write_text(content)
     assert words in refused(inbox / "export.json")["message"]
+
+
+def test_a_title_above_the_header_of_a_sheet_is_named_with_the_row_that_is_the_header(inbox):
+    problem = refused(sheet(inbox / "d.xlsx", ["Tickets of May"], [], list(COLUMNS), ["1", "x", "a"]))
+    assert problem["message"] == "row 1 is 'Tickets of May', and the header comes after it, in row 3"
+    assert problem["fix"] == "delete the rows above row 3, so that the header comes first"
+
+
+def test_columns_that_a_drop_calls_otherwise_are_read_by_the_names_that_are_said(inbox):
+    (inbox / "d.csv").write_text("key,message,queue\n1,one,a\n2,,b\n")
+    said = ("key=id", "message=text", "queue=label")
+    rows = read(inbox / "d.csv", TASK, *said)
+    assert [row.values for row in rows] == [{"id": "1", "text": "one", "label": "a"}, {"id": "2", "text": None, "label": "b"}]
+    assert "--rename YOURS=id --rename YOURS=text --rename YOURS=label" in refused(inbox / "d.csv")["fix"]
+    with pytest.raises(DataRejected, match="no column 'message_text'"):
+        read(inbox / "d.csv", TASK, "key=id", "message_text=text", "queue=label")
+    (inbox / "d.csv").write_text("key,message,queue,text\n1,one,a,two\n")
+    assert [fault.rule for fault in read(inbox / "d.csv", TASK, *said)[0].faults] == ["row.renamed"]
+
+
+def test_an_export_whose_text_and_control_are_called_otherwise_is_read_by_the_names_that_are_said(inbox):
+    answer = {"from_name": "queue", "type": "choices", "value": {"choices": ["a"]}}
+    (inbox / "d.json").write_text(json.dumps([{"id": 7, "data": {"message": "one"}, "annotations": [{"result": [answer]}]}]))
+    (row,) = read(inbox / "d.json", TASK, "message=text", "queue=label")
+    assert row.values == {"id": "7", "text": "one", "label": "a"}
+    (inbox / "d.jsonl").write_text(json.dumps({"id": "1", "message": 1.5, "label": "a"}))
+    (row,) = read(inbox / "d.jsonl", TASK, "message=text")
+    assert [(fault.rule, fault.column) for fault in row.faults] == [("text.type", "text")]
+
+
+@pytest.mark.parametrize(("said", "text"), [
+    (["text"], "--rename text: it takes the drop's name and the pipeline's"),
+    (["a=text", "b=text"], "--rename names one column twice"),
+])  # fmt: skip
+def test_a_name_that_is_said_by_halves_or_twice_is_refused(said, text):
+    with pytest.raises(ConfigError, match=re.escape(text)):
+        Renames.of(said)
 
 
 @pytest.mark.parametrize("name", ["rows.csv.part", "~$rows.xlsx", "rows.csv.crdownload"])

@@ -178,6 +178,38 @@ def test_what_is_refused_leaves_nothing_behind(workspace, tmp_path, name: str, d
     assert written(workspace) == ["dvc.yaml"]
 
 
+def test_a_first_line_that_is_a_row_is_refused_and_columns_that_are_named_are_taken_as_they_are(workspace, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("".join(f"{TEAMS[n % 3]},Where is parcel {n} of mine?\n" for n in range(60)))
+    with pytest.raises(
+        ConfigError, match=r"the first line is no header but a row: 'billing' is also the value of 19 other rows"
+    ) as refused:
+        new_pipeline.new(workspace, "tickets", str(path))
+    assert str(path) in str(refused.value.fix)
+    assert written(workspace) == ["dvc.yaml"]
+    new_pipeline.new(workspace, "tickets", str(path), text="Where is parcel 0 of mine?", label="billing")
+    spam = [{"text": f"win {n} prizes today", "spam": ("spam", "ham")[n % 2]} for n in range(20)]
+    assert guess(table(spam)).label == "spam", "a column may be called as one of its values"
+
+
+@pytest.mark.parametrize(("several", "text", "fix"), [
+    (False, "are columns of 0 and 1, and one of them is 1 in each row", "write one column with the name of the class"),
+    (True, "are columns of 0 and 1, and rows have several", "--label billing"),
+])  # fmt: skip
+def test_labels_in_a_column_each_are_refused_with_a_way_on(workspace, tmp_path, several, text, fix):
+    rows = [{"body": row["body"]} | {team: str(int(row["team"] == team or several)) for team in TEAMS} for row in ROWS]
+    with pytest.raises(ConfigError, match=text) as refused:
+        new_pipeline.new(workspace, "tickets", str(sheet(tmp_path / "rows.csv", rows)))
+    assert fix in str(refused.value.fix)
+    assert guess(table([{**row, "team": "a" if n % 2 else "b"} for n, row in enumerate(rows)])).label == "team"
+
+
+def test_texts_that_were_decoded_twice_are_said_before_the_first_run(workspace, tmp_path):
+    rows = [{**row, "body": f"{row['body']} fÃ¼r mich" if n < 3 else row["body"]} for n, row in enumerate(ROWS)]
+    made = new_pipeline.new(workspace, "tickets", str(sheet(tmp_path / "rows.csv", rows)))
+    assert [told for told in new_pipeline.warnings(made) if told.startswith("3 rows look as if read in a wrong encoding")]
+
+
 def test_one_class_alone_and_a_base_model_that_is_not_there_are_refused(workspace, tmp_path):
     with pytest.raises(ConfigError, match="the column 'label' has one class alone, 'billing'"):
         new_pipeline.new(workspace, "tickets", one_team(tmp_path), label="label")

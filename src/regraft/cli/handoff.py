@@ -33,6 +33,10 @@ def handoff(
     ] = None,
     add: Annotated[bool, typer.Option("--add", help="The drop adds to the rows that are there; none goes.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="The drop is the whole data anew; rows that it lacks go.")] = False,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option("--rename", metavar="THEIRS=OURS", help="The drop calls the column OURS THEIRS; may be repeated.", show_default=False),
+    ] = None,
     no_commit: Annotated[bool, typer.Option("--no-commit", help="Do not commit the new version to git.")] = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Where another handoff is at work say so (exit 7) instead of waiting.")
@@ -58,12 +62,14 @@ def handoff(
     mode: Mode = "add" if add else "replace" if replace else "auto"
     workspace = Workspace.find()
     if source is None:
-        if add or replace or no_wait or max_quarantined is not None:
-            message = "--add, --replace, --no-wait and --max-quarantined are about one drop"
+        if add or replace or rename or no_wait or max_quarantined is not None:
+            message = "--add, --replace, --rename, --no-wait and --max-quarantined are about one drop"
             raise ConfigError(message, fix=f"regraft handoff {pipeline} FILE")
         _inbox(workspace, pipeline, commit=not no_commit, by=by, json=json)
         return
-    result = hand_in(workspace, pipeline, source, mode=mode, commit=not no_commit, by=by, budget=max_quarantined, wait=not no_wait)
+    result = hand_in(
+        workspace, pipeline, source, mode=mode, commit=not no_commit, by=by, budget=max_quarantined, wait=not no_wait, rename=rename or ()
+    )
     show(workspace, result, json=json)
 
 

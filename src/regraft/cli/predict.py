@@ -110,14 +110,14 @@ def _show(out: Console, questions: Sequence[Asked], answers: Sequence[Answer]) -
 
 def _model(tracker: Any, pipeline: str, version: int | None) -> dict[str, str]:
     """``{version, digest}`` by the journal."""
-    from regraft.core.errors import ConfigError
     from regraft.registry.journal import champion_of
     from regraft.registry.registration import registered
+    from regraft.registry.store import store_of
     from regraft.reports.history import journal_of
 
     entries = journal_of(tracker.workspace, pipeline).entries()
     if version is not None:
         return dict(registered(entries, pipeline, str(version)).to or {})
     if (champion := champion_of(entries)) is None:
-        raise ConfigError(f"'{pipeline}' has no champion yet", fix=f"regraft run {pipeline}")
+        raise store_of(tracker.workspace).nothing_yet(pipeline, "champion")
     return {"version": champion["version"], "digest": champion["digest"]}

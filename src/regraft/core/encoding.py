@@ -36,11 +36,13 @@ CONTROL_SHARE = 0.01
 WESTERN = frozenset("àâäáãåæçèéêëìíîïñòóôöõøœùúûüýÿßÀÂÄÁÃÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÖÕØŒÙÚÛÜÝ‘’“”–—…€£°§«»•™\xa0".encode("cp1252"))  # noqa: RUF001
 
 
-def encoding_problem(path: Path, shown: str) -> Problem:
+def encoding_problem(path: Path, shown: str, then: str = "") -> Problem:
     """Where a file that failed to decode is not UTF-8, what that probably is, and the command that converts it.
 
     Where other lines of the file hold UTF-8 beyond ASCII, the file is a mixture: then only the lines at fault are converted, as
     converting the whole would spoil the good ones.
+
+    :param then: a command that the converted text goes through as well, because something else is wrong with it, too.
     """
     lines = _Lines.of(path)
     sample = lines.sample if lines.good else _around(path, lines.offset)
@@ -50,6 +52,7 @@ def encoding_problem(path: Path, shown: str) -> Problem:
         return Problem(message=message, file=shown, row=lines.bad[0], value=repr(lines.first[:12]), rule="file.text", fix=fix)
     guess = _guess(sample, lines.letters)
     mend = _mend_lines(guess) if lines.good else f"iconv -f {guess} -t utf-8"
+    then = f" | {then}" if then else ""
     name, around = shlex.quote(shown), lines.first[max(0, lines.start - 12) : lines.start + 12]
     reads = f", read as {guess} {around.decode(guess, 'replace').strip()!r}" if not guess.startswith("utf") else ""
     message = f"not UTF-8: byte {lines.offset} is 0x{lines.first[lines.start]:02x} in {around!r}{reads}"
@@ -62,9 +65,9 @@ def encoding_problem(path: Path, shown: str) -> Problem:
         row=lines.bad[0],
         value=repr(around),
         rule="file.utf8",
-        fix=f"gunzip -c {name} | {mend} | gzip > utf8.gz && mv utf8.gz {name}"
+        fix=f"gunzip -c {name} | {mend}{then} | gzip > utf8.gz && mv utf8.gz {name}"
         if packed(path)
-        else f"{mend} {name} > utf8{path.suffix} && mv utf8{path.suffix} {name}",
+        else f"{mend} {name}{then} > utf8{path.suffix} && mv utf8{path.suffix} {name}",
     )
 
 

@@ -11,12 +11,13 @@ import contextlib
 import csv
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from regraft.core.errors import Problem
 from regraft.core.progress import warn_once
 from regraft.core.quantities import counted
-from regraft.data.rows import MARKS, Row, broken, header_problems, present, warn_of_nameless
+from regraft.data.headers import AHEAD, MARKS, header_problems, warn_of_nameless
+from regraft.data.rows import Row, broken, present
 from regraft.data.swallowed import Swallowing
 
 FIELD_LIMIT = 16 * 2**20
@@ -102,14 +103,17 @@ def read_delimited(
 
 
 def _faults_of_header(
-    header: Sequence[str], reader: Iterator[list[str]], file: str, row: int, required: Sequence[str], mark: str, *, quoted: bool
+    header: Sequence[str], reader: Any, file: str, row: int, required: Sequence[str], mark: str, *, quoted: bool
 ) -> list[Problem]:
-    """What is wrong with the names of the columns; where that is one thing, the first row of ``reader`` helps to say which."""
+    """What is wrong with the names of the columns; the next rows of ``reader`` help to say why."""
     in_quotes = list(_quoted_header(header, file, row, quoted=quoted))
     faults = list(header_problems(header, file, row, required, mark))
-    if len(faults) == 1 and not in_quotes:
+    if faults and not in_quotes:
+        following: list[tuple[int, list[str]]] = []
         with contextlib.suppress(csv.Error):
-            faults = list(header_problems(header, file, row, required, mark, next(reader, [])))
+            while len(following) < AHEAD and (fields := next(reader, None)) is not None:
+                following.append((reader.line_num, fields))
+        faults = list(header_problems(header, file, row, required, mark, following))
     return in_quotes + faults
 
 

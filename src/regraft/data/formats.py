@@ -19,6 +19,7 @@ from typing import TextIO
 
 from regraft.core.encoding import open_bytes, packed
 from regraft.core.errors import Problem
+from regraft.data.headers import COMMAS
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 """What rows are read from."""
@@ -45,6 +46,12 @@ HINTS = {
     ".html": "extract its text into a .txt file, a blank line between documents",
 }
 """What to do with a file that regraft does not read, by the end of its name."""
+
+FASTTEXT = "__label__"
+OF_FASTTEXT = (
+    "its lines begin with __label__, as fastText has them; settle on one label where a line has several, and make a table of it: "
+    r"""(echo label,text; sed -E 's/"/""/g; s/^__label__([^ ]+) +(.*)$/\1,"\2"/' {name}) > {stem}.csv"""
+)
 
 MAGIC = {
     b"\x1f\x8b": ("gzip", "name it so: mv {name} {name}.gz"),
@@ -89,6 +96,8 @@ def hint(path: Path, shown: str, beside: Sequence[str] = ()) -> str:
 
 def _hint(path: Path) -> str:
     name = path.name.lower()
+    if name.endswith((".txt", ".train", ".test", ".valid")) and _begins_with(path, FASTTEXT.encode()):
+        return OF_FASTTEXT
     if name.endswith(".json") and _begins_with(path, b"{"):  # one object, or JSON lines, as Spark writes them
         return "if it holds one object a line call it .jsonl: mv {name} {stem}.jsonl"
     if not path.suffix and (kind := _looks_like(path)):  # as Hadoop names its parts
@@ -137,11 +146,20 @@ def faults_of_file(path: Path, shown: str, problems: list[Problem]) -> Iterator[
     try:
         yield
     except UnicodeDecodeError:
-        problems.append(encoding_problem(path, shown))
+        problems.append(encoding_problem(path, shown, _commas(path)))
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         problems.append(gzip_problem(path, shown, error))
     except OSError as error:
         problems.append(unreadable(shown, error))
+
+
+def _commas(path: Path) -> str:
+    """What puts commas into a .csv file of a spreadsheet that writes semicolons, as where commas are decimal; empty: none is needed."""
+    if suffix_of(path) != ".csv":
+        return ""
+    with open_bytes(path) as handle:
+        first = handle.readline(4096)
+    return COMMAS.format(other=";") if b";" in first and b"," not in first else ""
 
 
 def unreadable(shown: str, error: OSError) -> Problem:

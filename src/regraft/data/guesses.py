@@ -6,6 +6,7 @@ A name that people give such a column counts first, then what its values are lik
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from regraft.core.errors import ConfigError
 from regraft.core.quantities import counted, first_of
 from regraft.core.suggest import guess as near
+from regraft.data.headers import FALSE, TRUE, of_one_hot
 from regraft.data.rows import Row
 from regraft.data.spelling import SPLIT_NAMES
 
@@ -78,6 +80,8 @@ class Table:
     """Rows among them whose fields cannot be told apart; they give no values."""
     first_torn: str = ""
     """Where the first of them stands, and what is wrong with it."""
+    file: str = "rows.csv"
+    """The first file they are from, as it is shown."""
 
     @property
     def whole(self) -> int:
@@ -89,8 +93,9 @@ class Table:
         """What ``rows`` hold."""
         columns: dict[str, Column] = {}
         total = torn = 0
-        first_torn = ""
+        first_torn, file = "", cls.file
         for row in rows:
+            file = file if total else row.file
             total += 1
             if not row.whole:
                 torn += 1
@@ -99,7 +104,7 @@ class Table:
                 column = columns.setdefault(name, Column(name))
                 if text is not None:
                     column.add(text)
-        return cls(total, columns, torn, first_torn)
+        return cls(total, columns, torn, first_torn, file)
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,9 @@ def guess(table: Table, text: str | None = None, label: str | None = None, row_i
             message = f"there is no column {name!r}{near(name, known, otherwise='.')} Columns: {', '.join(known)}"
             raise ConfigError(message, fix="name a column that is there: --text, --label, --id")
     taken = {name for name in (text, label, row_id) if name is not None}
+    if text is None and label is None:
+        _require_header(table)
+        _require_one_label(table)
     if text is None:
         text = _text([column for name, column in table.columns.items() if name not in taken])
         taken.add(text)
@@ -138,6 +146,36 @@ def guess(table: Table, text: str | None = None, label: str | None = None, row_i
     if text == label:
         raise ConfigError(f"text and label are both the column {text!r}", fix="name two columns: --text, --label")
     return Guess(text, label, row_id, split, why)
+
+
+def _require_header(table: Table) -> None:
+    """Refuse a table whose first line is a row: one name is a value of its own column, and another one is a sentence."""
+    label = next((column for name, column in table.columns.items() if column.has_classes and name in column.values), None)
+    text = next((name for name, column in table.columns.items() if column.is_text and name.count(" ") >= 2), None)
+    if label is not None and text is not None:
+        rows = counted(label.values[label.name], "other row")
+        message = f"the first line is no header but a row: {label.name!r} is also the value of {rows}, and {text!r} is a text"
+        raise ConfigError(message, fix=f"write a line that names the columns, such as text,label, above it in {shlex.quote(table.file)}")
+
+
+def _require_one_label(table: Table) -> None:
+    """Refuse labels in a column each, of 0 and 1, where there is no column of classes besides."""
+    truths = {
+        name: column.values
+        for name, column in table.columns.items()
+        if column.values and {value.casefold() for value in column.values} <= TRUE | FALSE
+    }
+    others = [column for name, column in table.columns.items() if name not in truths and column.has_classes]
+    if len(truths) < 2 or any(column.name.strip().casefold() in LABELS for column in others):
+        return
+    ones = sum(count for values in truths.values() for value, count in values.items() if value.casefold() in TRUE)
+    named = first_of([repr(name) for name in truths], 4)
+    if ones == table.whole and len(truths) > 2:
+        message = f"no column says the label: {named} are columns of 0 and 1, and one of them is 1 in each row"
+        raise ConfigError(message, fix=of_one_hot(list(truths), table.file, "label", {".csv": ",", ".tsv": "\t"}.get(table.file[-4:])))
+    if ones > table.whole and not others:
+        message = f"no column says the label: {named} are columns of 0 and 1, and rows have several; a model here gives a text one answer"
+        raise ConfigError(message, fix=f"the same command with --label {shlex.quote(next(iter(truths)))}, which learns that one alone")
 
 
 def _named(table: Table, names: Sequence[str]) -> list[tuple[str, Column]]:

@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TextIO
 
 from regraft.core.errors import Problem
-from regraft.data.rows import Fault, Row, broken, encodable, header_problems, present, warn_of_nameless
+from regraft.data.headers import header_problems, warn_of_nameless
+from regraft.data.rows import Fault, Row, broken, encodable, present
 
 KINDS = {bool: "boolean", int: "integer", float: "number", list: "list", dict: "object"}
 MOST_ROWS = 0.5

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from regraft.core.errors import Problem
-from regraft.data.rows import Fault, Row, header_problems, present, warn_of_nameless
+from regraft.data.headers import header_problems, warn_of_nameless
+from regraft.data.rows import Fault, Row, present
 
 BATCH = 8192
 """Rows unpacked at once."""

@@ -1,6 +1,7 @@
 """What is said of a drop that is taken in, for people to look at.
 
-Rows that nearly repeat others, documents of the corpus that hold new test rows, words that stand with one label alone: none of it sets a
+Texts that were decoded twice, rows that nearly repeat others,
+documents of the corpus that hold new test rows, words that stand with one label alone: none of it sets a
 row aside, as only people know whether it is meant.
 """
 
@@ -20,6 +21,7 @@ from regraft.data.documents import Document, read_corpus
 from regraft.data.handoff import similar, triggers
 from regraft.data.handoff.judge import Judged
 from regraft.data.handoff.similar import Similar, SplitOf, Texts, Values
+from regraft.data.mojibake import Misread
 from regraft.data.options import listed
 from regraft.data.pairs import MARK, apart
 from regraft.data.sources import Source
@@ -55,15 +57,16 @@ def look(store: DataStore, judged: Judged, known: Texts, scratch: Path) -> tuple
     remain = np.ones(len(known), np.bool_)
     remain[judged.gone] = False
     remain[list(judged.replaced)] = False
+    misread = Misread()
     for number, (mask, relation) in enumerate(zip(judged.changed, judged.relations, strict=True)):
         new = np.flatnonzero(mask & (relation.added | relation.edited | relation.relabelled))
-        for _ in fresh.noted(judged.rows_at(number, new), lambda values: values):
-            pass
+        for values in fresh.noted(judged.rows_at(number, new), lambda values: values):
+            misread.note(" ".join(values.get(name) or "" for name in store.task.texts), values.get(store.task.id_column) or "")
     if not len(fresh):
         return [], []
-    options = store.options
+    options, told = store.options, [sentence] if (sentence := misread.sentence) else []
     pairs = similar.find(fresh, known, remain, options.split.near_duplicate, options.seed, scratch, pairs=store.task.text_pair is not None)
-    return pairs, [*similar.sentences(pairs), *_in_corpus(store, fresh), *_triggers(fresh, known, remain)]
+    return pairs, [*told, *similar.sentences(pairs), *_in_corpus(store, fresh), *_triggers(fresh, known, remain)]
 
 
 def _in_corpus(store: DataStore, fresh: Texts) -> list[str]:

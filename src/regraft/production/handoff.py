@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from regraft.data.handoff.forgotten import Remembered
 from regraft.data.handoff.history import Version
 from regraft.data.handoff.judge import Judged, Mode, judge, rows_at
 from regraft.data.handoff.known import Known
+from regraft.data.handoff.renames import Renames
 from regraft.data.handoff.set_aside import Decision, Quarantine
 from regraft.data.handoff.similar import Texts
 from regraft.data.options import MADE_ID
@@ -97,16 +98,19 @@ def hand_in(
     by: str | None = None,
     budget: float | None = None,
     wait: bool = True,
+    rename: Sequence[str] = (),
 ) -> HandedIn:
     """Judge what lies at ``source`` and take in what is accepted.
+
+    :param rename: ``THEIRS=OURS`` for columns that the drop calls otherwise than the pipeline's data.
 
     :raises DataRejected: the drop cannot be read. One that is refused for what its rows say is returned.
     :raises Conflict: another handoff holds the data, or the drop changed while it was read.
     """
-    store = DataStore.of(workspace, pipeline)
+    store, renames = DataStore.of(workspace, pipeline), Renames.of(rename)
     with store.lease(wait=wait), store.scratch() as scratch, _copy_removed(source, scratch.parent):
         path = _local(source, scratch)
-        drop = open_drop(path, source, scratch / "unpacked", tsv_quoted=store.options.data.tsv_quoted)
+        drop = open_drop(path, source, scratch / "unpacked", tsv_quoted=store.options.data.tsv_quoted, renames=renames)
         head = store.found()
         for version in store.history.in_effect(head):
             if version.drop == drop.digest and version.purged is None:

@@ -22,6 +22,7 @@ from regraft.core.errors import ApprovalPending, ConfigError, EnvironmentFault, 
 from regraft.execution import weights
 from regraft.execution.records import MODEL, data_hashes, scoring
 from regraft.gates.decide import rebuild
+from regraft.gates.telling import sentence
 from regraft.production.token_check import require_same_ids
 from regraft.registry import waivers
 from regraft.registry.journal import Entry, challenger_of, champion_of
@@ -87,7 +88,7 @@ def passed(tracker: Tracker, what: Asked, reason: str) -> Change:
         run = tracker.find_run(what.run, decided=True)
         versions = [entry.to["version"] for entry in entries if entry.action == "register" and entry.run == run.name and entry.to]
         if not versions:
-            _refuse(run)
+            _refuse(tracker, run)
         version = int(versions[-1])
     elif version is None and challenger_of(entries) is None:
         _refuse_the_last(tracker, what.pipeline)
@@ -103,23 +104,23 @@ def _refuse_where_people_are_asked(tracker: Tracker, what: Asked, *, waived: boo
         raise ApprovalPending(message, fix=f"regraft approve {what.run or what.pipeline}")
 
 
-def _refuse(run: TrackedRun) -> None:
+def _refuse(tracker: Tracker, run: TrackedRun) -> None:
     """Say why a run has no version."""
     if run.outcome == "pass":
         message = f"{run.name} passed and registered nothing: its candidate was champion already, or was rolled back from"
         raise ConfigError(message, fix=f"regraft history {run.pipeline}")
     kind = GateInconclusive if run.outcome == "inconclusive" else GateFailed
-    raise kind(f"{run.name} has the verdict {str(run.outcome).upper()}", fix=f"regraft explain {run.name}")
+    verdict = files.read_json(tracker.download(run, EVIDENCE) / "verdict.json")
+    held_back = _open(verdict)
+    lines = [f"{run.name} ended {str(run.outcome).upper()}, so there is no model to promote:", *(f"  {sentence(f)}" for f in held_back)]
+    raise kind("\n".join(lines), fix=f"regraft explain {run.name}; to answer for it: {waivers.command(run.name, held_back)}")
 
 
 def _refuse_the_last(tracker: Tracker, pipeline: str) -> None:
     """Say that the last run did not pass, where that is why there is no challenger."""
     last = store_of(tracker.workspace).latest(pipeline)
-    if last is None or last["outcome"] == "pass":
-        return
-    kind = GateInconclusive if last["outcome"] == "inconclusive" else GateFailed
-    message = f"the last run of '{pipeline}' ended {last['outcome'].upper()}, so there is no model to promote: {last['sentence']}"
-    raise kind(message, fix=f"regraft explain {pipeline}, which names the gate that `regraft promote {pipeline} --waive GATE` answers for")
+    if last is not None and last["outcome"] != "pass":
+        _refuse(tracker, tracker.find_run(pipeline, decided=True))
 
 
 def waived(tracker: Tracker, what: Asked, gates: Sequence[str], reason: str, until: str) -> Change:

@@ -139,7 +139,8 @@ def _target(entries: Sequence[Entry], pipeline: str, to: str | None) -> Entry:
     if to is None:
         previous = previous_of(entries)
         if previous is None:
-            raise ConfigError(f"'{pipeline}' has had no champion before this one", fix=f"regraft status {pipeline}")
+            message = f"'{pipeline}' has no champion further back to return to"
+            raise ConfigError(message, fix=f"regraft promote {pipeline} VERSION; regraft ls {pipeline} lists them")
         return registered(entries, pipeline, previous["version"])
     entry = registered(entries, pipeline, to)
     if not any(e.action != "register" and e.to == entry.to for e in entries):

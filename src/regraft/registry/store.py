@@ -72,6 +72,16 @@ class Store:
         text = self.values.get(f"latest/{pipeline}.json")
         return dict(json.loads(text)) if text is not None else None
 
+    def nothing_yet(self, pipeline: str, what: str) -> ConfigError:
+        """The error of a pipeline without ``what``, such as a champion: why there is none, and what tells more."""
+        last = self.latest(pipeline)
+        if last is None:
+            return ConfigError(f"'{pipeline}' has no {what} yet", fix=f"regraft run {pipeline}")
+        if last["outcome"] == "pass":
+            return ConfigError(f"'{pipeline}' has no {what}, though its last run passed", fix=f"regraft status {pipeline}")
+        message = f"'{pipeline}' has no {what}: its last run ended {last['outcome'].upper()}"
+        return ConfigError(message, fix=f"regraft explain {pipeline}")
+
     def keep_latest(self, pipeline: str, result: dict[str, Any]) -> None:
         """Make ``result`` the one that :meth:`latest` returns."""
         self.values.put(f"latest/{pipeline}.json", files.json_bytes(result))

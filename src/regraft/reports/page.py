@@ -22,6 +22,7 @@ from regraft.gates.words import milliseconds
 from regraft.reports import plots, words
 from regraft.reports.document import Report
 from regraft.reports.overview import next_step, remark, stale
+from regraft.training.options import ON_DEV
 
 TEMPLATES = Path(__file__).parent / "templates"
 CUT = 400
@@ -123,7 +124,11 @@ def _losses(report: Report) -> list[tuple[str, str]]:
     tuned = {step.partition("-")[2]: of_step["loss"] for step, of_step in report.curves.items() if kind_of(step) == "finetune"}
     curves = {name: points for name, points in tuned.items() if points}
     if curves:
-        dev = {f"{name}, dev": (points[-1][0], report.dev_loss[name]) for name, points in curves.items() if name in report.dev_loss}
-        caption = "Fine-tuning: loss on the training rows" + (", and on dev rows at the end" if dev else "")
-        figures.append((caption, plots.loss_plot("finetune", "Loss of the fine-tuning", curves, dev, 0)))
+        measured = {name: report.curves[f"finetune-{name}"].get(ON_DEV, []) for name in curves}
+        on_dev = {name: points for name, points in measured.items() if points}
+        last = {name: points[-1][0] for name, points in curves.items() if name not in on_dev}
+        dots = {f"{name}, dev": (at, report.dev_loss[name]) for name, at in last.items() if name in report.dev_loss}
+        caption = "Fine-tuning: loss on the training rows"
+        caption += ", and on dev rows after each epoch (dots)" if on_dev else ", and on dev rows at the end" if dots else ""
+        figures.append((caption, plots.loss_plot("finetune", "Loss of the fine-tuning", curves, dots, 0, on_dev)))
     return figures

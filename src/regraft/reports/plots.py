@@ -157,12 +157,21 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)
 """Curves are told apart by their dashes, for whoever does not tell their colours apart."""
 ROOM_FOR_NAMES = 13
 """Characters of a candidate's name in the 96 pixels beside a loss plot."""
+OF_DEV = ", dev"
 
 
-def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Mapping[str, tuple[int, float]], head: int) -> str:
+def loss_plot(
+    name: str,
+    title: str,
+    curves: Mapping[str, Points],
+    held_out: Mapping[str, tuple[int, float]],
+    head: int,
+    on_dev: Mapping[str, Points] = {},
+) -> str:
     """Loss by optimizer step: single values thin, their running mean thick; ``held_out``: what was measured on held-out text.
 
-    ``head``: steps in which only a new head was trained; 0 marks none.
+    :param head: steps in which only a new head was trained; 0 marks none.
+    :param on_dev: curve of ``curves`` -> what was measured on dev rows on its way, drawn with dots in the same colour and dashes.
     """
     height, svgs = 230, list[str]()
     with _figure(f"loss-{name}", title, WIDTH, height, svgs) as figure:
@@ -173,8 +182,13 @@ def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Map
             x, y = np.array([p[0] for p in points], float), np.array([p[1] for p in points], float)
             smooth = _running_mean(y)
             axes.plot(x, y, color=colour, linewidth=0.8, alpha=0.3)
-            axes.plot(x, smooth, color=colour, linewidth=2, linestyle=next(dashes))
+            dash = next(dashes)
+            axes.plot(x, smooth, color=colour, linewidth=2, linestyle=dash)
             ends.append((float(smooth[-1]), label, colour))
+            if label in on_dev:
+                across, up = zip(*on_dev[label], strict=True)
+                axes.plot(across, up, color=colour, linewidth=1, linestyle=dash, marker="o", markersize=5)
+                ends.append((float(up[-1]), f"{_cut(label, ROOM_FOR_NAMES - len(OF_DEV))}{OF_DEV}", colour))
         last = max(points[-1][0] for points in curves.values())
         for label, (at, value) in held_out.items():
             axes.plot([at], [value], "o", color=WARN, markersize=6)
@@ -192,9 +206,14 @@ def loss_plot(name: str, title: str, curves: Mapping[str, Points], held_out: Map
         for height_of, (_, at, label) in zip(_apart([value for value, _, _ in inside], axes), inside, strict=True):
             axes.annotate(label, (at, height_of), (7, 9), textcoords="offset points", va="center", color=WARN)
         for height_of, (_, label, colour) in zip(_apart([end[0] for end in sorted(ends)], axes), sorted(ends), strict=True):
-            shown = label if len(label) <= ROOM_FOR_NAMES else label[: ROOM_FOR_NAMES - 1] + "…"
-            axes.annotate(shown, (1, height_of), (6, 0), ("axes fraction", "data"), "offset points", va="center", color=colour)
+            axes.annotate(
+                _cut(label, ROOM_FOR_NAMES), (1, height_of), (6, 0), ("axes fraction", "data"), "offset points", va="center", color=colour
+            )
     return svgs[0]
+
+
+def _cut(name: str, room: int) -> str:
+    return name if len(name) <= room else name[: room - 1] + "…"
 
 
 def _apart(heights: Sequence[float], axes: Axes) -> list[float]:

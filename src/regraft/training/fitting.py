@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from regraft.models.families import ModelFamily
 from regraft.models.machine import Machine
 from regraft.models.task_types import task_type
-from regraft.training.phase import Batches, Group, Phase
+from regraft.training.options import ON_DEV
+from regraft.training.phase import Batches, Group, Look, Phase
 from regraft.training.plugins import Learning
 from regraft.training.rows import Rows
 from regraft.training.schedules import Schedule, factor_of
@@ -35,6 +36,25 @@ class Fitting:
     """How rates go where a method says nothing else."""
     weights: Tensor | None = None
     """What a row of each class costs, ``[classes]``, fp32, the mean over the rows 1; None: all cost the same."""
+    dev: Rows | None = None
+    """Rows whose loss is measured after every epoch, for the curve; None: no curve is wanted, or there are none."""
+
+    def look(self, steps: int) -> Look | None:
+        """The loss of :attr:`dev` after every ``steps`` steps; None: there are no such rows."""
+        return Look(steps, self._measured) if self.dev is not None else None
+
+    @torch.no_grad()
+    def _measured(self) -> dict[str, float]:
+        """The mean loss of the dev rows, with smoothing and class weights as in training, so that both curves can be compared."""
+        assert self.dev is not None
+        was_training, total, count = self.model.training, 0.0, 0
+        self.model.train(False)
+        for numbers in self.dev.by_length():
+            with self.machine.autocast():
+                loss, rows = self.loss(self.dev.padded(numbers))
+            total, count = total + loss.item() * rows, count + rows
+        self.model.train(was_training)
+        return {ON_DEV: total / count}
 
     def phase(
         self,
@@ -51,7 +71,8 @@ class Fitting:
         rows, before = self.rows, first * self.rows.steps
         taken, tokens = Taken(lambda step: (self, before + step), longest=self), sum(map(len, rows.ids)) / rows.steps
         factor = factor or factor_of(self.schedule, rows.steps * epochs)
-        return taken.phase(name, rows.steps * epochs, groups, tokens=tokens, penalty=penalty, factor=factor, after=after)
+        look = self.look(rows.steps)
+        return taken.phase(name, rows.steps * epochs, groups, tokens=tokens, penalty=penalty, factor=factor, after=after, look=look)
 
     def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, int]:
         """Of ids, mask and truth: the mean loss of the rows, and how many they are."""
@@ -81,6 +102,7 @@ class Taken:
         penalty: Callable[[], Tensor] | None = None,
         factor: Callable[[int], float] | None = None,
         after: Callable[[], dict[str, float]] = dict,
+        look: Look | None = None,
     ) -> Phase:
         """So many ``steps`` as a :class:`Phase`, and what a person is told of them."""
 
@@ -111,7 +133,7 @@ class Taken:
 
         batches = Batches("finetune.batch_size", rows=names, length=length, largest=largest)
         return Phase(
-            name, steps, loss, groups, after=after, batches=batches, penalty=penalty, part=part, tokens=tokens, factor=factor
+            name, steps, loss, groups, after=after, batches=batches, penalty=penalty, part=part, tokens=tokens, factor=factor, look=look
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from regraft.training.plugins import Learning, Start
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
@@ -63,6 +64,7 @@ class Gradient:
 
         :raises ConfigError: the encoder has fewer positions than ``options.max_length``.
         """
+        from regraft.core.randomness import order, seed_of
         from regraft.models import encoder, tokenizer
         from regraft.models.families import family
         from regraft.models.task_types import task_type
@@ -77,13 +79,19 @@ class Gradient:
         model = task.model(source, learning.labels)
         fresh_head(model, learning.seed)
         self.prepare(model, family(model), learning.seed, options)
-        ids, truth = task.encode(source, learning.training, options.max_length), task.truth(learning.training, learning.labels)
         pad = tokenizer.load(source).pad_token_id or 0
-        rows = Rows(ids, truth, options.batch_size, pad, learning.seed, learning.training["id"].tolist())
+
+        def encoded(table: pd.DataFrame) -> Rows:
+            ids, truth = task.encode(source, table, options.max_length), task.truth(table, learning.labels)
+            return Rows(ids, truth, options.batch_size, pad, learning.seed, table["id"].tolist())
+
+        rows = encoded(learning.training)
+        curve = learning.dev.iloc[order(len(learning.dev), seed_of(learning.seed, "dev curve"), 0)[: options.dev_curve]]
+        dev = encoded(curve) if len(curve) else None
 
         def phases(_: nn.Module, machine: Machine) -> list[Phase]:  # on the machine already, and with the weights it begins with
-            weights = balanced(truth, len(learning.labels)) if options.class_weights else None
-            fitting = Fitting(model, family(model), rows, learning, machine, options.label_smoothing, options.schedule, weights)
+            weights = balanced(rows.labels, len(learning.labels)) if options.class_weights else None
+            fitting = Fitting(model, family(model), rows, learning, machine, options.label_smoothing, options.schedule, weights, dev)
             return self.phases(fitting, options)
 
         taken = {"optimizer": options.made_by, "accumulation": options.gradient_accumulation, "shards": options.shards}

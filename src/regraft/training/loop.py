@@ -122,11 +122,19 @@ class Training:
                     raise trouble.diverged(self, phase, step, before + step, value, saved)
                 rate = factor * phase.groups[0].rate
                 self._tell(before + step + 1, {f"{self.name}/loss": value, f"{self.name}/learning_rate": rate}, phase.tokens)
+                self._look(phase, step + 1, before)
             else:
                 self._stop_or_save(phase, optimizer, before + phase.steps)
                 self._may_go_on(phase, phase.steps)
                 return
         raise trouble.out_of_memory(self, phase, step, optimizer, refused)  # out of `except`: its frames held tensors
+
+    def _look(self, phase: Phase, done: int, before: int) -> None:
+        """Tell what the phase's look measures, if it is time to. The other ranks wait for the first one at their next step."""
+        if phase.look is None or done % phase.look.every or not self.ranks.first:
+            return
+        measured = phase.look.measure()
+        progress(before + done, self.total, "steps", {f"{self.name}/{key}": value for key, value in measured.items()}, phase.tokens)
 
     def _taker(self, phase: Phase, optimizer: torch.optim.Optimizer) -> Team | Divided | Whole:
         """What takes the steps of ``phase``."""

@@ -28,6 +28,15 @@ class Watch:
 
 
 @dataclass(frozen=True)
+class Look:
+    """Measures the model every so many steps, for a curve and for nothing else: it changes no weight and draws nothing at random."""
+
+    every: int
+    measure: Callable[[], dict[str, float]]
+    """Of the weights as they are: name of a curve -> its next value."""
+
+
+@dataclass(frozen=True)
 class Phase:
     """Steps trained with one optimizer on one set of parameters; every other parameter of the model is frozen."""
 
@@ -43,6 +52,7 @@ class Phase:
     batches: Batches | None = None
     """What a person is told of a batch that cannot be trained on."""
     watch: Watch | None = None
+    look: Look | None = None
     penalty: Callable[[], Tensor] | None = None
     """What the weights themselves cost, added to the loss once a step; None: nothing."""
     part: Callable[[int, int, int], tuple[Tensor, int] | None] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,6 +64,11 @@ class Rows:
     def chosen(self, step: int) -> NDArray[np.int64]:
         """Numbers of the rows of one step."""
         return self.epoch(step // self.steps)[step % self.steps]
+
+    def by_length(self) -> Iterator[NDArray[np.int64]]:
+        """Numbers of all rows, in batches of like length: to be measured, not to be learned."""
+        ranked = np.argsort([len(ids) for ids in self.ids], kind="stable")
+        yield from (ranked[start : start + self.batch_size] for start in range(0, len(ranked), self.batch_size))
 
     def longest(self, count: int) -> NDArray[np.int64]:
         """Numbers of the ``count`` longest rows, some more than once where there are fewer."""

@@ -19,6 +19,7 @@ from regraft.core.errors import ConfigError
 from regraft.core.quantities import counted, first_of, size
 from regraft.core.workspace import Workspace
 from regraft.data.guesses import Guess, Table, guess, useless_split
+from regraft.data.mojibake import Misread
 from regraft.data.spelling import joined_labels, json_labels, told_apart, variants
 from regraft.models import base_model as base_models
 from regraft.upkeep import brought
@@ -125,6 +126,8 @@ def warnings(made: NewPipeline) -> list[str]:
     from regraft.data.labelled import rows_for_every_split
 
     told = [*_labels(made)]
+    if sentence := Misread.of(made.table.columns[made.guess.text].values).sentence:
+        told.append(sentence)
     if made.table.torn:
         told.append(f"{counted(made.table.torn, 'row')} cannot be read and will be set aside: {made.table.first_torn}")
     if not made.guess.split and (useless := useless_split(made.table, (made.guess.text, made.guess.label, made.guess.id))):

@@ -15,6 +15,7 @@ from regraft.data.formats import TABLES, faults_of_file, suffix_of, whole_proble
 from regraft.data.handoff.archives import gzip_bomb, unpack
 from regraft.data.handoff.checksums import is_list, require_agreement
 from regraft.data.handoff.exports import read_export
+from regraft.data.handoff.renames import NO_RENAMES, Renames
 from regraft.data.handoff.spreadsheets import read_sheet
 from regraft.data.options import TaskOptions
 from regraft.data.reading import read_file
@@ -40,14 +41,19 @@ class Drop:
     digest: str
     """Of the originals' bytes, whatever they are called and in whatever order."""
     tsv_quoted: bool = False
+    renames: Renames = NO_RENAMES
+    """What its columns are called here."""
 
     def rows(self, task: TaskOptions, required: Sequence[str], strings: Collection[str]) -> Iterator[Row]:
         """All rows, streamed; :class:`DataRejected` at the end, naming every faulty file at once."""
         problems: list[Problem] = []
+        theirs = self.renames.theirs
+        named, wanted, typed = self.renames.of_task(task), [*map(theirs, required)], [*map(theirs, strings)]
+        wanted += [name for name in self.renames.ours if name not in wanted]
         for path, shown in self.files:
-            for row in _read(path, shown, task, required, strings, problems, tsv_quoted=self.tsv_quoted):
-                yield _without_mark(row, task)
-        reject_if(Source("the drop", Path(self.shown), self.shown), problems)
+            for row in _read(path, shown, named, wanted, typed, problems, tsv_quoted=self.tsv_quoted):
+                yield _without_mark(self.renames.row(row), task)
+        reject_if(Source("the drop", Path(self.shown), self.shown), [self.renames.told(problem, task) for problem in problems])
 
     def require_unchanged(self) -> None:
         """Raise :class:`Conflict` where the originals are not those that were read."""
@@ -96,7 +102,7 @@ def digest_of(paths: Iterable[Path]) -> str:
     return files.sha256_text(files.canonical(sorted(map(files.sha256_file, paths))))
 
 
-def open_drop(path: Path, shown: str, scratch: Path, *, tsv_quoted: bool = False) -> Drop:
+def open_drop(path: Path, shown: str, scratch: Path, *, tsv_quoted: bool = False, renames: Renames = NO_RENAMES) -> Drop:
     """What was handed in at ``path``; archives are unpacked below ``scratch``.
 
     :raises DataRejected: there is nothing, or something that is not read, such as a file that is still being uploaded.
@@ -114,7 +120,7 @@ def open_drop(path: Path, shown: str, scratch: Path, *, tsv_quoted: bool = False
     problems += [Problem(message="of this format nothing is read", file=name, rule="file.type", fix="leave it out") for name in strange]
     reject_if(source, problems)
     originals = tuple(file for file, _ in found)
-    return Drop(shown, originals, tuple(tables), digest_of(originals), tsv_quoted)
+    return Drop(shown, originals, tuple(tables), digest_of(originals), tsv_quoted, renames)
 
 
 def _links(drop: Path, found: Sequence[tuple[Path, str]]) -> Iterator[Problem]:

@@ -15,9 +15,10 @@ from typing import Any
 from regraft.core.encoding import open_bytes
 from regraft.core.errors import Problem
 from regraft.core.quantities import first_of
+from regraft.data.headers import header_problems
 from regraft.data.json_lines import Repeated, once, row_of
 from regraft.data.options import TaskOptions
-from regraft.data.rows import Fault, Row, broken, header_problems
+from regraft.data.rows import Fault, Row, broken
 
 Item = Mapping[str, Any]
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import datetime
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from regraft.core.errors import Problem
 from regraft.data.handoff.archives import member_problems
+from regraft.data.headers import AHEAD, header_problems, warn_of_nameless
 from regraft.data.json_lines import KINDS
-from regraft.data.rows import Fault, Row, broken, header_problems, present, warn_of_nameless
+from regraft.data.rows import Fault, Row, broken, present
 
 
 def read_sheet(path: Path, shown: str, required: Sequence[str], strings: Collection[str], problems: list[Problem]) -> Iterator[Row]:
@@ -52,16 +54,17 @@ def _holds_values(sheet: Any) -> bool:
 def _rows(sheet: Any, shown: str, required: Sequence[str], strings: Collection[str], problems: list[Problem]) -> Iterator[Row]:
     header: list[str] | None = None
     count = 0
-    for number, cells in enumerate(sheet.iter_rows(), start=1):
+    numbered = enumerate(sheet.iter_rows(), start=1)
+    for number, cells in numbered:
         values = [cell.value for cell in cells]
         if not any(value is not None for value in values):
             continue
         if header is None:
-            header = ["" if value is None else str(value) for value in values]
-            while header and not header[-1].strip():
-                header.pop()
+            header = _names(values)
             if faults := list(header_problems(header, shown, number, required)):
-                problems += faults
+                following = ((number, _names([cell.value for cell in cells])) for number, cells in numbered)
+                ahead = list(islice((row for row in following if row[1]), AHEAD))
+                problems += header_problems(header, shown, number, required, following=ahead) if ahead else faults
                 return
             warn_of_nameless(header, shown)
             continue
@@ -69,6 +72,14 @@ def _rows(sheet: Any, shown: str, required: Sequence[str], strings: Collection[s
         yield _row(header, list(cells), shown, number, strings)
     if not count:
         problems.append(Problem(message="a header and no rows", file=shown, row=1, rule="file.rows", fix="add rows or remove the file"))
+
+
+def _names(values: Sequence[Any]) -> list[str]:
+    """The cells of a row as text, without the empty ones behind the last that holds something."""
+    names = ["" if value is None else str(value) for value in values]
+    while names and not names[-1].strip():
+        names.pop()
+    return names
 
 
 def _row(header: Sequence[str], cells: list[Any], shown: str, number: int, strings: Collection[str]) -> Row:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from regraft.core import files
-from regraft.core.errors import ConfigError, EnvironmentFault, Problem, RegraftError
+from regraft.core.errors import EnvironmentFault, Problem, RegraftError
 from regraft.core.workspace import Workspace
 from regraft.gates.telling import sentence
 from regraft.models import base_model
@@ -42,7 +42,7 @@ def entry_of(tracker: Tracker, pipeline: str, version: int | None) -> Entry:
     newest = next((e.to["version"] for e in reversed(entries) if e.action == "register" and e.to), None)
     chosen = str(version) if version is not None else champion["version"] if champion else newest
     if chosen is None:
-        raise ConfigError(f"'{pipeline}' has no registered version yet", fix=f"regraft run {pipeline}")
+        raise store_of(tracker.workspace).nothing_yet(pipeline, "registered version")
     return registered(entries, pipeline, chosen)
 
 

@@ -71,7 +71,8 @@ class MultiTask(Full):
         steps, read = turns.steps * options.epochs, _tokens(fitted, turns.of_epoch)
         told = {"tokens": read * options.epochs, "steps": float(steps), "side_rows": float(sum(len(side.rows.ids) for side in sides))}
         factor = factor_of(options.schedule, steps)
-        return [taken.phase("all", steps, groups, tokens=read / turns.steps, factor=factor, after=lambda: told)]
+        look = fitting.look(turns.steps)
+        return [taken.phase("all", steps, groups, tokens=read / turns.steps, factor=factor, after=lambda: told, look=look)]
 
     def finish(self, model: PreTrainedModel) -> None:
         from regraft.training import side_tasks

@@ -55,7 +55,7 @@ class UpperLayers(Gradient):
         if kept.fit(fitting.rows):
             kept.compute(fitting.rows, fitting.machine)
             rows = RowsOfKept(**{field.name: getattr(fitting.rows, field.name) for field in fields(fitting.rows)}, kept=kept)
-            fitting = replace(fitting, rows=rows)
+            fitting = replace(fitting, rows=rows, dev=None)  # the lower layers now answer with what was kept of the training rows
         else:
             never_dropped(_all_below(fitting, below))
         return [fitting.phase("all", options.epochs, self._groups(fitting, options, len(below)))]
