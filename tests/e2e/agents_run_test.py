@@ -16,7 +16,7 @@ from regraft.core.workspace import Workspace
 from regraft.execution import dvc, dvc_formats
 
 
-@pytest.mark.release("deploy_run_test.py has an agent that runs; integration/handover_test.py what two clones hand over")
+@pytest.mark.release("deploy_run_test.py has an agent that runs; handover_test.py what two clones hand over")
 def test_steps_of_one_run_are_computed_by_agents_in_clones_of_their_own(
     tiny_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def assert_it_ends_with_the_same_bits(toy: Any) -> None:
     [
         pytest.param("1", SHARP, id="step server"),
         pytest.param("1", ROUNDS, id="pairs", marks=pytest.mark.release("each process alone, and all at once")),
-        pytest.param("0", WITHOUT_SERVER, id="without"),
+        pytest.param("0", WITHOUT_SERVER, id="without", marks=pytest.mark.release("the same kills with the step server")),
     ],
 )
 def test_after_kills_of_any_processes_the_run_continues_and_ends_with_the_same_bits(

@@ -6,6 +6,7 @@ import json
 import random
 
 import pyarrow.parquet as pq
+import pytest
 import yaml
 from everything import FLOOR, KEPT, configure
 from tinyspace import TOPICS, sentence
@@ -19,6 +20,7 @@ def splits(root):
     return dict(zip(table["id"], table["split"], strict=True))
 
 
+@pytest.mark.release("integration/renewal_test.py renews; unit/gates_questions_test.py judges the budget of decisions")
 def test_a_run_after_a_renewal_is_judged_on_rows_of_which_nothing_was_decided(ran, ask):
     root = ran.root
     worn = {key for key, split in splits(root).items() if split == "test"}

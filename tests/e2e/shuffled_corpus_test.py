@@ -17,7 +17,7 @@ from workbench import regraft
 
 from regraft.core import files
 
-pytestmark = [pytest.mark.release("unit/decide_test.py chooses between measured models"), pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.release("integration/decide_test.py chooses between measured models"), pytest.mark.timeout(3600)]
 LENGTH = 40
 OPTIONS = {
     "pretrain": {"budget_tokens": 300_000, "head_warmup_tokens": 5000, "sequence_length": 32, "batch_size": 16, "learning_rate": 2e-3},

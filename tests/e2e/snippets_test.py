@@ -88,9 +88,8 @@ def demo(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pipeline = yaml.safe_load((root / "pipelines" / "tiny.yaml").read_text()) | {"gates": [{"at_least": 0.01}]}
     for name in ("tiny.yaml", "resolved/tiny.yaml"):
         (root / "pipelines" / name).unlink()
-    for epochs in (2, 4):
-        pipeline["finetune"]["epochs"] = epochs
-        (root / "pipelines" / "demo.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    for more in ({"adapt": "never"}, {"finetune": {**pipeline["finetune"], "epochs": 4}}):  # the first is there to be second
+        (root / "pipelines" / "demo.yaml").write_text(yaml.safe_dump(pipeline | more, sort_keys=False))
         done = call("regraft dvc && regraft run demo", root, PREFECT_API_URL=shared_prefect())
         assert done.returncode == 0, done.stdout
     return root

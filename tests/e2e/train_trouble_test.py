@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 ROOM = 400_000_000  # at 250 MB what glibc keeps of the failed batch left, one time in seven, no room for a single row
 """Bytes that each of two workers may allocate: less than its 1024 rows of 64 tokens need, more than 128."""
 TRAIN = """
-import random, resource
+import contextlib, io, json, multiprocessing, random, re, resource
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 import pandas as pd
@@ -69,6 +71,16 @@ def train(kind, base, home, batch, room=None, poison=None):
                 finetuning.finetune(base, rows, ["a", "b"], options, name=kind, text_column="text", seed=17, out=home / "out")
         except RegraftError as error:
             print(error.exit_code, error, "| next:", error.fix)
+
+def said(kind, base, home, batch, room):
+    home.mkdir()
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        train(kind, base, home, batch, room)
+    return printed.getvalue()
+
+def forked(*what):  # imports are paid once, and each has a limit of its own
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as fork:
+        return fork.submit(said, *what).result()
 """
 
 
@@ -110,19 +122,19 @@ def test_a_poisoned_base_model_is_not_blamed_on_the_learning_rate(train, base, t
 
 @pytest.mark.parametrize("kind", [pytest.param("pretrain", marks=pytest.mark.release("finetune goes the same way")), "finetune"])
 def test_out_of_memory_names_the_batch_and_proposes_one_that_then_fits(base, tmp_path, kind):
-    def run(name: str, batch: int) -> str:
-        home = tmp_path / name
-        home.mkdir()
-        call = f"\ntrain({kind!r}, Path({str(base)!r}), Path({str(home)!r}), {batch}, room={ROOM})\n"
-        # An arena of glibc takes 64 MB of addresses at a time, which the limit would count.
-        env = {**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run([sys.executable, "-c", TRAIN + call], env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    said = run("first", 2048)
+    twice = f"""
+base, home = Path({str(base)!r}), Path({str(tmp_path)!r})
+first = forked({kind!r}, base, home / "first", 2048, {ROOM})
+proposed = re.search(r"batch_size=(\\d+)", first)
+print(json.dumps([first, forked({kind!r}, base, home / "second", int(proposed[1]), {ROOM}) if proposed else None]))
+"""
+    # An arena of glibc takes 64 MB of addresses at a time, which the limit would count.
+    env = {**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", TRAIN + twice], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said, again = json.loads(done.stdout)
     found = re.match(rf"8 {kind}: out of memory at a batch of 2048 x (62|64) tokens \(.*allocate.*\); (\d+) rows of the longest", said)
     assert found, said
     assert said.endswith(f"next: regraft run p --set {kind}.batch_size={found[2]}\n")
-    assert run("second", int(found[2])) == ""
+    assert again == ""
     assert (tmp_path / "second" / "out" / "model.safetensors").is_file()
