@@ -33,7 +33,7 @@ from regraft.models.machine import Machine
 HERE = replace(Machine.here(), precision="fp32", threads=1)
 Machine.here = classmethod(lambda cls: HERE)
 
-def train(kind, base, home, batch, room=None, poison=None):
+def train(kind, base, home, batch, room=None, poison=None, own={}):
     if poison:
         model, _ = encoder.load(__import__("transformers").AutoModel, base)
         with torch.no_grad():  # finite, until LayerNorm adds 32 of them up
@@ -60,22 +60,22 @@ def train(kind, base, home, batch, room=None, poison=None):
                 spoilt = ["rose tide"] * 40 + [poison] * 300 if poison else texts
                 pack([(spoilt, [False] * len(spoilt))], tokenizer.backend(base), 64, home / "tokens")
                 size = {"sequence_length": 64, "batch_size": batch, "head_warmup_tokens": batch * 64}
-                options = pretrain_options({"budget_tokens": max(1000, batch * 128), **size})
+                options = pretrain_options({"budget_tokens": max(1000, batch * 128), **size, **own})
                 pretraining.pretrain(base, home / "tokens", options, 17, home / "out")
             else:
                 rows = pd.DataFrame({"id": [f"row-{n}" for n in range(2400)], "text": texts, "label": ["a", "b"] * 1200, "split": "train"})
                 if poison:
                     rows = rows[:40].copy()
                     rows.loc[30, "text"] = f"{poison} " + texts[30]
-                options = finetune_options({}, {"epochs": 1, "batch_size": batch, "max_length": 64})
+                options = finetune_options({}, {"epochs": 1, "batch_size": batch, "max_length": 64, **own})
                 finetuning.finetune(base, rows, ["a", "b"], options, name=kind, text_column="text", seed=17, out=home / "out")
         except RegraftError as error:
             print(error.exit_code, error, "| next:", error.fix)
 
-def said(kind, base, home, batch, room):
+def said(kind, base, home, *more):
     home.mkdir()
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        train(kind, base, home, batch, room)
+        train(kind, base, home, *more)
     return printed.getvalue()
 
 def forked(*what):  # imports are paid once, and each has a limit of its own
@@ -121,20 +121,21 @@ def test_a_poisoned_base_model_is_not_blamed_on_the_learning_rate(train, base, t
 
 
 @pytest.mark.parametrize("kind", [pytest.param("pretrain", marks=pytest.mark.release("finetune goes the same way")), "finetune"])
-def test_out_of_memory_names_the_batch_and_proposes_one_that_then_fits(base, tmp_path, kind):
+def test_out_of_memory_names_the_batch_and_proposes_parts_of_it_that_then_fit(base, tmp_path, kind):
     twice = f"""
 base, home = Path({str(base)!r}), Path({str(tmp_path)!r})
 first = forked({kind!r}, base, home / "first", 2048, {ROOM})
-proposed = re.search(r"batch_size=(\\d+)", first)
-print(json.dumps([first, forked({kind!r}, base, home / "second", int(proposed[1]), {ROOM}) if proposed else None]))
+proposed = re.search(r"gradient_accumulation=(\\d+)", first)
+own = dict(gradient_accumulation=int(proposed[1])) if proposed else {{}}
+print(json.dumps([first, forked({kind!r}, base, home / "second", 2048, {ROOM}, None, own) if proposed else None]))
 """
     # An arena of glibc takes 64 MB of addresses at a time, which the limit would count.
     env = {**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", TRAIN + twice], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said, again = json.loads(done.stdout)
-    found = re.match(rf"8 {kind}: out of memory at a batch of 2048 x (62|64) tokens \(.*allocate.*\); (\d+) rows of the longest", said)
+    found = re.match(rf"8 {kind}: out of memory at a batch of 2048 x (62|64) tokens \(.*allocate.*\); in (\d+) parts, one after", said)
     assert found, said
-    assert said.endswith(f"next: regraft run p --set {kind}.batch_size={found[2]}\n")
+    assert said.endswith(f"next: regraft run p --set {kind}.gradient_accumulation={found[2]}\n")
     assert again == ""
     assert (tmp_path / "second" / "out" / "model.safetensors").is_file()

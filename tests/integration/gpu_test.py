@@ -152,7 +152,7 @@ def test_bf16_is_used_where_it_is_native_and_the_weights_stay_in_fp32():
     assert not torch.backends.cuda.matmul.allow_tf32
 
 
-def test_want_of_memory_names_a_batch_that_then_fits(base, tmp_path):
+def test_want_of_memory_names_parts_of_a_batch_that_then_fit(base, tmp_path):
     import torch
 
     from regraft.core.errors import EnvironmentFault
@@ -164,18 +164,18 @@ def test_want_of_memory_names_a_batch_that_then_fits(base, tmp_path):
     rows = pd.concat([labelled()] * 100, ignore_index=True)
     rows = rows.assign(id=[f"row-{number}" for number in range(len(rows))], text=[f"{text} {text} {text}" for text in rows["text"]])
 
-    def train(batch: int) -> None:
-        options = finetune_options({}, {"epochs": 1, "batch_size": batch, "max_length": 64, "shards": 1})
-        finetune(base, rows, LABELS, options, name="full", text_column="text", seed=17, out=tmp_path / str(batch))
+    def train(parts: int) -> None:
+        options = finetune_options({}, {"epochs": 1, "batch_size": 8192, "max_length": 64, "shards": 1, "gradient_accumulation": parts})
+        finetune(base, rows, LABELS, options, name="full", text_column="text", seed=17, out=tmp_path / str(parts))
 
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(ROOM / torch.cuda.get_device_properties(0).total_memory)
     try:
-        with pytest.raises(EnvironmentFault, match=r"out of memory at a batch of 8192 x \d+ tokens .*were tried here and fit") as full:
-            train(8192)
-        fits = int(str(full.value.fix).rpartition("=")[2])
-        assert 1 <= fits < 8192
-        train(fits)
+        with pytest.raises(EnvironmentFault, match=r"out of memory at a batch of 8192 x \d+ tokens .*in \d+ parts") as full:
+            train(1)
+        parts = int(str(full.value.fix).rpartition("finetune.gradient_accumulation=")[2])
+        assert 2 <= parts <= 64
+        train(parts)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
 

@@ -113,6 +113,14 @@ def test_mlm_without_a_mask_token_is_refused_by_the_plan(tiny: Workspace) -> Non
     with pytest.raises(ConfigError, match=r"pretrain\.objective: mlm hides tokens, and the tokenizer .* has no mask token; name another"):
         resolve(tiny, "tiny")
     assert resolve(tiny, "tiny", ["adapt=never"])
+    for asked, place in (
+        ("gates=[{at_least: 0.1}, {forgetting: {max_loss_increase: 0.1}}]", r"gates\.1: the gate `forgetting`"),
+        ("finetune.method=ewc", "finetune: the method `ewc`"),
+    ):
+        says = f"{place} hides tokens of general text, and the tokenizer of base_model models/tiny has no mask token"
+        with pytest.raises(ConfigError, match=says) as refused:
+            resolve(tiny, "tiny", ["adapt=never", asked])
+        assert refused.value.problems[0]["fix"].endswith(": take it out, or name another base_model")
 
 
 @pytest.mark.parametrize(("more", "told"), [(0, False), (40, True)])

@@ -29,7 +29,7 @@ from regraft.execution import composition
 from regraft.execution.step import Output, Step
 from regraft.gates.options import seeds_of
 from regraft.gates.registry import gate_of, steps
-from regraft.models import base_model, sentence_folder
+from regraft.models import base_model, sentence_folder, tokenizer_files
 from regraft.models.families import ModelFamily, family_in
 from regraft.models.kinds import WITHOUT_ENCODER
 from regraft.models.task_types import task_type
@@ -209,11 +209,23 @@ def _require_plugins(workspace: Workspace, name: str, options: PipelineOptions, 
 
 
 def _require_marks(workspace: Workspace, name: str, options: PipelineOptions, folder: Path) -> None:
-    """The base model in ``folder`` has what the objective needs of it, where one is adapted and the objective says what that is."""
+    """The base model in ``folder`` has what the objective needs of it, where one is adapted, and a mask token where tokens are hidden."""
     refusal = getattr(OBJECTIVES[options.pretrain.objective], "refusal", None)
     message = refusal(folder, options.pretrain) if refusal and options.adapts else None
     if message:
         raise faulty([_unfit(workspace, name, ("pretrain", "objective"), options.pretrain.objective, f"pretrain.objective: {message}", "")])
+    hiding: dict[tuple[str | int, ...], str] = {
+        ("gates", place): f"the gate `{gate.gate}`" for place, gate in enumerate(options.gates) if gate_of(gate).hides_tokens
+    }
+    for candidate in options.every_candidate:
+        if getattr(METHODS[(asked := options.finetune_of(candidate)).method], "hides_tokens", False):
+            hiding[("candidates", candidate.name, "finetune") if candidate.finetune else ("finetune",)] = f"the method `{asked.method}`"
+    if hiding and tokenizer_files.without_mask(folder):
+        lacks = f"hides tokens of general text, and the tokenizer of base_model {options.base_model} has no mask token"
+        way_out = ": take it out, or name another base_model"
+        raise faulty(
+            [_unfit(workspace, name, place, None, f"{'.'.join(map(str, place))}: {who} {lacks}", way_out) for place, who in hiding.items()]
+        )
 
 
 def _require_pooling(workspace: Workspace, name: str, options: PipelineOptions, folder: Path) -> None:

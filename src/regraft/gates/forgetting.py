@@ -248,6 +248,7 @@ FORGETTING = Gate(
     evidence=(GENERAL,),
     of_encoder=True,
     families=frozenset({"encoder"}),  # it counts guesses of masked tokens
+    hides_tokens=True,
     measured=measured,
     once="adaptation can keep to one budget only",
     reads=_read,

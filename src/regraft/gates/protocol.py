@@ -79,6 +79,8 @@ class Gate(Generic[Asked]):
     """Whether it measures the candidate's encoder, which a word count or an ensemble does not have."""
     families: frozenset[str] | None = None
     """Families of base models that it can measure; None: all of them."""
+    hides_tokens: bool = False
+    """Whether it needs a tokenizer with a mask token."""
     against: Callable[[Asked], str | None] = _nothing
     """The model that the candidate is compared with; it may be missing, or be the candidate."""
     columns: Callable[[Asked], Iterable[str]] = lambda _: ()

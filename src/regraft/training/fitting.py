@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from regraft.models.families import ModelFamily
 from regraft.models.machine import Machine
 from regraft.models.task_types import task_type
-from regraft.training.options import ON_DEV
+from regraft.training.options import MOST_PARTS, ON_DEV
 from regraft.training.phase import Batches, Group, Look, Phase
 from regraft.training.plugins import Learning
 from regraft.training.rows import Rows
@@ -131,7 +131,8 @@ class Taken:
             rows = self.longest.rows
             return self.longest.loss(rows.padded(rows.longest(count)))
 
-        batches = Batches("finetune.batch_size", rows=names, length=length, largest=largest)
+        accumulated = ("finetune.gradient_accumulation", MOST_PARTS)
+        batches = Batches("finetune.batch_size", rows=names, length=length, largest=largest, accumulated=accumulated)
         return Phase(
             name, steps, loss, groups, after=after, batches=batches, penalty=penalty, part=part, tokens=tokens, factor=factor, look=look
         )  # fmt: skip

@@ -24,11 +24,13 @@ def _power_of_two(shards: int) -> int:
     return shards
 
 
+MOST_PARTS = 64
+"""Parts that a batch may be computed in."""
 Shards = Annotated[
     int,
     Field(
         ge=1,
-        le=64,
+        le=MOST_PARTS,
         description="Parts that a batch is computed in, a power of two: at most so many cores work on it, and the model is the same for "
         "any number of them. 1: batches are computed whole, and the model depends on the number of threads. A GPU computes them whole.",
     ),
@@ -54,7 +56,7 @@ class StepOptions(Strict):
     weight_decay: float = Field(WEIGHT_DECAY, ge=0, le=1, exclude_if=lambda decay: decay == WEIGHT_DECAY)
     """How much weights shrink: of `adamw`, by this times the rate at each step; of `adam` and `sgd`, this times the weight is added to its
     gradient."""
-    gradient_accumulation: int = Field(1, ge=1, le=64, exclude_if=lambda parts: parts == 1)
+    gradient_accumulation: int = Field(1, ge=1, le=MOST_PARTS, exclude_if=lambda parts: parts == 1)
     """Parts that a batch is computed in, one after the other, a power of two: activations take so much less memory, and the model is the
     same but for rounding and dropout's draws. On a CPU cores share these parts, where `shards` is not 1."""
     gradient_checkpointing: bool = Field(False, exclude_if=lambda wanted: not wanted)
@@ -141,6 +143,11 @@ class ObjectiveOptions(StepOptions):
                 own = key.removeprefix("rows_").replace("tokens", "budget_tokens")
                 raise ValueError(f"`{key}` is for `texts: corpus_then_rows`, and texts is {self.texts}, where `{own}` holds; take it out")
         return self
+
+    @property
+    def most_parts(self) -> int:
+        """Parts that a batch may be computed in."""
+        return MOST_PARTS
 
     @property
     def reads_corpus(self) -> bool:

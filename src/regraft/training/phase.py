@@ -76,3 +76,5 @@ class Batches:
     """Tokens of the longest row of one step."""
     largest: Callable[[int], tuple[Tensor, int]]
     """Loss, as of a step, of a batch of so many rows, the longest there are."""
+    accumulated: tuple[str, int] | None = None
+    """Key of the pipeline file that computes a batch in parts, one after the other, and the most of them there may be; None: none does."""

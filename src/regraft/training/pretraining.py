@@ -308,6 +308,7 @@ def phases(
             rows=lambda step: [_named(place) for place in corpus.places(offset + step)],
             length=lambda _: options.sequence_length,
             largest=lambda count: loss(corpus.any(count)),
+            accumulated=("pretrain.gradient_accumulation", options.most_parts),
         )
 
     def of_stage(stage: Stage, offset: int) -> Phase:

@@ -95,7 +95,7 @@ def _shown(path: Path) -> str:
 
 
 def out_of_memory(training: Training, phase: Phase, step: int, optimizer: torch.optim.Optimizer, refusal: str) -> EnvironmentFault:
-    """The fault of a batch of ``phase`` that does not fit into memory, and the size of one that does: smaller ones are tried.
+    """The fault of a batch of ``phase`` that does not fit into memory, and the parts of it that do, or the size of one that does: as tried.
 
     Spoils model and optimizer. Call it when no frame of the failed step is left: they hold its tensors.
     """
@@ -104,10 +104,18 @@ def out_of_memory(training: Training, phase: Phase, step: int, optimizer: torch.
     rows, length = len(phase.batches.rows(step)), phase.batches.length(step)
     optimizer.state.clear()
     remaining = training.phases[list(training.phases).index(phase) :]
-    fits = rows // 2
-    while fits and not all(_fits(training, later, fits) for later in remaining):
-        fits //= 2
     message = f"{training.name}: out of memory at a batch of {rows} x {length} tokens ({refusal})"
+    current_parts = max(training.machine.shards, training.accumulation)
+    key, most = phase.batches.accumulated or ("", 0)
+    parts = 2 * current_parts
+    while parts <= min(most, rows):
+        if all(_fits(training, later, rows, parts) for later in remaining):
+            told = f"in {parts} parts, one after the other on each core, it was tried here on the longest rows and fits, for the same model"
+            return EnvironmentFault(f"{message}; {told} but for rounding and dropout's draws", fix=_run(f"{key}={parts}"))
+        parts *= 2
+    fits = rows // 2
+    while fits and not all(_fits(training, later, fits, current_parts) for later in remaining):
+        fits //= 2
     if not fits:
         return EnvironmentFault(
             f"{message}; tried here, not even one row fitted beside the model and its optimizer",
@@ -116,14 +124,13 @@ def out_of_memory(training: Training, phase: Phase, step: int, optimizer: torch.
     return EnvironmentFault(f"{message}; {fits} rows of the longest were tried here and fit", fix=_run(f"{phase.batches.option}={fits}"))
 
 
-def _fits(training: Training, phase: Phase, rows: int) -> bool:
-    """Whether one whole step of ``phase`` on ``rows`` rows can be taken."""
+def _fits(training: Training, phase: Phase, rows: int, parts: int) -> bool:
+    """Whether one whole step of ``phase`` on ``rows`` rows in so many ``parts`` can be taken."""
     gc.collect()
     if training.machine.device == "cuda":
         torch.cuda.empty_cache()
     assert phase.batches is not None
-    shards = training.machine.shards
-    at_once = min(rows, -(-rows // max(shards, training.accumulation)) * workers(shards))
+    at_once = min(rows, -(-rows // parts) * (workers(parts) if training.machine.shards > 1 else 1))
     try:
         optimizer = training.optimizer(phase)
         training.model.train(phase.dropout)

@@ -61,6 +61,8 @@ class Ewc(Full):
     options = EwcOptions
     families = frozenset({"encoder"})
     """Whose weights guesses of masked tokens weigh."""
+    hides_tokens = True
+    """It needs a tokenizer with a mask token."""
 
     def phases(self, fitting: Fitting, options: EwcOptions) -> list[Phase]:
         from regraft.training.methods.l2sp import distance, started

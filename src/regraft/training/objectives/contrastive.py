@@ -92,6 +92,10 @@ class ContrastiveOptions(ObjectiveOptions):
             )
         return self
 
+    @property
+    def most_parts(self) -> int:
+        return self.batch_size // self.compared_sequences
+
 
 @dataclass(frozen=True)
 class Readings:
