@@ -17,7 +17,7 @@ from regraft.core.workspace import Workspace
 from regraft.execution import composition, dvc, dvc_formats, freshness, integrity
 from regraft.execution.plan import Assessment, assess, judge
 from regraft.execution.resolve import resolve
-from regraft.execution.step import Output, Step
+from regraft.execution.step import Output, Step, fingerprint, locate_inputs, section
 from regraft.registry.store import store_of
 from regraft.upkeep.doctor import folder
 
@@ -169,6 +169,18 @@ def test_a_new_version_of_a_step_is_a_reason(fresh):
     found = judge(asked(fresh), "tiny", resolve(fresh, "tiny"), locked, {})
     assert whys(found) == {"tokens": "the step's code has a new version"}
     assert perhaps(found) == ["pretrain", "finetune-adapted", "score-adapted"]
+
+
+def test_a_training_that_was_stopped_is_told_with_what_goes_on_from_it_and_not_behind_a_step_that_changed(fresh):
+    resolved = resolve(fresh, "tiny", ["finetune.epochs=3"])
+    step = next(step for step in asked(fresh) if step.name == "finetune-base")
+    hashes = {name: item.hash() for name, item in locate_inputs(step, fresh, "tiny", resolved["data"]).items() if item.there}
+    identity = fingerprint(section(step, "tiny", resolved), step.version, hashes)
+    files.write_text(fresh.checkpoints("tiny", "finetune-base", identity) / "00000012" / "state.pt", "x")
+    assert whys(assess(fresh, "tiny", resolved))["finetune-base"] == "stopped after 12 optimizer steps; a run goes on from its checkpoint"
+    assert whys(assess(fresh, "tiny", resolve(fresh, "tiny", ["finetune.epochs=4"])))["finetune-base"].startswith("finetune.epochs: ")
+    shutil.rmtree(fresh.artifacts("tiny", "splits") / "out")
+    assert whys(assess(fresh, "tiny", resolved))["finetune-base"].startswith("finetune.epochs: ")
 
 
 def test_a_step_that_never_ran_here_is_missing(tiny):

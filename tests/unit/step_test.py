@@ -13,9 +13,10 @@ from pydantic import Field
 
 from regraft.config.pipeline import StepConfig
 from regraft.core import files, progress
-from regraft.core.errors import ConfigError, DataRejected, EnvironmentFault, Problem
+from regraft.core.errors import ConfigError, DataRejected, EnvironmentFault, Interrupted, Problem
 from regraft.core.progress import Running
 from regraft.core.workspace import Workspace
+from regraft.execution import cut_short
 from regraft.execution.step import Output, Step, evidence, fingerprint, run_step
 from regraft.models import base_model
 
@@ -60,6 +61,28 @@ def leave(workspace: Workspace, step: Step[Any] | None = None, resolved: Mapping
 
 def tree(folder: Path) -> dict[str, str]:
     return files.tree(folder) if folder.exists() else {}
+
+
+@pytest.mark.parametrize(("kept", "says"), [
+    ("state.json", "stopped on its way; a run goes on from its checkpoint"),
+    ("00000240/state.pt", "stopped after 240 optimizer steps; a run goes on from its checkpoint"),
+    ("start.json", None),
+])  # fmt: skip
+def test_a_step_that_was_stopped_says_so_until_a_run_of_it_would_begin_anew(workspace, kept, says):
+    def stopped(config, inputs, out):
+        files.write_text(progress.current().checkpoints / kept, "x")
+        raise Interrupted("stopped")
+
+    assert cut_short.remark(workspace, "p", words(stopped), RESOLVED) is None
+    with pytest.raises(Interrupted):
+        leave(workspace, words(stopped))
+    assert cut_short.remark(workspace, "p", words(), RESOLVED) == says
+    assert cut_short.remark(workspace, "p", words(), {**RESOLVED, "words": {"times": 3, "mark": "!"}}) is None
+    assert cut_short.remark(workspace, "p", words(version=2), RESOLVED) is None
+    (workspace.root / "in.txt").write_text("you")
+    assert cut_short.remark(workspace, "p", words(), RESOLVED) is None
+    (workspace.root / "in.txt").unlink()
+    assert cut_short.remark(workspace, "p", words(), RESOLVED) is None
 
 
 def test_the_record_says_all_that_a_reader_needs_later(workspace):

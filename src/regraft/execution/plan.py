@@ -13,13 +13,14 @@ from typing import Any, Literal
 from regraft.config.candidates import candidates_in
 from regraft.core.workspace import Workspace
 from regraft.data.options import listed
-from regraft.execution import composition, dvc, dvc_formats, integrity, tracked_data
+from regraft.execution import composition, cut_short, dvc, dvc_formats, integrity, tracked_data
 from regraft.execution.step import Output, Step
 from regraft.execution.withheld import Withheld, conditional, counted_by, spared, withheld
 from regraft.gates import words
 from regraft.registry.store import store_of
 
 State = Literal["fresh", "stale", "missing"]
+NEVER = "never run here"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, 
     integrity.require_whole(workspace, [*(locked[address] for address in addresses), dvc_formats.tracked_data(workspace)])
     answer = dvc.status(workspace, addresses)
     assessment = judge(steps, pipeline, resolved, locked, answer)
+    assessment = replace(assessment, steps=tuple(_with_checkpoints(workspace, pipeline, steps, resolved, assessment.steps)))
     if "by_cost" in resolved:
         absent = _withheld(workspace, pipeline, resolved, assessment)
         states = _without(assessment.steps, steps, resolved, absent)
@@ -82,6 +84,17 @@ def assess(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], *, 
         assessment = replace(assessment, steps=_with_choice(states, composition.for_the_chosen(steps), last), withheld=absent)
     differs = tracked_data.compare(workspace, answer.get("data.dvc", [])).differs if data else ()
     return replace(assessment, data="; ".join(differs) or None)
+
+
+def _with_checkpoints(
+    workspace: Workspace, pipeline: str, steps: Sequence[Step[Any]], resolved: Mapping[str, Any], states: Sequence[StepState]
+) -> Iterator[StepState]:
+    """The states, where a step that was stopped on its way says so. What comes before it has to be as it was."""
+    fresh = {state.name for state in states if state.state == "fresh"}
+    for step, state in zip(steps, states, strict=True):
+        ready = all(source.step in fresh for source in step.sources.values() if isinstance(source, Output))
+        remark = cut_short.remark(workspace, pipeline, step, resolved) if ready and step.name not in fresh else None
+        yield state if remark is None else replace(state, why=(remark,), certain=True)
 
 
 def _withheld(workspace: Workspace, pipeline: str, resolved: Mapping[str, Any], assessment: Assessment) -> Withheld | None:
@@ -142,7 +155,7 @@ def judge(
         sources = [source.step for source in step.sources.values() if isinstance(source, Output)]
         waits = sorted({name for name in sources if states[name].state != "fresh"}, key=list(states).index)
         if address not in locked:
-            states[step.name] = StepState(step.name, "missing", ("never run here",), certain=True)
+            states[step.name] = StepState(step.name, "missing", (NEVER,), certain=True)
             continue
         why = (*_own_reasons(step, locked[address], pipeline, resolved), *_dvc_reasons(answer.get(address, []), resolved))
         states[step.name] = StepState(
