@@ -47,6 +47,21 @@ def handoff_page(hostile: str) -> str:
     return handoff.render("demo", version, contract, told, [Change(hostile, KINDS, side, side)], [])
 
 
+def refused_page() -> str:
+    """The page of a drop with the names that people give files, labels and rows."""
+    diff, told = Diff(lengths={"before": [1, 2, 3, 4], "after": [1, 2, 3, 4]}), Told()
+    side = {"text": "where is my card and when will it come, as I need it", "label": "card_arrival"}
+    diff.count(("relabelled",), "card_arrival", "lost_or_stolen_card")
+    reason = "team 'card_arival' is not one of the 4 valid values; did you mean 'card_arrival'?"
+    for number in range(3):
+        told.add(Row("../drops/october.csv", number, {}, (), {}), [Fault("team.valid_values", "team", "card_arival", reason)])
+    counts, at = {"read": 4, "accepted": 1, "quarantined": 3}, "2026-01-01T00:00:00+00:00"
+    version = Version(7, 6, "handoff", at, "mia", diff.sentence(), {}, "october.csv", "d" * 64, None, counts, {}, diff.document(), ())
+    contract = Contract.model_validate({"id": "own", "version": "1", "columns": [{"name": "team", "required": True}]})
+    changes = [Change("8145bb69ecd60629", ("relabelled",), side, {**side, "label": "lost_or_stolen_card"})]
+    return handoff.render("demo", version, contract, told, changes, [])
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
@@ -62,6 +77,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "overview": render_overview({"at": "2026-01-01T00:00:00+00:00", "pipelines": {"a_rather_long_name_of_a_pipeline": NOTHING_YET}}),
     }
     made["handoff"] = handoff_page(hostile)
+    made["refused"] = refused_page()
     for name, page in made.items():
         (folder / f"{name}.html").write_text(page, encoding="utf8")
     return {name: folder / f"{name}.html" for name in made}
@@ -85,6 +101,24 @@ def test_tables_of_a_handoff_are_sorted_by_their_heads(browser: Browser, pages: 
     before = browser.ask(f"[...{column}")
     browser.ask("[...document.querySelectorAll('table.sortable')].at(-1).querySelector('th button').click()")
     assert browser.ask(f"[...{column}") == sorted(before)
+
+
+@pytest.mark.parametrize("width", [390, 600, 768])
+def test_names_of_files_rules_labels_and_rows_break_at_their_signs_and_not_within_a_word(
+    browser: Browser, pages: dict[str, Path], width: int
+) -> None:
+    browser.open(pages["refused"], width, "light")
+    broken = """[...document.querySelectorAll('td, th')].flatMap(cell => {
+        const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), found = [];
+        for (let node; node = walker.nextNode();)
+            for (const word of node.data.matchAll(/[\\p{L}\\d]+/gu)) {
+                const range = document.createRange();
+                range.setStart(node, word.index); range.setEnd(node, word.index + word[0].length);
+                if (new Set([...range.getClientRects()].map(line => Math.round(line.top))).size > 1) found.push(word[0]);
+            }
+        return found;
+    })"""
+    assert browser.ask(broken) == []
 
 
 def test_on_a_phone_every_part_of_a_cell_stands_right_of_its_name(browser: Browser, pages: dict[str, Path]) -> None:

@@ -130,6 +130,7 @@ def test_a_refused_drop_changes_nothing_and_keeps_its_page(repo, cli):
     errors = told["errors"]
     assert isinstance(errors, list)
     assert errors[0]["rule"] == "drop.quarantined"
+    assert f"next: correct the rows that {told['quarantine']} lists, and hand the drop in again" in said.err
     assert "drop.jsonl,1," not in (repo.root / str(told["quarantine"])).read_text()
     assert "The drop was refused" in (repo.root / str(told["page"])).read_text()
     assert (data(repo), git(repo, "rev-parse", "HEAD")) == (before, head)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -337,4 +338,7 @@ def refusal(workspace: Workspace, handed_in: HandedIn) -> DataRejected:
         place = f"{problem['file']}:{problem['row']}: " if problem.get("row") else ""
         lines.append(f"  {place}{problem['message']}")
     lines += [f"every row that was set aside, and why: {where}"] if where else []
-    return DataRejected("\n".join(lines), fix=handed_in.problems[0].get("fix"), problems=handed_in.problems)
+    fix = str(handed_in.problems[0].get("fix") or "") or None
+    if fix and handed_in.folder and (listing := handed_in.folder / "quarantine.csv").is_file():
+        fix = fix.replace("quarantine.csv", shlex.quote(workspace.relative(listing)))
+    return DataRejected("\n".join(lines), fix=fix, problems=handed_in.problems)
