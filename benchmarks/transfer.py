@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import importlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -55,12 +56,17 @@ METHODS: dict[str, dict[str, Any] | None] = {
 """What is compared; linear_probe's strength is written, because no dev row is left to choose it on."""
 
 
+def read(path: Path) -> pd.DataFrame:
+    """The rows of a file of JSON Lines: columns id, text, label."""
+    return pd.DataFrame([json.loads(line) for line in path.read_text().splitlines()], columns=["id", "text", "label"], dtype=str)
+
+
 def rows_of(name: str, seed: int, data: Path) -> pd.DataFrame:
     """Columns id, text, label and split: ``train`` is learned from, ``test`` answered."""
     folder, _, shots = name.partition("-")
-    train = pd.read_json(data / folder / "train.jsonl", lines=True, dtype=str)
+    train = read(data / folder / "train.jsonl")
     if not shots:
-        dev = pd.read_json(data / folder / "dev.jsonl", lines=True, dtype=str)
+        dev = read(data / folder / "dev.jsonl")
         return pd.concat([train.assign(split="train"), dev.assign(split="test")], ignore_index=True)
     train = train.assign(place=train["id"].map(lambda row: hashlib.sha256(row.encode()).hexdigest())).sort_values("place")
     number = train.groupby("label").cumcount()
@@ -93,13 +99,13 @@ def setfit_answers(
 ) -> tuple[Sequence[int], int]:
     """The answers of setfit as its documentation trains it, and the steps it was given: as many pairs as ``contrastive`` has."""
     from datasets import Dataset
-    from setfit import SetFitModel, Trainer, TrainingArguments
 
+    setfit = importlib.import_module("setfit")
     batch = 16
     steps = -(-2 * PAIRS * len(rows) // batch)
     number = {label: place for place, label in enumerate(labels)}
     table = Dataset.from_dict({"text": rows["text"].tolist(), "label": [number[label] for label in rows["label"]]})
-    arguments = TrainingArguments(
+    arguments = setfit.TrainingArguments(
         output_dir=scratch,
         batch_size=(batch, batch),
         max_steps=steps,
@@ -108,8 +114,8 @@ def setfit_answers(
         save_strategy="no",
         report_to="none",
     )
-    model = SetFitModel.from_pretrained(str(base))
-    Trainer(model=model, args=arguments, train_dataset=table).train()
+    model = setfit.SetFitModel.from_pretrained(str(base))
+    setfit.Trainer(model=model, args=arguments, train_dataset=table).train()
     return [int(answer) for answer in model.predict(texts, use_labels=False)], steps
 
 
