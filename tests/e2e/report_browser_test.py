@@ -18,6 +18,9 @@ from regraft.data.handoff.changes import KINDS, Change, Diff
 from regraft.data.handoff.history import Version
 from regraft.data.quarantine import Told
 from regraft.data.rows import Fault, Row
+from regraft.gates.section import Cell, Section, SectionTable
+from regraft.reports.card import page as card
+from regraft.reports.card.render import Said
 from regraft.reports.document import document
 from regraft.reports.page import render, render_overview
 
@@ -62,6 +65,17 @@ def refused_page() -> str:
     return handoff.render("demo", version, contract, told, changes, [])
 
 
+def wide_section() -> Section:
+    """A section of a gate with more columns than a phone has room for."""
+    head = ("model", "nats", "interval", "", "against the first", "interval")
+    first = (Cell("as the base model came"), Cell("4.315"), Cell("4.290 to 4.340", "muted"), Cell("", bar=0.9), Cell(""), Cell(""))
+    last = (
+        Cell("after fine-tuning without adaptation"), Cell("4.314"), Cell("4.289 to 4.339", "muted"), Cell("", bar=0.9),
+        Cell("-0.001", "ok"), Cell("-0.004 to 0.002", "muted"),
+    )  # fmt: skip
+    return Section("What was forgotten", "Forgetting", tables=(SectionTable(head, (first, last), roomy=(3,)),))
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
@@ -78,6 +92,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     made["handoff"] = handoff_page(hostile)
     made["refused"] = refused_page()
+    names = "| step | parameter |\n|---|---|\n| contract | `finetune.head_learning_rate` |\n| splits | `" + "0f" * 32 + "` |\n"
+    made["card"] = card.render(names, Said(), "demo", "1")
+    made["sections"] = render(dataclasses.replace(document(evidence()), sections=(wide_section(),)))
     for name, page in made.items():
         (folder / f"{name}.html").write_text(page, encoding="utf8")
     return {name: folder / f"{name}.html" for name in made}
@@ -103,12 +120,12 @@ def test_tables_of_a_handoff_are_sorted_by_their_heads(browser: Browser, pages: 
     assert browser.ask(f"[...{column}") == sorted(before)
 
 
-@pytest.mark.parametrize("width", [390, 600, 768])
+@pytest.mark.parametrize(("name", "width"), [("refused", 390), ("refused", 600), ("refused", 768), ("card", 390)])
 def test_names_of_files_rules_labels_and_rows_break_at_their_signs_and_not_within_a_word(
-    browser: Browser, pages: dict[str, Path], width: int
+    browser: Browser, pages: dict[str, Path], name: str, width: int
 ) -> None:
-    browser.open(pages["refused"], width, "light")
-    broken = """[...document.querySelectorAll('td, th')].flatMap(cell => {
+    browser.open(pages[name], width, "light")
+    broken = """[...document.querySelectorAll('td:not(:has(.hash)), th')].flatMap(cell => {
         const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), found = [];
         for (let node; node = walker.nextNode();)
             for (const word of node.data.matchAll(/[\\p{L}\\d]+/gu)) {
@@ -147,7 +164,7 @@ def test_text_of_a_plot_can_be_read_on_a_phone(browser: Browser, pages: dict[str
 
 def test_what_scrolls_has_an_edge_that_differs_from_the_page_until_its_end(browser: Browser, pages: dict[str, Path]) -> None:
     edge = "(e => {const r = e.getBoundingClientRect(); return [r.right - 1 + scrollX, r.top + 3 + scrollY]})"
-    for theme, selector in itertools.product(("light", "dark"), ("#errors .scroll", "#lineage .scroll")):
+    for theme, selector in itertools.product(("light", "dark"), ("#errors .scroll",)):
         browser.open(pages["many"], 400, theme)
         one = f"document.querySelector('{selector}')"
         assert browser.ask(f"{one}.scrollWidth - {one}.clientWidth") > 40
@@ -155,6 +172,21 @@ def test_what_scrolls_has_an_edge_that_differs_from_the_page_until_its_end(brows
         before = browser.pixel(*browser.ask(f"{edge}({one})"))
         browser.ask(f"void ({one}.scrollLeft = 1e6)")
         assert browser.pixel(*browser.ask(f"{edge}({one})")) == paper != before, (theme, selector)
+
+
+def test_tables_of_a_run_are_read_on_a_phone_without_scrolling_each_value_behind_its_name(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["sections"], 390, "light")
+    scrolls = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.closest('section').id)"
+    assert set(browser.ask(scrolls)) <= {"errors"}, "only the confusion matrix keeps its size"
+    names = """[...document.querySelectorAll('#forgetting tbody tr:last-child > *, #cost tbody tr:first-child > *')]
+        .filter(cell => cell.checkVisibility()).map(cell => [getComputedStyle(cell, '::before').content, cell.innerText])"""
+    assert browser.ask(names) == [
+        ["none", "after fine-tuning without adaptation"], ['"nats"', "4.314"], ['"interval"', "4.289 to 4.339"],
+        ['"against the first"', "-0.001"], ['"interval"', "-0.004 to 0.002"],
+        ["none", "contract"], ['"time"', "1.5 s"], ['"peak memory"', "300 MB"], ['"on"', "cpu, 2 threads, fp32"],
+    ]  # fmt: skip
+    browser.open(pages["sections"], 800, "light")
+    assert browser.ask("getComputedStyle(document.querySelector('#forgetting td'), '::before').content") == "none"
 
 
 def test_a_phone_has_room_for_the_bar_of_a_slice_below_its_name(browser: Browser, pages: dict[str, Path]) -> None:

@@ -96,7 +96,7 @@ def test_it_has_its_section_of_the_page_its_headline_and_can_be_waived():
     assert report.headline.endswith("too many labels of its test rows are probably wrong.")
     assert '<section id="label-noise">' in page
     assert '<a href="#label-noise">Label noise</a>' in page
-    assert '<td class="n no">90</td>' in page
+    assert '<td class="n no" data-label="doubted">90</td>' in page
     made_up = runpy.run_path(str(Path(__file__).with_name("card_render_test.py")))
     page_of_the_version = card(replace(made_up["FACTS"], verdict={**made_up["VERDICT"], "findings": verdict["findings"]}), made_up["SAID"])
     assert "| label noise | at most 0.010 | 0.300 | 0.251 to 0.354 | fail |" in page_of_the_version

@@ -228,7 +228,7 @@ def test_the_page_shows_every_task_only_where_a_gate_asked():
     found = replace(evidence(), case=replace(evidence().case, policy=Policy((asked,), 17, 999), evidence={"earlier_tasks": tasks}))
     page = render(document(found))
     assert '<h3>a</h3>\n<p class="hint">400 held-out rows of 3 classes.</p>' in page
-    assert '<td class="n no">+0.150</td>' in page
+    assert '<td class="n no" data-label="lost since the first">+0.150</td>' in page
     assert "not finite" in page
     assert "corrected for 2 tasks" in page
     assert "<h3>&lt;b&gt;</h3>" in page

@@ -207,7 +207,7 @@ def test_the_page_shows_every_stage_only_where_a_gate_asked():
     found.records["pretrain"]["metrics"].update(pretrain)
     page = render(document(found))
     assert "after adaptation and fine-tuning</th>" in page
-    assert '<td class="n no">+0.400</td>' in page
+    assert '<td class="n no" data-label="against the first">+0.400</td>' in page
     assert "not finite" in page
     assert "with the weights of step 40" in page
     assert 'id="forgetting"' not in render(document(evidence()))

@@ -211,7 +211,7 @@ def _section(results: Results) -> Section | None:
     for task in found["tasks"]:
         rows = tuple(_row(stage, found["max_accuracy_loss"]) for stage in task["stages"])
         size = f"{task['rows']:,} held-out rows of {task['classes']} classes."
-        tables.append(SectionTable(head, rows, title=task["task"], note=size, optional=(3,)))
+        tables.append(SectionTable(head, rows, title=task["task"], note=size, roomy=(3,)))
     return Section("What is left of earlier tasks", "Earlier tasks", note, tables=tuple(tables))
 
 

@@ -208,7 +208,7 @@ def _section(results: Results) -> Section | None:
     most = max((stage["loss"]["high"] for stage in found["stages"] if stage["loss"]), default=1.0)
     rows = tuple(_row(stage, most, found["max_loss_increase"]) for stage in found["stages"])
     head = ("model", "nats", "interval", "", "against the first", "interval")
-    table = SectionTable(head, rows, optional=(3,))
+    table = SectionTable(head, rows, roomy=(3,))
     return Section("What was forgotten", "Forgetting", note, tables=(table,), end=_ended(results.metrics.get("pretrain", {})))
 
 
