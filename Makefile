@@ -1,7 +1,7 @@
 # make demo       set up .venv and run the main job on the embedded demo
 # make test       set up .venv and pass the unit and integration tests
 # make test-slow  the rest: whole runs, kills, an old workspace, the wheel in a clean venv, pages in a browser
-# make test-servers  the stores alone, on PostgreSQL, which has to be here, and on the S3 server at TEST_S3_ENDPOINT (AWS_* hold its keys)
+# make test-servers  what stores promise, on PostgreSQL, which has to be here, and on the S3 server at TEST_S3_ENDPOINT (AWS_* hold its keys)
 # make check      linters, types, layers, generated files
 # make docs       write the reference anew and build the site into build/docs
 # make screenshots  every page as people see it: three widths, light and dark, from a small run made for it (needs Chromium)
@@ -68,7 +68,8 @@ test-slow:
 	@$(MAKE) test TESTS=tests/e2e
 
 test-servers:
-	@REQUIRE_POSTGRESQL=1 $(MAKE) test TESTS="tests/integration/stores_test.py tests/integration/journal_race_test.py"
+	@REQUIRE_POSTGRESQL=1 $(MAKE) test TESTS="tests/integration/stores_test.py tests/integration/journal_race_test.py \
+	    tests/integration/registry_promotion_test.py::test_killed_at_any_of_its_writes_to_a_shared_store_the_next_command_in_another_clone_completes_it"
 
 check: $(INSTALLED)
 	@$(BIN)/ruff check .

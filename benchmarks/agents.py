@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -159,33 +159,54 @@ def descendants(process: int) -> list[int]:
 
 def two(folder: Path, times: int) -> None:
     here, there = [], []
-    with url_of("s3", folder) as store, served(folder) as api, services.mlflow(folder / "mlflow") as tracking:
-        os.environ["MLFLOW_TRACKING_URI"] = tracking
+    with url_of("s3", folder) as store, served(folder) as api:
+        fresh = workspace(folder)
         for number in range(times):
             (turn := folder / str(number)).mkdir()
-            cpu = workspace(turn)
-            share(cpu, f"{store}{number}")
-            gpu, alone = copy(cpu, turn / "gpu"), copy(cpu, turn / "alone")
-            here.append(command(alone, "run", "tiny"))
-            command(cpu, "deploy", "tiny")
-            with services.agent(cpu, "--pool", "cpu", **STOCK), services.agent(gpu, "--pool", "gpu", CUDA_VISIBLE_DEVICES="0", **STOCK):
-                services.until(lambda: len(services.workers(api, "cpu")) * len(services.workers(api, "gpu")))
-                started = time.monotonic()
-                state = services.ended(api, services.trigger(api, "retrain/tiny"))
-                there.append(time.monotonic() - started)
-            assert state["name"] == "Completed", state
+            alone, cpu = (copy(fresh, turn / side) for side in ("alone", "cpu"))
+            with recording(alone, str(store)):
+                here.append(command(alone, "run", "tiny"))
+            with recording(cpu, str(store)):
+                there.append(on_agents(api, cpu))
     tell("a run typed on one machine", here)
     tell("the same on two agents, from the click", there)
+    tell("that takes longer by", [after - before for before, after in zip(here, there, strict=True)])
 
 
-def share(root: Path, store: str) -> None:
-    """A store and a DVC remote in S3, and agents for GPU steps."""
+def on_agents(api: str, cpu: Path) -> float:
+    """Seconds from a click to the end of a run whose GPU steps another agent computes."""
+    gpu = copy(cpu, cpu.with_name(f"{cpu.name}-gpu"))
+    command(cpu, "deploy", "tiny")
+    began = datetime.now(UTC)
+    with services.agent(cpu, "--pool", "cpu", **STOCK), services.agent(gpu, "--pool", "gpu", CUDA_VISIBLE_DEVICES="0", **STOCK):
+        services.until(lambda: all(alive(api, pool, began) for pool in ("cpu", "gpu")))
+        started = time.monotonic()
+        state = services.ended(api, services.trigger(api, "retrain/tiny"))
+        seconds = time.monotonic() - started
+    assert state["name"] == "Completed", state
+    return seconds
+
+
+def alive(api: str, pool: str, since: datetime) -> bool:
+    """Whether an agent of a pool has shown a sign of life: that of an earlier turn is known by the same name."""
+    return any(datetime.fromisoformat(worker["last_heartbeat_time"]) > since for worker in services.workers(api, pool))
+
+
+@contextmanager
+def recording(root: Path, store: str) -> Iterator[None]:
+    """A workspace with a store, a DVC remote and an MLflow server that hold nothing yet, and agents for its GPU steps."""
     bucket, endpoint = "/".join(store.split("/")[:3]), os.environ["AWS_ENDPOINT_URL_S3"]
-    for argv in (("add", "--default", "shared", f"{bucket}/{root.parent.name}"), ("modify", "shared", "endpointurl", endpoint)):
+    for argv in (("add", "--default", "shared", f"{bucket}/{root.parent.name}/{root.name}"), ("modify", "shared", "endpointurl", endpoint)):
         dvc.ask(Workspace(root), "remote", *argv)
-    files.write_text(root / "regraft.yaml", f"version: 1\nstore: {store}\n")
+    files.write_text(root / "regraft.yaml", f"version: 1\nstore: {store}/{root.parent.name}/{root.name}\n")
     configure(root, agents={"cpu": "cpu", "gpu": "gpu"})
     command(root, "dvc")
+    with services.mlflow(root.with_name(f"{root.name}-mlflow")) as tracking:
+        os.environ["MLFLOW_TRACKING_URI"] = tracking
+        try:
+            yield
+        finally:
+            del os.environ["MLFLOW_TRACKING_URI"]
 
 
 MEASURED: dict[str, Callable[[Path, int], None]] = {"trigger": trigger, "champions": champions, "crash": crash, "two": two}

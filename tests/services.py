@@ -62,12 +62,14 @@ def shared_prefect() -> str:
 
 
 @contextmanager
-def mlflow(folder: Path) -> Iterator[str]:
-    """The address of the tracking server."""
+def mlflow(folder: Path, artifacts: str = "") -> Iterator[str]:
+    """The address of the tracking server; ``artifacts`` is where it keeps them, a folder of its own without."""
     port = free_port()
     folder.mkdir()
     argv = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    with serving([*argv, "--artifacts-destination", str(folder / "artifacts")], folder, f"http://127.0.0.1:{port}/health", MLFLOW):
+    with serving(
+        [*argv, "--artifacts-destination", artifacts or str(folder / "artifacts")], folder, f"http://127.0.0.1:{port}/health", MLFLOW
+    ):
         yield f"http://127.0.0.1:{port}"
 
 

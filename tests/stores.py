@@ -124,8 +124,8 @@ def free_port() -> int:
 def misbehaving(upstream: str, how: str, times: int, method: str = "PUT") -> Iterator[str]:
     """The address of a proxy before ``upstream`` that misbehaves for its first ``times`` requests of ``method``.
 
-    ``busy``: it answers 503. ``lost``: the request is carried out and its answer never arrives. ``deaf``: conditions are left out.
-    ``bare``: of ETags only those without quotes are known, as by Ceph 16.2.
+    ``busy``: it answers 503. ``frozen``: it takes the request and is silent until the client goes. ``lost``: the request is carried out and
+    its answer never arrives. ``deaf``: conditions are left out. ``bare``: of ETags only those without quotes are known, as by Ceph 16.2.
     """
     left = [times]
 
@@ -143,6 +143,10 @@ def misbehaving(upstream: str, how: str, times: int, method: str = "PUT") -> Ite
                 headers = {name: value for name, value in headers.items() if name.lower() not in ("if-none-match", "if-match")}
             if bad and how == "bare" and (etag := headers.pop("If-Match", "")):
                 headers["If-Match"] = '"0"' if etag.startswith('"') else f'"{etag}"'
+            if bad and how == "frozen":
+                self.connection.recv(1)
+                self.close_connection = True
+                return
             there = http.client.HTTPConnection(upstream.removeprefix("http://"))
             there.request(self.command, self.path, body, headers)
             answer = there.getresponse()

@@ -22,7 +22,7 @@ from flows import job, lost_runs
 from regraft.core import files, lock
 from regraft.core.errors import ConfigError, EnvironmentFault, Interrupted
 from regraft.core.workspace import Workspace
-from regraft.execution import deployments, dvc, dvc_formats, gpu_slots, handover
+from regraft.execution import deployments, dvc, dvc_formats, gpu_slots, handover, patient_dvc
 from regraft.execution.clones import clone_of
 from regraft.execution.remote_checkpoints import mirrored
 from regraft.execution.repro import Run
@@ -51,6 +51,24 @@ def clones(tmp_path: Path, tiny: Workspace) -> tuple[Workspace, Workspace]:
     for step in ("contract", "splits"):
         reproduce(tiny, step)
     return tiny, other
+
+
+def test_a_remote_in_s3_that_is_frozen_is_given_up_unless_it_says_how_long_to_wait(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    remotes = {"shared": "url = s3://bucket/shared", "slow": "url = s3://bucket/slow\nread_timeout = 600", "disk": "url = /mnt/dvc"}
+    config = "[core]\nno_scm = True\n" + "".join(f"['remote \"{name}\"']\n{options}\n" for name, options in remotes.items())
+    (tmp_path / ".dvc" / "config").write_text(config)
+    argv = [sys.executable, "-m", "regraft.execution.patient_dvc", "config", "--list"]
+    said = subprocess.run(argv, cwd=tmp_path, env=dvc.environment(), check=True, capture_output=True, text=True).stdout
+    assert sorted(line for line in said.splitlines() if "_timeout" in line) == [
+        "remote.shared.connect_timeout=10",
+        "remote.shared.read_timeout=10",
+        "remote.slow.connect_timeout=10",
+        "remote.slow.read_timeout=600",
+    ]
+    known = patient_dvc.repository(str(tmp_path)).config["remote"]
+    assert {name: remote.get("read_timeout") for name, remote in known.items()} == {"shared": 10, "slow": 600, "disk": None}
+    assert (tmp_path / ".dvc" / "config").read_text() == config, "the file is theirs"
 
 
 def test_inputs_and_outputs_of_a_step_travel_by_the_entries_of_dvc_lock(clones: tuple[Workspace, Workspace]) -> None:

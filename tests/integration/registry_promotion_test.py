@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from services import PATIENCE
+from stores import url_of
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, GateFailed
@@ -330,8 +331,9 @@ from pathlib import Path
 from regraft.core.workspace import Workspace
 from regraft.registry import promotion
 from regraft.registry.store import store_of
-from regraft.registry.stores.sql import Database
 from regraft.registry.tracking import Tracker
+if os.environ["REGRAFT_STORE"].startswith("s3:"):
+    import boto3
 
 clones, pipeline, versions = [Path(path) for path in sys.argv[1].split(":")], sys.argv[2], json.loads(sys.argv[3])
 
@@ -360,8 +362,9 @@ def killed(clone, version, number):
                 os.kill(os.getpid(), signal.SIGKILL)
             return write(*argv)
         return call
+    values = type(store_of(Workspace(clone)).values)
     for name in ("put", "create", "swap", "delete"):
-        setattr(Database, name, counted(getattr(Database, name)))
+        setattr(values, name, counted(getattr(values, name)))
     promote(clone, version)
 
 def complete(version, deaths):
@@ -380,14 +383,18 @@ print(number - 1)
 """
 
 
-def test_killed_at_any_of_its_writes_to_a_shared_store_the_next_command_in_another_clone_completes_it(bench, tmp_path, monkeypatch):
-    monkeypatch.setenv("REGRAFT_STORE", f"sqlite:///{tmp_path / 'store.db'}")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", bench.tracker.uri)
-    versions = [bench.register(1), bench.register(2)]
+@pytest.mark.parametrize(
+    "kind", ["sqlite", "s3", pytest.param("postgresql", marks=pytest.mark.release("[sqlite]: the same store, another database"))]
+)
+def test_killed_at_any_of_its_writes_to_a_shared_store_the_next_command_in_another_clone_completes_it(bench, tmp_path, monkeypatch, kind):
     clones = [tmp_path / "one", tmp_path / "two"]
     for clone in clones:
         clone.mkdir()
-    done = child(KILLED_AT, ":".join(map(str, clones)), bench.pipeline, json.dumps(versions))
+    with url_of(kind, tmp_path) as url:
+        monkeypatch.setenv("REGRAFT_STORE", str(url))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", bench.tracker.uri)
+        versions = [bench.register(1), bench.register(2)]
+        done = child(KILLED_AT, ":".join(map(str, clones)), bench.pipeline, json.dumps(versions))
     assert done.returncode == 0, done.stderr
     assert done.stdout == "4\n", "the lease, the entry, its witness, the lease again"
 

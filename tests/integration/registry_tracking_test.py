@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from services import PATIENCE
-from stores import free_port
+from stores import KEYS, free_port, s3
 
 from regraft.core.errors import ConfigError, EnvironmentFault, Unreachable
 from regraft.core.workspace import Workspace
@@ -207,3 +207,24 @@ def test_nothing_of_mlflow_reaches_the_terminal(tmp_path: Path):
     environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
     done = subprocess.run([sys.executable, "-c", PREPARE, str(tmp_path), RUN], env=environment, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("there", "kind", "said"),
+    [
+        (False, Unreachable, r"the artifacts of MLflow at sqlite:\S+ are not to be had: Could not connect to the endpoint URL"),
+        (True, EnvironmentFault, r"the artifacts of MLflow at sqlite:\S+ are not to be had: .*bucket does not exist"),
+    ],
+)
+def test_artifacts_that_go_to_s3_from_here_and_cannot_are_told_in_words(tracker, monkeypatch, tmp_path, there, kind, said):
+    with s3() as endpoint:
+        address = endpoint if there else f"http://127.0.0.1:{free_port()}"
+        for name, value in {**KEYS, "AWS_ENDPOINT_URL_S3": address, "MLFLOW_S3_ENDPOINT_URL": address, "AWS_MAX_ATTEMPTS": "1"}.items():
+            monkeypatch.setenv(name, value)
+        pipeline = f"in_s3_{there}".lower()
+        with tracker.store() as client:
+            client.create_experiment(f"regraft/{pipeline}", "s3://no-such-bucket-here/x")
+        (tmp_path / "verdict.json").write_text("{}")
+        with pytest.raises(EnvironmentFault, match=said) as caught:
+            tracker.log_evidence(tracker.start_run(pipeline, f"{pipeline}-20260101T000000-abcdef"), tmp_path, "pass")
+    assert type(caught.value) is kind

@@ -18,12 +18,12 @@ from stores import KINDS, SHARED, misbehaving, url_of
 from workbench import example_of, install
 
 from regraft.core import files
-from regraft.core.errors import ConfigError, Conflict, EnvironmentFault
+from regraft.core.errors import ConfigError, Conflict, EnvironmentFault, Unreachable
 from regraft.core.key_values import KeyValues
 from regraft.core.workspace import Workspace
 from regraft.registry import copying
 from regraft.registry.store import VARIABLE, Store, store_of, values_at
-from regraft.registry.stores import STORES, leases
+from regraft.registry.stores import STORES, leases, s3
 from regraft.registry.stores.folder import Folder
 from regraft.registry.stores.s3 import Bucket
 from regraft.registry.stores.sql import SCHEMA, Database
@@ -397,6 +397,28 @@ def test_a_busy_store_is_asked_again(bucket, tmp_path, monkeypatch):
     with misbehaving(bucket[1], "busy", 2) as proxy:
         values = through(proxy, bucket, tmp_path, monkeypatch)
         assert values.create("a/1", b"x") is True
+
+
+def test_a_server_that_freezes_is_asked_again_and_what_it_had_not_begun_is_done_once(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(s3, "SECONDS", 0.5)
+    with misbehaving(bucket[1], "frozen", 2) as proxy:
+        values = through(proxy, bucket, tmp_path, monkeypatch)
+        journal = Store(values).journal("demo")
+        journal.append(0, "register", from_=None, to={"version": "1", "digest": "d"}, run="r", reason="x")
+        assert [entry.seq for entry in journal.entries()] == [1]
+
+
+@pytest.mark.parametrize(("how", "said"), [("frozen", "does not answer: Read timeout on endpoint"), ("busy", "reduce your request rate")])
+def test_a_server_that_stays_silent_or_busy_is_given_up_and_may_be_asked_again_later(bucket, tmp_path, monkeypatch, how, said):
+    monkeypatch.setattr(s3, "SECONDS", 0.5)
+    monkeypatch.setattr(s3, "ATTEMPTS", 2)
+    with misbehaving(bucket[1], how, 1000) as proxy:
+        values = through(proxy, bucket, tmp_path, monkeypatch)
+        values._checked = True
+        with pytest.raises(Unreachable, match=said):
+            Store(values).journal("demo").append(0, "register", from_=None, to={"version": "1", "digest": "d"}, run="r", reason="x")
+    after = through(bucket[1], bucket, tmp_path, monkeypatch)
+    assert (Store(after).journal("demo").entries(), after.names("journal")) == ([], [])
 
 
 def test_a_store_that_ignores_conditions_is_refused_before_anything_is_written(lenient, tmp_path, monkeypatch):

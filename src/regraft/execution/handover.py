@@ -29,6 +29,8 @@ from regraft.registry.store import store_of
 SCHEMA = 1
 """Of a request."""
 CANNOT_PULL = "its output is not on the DVC remote any more"
+SUPPORT = "Having any troubles?"
+"""Of DVC, after what it did not expect."""
 OTHERWISE = "and by other code or from other inputs"
 
 
@@ -179,14 +181,14 @@ def refuse(workspace: Workspace, request: Request, error: RegraftError) -> None:
 
 
 def transfer(workspace: Workspace, verb: str, addresses: Sequence[str] | Mapping[str, Any]) -> None:
-    """``dvc push`` or ``dvc pull`` of the outputs of these stages, for as long as it takes.
+    """``dvc push`` or ``dvc pull`` of the outputs of these stages, for as long as it takes; a remote that gives no answer is given up.
 
     :raises EnvironmentFault: DVC or the remote refused, in DVC's own words.
     """
     if not addresses:
         return
     flags = ["--force"] if verb == "pull" else []  # what lies there is of another run, and in the cache
-    argv = supervise.module("dvc", verb, *flags, *addresses)  # --quiet would keep its errors, too
+    argv = supervise.module("regraft.execution.patient_dvc", verb, *flags, *addresses)  # --quiet would keep its errors, too
     for pause in (*PAUSES, None):
         complaints: list[str] = []
         child = supervise.spawn(argv, cwd=workspace.root, env=dvc.environment(), log=subprocess.STDOUT)
@@ -199,7 +201,7 @@ def transfer(workspace: Workspace, verb: str, addresses: Sequence[str] | Mapping
             break
         STOP.wait(pause)
     errors = list(dropwhile(lambda line: not line.startswith("ERROR: "), complaints)) or complaints  # before it is what went well
-    reason = "; ".join(line.removeprefix("ERROR: ") for line in errors if line.strip()) or f"exit {code}"
+    reason = "; ".join(line.removeprefix("ERROR: ") for line in errors if line.strip() and SUPPORT not in line) or f"exit {code}"
     raise EnvironmentFault(f"`dvc {verb} {' '.join(addresses)}` failed: {reason}", fix="regraft doctor")
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.core.workspace import Workspace
-from regraft.execution import dvc
+from regraft.execution import dvc, patient_dvc
 
 SECONDS = 10.0
 """Between two looks for a newer checkpoint: a loop writes one a minute at most."""
@@ -57,9 +57,7 @@ class Remote:
     """The folder ``checkpoints/<name>`` of the default DVC remote."""
 
     def __init__(self, root: Path, name: str) -> None:
-        from dvc.repo import Repo
-
-        remote = Repo(str(root)).cloud.get_remote()
+        remote = patient_dvc.repository(str(root)).cloud.get_remote()
         self.fs: Any = remote.fs
         self.home: str = self.fs.join(remote.path, "checkpoints", *name.split("/"))
 

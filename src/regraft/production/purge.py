@@ -33,8 +33,8 @@ CHECKPOINTS = "checkpoints"
 """Their folder in ``.regraft`` and in a DVC remote (:mod:`regraft.execution.remote_checkpoints`), with one for each pipeline."""
 REMOTES = """
 import json, sys
-from dvc.repo import Repo
-repo, (names, checkpoints), said = Repo("."), json.load(sys.stdin), {}
+from regraft.execution.patient_dvc import repository
+repo, (names, checkpoints), said = repository("."), json.load(sys.stdin), {}
 for remote in repo.config["remote"]:
     try:
         store, gone = repo.cloud.get_remote_odb(name=remote, hash_name="md5"), 0

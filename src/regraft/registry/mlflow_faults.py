@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
+import sys
 import urllib.parse
 
 from regraft.core.errors import EnvironmentFault, Unreachable
@@ -17,6 +19,21 @@ def shown(uri: str) -> str:
     """The URI as it may be printed: without user and password."""
     parts = urllib.parse.urlsplit(uri)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """What MLflow's client raises: its own, and bare what the store behind it does. boto3's where artifacts go to S3 from this process."""
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    of_s3 = ("botocore.exceptions.BotoCoreError", "botocore.exceptions.ClientError", "boto3.exceptions.Boto3Error")
+    return MlflowException, requests.RequestException, sqlite3.Error, OSError, *filter(None, map(_imported, of_s3))
+
+
+def _imported(name: str) -> type[Exception] | None:
+    """The class of this name; None where its module was not imported, so that nobody has raised it."""
+    module, _, own = name.rpartition(".")
+    return getattr(sys.modules.get(module), own, None)
 
 
 def explained(error: Exception, uri: str) -> EnvironmentFault:
@@ -38,6 +55,9 @@ def explained(error: Exception, uri: str) -> EnvironmentFault:
     unanswered = next((each for each in (error, error.__context__) if isinstance(each, requests.RequestException)), None)
     if unanswered:
         return Unreachable(f"{where} does not answer: {_cause(unanswered)}", fix="regraft doctor")
+    if type(error).__module__.partition(".")[0] in ("botocore", "boto3"):
+        kind = Unreachable if {each.__name__ for each in type(error).__mro__} & {"HTTPClientError", "ConnectionError"} else EnvironmentFault
+        return kind(f"the artifacts of {where} are not to be had: {_words(error, uri)}", fix="regraft doctor")
     return EnvironmentFault(f"{where}: {_words(error, uri)}", fix="regraft doctor")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,15 +53,12 @@ class MlflowStore:
     @contextlib.contextmanager
     def store(self) -> Iterator[MlflowClient]:
         """The client; what the store refuses becomes an ``EnvironmentFault`` that names the store."""
-        import requests
-        from mlflow.exceptions import MlflowException
-
         try:
             if self._client is None:
                 self._client = self._connect()
             _point_mlflow_at(self.uri)
             yield self._client
-        except (MlflowException, requests.RequestException, sqlite3.Error, OSError) as error:
+        except mlflow_faults.refusals() as error:
             raise mlflow_faults.explained(error, self.uri) from (
                 error if self.shown == self.uri else None
             )  # its text may hold the password
@@ -71,6 +67,8 @@ class MlflowStore:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # a refused query would print its traceback
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # of 7, two minutes for a refused connection; the flow retries
+        # Downloads straight from a server's bucket have no limit for an answer (3.17): where S3 is frozen they never end.
+        os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
         from mlflow.tracking import MlflowClient
 
         for name in ("mlflow", "alembic"):

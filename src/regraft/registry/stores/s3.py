@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from regraft.core.errors import EnvironmentFault
+from regraft.core.errors import EnvironmentFault, Unreachable
 from regraft.core.key_values import Lease
 from regraft.registry.stores.copies import Copies
 from regraft.registry.stores.leases import held
@@ -30,6 +30,8 @@ AT_ONCE = 16
 """Objects that are read at once: one takes 10-30 ms, nearly all of it waiting."""
 ATTEMPTS = 8
 """Of a request, in about 20 s: six answers of 503 in a row were seen to end boto3's usual four."""
+SECONDS = 10
+"""For the next bytes of an answer: a server that is frozen is given up after a minute and a half, and a run then asks again."""
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 UNMET = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 
@@ -53,7 +55,7 @@ class Bucket:
         except ModuleNotFoundError:
             raise EnvironmentFault(f"{self.where()} needs boto3, which is not installed", fix="pip install 'regraft[s3]'") from None
         retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-        options = config(retries=retries, connect_timeout=10, read_timeout=30, max_pool_connections=AT_ONCE)
+        options = config(retries=retries, connect_timeout=SECONDS, read_timeout=SECONDS, max_pool_connections=AT_ONCE)
         with self._told():
             return boto3.Session().client("s3", endpoint_url=endpoint(), config=options)
 
@@ -173,10 +175,13 @@ class Bucket:
                 "InvalidAccessKeyId": "the access key is not known there",
                 "SignatureDoesNotMatch": "the secret key is wrong",
             }.get(code, f"{error.response['Error'].get('Message') or 'refused'} ({code})")
-            raise EnvironmentFault(f"{self.where()}: {reason}", fix="regraft doctor") from None
+            kind = Unreachable if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500 else EnvironmentFault
+            raise kind(f"{self.where()}: {reason}", fix="regraft doctor") from None
         except errors.NoCredentialsError:
             fix = "export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... (on EC2: AWS_EC2_METADATA_DISABLED=false)"
             raise EnvironmentFault(f"{self.where()}: the environment has no credentials", fix=fix) from None
+        except (errors.HTTPClientError, errors.ConnectionError) as error:
+            raise Unreachable(f"{self.where()} does not answer: {error}", fix="regraft doctor") from None
         except errors.BotoCoreError as error:
             raise EnvironmentFault(f"{self.where()} cannot be reached: {error}", fix="regraft doctor") from None
 
