@@ -327,6 +327,25 @@ def test_a_holder_that_renews_its_lease_keeps_it_for_longer_than_it_lasts(shared
         lease.require()
 
 
+def test_who_holds_a_lease_when_the_store_falls_silent_goes_on_without_giving_it_back(shared, monkeypatch):
+    monkeypatch.setattr(leases, "RENEWAL_SECONDS", 0.05)
+    monkeypatch.setattr(leases, "RELEASE_SECONDS", 0.1)
+    asked, speaks, swap = threading.Event(), threading.Event(), type(shared.values).swap
+
+    def silent(*argv):
+        asked.set()
+        assert speaks.wait(PATIENCE), "the holder waited for the store"
+        return swap(*argv)
+
+    with shared.values.lease("demo", 5):
+        monkeypatch.setattr(type(shared.values), "swap", silent)
+        assert asked.wait(PATIENCE)
+    speaks.set()
+    monkeypatch.setattr(leases, "EXPIRY_SECONDS", 0.4)
+    with shared.again.lease("demo", PATIENCE) as lease:
+        lease.require()
+
+
 # --- SQL ---------------------------------------------------------------------------------------------------------
 
 

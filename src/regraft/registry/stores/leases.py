@@ -28,6 +28,8 @@ from regraft.registry.journal import whoami
 SCHEMA = 1
 EXPIRY_SECONDS = 20.0
 RENEWAL_SECONDS = 5.0
+RELEASE_SECONDS = 10.0
+"""For a renewal that is under way when the block ends."""
 POLL_SECONDS = 0.1
 Record = dict[str, Any]
 
@@ -92,9 +94,10 @@ def held(values: Swapping, name: str, seconds: float) -> Iterator[Held]:
         yield lease
     finally:
         over.set()
-        renewing.join()
-        with contextlib.suppress(RegraftError):  # it expires
-            lease.release()
+        renewing.join(RELEASE_SECONDS)
+        if not renewing.is_alive():  # else the store is silent, and so would it be now: the lease expires
+            with contextlib.suppress(RegraftError):
+                lease.release()
 
 
 def _take(values: Swapping, key: str, name: str, seconds: float) -> Held:
