@@ -17,7 +17,7 @@ from regraft.gates.case import Case, Policy
 from regraft.gates.choice import choose, section
 from regraft.gates.decide import chosen, decide, question, reevaluate
 from regraft.gates.registry import read_all
-from regraft.gates.telling import sentence
+from regraft.gates.telling import row, sentence
 from regraft.gates.verdict import Rows
 
 LABELS = ["no", "yes"]
@@ -111,6 +111,11 @@ def test_a_decision_binds_the_dev_rows_and_explains_the_choice_again(scores, tmp
 def test_the_ledger_counts_the_models_whose_test_answers_were_opened(scores):
     _, asked = question([{"beats": "tfidf"}], 17, scores, None)
     assert set(asked["models"]) == {"middle", "tfidf", "champion"}
+
+
+def test_a_choice_is_named_in_a_table_with_the_one_it_was_against_if_there_was_one():
+    assert row(choose(case(cheap=70, dear=90)).finding.document()).requirement.startswith("accuracy: chosen on dev rows, against ")
+    assert row(choose(case(alone=10)).finding.document()).requirement == "chosen on dev rows"
 
 
 def test_who_was_withheld_is_part_of_the_choice_and_of_what_is_told_of_it():

@@ -55,7 +55,8 @@ def _requirement(f: words.Document) -> str:
     """What was asked, short: "macro-F1: better than TF-IDF", "macro-F1: floor", "negative flips against the champion"."""
     gate, metric = str(f["gate"]), words.metric(f["metric"] or "")
     if asked := ASKED.get(gate) or (GATES[gate].requirement if gate in GATES else ""):
-        return ": ".join(filter(None, (metric, f"{asked} {words.model(f['against'])}" if f["against"] else asked)))
+        whole = f"{asked} {words.model(f['against'])}" if f["against"] else asked.removesuffix(", against")
+        return ": ".join(filter(None, (metric, whole)))
     requirement = ": ".join(filter(None, (gate.replace("_", " "), metric)))
     return f"{requirement} against {words.model(f['against'])}" if f["against"] else requirement
 

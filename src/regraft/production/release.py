@@ -202,7 +202,8 @@ def _a_report_costs_no_run(run: Run) -> Iterator[None]:
 def _summary(run: Run, tracker: Tracker, decision: Decision, page: str | None) -> str:
     verdict, link, report = decision.verdict, *(tracker.page_of(run.mlflow_run_id, below) for below in ("", "/artifacts/report.html"))
     against = f"champion version {verdict.champion.version} ({verdict.champion.digest[:12]})" if verdict.champion else "no champion"
-    rows = [f"| {' | '.join(astuple(row(f.document())))} |" for f in verdict.findings]
+    asked = [f for f in verdict.findings if f.value is not None or f.outcome != "info"]  # what is only said stands below
+    rows = [f"| {' | '.join(astuple(row(f.document())))} |" for f in asked]
     return "\n".join(
         [
             f"# {run.pipeline}: {verdict.outcome.upper()}",
