@@ -145,14 +145,16 @@ def table(name: str, data: Path) -> Iterator[str]:
         both = [seed for seed in seeds if ("tfidf", seed) in own]
         if not seeds:
             continue
-        value = np.mean([scores(paired, f"{method}/{seed}")[METRIC] for seed in seeds])
+        score = {seed: scores(paired, f"{method}/{seed}")[METRIC] for seed in seeds}
+        value = np.mean(list(score.values()))
         row = f"| {method} | {len(seeds)} | {value:.3f} |"
         if method == "tfidf" or not both:
             yield f"{row} | |"
             continue
         lead = np.mean([drawn[f"{method}/{seed}"] - drawn[f"tfidf/{seed}"] for seed in both], axis=0)
         low, high = interval(lead, CONFIDENCE)
-        yield f"{row} {lead.mean():+.3f} ({low:+.3f} to {high:+.3f}) | {detectable(float(lead.std()), CONFIDENCE, POWER):.3f} |"
+        ahead = np.mean([score[seed] - scores(paired, f"tfidf/{seed}")[METRIC] for seed in both])
+        yield f"{row} {ahead:+.3f} ({low:+.3f} to {high:+.3f}) | {detectable(float(lead.std()), CONFIDENCE, POWER):.3f} |"
 
 
 def main() -> None:
