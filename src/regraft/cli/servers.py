@@ -12,6 +12,7 @@ import webbrowser
 from typing import TYPE_CHECKING
 
 from regraft.cli import console
+from regraft.core.child import tied
 from regraft.core.errors import ConfigError, EnvironmentFault
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def show_mlflow(workspace: Workspace, port: int) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mlflow", "server", *store, "--host=127.0.0.1", f"--port={port}"]
     with log.open("w") as output:
-        server = subprocess.Popen(command, env={**os.environ, **SETTINGS}, stdout=output, stderr=subprocess.STDOUT, cwd=workspace.state)
+        server = tied(command, env={**os.environ, **SETTINGS}, stdout=output, stderr=subprocess.STDOUT, cwd=workspace.state)
     try:
         _wait(server, address, workspace.relative(log))
         _open(address, experiments)

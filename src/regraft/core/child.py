@@ -7,9 +7,11 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _LIBC = ctypes.CDLL(None, use_errno=True)  # here: in a fork, other threads' locks may be held
@@ -22,6 +24,12 @@ def end_with_parent(number: signal.Signals, parent: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def tied(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start ``command``, which is asked to end (SIGTERM) when this process ends, however that is; ``options`` as Popen has them."""
+    parent = os.getpid()
+    return subprocess.Popen(command, preexec_fn=lambda: end_with_parent(signal.SIGTERM, parent), **options)
 
 
 def be_called(name: str) -> None:
