@@ -131,10 +131,10 @@ def test_left_out_objective_and_method_are_those_of_the_family(tiny, cli):
     decoder = resolve(tiny, "tiny")
     assert (decoder["pretrain"]["pretrain"]["objective"], decoder["finetune-base"]["finetune"]["method"]) == ("clm", "lora")
     assert (decoder["pretrain"]["versions"], decoder["finetune-base"]["versions"]) == (
-        {"objective": 1, "family": 1},
-        {"method": 2, "family": 1},
+        {"objective": 2, "family": 1},
+        {"method": 3, "family": 1},
     )
-    assert resolve(tiny, "tiny", ["finetune.method=full"])["finetune-base"]["versions"] == {"method": 2, "family": 1}
+    assert resolve(tiny, "tiny", ["finetune.method=full"])["finetune-base"]["versions"] == {"method": 3, "family": 1}
 
 
 def as_decoder(workspace):

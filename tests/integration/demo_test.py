@@ -14,7 +14,7 @@ from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
 from regraft.data.docstrings import dedent, find_package, read_library, read_module
 from regraft.upkeep import demo
-from regraft.upkeep.demo_data import libraries
+from regraft.upkeep.demo_data import libraries, sentences
 from regraft.upkeep.demo_data.sentences import LIBRARIES, MASK, NAMES, ROWS, deal, gist, masker, sentence
 
 SMALL = ("peft", "pydantic")
@@ -114,7 +114,15 @@ def test_what_is_no_sentence_is_no_row(text: str) -> None:
     assert sentence(text, masker("numpy")) is None
 
 
-def test_rows_are_deduplicated_by_gist_and_their_objects_leave_the_corpus() -> None:
+def test_one_docstring_in_four_may_be_a_document_from_the_end_that_rows_are_not_chosen_from() -> None:
+    source = b"".join(doc(number, f"Short {number}.") for number in range(2_000))
+    _, documents = deal("numpy", list(read_module("numpy.x", source)), frozenset())
+    assert 400 < len(documents) < 600
+    assert min(document.id for document in documents) >= "c"
+
+
+def test_rows_are_deduplicated_by_gist_and_their_objects_leave_the_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentences, "FIRST_DOCUMENT", "")
     source = b"".join(
         [
             doc(0, "Return the sum of all values in the table.\n\n    More words."),

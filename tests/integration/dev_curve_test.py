@@ -42,7 +42,10 @@ def trained(tmp_path, monkeypatch):
     return train
 
 
-@pytest.mark.parametrize("own", [{}, {"shards": 1}, {"method": "gradual_unfreezing", "groups": 1}], ids=["parts", "whole", "phases"])
+WAYS = {"parts": {}, "whole": {"shards": 1}, "phases": {"method": "gradual_unfreezing", "groups": 1}, "kept": {"method": "upper_layers"}}
+
+
+@pytest.mark.parametrize("own", WAYS.values(), ids=WAYS)
 def test_the_loss_on_dev_rows_is_told_after_every_epoch_and_the_model_is_the_same_to_the_bit(trained, own):
     model, curve = trained(**own)
     assert [done for done, _ in curve] == [STEPS, 2 * STEPS]
@@ -61,5 +64,11 @@ def test_a_training_that_goes_on_tells_the_rest_of_the_same_curve(trained, tmp_p
     assert trained(tmp_path / "checkpoints") == (model, curve[1:])
 
 
-def test_rows_that_were_kept_below_frozen_layers_have_no_curve_and_no_wrong_one(trained):
-    assert trained(method="upper_layers")[1] == []
+def test_what_is_kept_of_dev_rows_gives_the_curve_that_computing_all_layers_gives(trained, tmp_path, monkeypatch):
+    config = tmp_path / "tiny" / "config.json"  # without dropout both train the same model, but for rounding
+    files.write_json(config, {**files.read_json(config), "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
+    (_, kept) = trained(method="upper_layers")
+    monkeypatch.setattr("regraft.training.kept_layers.MOST_BYTES", 0)
+    (_, anew) = trained(method="upper_layers")
+    assert kept == [(done, pytest.approx(loss, abs=1e-3)) for done, loss in anew]
+    assert len(kept) == 2

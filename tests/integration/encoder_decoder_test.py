@@ -120,7 +120,7 @@ def test_a_pipeline_file_needs_to_say_nothing_of_it_and_what_encoders_alone_can_
     path.write_text(text.replace(next(line for line in text.splitlines() if line.startswith("base_model:")), f"base_model: {base}"))
     values = resolve(tiny, "tiny")
     assert values["pretrain"]["pretrain"]["objective"] == "span_corruption"
-    assert values["finetune-base"]["versions"] == {"method": 2, "family": 1}
+    assert values["finetune-base"]["versions"] == {"method": 3, "family": 1}
     path.write_text(path.read_text() + "candidates:\n  base: {finetune: {method: linear_probe}}\n")
     with pytest.raises(ConfigError, match=r"linear_probe is made for decoder, encoder, but the base model .* encoder_decoder"):
         resolve(tiny, "tiny")

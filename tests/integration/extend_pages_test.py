@@ -145,7 +145,7 @@ def test_the_pages_family_is_accepted_adapted_and_trained_by_every_method(instal
     edit(tiny, **yaml.safe_load(example_of("family", "yaml")))
     planned = cli("plan", "tiny")
     assert planned.code == 0, planned
-    assert resolve(tiny, "tiny")["finetune-base"]["versions"] == {"method": 2, "family": 1}
+    assert resolve(tiny, "tiny")["finetune-base"]["versions"] == {"method": 3, "family": 1}
 
     (tmp_path / "tokens").mkdir()
     texts = [row["text"] for row in tiny_rows()]
@@ -178,7 +178,7 @@ def test_the_pages_task_type_is_planned_and_an_answer_next_to_the_right_one_cost
     edit(tiny, task={**yaml.safe_load(example_of("task_type", "yaml"))["task"], "label": "label"})
     assert cli("plan", "tiny").code == 0
     section = resolve(tiny, "tiny")["finetune-base"]
-    assert (section["task"], section["versions"]) == ("ordinal", {"method": 2, "task": 1})
+    assert (section["task"], section["versions"]) == ("ordinal", {"method": 3, "task": 1})
     train(tiny.root / "models/tiny", rows, tmp_path / "plain")
     train(tiny.root / "models/tiny", rows, tmp_path / "model", task="ordinal")
     assert files.digest(tmp_path / "model") != files.digest(tmp_path / "plain")

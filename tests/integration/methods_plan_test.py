@@ -27,13 +27,13 @@ def test_another_method_changes_the_sections_of_the_steps_that_use_it_and_no_oth
     plain, lora = resolve(tiny, "tiny"), resolve(tiny, "tiny", ["finetune.method=lora"])
     assert differing(plain, lora) == ["finetune-adapted", "finetune-base"]
     assert lora["finetune-base"]["finetune"]["method"] == "lora"
-    assert lora["finetune-base"]["versions"] == plain["finetune-base"]["versions"] == {"method": 2}
+    assert lora["finetune-base"]["versions"] == plain["finetune-base"]["versions"] == {"method": 3}
     assert "versions" not in plain["tokens"]
 
 
 def test_a_new_version_of_a_method_changes_the_identity_of_its_own_candidates_alone(tiny, monkeypatch):
     plain, lora = resolve(tiny, "tiny"), resolve(tiny, "tiny", ["finetune.method=lora"])
-    monkeypatch.setattr(type(LORA), "version", 3)
+    monkeypatch.setattr(type(LORA), "version", 4)
     assert resolve(tiny, "tiny") == plain
     assert differing(resolve(tiny, "tiny", ["finetune.method=lora"]), lora) == ["finetune-adapted", "finetune-base"]
 

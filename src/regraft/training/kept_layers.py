@@ -8,7 +8,7 @@ a training that goes on from a checkpoint, or on another number of cores, reads 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -38,21 +38,19 @@ class KeptLayers:
 
     model: nn.Module
     below: Sequence[nn.Module]
-    outputs: list[Tensor] = field(default_factory=list)
-    """Of each row, ``[tokens, width]``, fp32."""
-    chosen: NDArray[np.int64] | None = None
-    """Numbers of the rows of the batch that comes next."""
+    upcoming: Sequence[Tensor] = ()
+    """What is kept of the rows of the batch that comes next, each ``[tokens, width]``, fp32."""
     _is_tuple: bool = False
     _taken: Tensor | None = None
 
-    def fit(self, rows: Rows) -> bool:
-        """Whether what would be kept of ``rows`` is no more than :data:`MOST_BYTES`."""
+    def fit(self, *tables: Rows) -> bool:
+        """Whether what would be kept of the rows of ``tables`` is no more than :data:`MOST_BYTES`."""
         width = int(self.model.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        return 4 * width * sum(map(len, rows.ids)) <= MOST_BYTES
+        return 4 * width * sum(len(ids) for rows in tables for ids in rows.ids) <= MOST_BYTES
 
     @torch.no_grad()
-    def compute(self, rows: Rows, machine: Machine) -> None:
-        """Read all ``rows`` once, and put what was computed in the place of the layers; weights on ``machine`` already.
+    def computed(self, rows: Rows, machine: Machine) -> RowsOfKept:
+        """``rows`` with what the layers make of each, read once; weights on ``machine`` already.
 
         :raises Interrupted: asked to stop.
         """
@@ -60,14 +58,18 @@ class KeptLayers:
         torch.set_num_threads(1)
         self.model.eval()
         handle = self.below[-1].register_forward_hook(self._take)
-        self.outputs = [torch.empty(0)] * len(rows.ids)
+        outputs = [torch.empty(0)] * len(rows.ids)
         try:
             for numbers in watched(list(_alike(rows)), "rows", len(rows.ids), len):
                 for row, output in zip(numbers, self._output(rows, numbers, machine), strict=True):
-                    self.outputs[row] = output.clone()
+                    outputs[row] = output.clone()
         finally:
             handle.remove()
             torch.set_num_threads(threads)
+        return RowsOfKept(**{each.name: getattr(rows, each.name) for each in fields(Rows)}, kept=self, outputs=outputs)
+
+    def stand_in(self) -> None:
+        """Put what was computed in the place of the layers: from now on the model answers to :class:`RowsOfKept` alone."""
         for layer in self.below:
             layer.forward = self._stand_in if layer is self.below[-1] else self._pass
 
@@ -93,10 +95,9 @@ class KeptLayers:
         return self._as_layers_do(states)
 
     def _stand_in(self, states: Tensor, *_: Any, **__: Any) -> Any:
-        assert self.chosen is not None
         read = torch.zeros(states.shape, dtype=torch.float32, device=states.device)
-        for place, row in enumerate(self.chosen):
-            read[place, : len(self.outputs[row])] = self.outputs[row]
+        for place, output in enumerate(self.upcoming):
+            read[place, : len(output)] = output
         return self._as_layers_do(read)
 
 
@@ -128,11 +129,12 @@ def as_before(modules: Iterable[nn.Module]) -> None:
 
 @dataclass(frozen=True)
 class RowsOfKept(Rows):
-    """Rows that say which of them the next batch has."""
+    """Rows that say what is kept of those in the next batch."""
 
-    kept: KeptLayers | None = None
+    kept: KeptLayers
+    outputs: Sequence[Tensor]
+    """Of each row, ``[tokens, width]``, fp32."""
 
     def padded(self, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
-        if self.kept is not None:
-            self.kept.chosen = chosen
+        self.kept.upcoming = [self.outputs[row] for row in chosen]
         return super().padded(chosen)

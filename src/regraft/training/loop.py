@@ -25,6 +25,7 @@ from regraft.models.machine import Machine, resume_on
 from regraft.training import trouble
 from regraft.training.checkpoint import Checkpoint, Checkpoints, exclusive
 from regraft.training.divided import Divided
+from regraft.training.dropout import quarter_draws
 from regraft.training.optimizers import ADAMW, Optimizer
 from regraft.training.phase import Phase
 from regraft.training.ranks import ALONE, Ranks
@@ -308,7 +309,9 @@ def _train(
     planned = phases(model, machine)
     if machine.shards > 1 or accumulation > 1:
         _require_parts(name, model, planned)
-    return Training(name, model, planned, seed, machine, checkpoints, checkpoint_seconds, optimizer, accumulation, ranks).run(checkpoint)
+    training = Training(name, model, planned, seed, machine, checkpoints, checkpoint_seconds, optimizer, accumulation, ranks)
+    with quarter_draws():
+        return training.run(checkpoint)
 
 
 def _require_parts(name: str, model: nn.Module, phases: Sequence[Phase]) -> None:

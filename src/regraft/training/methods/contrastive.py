@@ -59,7 +59,7 @@ class Contrastive:
     """One phase of pairs; then what ``linear_probe`` does, on vectors of length 1."""
 
     name = "contrastive"
-    version = 3
+    version = 4
     rank = 25
     kind = "embedding_head"
     options = ContrastiveOptions

@@ -56,7 +56,7 @@ class Ewc(Full):
     """The groups and rates of ``full``; the encoder is held three times: as it is, as it was, and what each weight is needed for."""
 
     name = "ewc"
-    version = 1
+    version = 2
     rank = 43
     options = EwcOptions
     families = frozenset({"encoder"})

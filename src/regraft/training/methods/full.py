@@ -31,7 +31,7 @@ class Full(Gradient):
     """The encoder at ``learning_rate``, the head at ``head_learning_rate``."""
 
     name = "full"
-    version = 2
+    version = 3
     rank = 40
     options: Any = FullOptions
 

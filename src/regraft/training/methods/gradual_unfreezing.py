@@ -47,7 +47,7 @@ class GradualUnfreezing(Gradient):
     """A phase for the head, one for each group that joins, with an optimizer and a triangle of rates of its own."""
 
     name = "gradual_unfreezing"
-    version = 2
+    version = 3
     rank = 44
     options = GradualOptions
     families = frozenset({"encoder", "decoder"})

@@ -52,7 +52,7 @@ class Interpolate(Full):
     """Two phases. The head between them is kept inside the model, so that a checkpoint has it; the encoder there is the one that came."""
 
     name = "interpolate"
-    version = 1
+    version = 2
     rank = 46
     options = InterpolateOptions
     families = frozenset({"encoder", "decoder"})

@@ -32,7 +32,7 @@ class L2Sp(Full):
     """The groups and rates of ``full``."""
 
     name = "l2sp"
-    version = 1
+    version = 2
     rank = 42
     options = L2SpOptions
 

@@ -42,7 +42,7 @@ class Lora(Gradient):
     """Adapters by peft inside the model itself, so that the loop, its checkpoints and the loss see a model like any other."""
 
     name = "lora"
-    version = 2
+    version = 3
     rank = 30
     options = LoraOptions
     extra = "lora"

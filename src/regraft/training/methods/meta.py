@@ -44,7 +44,7 @@ class Meta(Full):
     """A phase for each episode, and the groups and rates of ``full`` afterwards."""
 
     name = "meta"
-    version = 1
+    version = 2
     rank = 54
     options = MetaOptions
     families = frozenset({"encoder", "decoder"})

@@ -45,7 +45,7 @@ class MultiTask(Full):
     """The groups and rates of ``full``, and the other heads at ``head_learning_rate``."""
 
     name = "multi_task"
-    version = 1
+    version = 2
     rank = 52
     options = MultiTaskOptions
     families = frozenset({"encoder", "decoder"})

@@ -42,7 +42,7 @@ class SelfTraining(Full):
     """The groups and rates of ``full``, on more rows."""
 
     name = "self_training"
-    version = 1
+    version = 2
     rank = 50
     options = SelfTrainingOptions
 

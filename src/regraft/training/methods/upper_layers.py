@@ -7,7 +7,7 @@ every epoch (:mod:`regraft.training.kept_layers`); nothing below is differentiat
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -41,21 +41,21 @@ class UpperLayers(Gradient):
     """The rates of ``full``, for what lies above the frozen layers."""
 
     name = "upper_layers"
-    version = 1
+    version = 2
     rank = 38
     options = UpperOptions
     families = frozenset({"encoder"})
     """Whose layers read nothing but states and masks."""
 
     def phases(self, fitting: Fitting, options: UpperOptions) -> list[Phase]:
-        from regraft.training.kept_layers import KeptLayers, RowsOfKept, never_dropped
+        from regraft.training.kept_layers import KeptLayers, never_dropped
 
         below = self._below(fitting, options)
-        kept = KeptLayers(fitting.model, below)
-        if kept.fit(fitting.rows):
-            kept.compute(fitting.rows, fitting.machine)
-            rows = RowsOfKept(**{field.name: getattr(fitting.rows, field.name) for field in fields(fitting.rows)}, kept=kept)
-            fitting = replace(fitting, rows=rows, dev=None)  # the lower layers now answer with what was kept of the training rows
+        kept, read = KeptLayers(fitting.model, below), [fitting.rows, *([fitting.dev] if fitting.dev else [])]
+        if kept.fit(*read):
+            rows, *dev = [kept.computed(table, fitting.machine) for table in read]
+            kept.stand_in()
+            fitting = replace(fitting, rows=rows, dev=dev[0] if dev else None)
         else:
             never_dropped(_all_below(fitting, below))
         return [fitting.phase("all", options.epochs, self._groups(fitting, options, len(below)))]

@@ -62,7 +62,7 @@ class Clm:
     """Each token is guessed from those before it."""
 
     name = "clm"
-    version = 1
+    version = 2
     options = ClmOptions
     families = frozenset({"decoder"})
 

@@ -41,7 +41,7 @@ class Mlm:
     """Some tokens are hidden, and guessed from those around them."""
 
     name = "mlm"
-    version = 2
+    version = 3
     options = MlmOptions
     families = frozenset({"encoder"})
 

@@ -102,7 +102,7 @@ class SpanCorruption:
     """The decoder writes what was cut out."""
 
     name = "span_corruption"
-    version = 1
+    version = 2
     options = SpanCorruptionOptions
     families = frozenset({"encoder_decoder"})
 
