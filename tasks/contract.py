@@ -82,8 +82,11 @@ def _run(config: ContractConfig, inputs: Mapping[str, Path], out: Path) -> Metri
         waiting.rename(out / "quarantine.parquet")
         quarantine.write_counts(out / "counts.json", validated, report, labels, splitting.order)
         files.write_json(out / "labels.json", sorted(labels))
+        misread = quarantine.misread(validated, task)
     if splitting.order and (uneven := splitting.order.uneven(config.test)):
         progress.emit("warning", message=uneven)
+    if misread:
+        progress.emit("warning", message=f"data.labelled: {misread}")
     if validated.quarantined:
         place = f"artifacts/{progress.current().pipeline}/contract/evidence/{sheet.name}"
         progress.emit("warning", message=f"{report.sentence(validated.read, validated.quarantined)}; all of them: {place}")

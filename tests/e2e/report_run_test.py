@@ -31,7 +31,7 @@ def test_the_command_line_makes_the_same_page_and_a_learning_curve(ran, ask, tmp
     assert "In production as version 1 since " in (root / result["report"]).read_text()
     assert (tmp_path / "plain.html").read_text() == (root / result["report"]).read_text()
     document = done.json
-    assert (document["schema"], document["outcome"]) == (4, "pass")
+    assert (document["schema"], document["outcome"]) == (5, "pass")
     assert document["label_curve"]["rows"][-1] == document["data"]["train"]
     assert [entry["action"] for entry in document["history"]] == ["register", "promote"]
     assert "Would more labels help?" in (tmp_path / "curve.html").read_text()

@@ -616,6 +616,17 @@ def test_no_corpus_is_said_before_anything_is_written(tmp_path):
     assert caught.value.exit_code == 3
 
 
+def test_rows_that_look_read_in_a_wrong_encoding_are_told_with_an_example_and_kept_as_they_are(tmp_path, capsys):
+    rows = good()
+    rows[5]["text"], rows[6]["text"], rows[9]["text"] = "ein Zeichen für sich", "ein Zeichen fÃ¼r sich", "ein Brief Ã¼ber Ã„rger"
+    with running(Running(pipeline="own", step="contract", report=True)):
+        out = run(tmp_path, hand_in(tmp_path, rows))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if '"warning"' in line]
+    said = json.loads(line.removeprefix("@@ "))["message"]
+    assert said.startswith("data.labelled: 2 rows look as if read in a wrong encoding and saved so, such as 'fÃ¼r' for 'für' (r6): ")
+    assert "ein Zeichen fÃ¼r sich" in set(pd.read_parquet(out / "rows.parquet")["text"])
+
+
 def test_rows_that_were_set_aside_are_said_with_the_first_of_them(tmp_path, capsys):
     rows = good()
     rows[7]["label"], rows[9]["id"], rows[12]["label"] = "violet", rows[8]["id"], ""

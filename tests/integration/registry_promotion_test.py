@@ -413,7 +413,7 @@ def test_rollback_puts_the_champion_before_this_one_back_and_remembers_why(bench
     assert bench.aliases() == {"champion": first}
     last = Journal(Folder(bench.tracker.workspace.state), bench.pipeline).entries()[-1]
     assert (last.action, last.reason, last.from_["digest"]) == ("rollback", "wrong on invoices", bench.digest(2))
-    with pytest.raises(ConfigError, match="no champion before"):
+    with pytest.raises(ConfigError, match="no champion further back"):
         promotion.rollback(bench.tracker, bench.pipeline, reason="further")
 
 

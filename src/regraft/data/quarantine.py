@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from regraft.core import files
 from regraft.core.errors import Problem
 from regraft.core.sheets import cell
 from regraft.data.by_order import Order
 from regraft.data.labelled import Splitting
+from regraft.data.mojibake import Misread
 from regraft.data.options import TaskOptions
 from regraft.data.pairs import join
 from regraft.data.rows import Fault, Row
@@ -144,6 +146,22 @@ def write_accepted(path: Path, validated: Validated, task: TaskOptions) -> None:
     others = sorted(validated.columns() - {name for columns in sources.values() for name in columns})
     sources |= {f"column.{name}" if name in sources else name: (name,) for name in others}
     _write_sorted(path, validated, task.id_column, validated.accepted, sources)
+
+
+def misread(validated: Validated, task: TaskOptions) -> str | None:
+    """What is said of accepted rows whose text looks read in a wrong encoding; None: no row's does."""
+    found = Misread()
+    for table, accepted in zip(validated.store.tables, validated.accepted, strict=True):
+        texts = [table[value(name)] for name in task.texts]
+        plain = np.logical_and.reduce([pc.string_is_ascii(column).to_numpy() for column in map(_filled, texts)])
+        rows = np.flatnonzero(accepted & ~plain)
+        for key, *parts in zip(*(column.take(rows).to_pylist() for column in (table[value(task.id_column)], *texts)), strict=True):
+            found.note(" ".join(parts), key)
+    return found.sentence
+
+
+def _filled(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.fill_null(column, "")
 
 
 def _write_sorted(
