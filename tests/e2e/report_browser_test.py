@@ -12,6 +12,7 @@ import pytest
 from chromium import CHROMIUM, Browser, opened
 from workbench import NOTHING_YET
 
+from regraft.core.errors import Problem
 from regraft.data.contract import Contract
 from regraft.data.handoff import page as handoff
 from regraft.data.handoff.changes import KINDS, Change, Diff
@@ -26,7 +27,7 @@ from regraft.reports.page import render, render_overview
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`")
 reported = runpy.run_path(str(Path(__file__).parents[1] / "reported.py"))
-WIDTHS = (400, 800, 1400)
+WIDTHS = (390, 768, 1440)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,23 @@ def refused_page() -> str:
     return handoff.render("demo", version, contract, told, changes, [])
 
 
+def diff_page(hostile: str) -> str:
+    """The page of a diff, counted by a column as well."""
+    diff = Diff(lengths={"before": [1, 2, 3, 4], "after": [1, 2, 3, 4]}, by=hostile)
+    diff.count(("edited", "relabelled"), hostile, "a_label_without_a_blank" * 3)
+    diff.count_value(("edited", "relabelled"), hostile * 3)
+    diff.rows.append(Change(hostile, ("edited",), {"text": hostile * 30, "label": hostile}, {"text": None, "label": None}))
+    return handoff.render_diff(diff, f"demo/1{hostile}", "demo")
+
+
+def unread_page(hostile: str) -> str:
+    """The page of a drop that cannot be read."""
+    name = "a_file_without_a_blank_in_its_name.csv"
+    long = f"iconv -f cp1252 -t utf-8 {name} > utf8.csv && mv utf8.csv {name}"
+    faults = [Problem(message=hostile * 20, file=hostile, row=7, rule="file.utf8", fix=long), Problem(message="no row number")]
+    return handoff.render_unread("demo", hostile, "2026-01-01T00:00:00+00:00", hostile, faults, long)
+
+
 def wide_section() -> Section:
     """A section of a gate with more columns than a phone has room for."""
     head = ("model", "nats", "interval", "", "against the first", "interval")
@@ -91,6 +109,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "overview": render_overview({"at": "2026-01-01T00:00:00+00:00", "pipelines": {"a_rather_long_name_of_a_pipeline": NOTHING_YET}}),
     }
     made["handoff"] = handoff_page(hostile)
+    made["diff"], made["unread"] = diff_page(hostile), unread_page(hostile)
     made["refused"] = refused_page()
     names = "| step | parameter |\n|---|---|\n| contract | `finetune.head_learning_rate` |\n| splits | `" + "0f" * 32 + "` |\n"
     made["card"] = card.render(names, Said(), "demo", "1")
@@ -100,7 +119,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in made}
 
 
-@pytest.mark.parametrize("name", ["hostile", "wide", "many", "topics", "overview", "handoff"])
+@pytest.mark.parametrize("name", ["hostile", "wide", "many", "topics", "overview", "handoff", "diff", "unread"])
 def test_a_page_opens_without_an_error_a_request_or_a_sideways_scroll(browser: Browser, pages: dict[str, Path], name: str) -> None:
     for width, theme in itertools.product(WIDTHS, ("light", "dark")):
         browser.open(pages[name], width, theme)

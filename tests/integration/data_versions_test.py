@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dying import do_and_die
 
 from regraft.core.workspace import Workspace
+from regraft.data.handoff.set_aside import Quarantine
 from regraft.execution import dvc, dvc_formats
+from regraft.production.data_store import DataStore
+from regraft.production.data_versions import revert
+from regraft.production.quarantined import release
 
 Rows = list[dict[str, Any]]
 BAD = """id,text,label
@@ -101,6 +107,41 @@ def test_two_files_are_compared_without_a_workspace(tmp_path, cli, monkeypatch):
     assert (said.code, "tiny/1 is neither a file or folder nor a version" in said.err) == (2, True)
 
 
+def test_what_differs_is_counted_by_a_column_as_well(tmp_path, cli, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("id,text,label,channel\n1,x,a,mail\n2,y,b,web\n3,z,b,web\n4,same,a,mail\n")
+    Path("b.csv").write_text("id,text,label,channel\n1,x,b,mail\n2,y more,b,web\n4,same,a,mail\n5,new,a,\n")
+    told = cli("data", "diff", "a.csv", "b.csv", "--by", "channel", "--json").json
+    counted = {value: {kind: count for kind, count in kinds.items() if count} for value, kinds in told["by_value"].items()}  # type: ignore[attr-defined]
+    assert (told["by"], counted) == ("channel", {"": {"added": 1}, "mail": {"relabelled": 1}, "web": {"edited": 1, "removed": 1}})
+    assert "by" not in cli("data", "diff", "a.csv", "b.csv", "--json").json
+    page = cli("data", "diff", "a.csv", "b.csv", "--by", "channel", "--markdown", "--page", "diff.html").out
+    assert "| channel | added | removed | edited | relabelled | other |" in page
+    assert "| web | 0 | 1 | 1 | 0 | 0 |" in page
+    assert "<h2>By channel</h2>" in Path("diff.html").read_text()
+    shown = cli("data", "diff", "a.csv", "b.csv", "--by", "channel").out
+    assert re.search(r"^mail +1 *$", shown, re.MULTILINE), shown
+    said = cli("data", "diff", "a.csv", "b.csv", "--by", "chanel")
+    assert (said.code, "no column 'chanel'; did you mean 'channel'?" in said.err) == (2, True)
+
+
+def test_what_a_terminal_would_obey_is_written_out(tiny, cli):
+    (tiny.root / "bad.csv").write_text("id,text,label\nn1,\x1b]0;mine\x07red,gar\x1b[31mden\nn2,\x1b[2Jblue,\n")
+    assert cli("handoff", "tiny", "bad.csv", "--max-quarantined", "0.9", "--no-commit").code == 0
+    said = [
+        cli(*argv).out
+        for argv in (
+            ["data", "diff", "tiny/1", "tiny"],
+            ["data", "diff", "tiny/1", "tiny", "--markdown"],
+            ["quarantine", "list", "tiny"],
+            ["quarantine", "show", "tiny", "2:1"],
+        )
+    ]
+    assert [text for text in said if "\x1b" in text] == []
+    assert "gar\\x1b[31mden" in said[0]
+    assert "\\x1b[2Jblue" in said[3]
+
+
 def test_a_person_decides_about_rows_that_were_set_aside(handed, cli):
     waiting = cli("quarantine", "list", "tiny", "--json").json["rows"]
     assert isinstance(waiting, list)
@@ -122,6 +163,33 @@ def test_a_person_decides_about_rows_that_were_set_aside(handed, cli):
     assert (twice.code, "2:4 was dropped by" in twice.err) == (2, True)
     assert cli("quarantine", "drop", "tiny", "2:2", "--reason", " ").code == 2
     assert cli("quarantine", "show", "tiny", "9:9").code == 2
+
+
+@pytest.mark.parametrize("what", ["revert", "release"])
+def test_a_kill_at_any_write_leaves_the_old_version_or_the_new_one_with_its_reason(handed, what):
+    """One process dies at its first write, the next at its second and so on: each goes on from what lies there."""
+    import great_expectations.render.renderer.page_renderer  # noqa: F401
+
+    old = data(handed)
+    new = old[:-1] if what == "revert" else [*old, {"id": "n4", "text": "two labels here", "label": "garden"}]
+
+    def do() -> Any:
+        if what == "revert":
+            return revert(handed, "tiny", 1, reason="wrong file", by="mia", commit=False)
+        return release(handed, "tiny", ["2:3"], reason="garden it is", by="mia", commit=False)
+
+    for allowed in range(100):
+        status = do_and_die(do, allowed)
+        there = data(handed)
+        assert there in (old, new), f"after {allowed} writes"
+        if os.WIFEXITED(status):
+            break
+    assert allowed > 5, "nobody was killed"
+    assert there == new
+    last = DataStore.of(handed, "tiny").history.versions()[-1]
+    assert (last.number, last.action, last.by) == (3, what, "mia"), "what was done already is not done twice"
+    waiting = [row.key for row in Quarantine(DataStore.of(handed, "tiny").folder).rows()]
+    assert ("2:3" in waiting) == (what == "revert")
 
 
 def test_a_row_that_was_mended_waits_no_more(handed, cli):

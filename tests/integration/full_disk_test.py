@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -57,6 +58,23 @@ def test_a_step_that_fills_the_disk_says_so_and_leaves_no_output(small: Path) ->
     home = small / "artifacts" / "tiny" / "contract"
     assert not (home / "record.json").exists()
     assert not (home / "out").exists()
+
+
+def test_a_drop_that_fills_the_disk_leaves_the_data_and_is_taken_in_once_there_is_room(small: Path) -> None:
+    rows = small / "data" / "rows.jsonl"
+    before = rows.read_bytes()
+    drop = "".join(json.dumps({"id": f"n{n}", "text": f"a new row with the number {n}", "label": "garden"}) + "\n" for n in range(400))
+    (small.parent / "drop.jsonl").write_text(drop)
+    argv = ("handoff", "tiny", str(small.parent / "drop.jsonl"), "--add", "--no-commit")
+    leave(small, 60_000)
+    done = regraft(small, *argv)
+    assert (done.returncode, "No space left on device" in done.stderr) == (8, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert rows.read_bytes() == before
+    (small.parent / "fill").unlink()
+    done = regraft(small, *argv)
+    assert done.returncode == 0, done.stderr
+    assert rows.read_bytes() == before + drop.encode()
 
 
 def test_a_message_that_does_not_fit_on_the_disk_still_arrives(

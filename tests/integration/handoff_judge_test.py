@@ -139,13 +139,18 @@ def test_rows_that_were_there_are_not_judged_again(tmp_path):
 
 
 def test_test_rows_win(tmp_path):
-    def split_of(key: str) -> Any:
-        return "test" if key in ("r3", "n2") else "train"
+    def split_of(values: Values) -> Any:
+        return "test" if values["id"] in ("r3", "n2", "n4") else "train"
 
-    drop = [{"id": "n1", "text": "sentence number 3", "label": "a"}, {"id": "n2", "text": "sentence number 6", "label": "a"}]
-    result = judged(tmp_path, drop, there(), split_of=split_of, budget=1.0)
-    assert aside(result) == {"n1": "text.contamination"}
-    assert result.warnings == ["1 test row repeats a training row, which runs leave out from now on: n2 (r6)"]
+    texts = {"n1": "sentence number 3", "n2": "sentence number 6", "n3": "a new one", "n4": "A new  one"}
+    drop = [{"id": key, "text": text, "label": "a"} for key, text in texts.items()]
+    result = judged(tmp_path, drop, there(), split_of=split_of, split_there=lambda place: split_of(there()[place]), budget=1.0)
+    assert aside(result) == dict.fromkeys(("n1", "n3"), "text.contamination")
+    assert [fault.reason for _, faults in result.validated.quarantine() for fault in faults] == [
+        "repeats the test row r3, which is there already; it would be a train row, and the test row wins",
+        "repeats the test row n4 of this drop; it would be a train row, and the test row wins",
+    ]
+    assert result.warnings == ["1 held-out row repeats a training row, which runs leave out from now on: n2 (r6)"]
 
 
 def with_severity(column: str, rule: str, severity: str) -> Values:
@@ -184,6 +189,20 @@ def test_rules_about_the_drop_as_a_whole(tmp_path, rule, words, severity):
     drop = [{"id": f"n{n}", "text": f"new {n}", "label": "a", "source": "mail" if n else "web", "made": "2026-01-31"} for n in range(3)]
     result = judged(tmp_path, drop, there(), quality=[(rule, severity)], now=datetime(2026, 3, 31, tzinfo=UTC))
     assert (result.warnings if severity == "warn" else [problem["message"] for problem in result.blocks]) == [words]
+
+
+@pytest.mark.parametrize(("made", "words"), [
+    (["2026-03-30", "01/02/2026", "2026-03-01"], "made holds '01/02/2026', which does not begin with a date such as 2026-01-31"),
+    ([None, None, None], "no new row has a value in made"),
+    (["2026-03-30", "2062-03-30", None], "the newest made is 2062-03-30, and that day has not come yet"),
+])  # fmt: skip
+@pytest.mark.parametrize("severity", ["warn", "block"])
+def test_a_drop_whose_age_cannot_be_told_is_not_fresh(tmp_path, made, words, severity):
+    drop = [{"id": f"n{n}", "text": f"new {n}", "label": "abc"[n], "made": day} for n, day in enumerate(made)]
+    rule = {"rule": "freshness", "column": "made", "at_most": 30}
+    result = judged(tmp_path, drop, there(), quality=[(rule, severity)], now=datetime(2026, 3, 31, tzinfo=UTC))
+    told = result.warnings if severity == "warn" else [problem["message"] for problem in result.blocks]
+    assert told == [f"how fresh the drop is cannot be told: {words}"]
 
 
 VALUE = st.sampled_from(["", "r1", "r2", "r3", "r4", "x", "y" * 61])

@@ -7,11 +7,13 @@ import json
 import os
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dying import do_and_die
+from everything import configure
 
 from regraft.core import lock
 from regraft.core.workspace import Workspace
@@ -136,6 +138,23 @@ def test_a_refused_drop_changes_nothing_and_keeps_its_page(repo, cli):
     assert (data(repo), git(repo, "rev-parse", "HEAD")) == (before, head)
 
 
+def test_a_drop_that_cannot_be_read_has_a_page_that_says_what_to_do(tiny, cli):
+    (tiny.root / "drop.csv").write_bytes("id,text,label\n1,<b>café</b>,garden\n".encode("cp1252"))
+    said = cli("handoff", "tiny", "drop.csv")
+    assert said.code == 3
+    (path,) = (DataStore.of(tiny, "tiny").folder / "refused").glob("*/handoff.html")
+    assert f"the same as a page, for whoever made the file: {tiny.relative(path)}" in said.err
+    page = path.read_text()
+    assert "iconv -f cp1252" in html.unescape(page)
+    assert "<b>" not in page
+    assert "://" not in page
+    assert "drop.csv:2: not UTF-8" in said.err
+    again = cli("handoff", "tiny", "drop.csv", "--json").json
+    assert [problem["rule"] for problem in again["errors"]] == ["file.utf8"]  # type: ignore[index, attr-defined]
+    assert cli("handoff", "tiny", "nowhere.csv").code == 3
+    assert len(list((DataStore.of(tiny, "tiny").folder / "refused").iterdir())) == 1, "of what is not there there is no page"
+
+
 def test_without_commit_git_is_left_alone(repo, cli):
     head = git(repo, "rev-parse", "HEAD")
     name = write(repo.root / "drop.jsonl", [{"id": "n", "text": "one new row", "label": "garden"}])
@@ -172,6 +191,45 @@ def test_the_second_handoff_waits_or_says_who_holds_the_data(tiny, cli):
         assert (said.code, f"are being changed by process {os.getpid()}" in said.err) == (7, True)
     finally:
         os.close(handle)
+
+
+def test_the_second_handoff_says_whom_it_waits_for_and_goes_on(tiny, cli, capfd):
+    write(tiny.root / "drop.jsonl", [{"id": "n", "text": "one new row", "label": "garden"}])
+    store = DataStore.of(tiny, "tiny")
+    with ThreadPoolExecutor(1) as pool:
+        with store.lease():
+            second = pool.submit(hand_in, tiny, "tiny", "drop.jsonl", commit=False)
+            said = ""
+            while f"being changed by process {os.getpid()}; waiting for it" not in said:
+                said += capfd.readouterr().err
+                assert not second.done()
+        assert second.result().outcome == "accepted"
+
+
+def test_a_source_that_changes_after_it_was_read_is_not_taken_in(tiny, cli, monkeypatch):
+    old, path = data(tiny), tiny.root / "drop.jsonl"
+    write(path, [{"id": "n", "text": "one new row", "label": "garden"}])
+    look = closer_look.look
+
+    def look_while_somebody_writes(*args: Any) -> Any:
+        path.write_text(path.read_text().replace("garden", "kitchen"))
+        return look(*args)
+
+    monkeypatch.setattr(closer_look, "look", look_while_somebody_writes)
+    said = cli("handoff", "tiny", "drop.jsonl", "--no-commit")
+    assert (said.code, "drop.jsonl changed while it was read; nothing was taken in" in said.err) == (7, True)
+    assert (data(tiny), [version.number for version in DataStore.of(tiny, "tiny").history.versions()]) == (old, [1])
+
+
+def test_test_rows_win_where_a_column_says_which_they_are(tiny, cli):
+    splits = ["train", "dev", "test"]
+    rows = [{**row, "fold": splits[n % 3]} for n, row in enumerate(data(tiny))]
+    write(tiny.root / "data" / "rows.jsonl", rows)
+    configure(tiny.root, data={"split": "fold"})
+    drop = [{**rows[2], "id": "n1", "fold": "train"}, {**rows[0], "id": "n2", "fold": "test"}, {**rows[3], "id": "n3"}]
+    said = cli("handoff", "tiny", write(tiny.root / "drop.jsonl", drop), "--max-quarantined", "1", "--no-commit", "--json").json
+    assert said["by_rule"] == {"text.contamination": 1, "text.duplicate": 1}
+    assert f"1 held-out row repeats a training row, which runs leave out from now on: n2 ({rows[0]['id']})" in said["warnings"]
 
 
 def test_rows_of_a_folder_keep_their_files_and_new_ones_get_their_own(tiny, cli):

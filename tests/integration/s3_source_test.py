@@ -14,32 +14,52 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from regraft.core.errors import DataRejected, EnvironmentFault
+from regraft.core.errors import Conflict, DataRejected, EnvironmentFault
 from regraft.production import s3_source
 
 
 class Door(http.server.BaseHTTPRequestHandler):
-    """Hands requests on; of the first answers to a GET of an object it lets half through and closes."""
+    """Hands requests on. It can let half of an object through and close, be busy, spoil a byte, and call an ETag otherwise."""
 
     behind = ""
     closing = 0
+    busy = 0
+    """So many requests are answered with 503."""
+    spoiling = False
+    """Whether a byte of each object is another one."""
+    tags: tuple[str, str] = ("", "")
+    """An ETag of the store, and what it is called to those in front of the door."""
     ranges: ClassVar[list[str | None]] = []
 
     def do_GET(self) -> None:
-        request = urllib.request.Request(self.behind + self.path, headers=dict(self.headers.items()))
+        if Door.busy > 0:
+            Door.busy -= 1
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        theirs, shown = Door.tags
+        asked = {name: text.replace(shown, theirs) if shown else text for name, text in self.headers.items()}
+        request = urllib.request.Request(self.behind + self.path, headers=asked, method=self.command)
         try:
             with urllib.request.urlopen(request) as answer:
                 status, headers, body = answer.status, answer.headers.items(), answer.read()
         except urllib.error.HTTPError as error:
             status, headers, body = error.code, error.headers.items(), error.read()
+        is_object = self.path.partition("?")[0].endswith(".csv")
+        if not is_object and shown:
+            body = body.replace(theirs.encode(), shown.encode())
+        if is_object and Door.spoiling and body:
+            body = bytes([body[0] ^ 1]) + body[1:]
         self.send_response(status)
         for name, value in headers:
-            if name.lower() not in ("transfer-encoding", "connection", "content-length"):
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+            if name.lower() not in ("transfer-encoding", "connection", *(("content-length",) if self.command == "GET" else ())):
+                self.send_header(name, value.replace(theirs, shown) if shown else value)
+        if self.command == "GET":
+            self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")
         self.end_headers()
-        if self.path.partition("?")[0].endswith(".csv"):
+        if is_object and self.command == "GET":
             Door.ranges.append(self.headers.get("Range"))
             if Door.closing > 0:
                 Door.closing -= 1
@@ -48,6 +68,8 @@ class Door(http.server.BaseHTTPRequestHandler):
                 self.connection.close()
                 return
         self.wfile.write(body)
+
+    do_HEAD = do_GET
 
     def log_message(self, *args: Any) -> None:
         """Nothing."""
@@ -62,7 +84,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     server.start()
     host, port = server.get_host_and_port()
     urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
-    Door.behind, Door.closing, Door.ranges = f"http://{host}:{port}", 0, []
+    Door.behind, Door.closing, Door.busy, Door.spoiling, Door.tags, Door.ranges = f"http://{host}:{port}", 0, 0, False, ("", ""), []
     door = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Door)
     threading.Thread(target=door.serve_forever, daemon=True).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{door.server_port}")
@@ -96,6 +118,57 @@ def test_one_that_keeps_dying_keeps_what_has_come(bucket, tmp_path):
     begun = len(Door.ranges)
     assert (s3_source.fetch("s3://drops/may", tmp_path) / "rows.csv").read_bytes() == ROWS
     assert all(Door.ranges[begun:])
+
+
+LONG = b"id,text,label\n" + b"".join(b"n%d,row number %d,garden\n" % (n, n) for n in range(500_000))
+
+
+def in_parts(client: Any, key: str, *sizes: int) -> bytes:
+    """Upload an object in parts of these sizes, the last of which may be small."""
+    content = LONG[: sum(sizes)]
+    upload = client.create_multipart_upload(Bucket="drops", Key=key)["UploadId"]
+    parts, begun = [], 0
+    for number, size in enumerate(sizes, start=1):
+        body, begun = content[begun : begun + size], begun + size
+        part = client.upload_part(Bucket="drops", Key=key, UploadId=upload, PartNumber=number, Body=body)
+        parts.append({"PartNumber": number, "ETag": part["ETag"]})
+    client.complete_multipart_upload(Bucket="drops", Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
+    return content
+
+
+@pytest.mark.parametrize("sizes", [(5 * 2**20, 700), (5 * 2**20, 6 * 2**20, 100), (5 * 2**20,)])
+def test_an_object_that_was_uploaded_in_parts_is_compared_part_by_part(bucket, tmp_path, sizes):
+    content = in_parts(bucket, "may/rows.csv", *sizes)
+    assert bucket.head_object(Bucket="drops", Key="may/rows.csv")["ETag"].endswith(f'-{len(sizes)}"')
+    assert s3_source.fetch("s3://drops/may/rows.csv", tmp_path).read_bytes() == content
+    Door.spoiling = True
+    with pytest.raises(Conflict, match="came with other bytes than the store has"):
+        s3_source.fetch("s3://drops/may/rows.csv", tmp_path / "again")
+
+
+@pytest.mark.parametrize("algorithm", ["SHA256", "SHA1", "CRC32"])
+def test_a_checksum_that_the_store_keeps_decides_and_an_etag_under_a_key_is_none(bucket, tmp_path, algorithm):
+    def fetched(name: str) -> bytes:
+        return s3_source.fetch("s3://drops/may/rows.csv", tmp_path / name).read_bytes()
+
+    bucket.put_object(Bucket="drops", Key="may/rows.csv", Body=ROWS, ServerSideEncryption="aws:kms")
+    Door.tags = (bucket.head_object(Bucket="drops", Key="may/rows.csv")["ETag"].strip('"'), "0f" * 16)
+    assert fetched("encrypted") == ROWS, "its ETag is no MD5 of its bytes"
+    bucket.put_object(Bucket="drops", Key="may/rows.csv", Body=ROWS, ChecksumAlgorithm=algorithm)
+    assert fetched("summed") == ROWS
+    Door.spoiling = True
+    with pytest.raises(Conflict, match="other bytes"):
+        fetched("spoiled")
+
+
+def test_a_store_that_is_busy_is_asked_again_eight_times(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+    bucket.put_object(Bucket="drops", Key="may/rows.csv", Body=ROWS)
+    Door.busy = 8
+    assert s3_source.fetch("s3://drops/may/rows.csv", tmp_path).read_bytes() == ROWS
+    Door.busy = 9
+    with pytest.raises(EnvironmentFault, match="cannot be fetched"):
+        s3_source.fetch("s3://drops/may/rows.csv", tmp_path / "again")
 
 
 def test_a_prefix_is_a_folder_and_names_that_climb_out_are_refused(bucket, tmp_path):

@@ -77,6 +77,7 @@ def test_a_broken_csv_row_does_not_shift_the_next(tmp_path, line, rule, words):
     ('{"id": "1", "text": "x", "label": 3.5}', "label.type", "label is the number 3.5, not a string; write it in quotes"),
     ('{"id": "1", "text": "x", "label": true}', "label.type", "boolean true"),
     ('{"id": "1", "text": ["x"], "label": "a"}', "text.type", "list"),
+    ('{"id": "1", "text": ["\\ud800"], "label": "a"}', "text.type", 'the list ["\\ud800"]'),
     ('{"id": "1", "text": "\\ud800x", "label": "a"}', "text.unicode", "\\ud800"),
     ('{"id": "1", "id": "2", "text": "x", "label": "a"}', "json.keys", "'id' stands twice"),
     ('["1", "x", "a"]', "json.object", "not an object"),

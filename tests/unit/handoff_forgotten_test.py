@@ -19,6 +19,8 @@ TOLD = [
     ),
     ("repeats the row 7, which is there already", f"the row {GONE}, which"),
     ("repeats the test row 7; it would be a train row", f"the test row {GONE}; it"),
+    ("repeats the test row 7 of this drop; it would be a train row", f"the test row {GONE} of this drop; it"),
+    ("repeats the dev row 7, which is there already; it would be a train row", f"the dev row {GONE}, which is"),
     ("repeats the row 7 of this drop", f"the row {GONE} of this"),
     ("one of them has to be settled on: 7 ('a'), 17 ('b'), 7 and 3 more", f": {GONE} ('a'), 17 ('b'), {GONE} and 3"),
     ("1 row is with another label: 7 'garden' (8 'harbour')", f": {GONE} 'garden'"),
@@ -51,6 +53,16 @@ def test_a_page_goes_that_names_the_id(tmp_path, page, goes):
     (place / "handoff.html").write_text(page)
     redact(History(tmp_path), Wanted("id", frozenset({"7"})), {"7"})
     assert (place / "handoff.html").exists() != goes
+
+
+def test_the_page_of_a_file_that_could_not_be_read_goes_with_the_first_forgetting(tmp_path):
+    version(tmp_path)
+    for name, kept in (("unread", ()), ("refused", ("quarantine.csv",))):
+        (tmp_path / "refused" / name).mkdir(parents=True)
+        for file in ("handoff.html", *kept):
+            (tmp_path / "refused" / name / file).write_text("<td>b'half of a te'</td>")
+    redact(History(tmp_path), Wanted("id", frozenset({"7"})), {"7"})
+    assert [path.parent.name for path in (tmp_path / "refused").glob("*/handoff.html")] == ["refused"]
 
 
 def test_a_name_is_found_as_a_page_writes_it(tmp_path):

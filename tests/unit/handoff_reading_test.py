@@ -96,6 +96,11 @@ def test_a_directory_that_lies_about_sizes_is_found_out_while_it_is_unpacked(inb
     assert refused(path)["rule"] in ("file.bomb", "zip.whole")
 
 
+@pytest.mark.parametrize("names", [["."], ["a/" + "x" * 300 + ".csv"], ["a.csv", "a.csv/b.csv"]])
+def test_a_member_that_has_no_place_on_a_disk_is_refused(inbox, names):
+    assert refused(zipped(inbox / "d.zip", dict.fromkeys(names, ROWS)))["rule"] == "zip.path"
+
+
 def test_a_damaged_archive_is_refused(inbox):
     path = zipped(inbox / "d.zip", {"rows.csv": ROWS * 50})
     path.write_bytes(path.read_bytes()[:60])
@@ -138,6 +143,15 @@ def test_of_two_sheets_none_is_guessed(inbox):
     problem = refused(sheet(inbox / "d.xlsx", list(COLUMNS), ["1", "x", "a"], others={"old": [["1"]]}))
     assert (problem["rule"], "'Sheet', 'old'" in problem["message"]) == ("xlsx.sheets", True)
     assert len(read(sheet(inbox / "e.xlsx", list(COLUMNS), ["1", "x", "a"], others={"empty": []}))) == 1
+
+
+@pytest.mark.parametrize("member", ["xl/workbook.xml", "xl/worksheets/sheet1.xml", "[Content_Types].xml"])
+@pytest.mark.parametrize("content", [b"", b"<a", b"<a/>", b'<?xml version="1.0"?><!DOCTYPE a SYSTEM "file:///etc/passwd"><a>&b;</a>'])
+def test_a_spreadsheet_whose_inside_is_no_spreadsheet_is_refused(inbox, member, content):
+    whole = sheet(inbox / "whole.xlsx", list(COLUMNS), ["1", "x", "a"])
+    with zipfile.ZipFile(whole) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    assert refused(zipped(inbox / "d.xlsx", members | {member: content}))["rule"] in ("xlsx.whole", "xlsx.sheets")
 
 
 def test_a_spreadsheet_named_csv_is_told_to_be_one(inbox):
@@ -192,6 +206,29 @@ def test_an_argilla_export_gives_submitted_answers_and_no_suggestion(inbox):
     rows = read(exported(inbox, [record("k1", ("a", "submitted")), record("k2", ("b", "draft")), record("k3")]))
     assert [row.values["label"] for row in rows] == ["a", None, None]
     assert rows[0].values == {"id": "k1", "text": "text k1", "label": "a", "source": "mail", "annotator": "u"}
+
+
+STUDIO = {"id": 1, "data": {"text": "x"}, "annotations": [{"result": []}]}
+ARGILLA = {"id": "1", "fields": {"text": "x"}, "responses": {"label": [{"value": "a"}]}}
+
+
+@pytest.mark.parametrize("item", [
+    STUDIO | {"annotations": [5]}, STUDIO | {"annotations": {"a": 1}}, STUDIO | {"annotations": [{"result": None}]},
+    STUDIO | {"annotations": [{"result": [{"type": "choices", "value": ["a"]}]}]}, STUDIO | {"data": ["x"]},
+    ARGILLA | {"fields": ["x"]}, ARGILLA | {"metadata": ["x"]}, ARGILLA | {"responses": {"label": 5}},
+])  # fmt: skip
+def test_an_item_of_another_shape_than_its_export_has_is_a_fault_of_its_row(inbox, item):
+    whole = STUDIO if "data" in item else ARGILLA
+    rows = read(exported(inbox, [whole, item]))
+    assert [row.whole for row in rows] == [True, False]
+    assert [fault.rule for fault in rows[1].faults] in (["json.shape"], ["json.object"])
+
+
+def test_labels_of_half_a_character_that_annotators_differ_on_are_told(inbox):
+    (row,) = read(exported(inbox, [studio(1, "\ud800", "b")]))
+    (fault,) = [fault for fault in row.faults if fault.rule == "label.agreement"]
+    assert "\\ud800" in fault.reason
+    fault.reason.encode()
 
 
 @pytest.mark.parametrize(("content", "words"), [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -31,7 +32,20 @@ def nobody_reads() -> NoReturn:
     raise SystemExit(0)
 
 
+CONTROL = re.compile(r"[\x00-\x06\x0e-\x1f\x7f-\x9f]")
+"""Characters that a terminal obeys. Rich leaves out the others that are none of a text."""
+
+
+def shown(text: str) -> str:
+    """``text`` with control characters written out: what comes of data is to be seen, and not to move a cursor or to name a window."""
+    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 class _Console(Console):
+    def render_str(self, text: str, *args: Any, **kwargs: Any) -> Text:
+        """Texts, those in tables as well, as they are :func:`shown`."""
+        return super().render_str(shown(text), *args, **kwargs)
+
     def on_broken_pipe(self) -> None:
         """Rich would end with 1."""
         nobody_reads()
@@ -43,7 +57,7 @@ err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 def uncut() -> Console:
     """The terminal, or for a pipe, which has no edge, a console that cuts no name in a table."""
-    return out if out.is_terminal else Console(file=out.file, width=max(out.width, UNCUT))
+    return out if out.is_terminal else _Console(file=out.file, width=max(out.width, UNCUT))
 
 
 def prose(markup: str, hang: int, console: Console = out) -> Text:
@@ -51,7 +65,7 @@ def prose(markup: str, hang: int, console: Console = out) -> Text:
 
     In a pipe, and for commands that are to be copied, a line stays one line.
     """
-    text = Text.from_markup(markup)
+    text = Text.from_markup(shown(markup))
     if not console.is_terminal or console.width < hang + LEAST_WIDTH:
         return text
     return Text("\n").join(part for line in text.split("\n", allow_blank=True) for part in _hung(line, hang, console))
@@ -70,9 +84,9 @@ def _hung(line: Text, hang: int, console: Console) -> list[Text]:
 def line(text: str, console: Console = out) -> None:
     """Print one line that is never folded: a terminal cuts it at its edge, and in a pipe, which has none, it stays whole."""
     if console.is_terminal:
-        console.print(Text(text), overflow="ellipsis", no_wrap=True)
+        console.print(Text(shown(text)), overflow="ellipsis", no_wrap=True)
     else:
-        console.print(Text(text), soft_wrap=True)
+        console.print(Text(shown(text)), soft_wrap=True)
 
 
 def linked(path: Path, shown: str) -> str:

@@ -42,6 +42,9 @@ def diff(
     id_: Annotated[str | None, typer.Option("--id", help="Column of the id, where A and B are files.", show_default=False)] = None,
     text: Annotated[str | None, typer.Option("--text", help="Column of the text, where A and B are files.", show_default=False)] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label, where A and B are files.", show_default=False)] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="COLUMN", help="Count by the values of this column, too.", show_default=False)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Tell row by row what differs between two sets of labelled rows: added, removed, other text, other label, by label."""
@@ -54,7 +57,7 @@ def diff(
     workspace = None
     with contextlib.suppress(ConfigError):  # two files need no workspace
         workspace = Workspace.find()
-    result, before, after = compare(workspace, a, b, task_of(id_, text, label))
+    result, before, after = compare(workspace, a, b, task_of(id_, text, label), by)
     if page is not None:
         from regraft.core import files
         from regraft.data.handoff.page import render_diff
@@ -71,21 +74,16 @@ def diff(
 
 
 def _show(result: Any) -> None:
-    from regraft.data.handoff.changes import KINDS
-
     say = console.out.print
     say(result.sentence(), soft_wrap=True)
     if not result:
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("label", overflow="fold")
-    for kind in KINDS:
-        table.add_column(kind, justify="right")
-    for name, counts in sorted(result.by_label.items()):
-        table.add_row(escape(name), *(f"{counts[kind]:,}" if counts[kind] else "" for kind in KINDS))
     say("")
-    say(table)
+    say(_groups("label", result.by_label))
     say("")
+    if result.by is not None:
+        say(_groups(result.by, result.by_value))
+        say("")
     for change in result.rows[:SHOWN]:
         say(f"[bold]{escape(change.id)}[/]  {', '.join(change.kinds)}", soft_wrap=True)
         for sign, part in (("-", change.before), ("+", change.after)):
@@ -96,6 +94,18 @@ def _show(result: Any) -> None:
                 )
     if (more := result.differing - SHOWN) > 0:
         say(f"[dim]and {more:,} more; --json has them[/]")
+
+
+def _groups(name: str, groups: dict[str, Any]) -> Table:
+    from regraft.data.handoff.changes import KINDS
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(escape(name), overflow="fold")
+    for kind in KINDS:
+        table.add_column(kind, justify="right")
+    for value, counts in sorted(groups.items()):
+        table.add_row(escape(value) or "[dim]none[/]", *(f"{counts[kind]:,}" if counts[kind] else "" for kind in KINDS))
+    return table
 
 
 def log(pipeline: Pipeline, json: Json = False) -> None:

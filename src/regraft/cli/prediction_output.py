@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, EnvironmentFault
+from regraft.core.sheets import cell
 
 if TYPE_CHECKING:
     from regraft.cli.prediction_input import Asked
@@ -64,5 +65,5 @@ def _bytes(suffix: str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) 
     text = io.StringIO()
     sheet = csv.writer(text, delimiter="," if suffix == ".csv" else "\t", lineterminator="\n")
     sheet.writerow(columns)
-    sheet.writerows([[row[name] for name in columns] for row in rows])
+    sheet.writerows([[cell(row[name]) for name in columns] for row in rows])
     return text.getvalue().encode()

@@ -133,6 +133,7 @@ def _value(column: str, item: Any, string: bool) -> tuple[str | None, Fault | No
         return None, None
     text = item if isinstance(item, str) else json.dumps(item, sort_keys=True, ensure_ascii=False)
     if string and not isinstance(item, str) and type(item) is not int:
+        text = text.encode("utf8", "backslashreplace").decode()  # half a character inside has no bytes
         reason = f"{column} is the {KINDS[type(item)]} {text[:60]}, not a string; write it in quotes"
         return None, Fault(f"{column}.type", column, text[:80], reason)
     try:

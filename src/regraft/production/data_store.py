@@ -12,6 +12,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -99,9 +100,8 @@ class DataStore:
         """Hold the data alone, what a killed process left settled; :class:`Conflict` says who holds them."""
         handle = lock.open_lock(self.workspace.scratch / "locks" / f"{self.pipeline}.data.lock")
         try:
-            if not (lock.take_within(handle, WAIT_SECONDS) if wait else lock.try_take(handle)):
-                holder = lock.holder(handle) or "unknown"
-                raise Conflict(f"the data of {self.pipeline!r} are being changed by process {holder}", fix=f"ps -p {holder}")
+            if not lock.try_take(handle):
+                self._wait(handle, WAIT_SECONDS if wait else 0.0)
             lock.sign(handle)
             edition.discard(self.staged)
             for version in self.history.settle(self.place.digest()):
@@ -113,6 +113,16 @@ class DataStore:
             yield
         finally:
             os.close(handle)
+
+    def _wait(self, handle: int, seconds: float) -> None:
+        """Wait until whoever holds the data has done, and say so; :class:`Conflict` where that takes longer than ``seconds``."""
+        message = f"the data of {self.pipeline!r} are being changed by process {lock.holder(handle) or 'unknown'}"
+        if seconds:
+            sys.stderr.write(f"{message}; waiting for it\n")
+            sys.stderr.flush()
+        if not lock.take_within(handle, seconds):
+            holder = lock.holder(handle) or "unknown"
+            raise Conflict(f"the data of {self.pipeline!r} are being changed by process {holder}", fix=f"ps -p {holder}")
 
     @property
     def staged(self) -> Path:

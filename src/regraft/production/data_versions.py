@@ -91,10 +91,10 @@ def _version(store: DataStore, side: str, folder: Path, task: TaskOptions) -> Si
     return Side(side, lambda: spelled(place.rows(), task, store.options.data.split))
 
 
-def diff(workspace: Workspace | None, a: str, b: str, task: TaskOptions | None = None) -> tuple[Diff, str, str]:
-    """What differs between two sets of rows, and what the sides are called."""
+def diff(workspace: Workspace | None, a: str, b: str, task: TaskOptions | None = None, by: str | None = None) -> tuple[Diff, str, str]:
+    """What differs between two sets of rows, and what the sides are called; counted by the values of the column ``by`` as well."""
     with sides(workspace, a, b, task) as (before, after, of_rows):
-        return changes.diff(before.rows, after.rows, of_rows), before.name, after.name
+        return changes.diff(before.rows, after.rows, of_rows, by), before.name, after.name
 
 
 @dataclass(frozen=True)

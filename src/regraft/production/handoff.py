@@ -35,7 +35,7 @@ from regraft.data.quarantine import Told
 from regraft.data.rows import Row
 from regraft.data.sources import reject
 from regraft.data.spelling import spelled
-from regraft.production import closer_look, s3_source
+from regraft.production import closer_look, s3_source, unread
 from regraft.production.data_store import DataStore, now
 from regraft.registry.journal import whoami
 
@@ -111,7 +111,8 @@ def hand_in(
     store, renames = DataStore.of(workspace, pipeline), Renames.of(rename)
     with store.lease(wait=wait), store.scratch() as scratch, _copy_removed(source, scratch.parent):
         path = _local(source, scratch)
-        drop = open_drop(path, source, scratch / "unpacked", tsv_quoted=store.options.data.tsv_quoted, renames=renames)
+        with unread.told(store, source, by or whoami()):
+            drop = open_drop(path, source, scratch / "unpacked", tsv_quoted=store.options.data.tsv_quoted, renames=renames)
         head = store.found()
         for version in store.history.in_effect(head):
             if version.drop == drop.digest and version.purged is None:
@@ -175,10 +176,12 @@ def _judged(
     split_by = closer_look.split_by(store)
     texts = Texts(task, split_by, scratch)
     known = Known.of(texts.noted(in_house(store, store.place.rows()), lambda row: row.values), task)
-    judged = judge(
-        lambda: _drop_rows(store, drop, contract), known, contract, store.drop_rules(), scratch / "rows",
-        mode=mode, budget=budget, tokens=store.tokens(contract), split_of=lambda key: split_by({task.id_column: key}),
-    )  # fmt: skip
+    person, tokens = by or whoami(), store.tokens(contract)
+    with unread.told(store, drop.shown, person):
+        judged = judge(
+            lambda: _drop_rows(store, drop, contract), known, contract, store.drop_rules(), scratch / "rows",
+            mode=mode, budget=budget, tokens=tokens, split_of=split_by, split_there=lambda place: texts.splits[place],
+        )  # fmt: skip
     _require_nothing_forgotten(store, drop, judged)
     alike, remarks = closer_look.look(store, judged, texts, scratch) if not judged.blocks else ([], [])
     judged.warnings += remarks
@@ -193,10 +196,9 @@ def _judged(
         store.pipeline, drop.shown, drop.digest, "accepted", judged.counts, diff, dict(told.by_rule), warnings=judged.warnings,
         problems=judged.blocks, summary=judged.diff.sentence(),
     )  # fmt: skip
-    person = by or whoami()
+    drop.require_unchanged()
     if judged.blocks:
         return _refused(store, handed_in, contract, told, rows, attachments, person)
-    drop.require_unchanged()
     if not judged.diff and not judged.validated.quarantined:
         handed_in.outcome, handed_in.version = "unchanged", head
         return handed_in

@@ -11,7 +11,7 @@ from regraft.data.handoff import edition
 from regraft.data.handoff.history import Version
 from regraft.data.handoff.judge import judge
 from regraft.data.handoff.known import Known
-from regraft.data.handoff.set_aside import Aside, Decision, Quarantine
+from regraft.data.handoff.set_aside import RELEASED, Aside, Decision, Quarantine
 from regraft.data.rows import Row
 from regraft.production.data_store import DataStore, now
 from regraft.production.handoff import examples, in_house, plain, revision
@@ -54,6 +54,7 @@ def release(
         diff = {
             **{key: item for key, item in judged.diff.document().items() if key != "rows"},
             "rows": [plain(change) for change in listed],
+            RELEASED: [row.key for row in rows],
         }
         counts = {"read": len(rows), "accepted": len(rows), "quarantined": 0}
         number = store.history.next_number()

@@ -1,14 +1,17 @@
 """A drop in a bucket: ``s3://bucket/prefix``, fetched whole before it is read, and gone on with where a connection died.
 
 What has come of an object lies in ``.regraft/handoff/s3/`` until the drop was judged; the next try asks for the rest of it alone, and only
-if the object is still the one that was begun (its ETag). An object of one part is compared with its MD5, which is its ETag.
+if the object is still the one that was begun (its ETag). What has come is compared with what the store says of it (:func:`_is_whole`).
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import shutil
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,6 +25,14 @@ from regraft.data.handoff import checksums
 ATTEMPTS = 8
 """Tries of one request, and of one object whose connection dies; six 503s fail boto3's default mode."""
 BLOCK = 2**20
+CHECKSUMS: dict[str, Callable[[Path], str]] = {
+    "ChecksumSHA256": lambda path: _as_told(_hashed(path, "sha256")),
+    "ChecksumSHA1": lambda path: _as_told(_hashed(path, "sha1")),
+    "ChecksumCRC32": lambda path: _as_told(_crc32(path)),
+}
+"""What a store may say of the whole of an object, and what computes it."""
+PLAIN = "AES256"
+"""Encryption under which an ETag is what it is without."""
 
 
 def folder_of(uri: str, home: Path) -> Path:
@@ -139,17 +150,31 @@ def _fetch(client: Any, bucket: str, item: dict[str, Any], target: Path, parts: 
             break
         try:
             _go_on(client, bucket, item, part)
+        except _spoiled():
+            part.unlink()
+            raise _other_bytes(bucket, item) from None
         except _broken() as error:
             if attempt == ATTEMPTS - 1:
                 raise EnvironmentFault(
                     f"s3://{bucket}/{item['Key']} broke off {ATTEMPTS} times; {part.stat().st_size:,} of {size:,} bytes have come: {error}",
                     fix="the same command once more, which goes on where it ended",
                 ) from None
-    if len(tag) == 32 and "-" not in tag and _md5(part) != tag and "ServerSideEncryption" not in item:
+    if not _is_whole(client, bucket, item, part):
         part.unlink()
-        raise Conflict(f"s3://{bucket}/{item['Key']} came with other bytes than the store has", fix="the same command once more")
+        raise _other_bytes(bucket, item)
     os.replace(part, target)
     (parts / f"{part.name}.done").touch()
+
+
+def _other_bytes(bucket: str, item: dict[str, Any]) -> Conflict:
+    return Conflict(f"s3://{bucket}/{item['Key']} came with other bytes than the store has", fix="the same command once more")
+
+
+def _spoiled() -> tuple[type[Exception], ...]:
+    """What boto3 raises of an answer that is whole and does not have the checksum that came with it."""
+    from botocore.exceptions import FlexibleChecksumError
+
+    return (FlexibleChecksumError,)
 
 
 def _broken() -> tuple[type[Exception], ...]:
@@ -168,6 +193,69 @@ def _go_on(client: Any, bucket: str, item: dict[str, Any], part: Path) -> None:
             sink.write(block)
 
 
-def _md5(path: Path) -> str:
+def _is_whole(client: Any, bucket: str, item: dict[str, Any], path: Path) -> bool:
+    """Whether ``path`` has the bytes of an object; True where the store says nothing of them that can be computed here.
+
+    It may keep a checksum of the whole. Else the ETag is an MD5: of the object, or of the MD5s of its parts, with their number behind a
+    hyphen. It is neither where a key of KMS or of the customer encrypts the object
+    (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
+    """
+    head = client.head_object(Bucket=bucket, Key=item["Key"], IfMatch=item["ETag"], ChecksumMode="ENABLED")
+    digest, _, count = str(item["ETag"]).strip('"').partition("-")
+    if head.get("ChecksumType", "COMPOSITE" if count else "FULL_OBJECT") == "FULL_OBJECT":
+        for name, checksum in CHECKSUMS.items():
+            if name in head:
+                return checksum(path) == str(head[name])
+    if head.get("ServerSideEncryption", PLAIN) != PLAIN or "SSECustomerAlgorithm" in head:
+        return True
+    if len(digest) != 32:
+        return True
+    if not count:
+        return _hashed(path, "md5").hex() == digest
+    return any(
+        sizes is None or hashlib.md5(b"".join(_md5s(path, sizes)), usedforsecurity=False).hexdigest() == digest
+        for sizes in _part_sizes(client, bucket, item, int(count))
+    )
+
+
+def _part_sizes(client: Any, bucket: str, item: dict[str, Any], count: int) -> Iterator[list[int] | None]:
+    """Bytes of each of the ``count`` parts that an object was uploaded in, the probable ones first; None: the store does not say."""
+
+    def of_part(number: int) -> int:
+        return int(client.head_object(Bucket=bucket, Key=item["Key"], PartNumber=number)["ContentLength"])
+
+    first, size = of_part(1), item["Size"]
+    if first <= 0 or (first >= size and count > 1):
+        yield None
+        return
+    if -(-size // first) == count:  # as most tools cut: parts of one size, and a rest
+        yield [first] * (count - 1) + [size - first * (count - 1)]
+    if count > 2:
+        yield [first, *map(of_part, range(2, count + 1))]
+
+
+def _md5s(path: Path, sizes: Sequence[int]) -> Iterator[bytes]:
     with path.open("rb") as handle:
-        return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        for left in sizes:
+            digest = hashlib.md5(usedforsecurity=False)
+            while left > 0 and (block := handle.read(min(left, BLOCK))):
+                digest.update(block)
+                left -= len(block)
+            yield digest.digest()
+
+
+def _hashed(path: Path, name: str) -> bytes:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.new(name, usedforsecurity=False)).digest()
+
+
+def _crc32(path: Path) -> bytes:
+    crc = 0
+    with path.open("rb") as handle:
+        while block := handle.read(BLOCK):
+            crc = zlib.crc32(block, crc)
+    return crc.to_bytes(4, "big")
+
+
+def _as_told(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()

@@ -6,6 +6,8 @@ terabytes. So names are checked before anything is written, and bytes are counte
 
 from __future__ import annotations
 
+import errno
+import lzma
 import stat
 import zipfile
 import zlib
@@ -23,6 +25,8 @@ MOST_RATIO = 200
 one row a million times to a 294th."""
 MOST_MEMBERS = 10_000
 BLOCK = 2**20
+UNNAMEABLE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL)
+"""How a file system answers to a name that is too long, or under which a folder lies already."""
 NO_DATA = ("__MACOSX/", ".")
 """How names begin that an archiver adds by itself: resource forks, ``.DS_Store``."""
 
@@ -41,10 +45,24 @@ def unpack(archive: Path, shown: str, into: Path, problems: list[Problem]) -> li
             return [] if faults else [_unpacked(opened, member, archive, shown, into) for member in members]
     except _Bomb:
         problems.append(bomb(archive, shown))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        message = f"the archive is damaged: {' '.join(str(error).split())}"
-        problems.append(Problem(message=message, file=shown, rule="zip.whole", fix="make or fetch it again; unzip -t must find no errors"))
+    except OSError as error:
+        if error.errno in UNNAMEABLE:
+            message = f"a member cannot be written under its name: {error.strerror}"
+            problems.append(
+                Problem(message=message, file=shown, value=error.filename, rule="zip.path", fix="pack the files under other names")
+            )
+        elif error.errno is None:  # of bz2, not of the file system
+            problems.append(_damaged(error, shown))
+        else:
+            raise
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
+        problems.append(_damaged(error, shown))
     return []
+
+
+def _damaged(error: Exception, shown: str) -> Problem:
+    message = f"the archive is damaged: {' '.join(str(error).split())}"
+    return Problem(message=message, file=shown, rule="zip.whole", fix="make or fetch it again; unzip -t must find no errors")
 
 
 def _is_extra(name: str) -> bool:
@@ -62,7 +80,7 @@ def member_problems(members: list[zipfile.ZipInfo], archive: Path, shown: str) -
     for member in members:
         place, name = f"{shown}/{member.filename}", member.filename
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
+        if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
             message = f"the member {name!r} would be written outside the folder it is unpacked to"
             yield Problem(message=message, file=shown, value=name, rule="zip.path", fix="pack the files without `..` and absolute paths")
         elif stat.S_ISLNK(member.external_attr >> 16):

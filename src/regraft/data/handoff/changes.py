@@ -5,6 +5,7 @@ Rows are the same row where they have the same id. One whose text and label both
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from regraft.core.errors import ConfigError
 from regraft.core.quantities import counted
+from regraft.core.suggest import unknown
 from regraft.data.handoff.known import Ints, Known, Numbers, in_pieces, numbers, text_of
 from regraft.data.options import TaskOptions
 from regraft.data.rows import Row
@@ -27,6 +30,8 @@ VERBS = {
     "relabelled": "with another label",
     "other": "with other columns",
 }
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Characters that a terminal obeys."""
 LISTED = 1_000
 """Changed rows of each kind that are listed one by one; all are counted."""
 
@@ -52,6 +57,10 @@ class Diff:
     """(from, to) -> rows."""
     by_label: dict[str, Counter[str]] = field(default_factory=dict)
     """Label (after, or before where the row is gone) -> kind -> rows."""
+    by: str | None = None
+    """A column by whose values rows are counted as well; None: by none."""
+    by_value: dict[str, Counter[str]] = field(default_factory=dict)
+    """Value of that column (after, or before where the row is gone; empty: it has none) -> kind -> rows."""
     rows: list[Change] = field(default_factory=list)
     differing: int = 0
     """Rows that differ, each counted once."""
@@ -78,6 +87,12 @@ class Diff:
             self.relabelled[str(before), str(after)] += 1
         return any(self.counts[kind] <= LISTED for kind in kinds)
 
+    def count_value(self, kinds: Sequence[str], text: str | None) -> None:
+        """Count one row that has ``text`` in the column :attr:`by`."""
+        of_value = self.by_value.setdefault("" if text is None else text, Counter())
+        for kind in kinds:
+            of_value[kind] += 1
+
     def sentence(self) -> str:
         """The change in words, as a commit message has it."""
         parts = [f"{self.counts[kind]:,} {VERBS[kind]}" for kind in KINDS if self.counts[kind]]
@@ -92,11 +107,16 @@ class Diff:
         return {
             **self.totals(),
             "relabellings": [{"from": old, "to": new, "rows": count} for (old, new), count in self.relabelled.most_common()],
-            "by_label": {label: {kind: counts[kind] for kind in KINDS} for label, counts in sorted(self.by_label.items())},
+            "by_label": _counted(self.by_label),
+            **({} if self.by is None else {"by": self.by, "by_value": _counted(self.by_value)}),
             "labels": {"before": dict(sorted(self.labels_before.items())), "after": dict(sorted(self.labels_after.items()))},
             "lengths": self.lengths,
             "rows": [asdict(change) for change in self.rows],
         }
+
+
+def _counted(groups: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    return {name: {kind: counts[kind] for kind in KINDS} for name, counts in sorted(groups.items())}
 
 
 @dataclass(frozen=True)
@@ -140,13 +160,18 @@ def compared(values: Sequence[dict[str, str | None]], known: Known) -> Compared:
     )
 
 
-def diff(before: Callable[[], Iterable[Row]], after: Callable[[], Iterable[Row]], task: TaskOptions) -> Diff:
-    """What differs between two sets of rows; ``before`` is read twice."""
-    known = Known.of(before(), task)
-    result, seen = Diff(labels_before=known.by_label()), np.zeros(len(known), np.bool_)
+def diff(before: Callable[[], Iterable[Row]], after: Callable[[], Iterable[Row]], task: TaskOptions, by: str | None = None) -> Diff:
+    """What differs between two sets of rows; ``before`` is read twice.
+
+    :param by: a column by whose values changed rows are counted besides.
+    :raises ConfigError: no row has that column.
+    """
+    column = _Column(by)
+    known = Known.of(column.noted(before()), task)
+    result, seen = Diff(labels_before=known.by_label(), by=by), np.zeros(len(known), np.bool_)
     lengths = [np.empty(0, np.int64)]
     listed: dict[str, tuple[tuple[str, ...], dict[str, str | None]]] = {}
-    for piece in in_pieces(after()):
+    for piece in in_pieces(column.looked_for(after())):
         relation = compared([row.values for row in piece], known)
         seen[relation.position[relation.position >= 0]] = True
         lengths.append(relation.numbers.length)
@@ -160,14 +185,48 @@ def diff(before: Callable[[], Iterable[Row]], after: Callable[[], Iterable[Row]]
             old = known.labels.name(int(known.numbers.label[place])) if place >= 0 else None
             if result.count(kinds, old, values.get(task.label)) and key is not None:
                 listed[key] = (kinds, shown(values, task))
+            if by is not None:
+                result.count_value(kinds, values.get(by))
     gone = [known.ids[place] for place in np.flatnonzero(~seen).tolist() if known.position.get(known.ids[place] or "") == place]
     for key in gone:
         place = known.position[str(key)]
         if result.count(("removed",), known.labels.name(int(known.numbers.label[place])), None):
             listed[str(key)] = (("removed",), {})
+        if by is not None:
+            result.count_value(("removed",), column.values[place])
+    column.require_there()
     result.lengths = {"before": quantiles(known.numbers.length), "after": quantiles(np.concatenate(lengths))}
     result.rows = list(_with_before(listed, before(), task))
     return result
+
+
+class _Column:
+    """What rows have in one column; with no name nothing is kept of it."""
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+        self.values: list[str | None] = []
+        """By row, of those that were there before."""
+        self._names: dict[str, None] = {}
+
+    def noted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """``rows``, whose values are kept as they pass."""
+        for row in self.looked_for(rows):
+            if self.name is not None:
+                self.values.append(row.values.get(self.name))
+            yield row
+
+    def looked_for(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """``rows``, whose columns are known once they have passed."""
+        for row in rows:
+            if self.name is not None and self.name not in self._names:
+                self._names |= dict.fromkeys(row.values)
+            yield row
+
+    def require_there(self) -> None:
+        """ConfigError where no row had it."""
+        if self.name is not None and self.name not in self._names:
+            raise ConfigError(f"--by {self.name}: {unknown('column', self.name, self._names)}", fix="--by one of these")
 
 
 def quantiles(lengths: Ints) -> list[int]:
@@ -198,11 +257,9 @@ def markdown(result: Diff, before: str, after: str) -> str:
     lines = [f"### Rows: {before} → {after}", "", result.sentence() + ".", ""]
     if not result:
         return "\n".join(lines)
-    lines += ["| label | added | removed | edited | relabelled | other |", "|---|--:|--:|--:|--:|--:|"]
-    lines += [
-        f"| {_cell(label)} | " + " | ".join(f"{counts[kind]:,}" for kind in KINDS) + " |"
-        for label, counts in sorted(result.by_label.items())
-    ]
+    lines += _groups("label", result.by_label)
+    if result.by is not None:
+        lines += ["", *_groups(result.by, result.by_value)]
     if result.relabelled:
         lines += ["", "| from | to | rows |", "|---|---|--:|"]
         lines += [f"| {_cell(old)} | {_cell(new)} | {count:,} |" for (old, new), count in result.relabelled.most_common()]
@@ -215,7 +272,13 @@ def markdown(result: Diff, before: str, after: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _groups(name: str, groups: Mapping[str, Mapping[str, int]]) -> list[str]:
+    head = [f"| {_cell(name)} | added | removed | edited | relabelled | other |", "|---|--:|--:|--:|--:|--:|"]
+    rows = (f"| {_cell(value)} | " + " | ".join(f"{counts[kind]:,}" for kind in KINDS) + " |" for value, counts in sorted(groups.items()))
+    return [*head, *rows]
+
+
 def _cell(text: str | None) -> str:
-    short = " ".join((text or "").split())
+    short = CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", " ".join((text or "").split()))
     short = short if len(short) <= 120 else short[:119] + "…"
     return short.replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`").replace("<", "&lt;")

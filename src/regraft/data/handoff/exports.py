@@ -45,7 +45,7 @@ def read_export(
         )
         return
     of_item = _reader(items[0])
-    rows = [of_item(item, task, shown, number, strings) for number, item in enumerate(items, start=1)]
+    rows = [_read(of_item, item, task, shown, number, strings) for number, item in enumerate(items, start=1)]
     columns = sorted({name for row in rows for name in row.values})
     problems += (faults := list(header_problems(columns, shown, None, required)))
     if not faults:
@@ -68,6 +68,16 @@ def _reader(first: Item) -> Reader:
     if "annotation_id" in first and "annotator" in first:
         return _label_studio_min
     return _plain
+
+
+def _read(of_item: Reader, item: Item, task: TaskOptions, shown: str, number: int, strings: Collection[str]) -> Row:
+    """The row of ``item``; broken where something of it is not of the shape that ``of_item`` knows."""
+    try:
+        return of_item(item, task, shown, number, strings)
+    except (AttributeError, KeyError, TypeError, IndexError):  # a list where an object should be, nothing where a list should
+        said = json.dumps(item)
+        reason = f"not what such an export holds: lists, objects or values stand in each other's place: {said[:160]}"
+        return broken(shown, number, "json.shape", reason, said)
 
 
 def _plain(item: Item, task: TaskOptions, shown: str, number: int, strings: Collection[str]) -> Row:
@@ -135,7 +145,7 @@ def _labelled(
     row = row_of(values, shown, number, strings)
     if len(different) < 2:
         return row
-    said = first_of(different, 4)
+    said = first_of(different, 4).encode("utf8", "backslashreplace").decode()  # half a character has no bytes
     fault = Fault(f"{task.label}.agreement", task.label, said, f"annotators gave it different labels: {said}; settle on one")
     return Row(row.file, row.number, row.values, (*row.faults, fault), row.raw)
 

@@ -159,7 +159,9 @@ def _redact(folder: Path, wanted: Wanted, ids: set[str], names: re.Pattern[str],
             files.write_json(record, version)
             changed = True
     page = folder / "handoff.html"
-    if page.is_file() and (changed or shows(page.read_text(encoding="utf8"), names, gone)):
+    # Of a drop that could not be read nothing else was kept, and what its page shows of the file may be anybody's.
+    unread = not any((folder / name).is_file() for name in ("version.json", "quarantine.csv"))
+    if page.is_file() and (changed or unread or shows(page.read_text(encoding="utf8"), names, gone)):
         page.unlink()
         changed = True
     return changed

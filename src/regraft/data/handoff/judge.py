@@ -6,6 +6,7 @@ aside changes nothing: the row of that id stays as it is.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,13 +20,15 @@ from regraft.core.errors import ConfigError, Problem
 from regraft.core.quantities import counted, first_of
 from regraft.data.contract import Contract
 from regraft.data.contract_file import DropQuality, DropRule
-from regraft.data.expectations import Tokens
+from regraft.data.expectations import Tokens, quote
 from regraft.data.handoff import twins
 from regraft.data.handoff.changes import Bools, Compared, Diff, compared, quantiles
 from regraft.data.handoff.known import Ints, Known
-from regraft.data.handoff.twins import Fresh, SplitOf
+from regraft.data.handoff.similar import SplitOf
+from regraft.data.handoff.twins import Fresh
 from regraft.data.options import TaskOptions
 from regraft.data.rows import Row
+from regraft.data.split import Split
 from regraft.data.validation import SHAPE, Validated, validate, value
 
 Mode = Literal["auto", "add", "replace"]
@@ -86,6 +89,7 @@ def judge(
     mode: Mode = "auto",
     budget: float | None = None,
     split_of: SplitOf = lambda _: None,
+    split_there: Callable[[int], Split | None] = lambda _: None,
     twins_too: bool = True,
     tokens: Tokens | None = None,
     now: datetime | None = None,
@@ -93,6 +97,8 @@ def judge(
     """Judge the rows that ``again`` reads beside those that are ``known``.
 
     :param folder: for the store, which the result reads from.
+    :param split_of: the split of a row of the drop, by its values.
+    :param split_there: the split of the n-th known row.
     :param twins_too: whether rows that repeat a text are set aside.
     :param tokens: counts those of the base model, for a contract that asks about them.
     :param budget: the largest share of rows that may be set aside; None: as the contract says, else :data:`BUDGET`.
@@ -120,7 +126,7 @@ def judge(
         )
         gone = np.empty(0, np.int64)
     if twins_too:
-        warnings += _set_twins_aside(validated, relations, known, gone, split_of)
+        warnings += _set_twins_aside(validated, relations, known, gone, split_of, split_there)
     changed = [mask & _differs(relation) for mask, relation in zip(validated.accepted, relations, strict=True)]
     judged = Judged(validated, whole, changed, relations, gone, _replaced(validated, changed, relations), Diff(), warnings=warnings)
     _count(judged, known)
@@ -155,7 +161,14 @@ def _differs(relation: Compared) -> Bools:
     return np.asarray(relation.added | relation.edited | relation.relabelled | relation.other)
 
 
-def _set_twins_aside(validated: Validated, relations: Sequence[Compared], known: Known, gone: Ints, split_of: SplitOf) -> Iterator[str]:
+def _set_twins_aside(
+    validated: Validated,
+    relations: Sequence[Compared],
+    known: Known,
+    gone: Ints,
+    split_of: SplitOf,
+    split_there: Callable[[int], Split | None],
+) -> Iterator[str]:
     task, rows, ids, new_text = known.task, list[Ints](), list[str](), list[Bools]()
     remain = np.ones(len(known), np.bool_)
     remain[gone] = False
@@ -171,17 +184,24 @@ def _set_twins_aside(validated: Validated, relations: Sequence[Compared], known:
         label.append(relation.numbers.label[chosen])
     if not ids:
         return
+    fresh_rows = Fresh(np.concatenate(rows), ids, np.concatenate(alike), np.concatenate(label), np.concatenate(new_text))
     found = twins.find(
-        Fresh(np.concatenate(rows), ids, np.concatenate(alike), np.concatenate(label), np.concatenate(new_text)),
-        known, remain, split_of, task.text,
-    )  # fmt: skip
+        fresh_rows, known, remain, lambda index: split_of(_values(validated, int(fresh_rows.row[index]))), split_there, task.text
+    )
     validated.set_aside(
         {row: tuple(replace(fault, value=_text(validated, task, row)) for fault in of_row) for row, of_row in found.faults.items()}
     )
     if found.winning:
         pairs = first_of([f"{new} ({old})" for new, old in found.winning])
         repeat = "repeats a training row" if len(found.winning) == 1 else "repeat training rows"
-        yield f"{counted(len(found.winning), 'test row')} {repeat}, which runs leave out from now on: {pairs}"
+        yield f"{counted(len(found.winning), 'held-out row')} {repeat}, which runs leave out from now on: {pairs}"
+
+
+def _values(validated: Validated, row: int) -> dict[str, str | None]:
+    """One row of the store, by columns."""
+    table, index = validated.store.place(row)
+    (cells,) = table.slice(index, 1).to_pylist()
+    return {name[2:]: cell for name, cell in cells.items() if name.startswith("v:")}
 
 
 def _text(validated: Validated, task: TaskOptions, row: int) -> str | None:
@@ -274,6 +294,7 @@ def _drop_rules(
 
 
 def _within(number: float, rule: DropRule) -> bool:
+    """Whether a rule is kept; by a number that is none it never is."""
     return (rule.at_least is None or number >= rule.at_least) and (rule.at_most is None or number <= rule.at_most)
 
 
@@ -306,15 +327,20 @@ def _source_share(judged: Judged, rule: DropRule, before: int, task: TaskOptions
 
 
 def _age(judged: Judged, rule: DropRule, before: int, task: TaskOptions, now: datetime) -> Measured:
-    column = str(rule.column)
-    dates = [text[:10] for row in judged.new_rows(task) if (text := row.get(column))]
-    if not dates:
-        return None, ""
-    try:
-        newest = max(map(date.fromisoformat, dates))
-    except ValueError:
-        raise ConfigError(
-            f"the contract asks how fresh {column} is, but it holds {max(dates)!r}, which is no date", fix="write 2026-01-31"
-        ) from None
+    """Days since the newest date of the new rows; no number where that cannot be told, which keeps no rule."""
+    column, unknown = str(rule.column), "how fresh the drop is cannot be told"
+    newest, there = None, False
+    for row in judged.new_rows(task):
+        there = True
+        if (text := row.get(column)) is None:
+            continue
+        try:
+            newest = max(newest or date.min, date.fromisoformat(text[:10]))
+        except ValueError:
+            return math.nan, f"{unknown}: {column} holds {quote(text)}, which does not begin with a date such as 2026-01-31"
+    if newest is None:
+        return (math.nan, f"{unknown}: no new row has a value in {column}") if there else (None, "")
     age = (now.date() - newest).days
-    return float(age), f"the newest {column} is {newest}, {counted(age, 'day')} ago"
+    if age < -1:  # somewhere it is tomorrow already
+        return math.nan, f"{unknown}: the newest {column} is {newest}, and that day has not come yet"
+    return float(age), f"the newest {column} is {newest}, {counted(max(0, age), 'day')} ago"

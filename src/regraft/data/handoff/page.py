@@ -72,6 +72,21 @@ def render(
     )
 
 
+def render_unread(pipeline: str, source: str, at: str, by: str, problems: Sequence[Problem], fix: str | None) -> str:
+    """The page about a drop that cannot be read; ``fix`` mends the first of its ``problems``."""
+    keys = ("file", "row", "rule", "message", "fix")
+    return _filled(
+        "unread.html",
+        pipeline=pipeline,
+        source=source,
+        at=at,
+        by=by,
+        problems=[{key: problem.get(key) for key in keys} for problem in problems],
+        fix=fix,
+        again=_again(pipeline, source),
+    )
+
+
 def render_diff(result: Diff, before: str, after: str) -> str:
     """The page about what differs between two sets of rows, which are called ``before`` and ``after``."""
     shown = result.rows[: 5 * LISTED]
@@ -88,6 +103,8 @@ def render_diff(result: Diff, before: str, after: str) -> str:
             (name, [result.labels_before[name], result.labels_after[name], *(result.by_label.get(name, none)[kind] for kind in occurring)])
             for name in labels
         ],
+        by=result.by,
+        by_value=[(name, [counts[kind] for kind in occurring]) for name, counts in sorted(result.by_value.items())],
         relabellings=result.document()["relabellings"],
         rows=[(change, ", ".join(PLAIN[kind] for kind in change.kinds)) for change in shown],
         more=result.differing - len(shown),
@@ -117,9 +134,13 @@ def _labels(labels: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, int,
         yield label, labels["before"].get(label, 0), labels["after"].get(label, 0)
 
 
+def _again(pipeline: str, source: str) -> str:
+    return f"regraft handoff {pipeline} {shlex.quote(source)}"
+
+
 def _next(pipeline: str, version: Version, blocks: Sequence[Problem]) -> Iterator[tuple[str, str | None]]:
     """What to do, each with the command that does it; None: nothing is to be typed."""
-    again = f"regraft handoff {pipeline} {shlex.quote(version.source or '')}"
+    again = _again(pipeline, version.source or "")
     if blocks:
         yield "Nothing was changed. Correct what stands below in your file, and hand it in again:", again
         return

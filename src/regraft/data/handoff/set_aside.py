@@ -19,6 +19,8 @@ from regraft.data.handoff.history import History
 from regraft.data.rows import present
 
 DECIDED = "decided.json"
+RELEASED = "released"
+"""Where the record of a version has the rows that were released into it, in its diff."""
 What = Literal["released", "dropped", "mended"]
 
 
@@ -76,14 +78,20 @@ class Quarantine:
         self.folder = folder
 
     def decisions(self) -> dict[str, Decision]:
-        """What was decided, by row."""
+        """What was decided, by row. A release is known by its version, too, should the process have been killed before it stood here."""
         path = self.folder / DECIDED
-        return {item["key"]: Decision(**item) for item in files.read_json(path)} if path.is_file() else {}
+        written = {item["key"]: Decision(**item) for item in files.read_json(path)} if path.is_file() else {}
+        return {item.key: item for item in self._released()} | written
+
+    def _released(self) -> Iterator[Decision]:
+        for version in History(self.folder).versions():
+            for key in version.diff.get(RELEASED, ()):
+                yield Decision(key, "released", version.at, version.by, version.reason or "", version.number)
 
     def decide(self, decisions: Sequence[Decision]) -> None:
         """Write down what was decided."""
-        known = self.decisions()
-        files.write_json(self.folder / DECIDED, [asdict(item) for item in [*known.values(), *decisions]])
+        known = self.decisions() | {item.key: item for item in decisions}
+        files.write_json(self.folder / DECIDED, [asdict(item) for item in known.values()])
 
     def rows(self, *, everything: bool = False) -> Iterator[Aside]:
         """The rows, newest drop first; ``everything``: also those that were decided about."""

@@ -31,9 +31,8 @@ def read_sheet(path: Path, shown: str, required: Sequence[str], strings: Collect
                 return
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         filled = [sheet for sheet in book.worksheets if _holds_values(sheet)]
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        message = f"not a spreadsheet that Excel could open: {' '.join(str(error).split())}"
-        problems.append(Problem(message=message, file=shown, rule="xlsx.whole", fix="save it again as .xlsx, or as CSV UTF-8"))
+    except Exception as error:
+        problems.append(_unreadable(error, shown))
         return
     if len(filled) != 1:
         names = ", ".join(repr(sheet.title) for sheet in filled)
@@ -42,8 +41,16 @@ def read_sheet(path: Path, shown: str, required: Sequence[str], strings: Collect
         return
     try:
         yield from _rows(filled[0], shown, required, strings, problems)
+    except Exception as error:
+        problems.append(_unreadable(error, shown))
     finally:
         book.close()
+
+
+def _unreadable(error: Exception, shown: str) -> Problem:
+    """The fault of a file on which openpyxl fails: what it raises then is of no one kind (SyntaxError of XML, KeyError, TypeError ...)."""
+    message = f"not a spreadsheet that Excel could open: {' '.join(str(error).split()) or type(error).__name__}"
+    return Problem(message=message, file=shown, rule="xlsx.whole", fix="save it again as .xlsx, or as CSV UTF-8")
 
 
 def _holds_values(sheet: Any) -> bool:
