@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOM = 500_000_000  # at 250 MB what glibc keeps of the failed batch left, one time in seven, no room for a single row; at 400 it failed once
+ROOM = 500_000_000  # at 250 MB what glibc keeps of the failed batch left, one time in seven, no room for one row; at 400 it failed once
 """Bytes that each of two workers may allocate: less than its 1024 rows of 64 tokens need, more than 128."""
 TRAIN = """
 import contextlib, io, json, multiprocessing, random, re, resource
