@@ -228,7 +228,7 @@ def _part_sizes(client: Any, bucket: str, item: dict[str, Any], count: int) -> I
     if first <= 0 or (first >= size and count > 1):
         yield None
         return
-    if -(-size // first) == count:  # as most tools cut: parts of one size, and a rest
+    if count <= 2 or -(-size // first) == count:  # as most tools cut: parts of one size, and a rest
         yield [first] * (count - 1) + [size - first * (count - 1)]
     if count > 2:
         yield [first, *map(of_part, range(2, count + 1))]
