@@ -95,6 +95,12 @@ def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def base(tiny_template: Path) -> Path:
+    """The tiny model's folder; read only."""
+    return tiny_template / "models" / "tiny"
+
+
+@pytest.fixture(scope="session")
 def everything(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """After a first run that asked for everything and passed; read only."""
 

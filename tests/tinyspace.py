@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
@@ -28,6 +29,9 @@ from regraft.execution.resolve import write_resolved
 from regraft.models.speed import Shape, Speed
 
 ROOT = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    import pandas as pd
+
 TOPIC_WORDS = {
     "garden": "seed soil rose bean spade prune mulch shade moss hedge root petal stem rake compost bloom",
     "harbour": "tide keel rope mast crane dock buoy gull anchor ferry hull cargo sail wharf pilot swell",
@@ -51,6 +55,15 @@ def tiny_rows(per_class: int = 40) -> list[dict[str, str]]:
     return [
         {"id": f"{topic}-{n:03d}", "text": sentence(rng, topic, 12), "label": topic} for topic in sorted(TOPICS) for n in range(per_class)
     ]
+
+
+def tiny_table(*splits: str) -> pd.DataFrame:
+    """The rows with a column ``split``, in which ``splits`` come in turn."""
+    import pandas as pd
+
+    table = pd.DataFrame(tiny_rows())
+    table["split"] = [splits[number % len(splits)] for number in range(len(table))]
+    return table
 
 
 def write_tiny_model(folder: Path) -> Path:

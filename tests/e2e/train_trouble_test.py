@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -82,11 +81,6 @@ def forked(*what):  # imports are paid once, and each has a limit of its own
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as fork:
         return fork.submit(said, *what).result()
 """
-
-
-@pytest.fixture
-def base(tiny_template: Path) -> Path:
-    return tiny_template / "models" / "tiny"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 import pytest
-from tinyspace import POSITIONS, sentence, tiny_rows, write_tiny_model
+from tinyspace import POSITIONS, sentence, tiny_rows
 
 from regraft.core import files
 from regraft.core.progress import Running, running
@@ -17,11 +17,6 @@ from regraft.training.finetuning import finetune
 from regraft.training.options import finetune_options
 
 LABELS = ["garden", "harbour", "kitchen"]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 def rows(longer: dict[str, int]) -> pd.DataFrame:

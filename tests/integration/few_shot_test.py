@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from stopping import stopped_at
-from tinyspace import TOPIC_WORDS, tiny_rows, write_tiny_model
+from tinyspace import TOPIC_WORDS, tiny_rows
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, DataRejected, Interrupted
@@ -20,11 +20,6 @@ from regraft.training.options import finetune_options
 from regraft.training.rows import Rows
 
 LABELS = ["garden", "harbour", "kitchen"]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture(scope="module")

@@ -13,17 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tinyspace import sentence, tiny_rows, write_tiny_model
+from tinyspace import sentence, tiny_rows
 
 pytestmark = pytest.mark.gpu
 
 LABELS = ["garden", "harbour", "kitchen"]
 LENGTH, ROOM = 16, 256_000_000
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture(scope="module")

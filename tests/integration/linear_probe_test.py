@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
-from tinyspace import tiny_rows, write_tiny_model
+from tinyspace import tiny_table
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, DataRejected, Interrupted
@@ -24,15 +23,8 @@ from regraft.training.options import finetune_options
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def rows():
-    table = pd.DataFrame(tiny_rows())
-    table["split"] = [["train", "train", "dev", "test", "train"][number % 5] for number in range(len(table))]
-    return table
+    return tiny_table("train", "train", "dev", "test", "train")
 
 
 def probe(base, rows, out, store=None, **own):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tinyspace import tiny_rows, write_tiny_model
+from tinyspace import tiny_rows
 
 from regraft.core import files
 from regraft.core.errors import ConfigError
@@ -17,11 +17,6 @@ from regraft.training.methods.lora import LORA, targets
 from regraft.training.options import finetune_options
 
 LABELS = ["garden", "harbour", "kitchen"]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import tiny_models
 from stopping import stopped_at
-from tinyspace import tiny_rows, write_tiny_model
+from tinyspace import tiny_table
 
 from regraft.core import files
 from regraft.core.errors import Interrupted
@@ -36,15 +35,8 @@ METHODS = {
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def rows():
-    table = pd.DataFrame(tiny_rows())
-    table["split"] = ["dev" if number % 4 == 0 else "train" for number in range(len(table))]
-    return table
+    return tiny_table("dev", "train", "train", "train")
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
-from tinyspace import TOPICS, tiny_rows, write_tiny_model
+from tinyspace import TOPICS, tiny_table
 from workbench import module_of
 
 from regraft.core import files
@@ -26,15 +25,8 @@ LABELS = ["garden", "harbour", "kitchen"]
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def rows():
-    table = pd.DataFrame(tiny_rows())
-    table["split"] = ["dev" if number % 4 == 0 else "train" for number in range(len(table))]
-    return table
+    return tiny_table("dev", "train", "train", "train")
 
 
 def train(source, rows, out, method, models=None, documents=None, **own):

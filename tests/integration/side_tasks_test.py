@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from stopping import stopped_at
-from tinyspace import tiny_rows, write_tiny_model
+from tinyspace import tiny_table
 
 from regraft.core import cores, files
 from regraft.core.errors import ConfigError, DataRejected, Interrupted
@@ -28,15 +27,8 @@ METHODS = {"multi_task": {"temperature": 1.0}, "meta": {"episodes": 4, "inner_st
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def rows():
-    table = pd.DataFrame(tiny_rows())
-    table["split"] = ["dev" if number % 4 == 0 else "train" for number in range(len(table))]
-    return table
+    return tiny_table("dev", "train", "train", "train")
 
 
 def sides(rows):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 from stopping import stopped_at
-from tinyspace import tiny_rows, write_tiny_model
+from tinyspace import tiny_table
 
 from regraft.core import files
 from regraft.core.errors import Interrupted
@@ -20,16 +19,9 @@ TOLD = {"text_column": "text", "text_pair": None, "task": "text-classification"}
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def rows():
     """20 training rows a class, 10 dev rows, 10 test rows."""
-    table = pd.DataFrame(tiny_rows())
-    table["split"] = [["train", "train", "dev", "test"][number % 4] for number in range(len(table))]
-    return table
+    return tiny_table("train", "train", "dev", "test")
 
 
 def measure(base, rows, scratch, checkpoints=None):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from stopping import stopped_at
-from tinyspace import tiny_rows, write_tiny_model
+from tinyspace import tiny_table, write_tiny_model
 
 from regraft.core import files
 from regraft.core.errors import ConfigError, Interrupted
@@ -22,15 +21,8 @@ LABELS = ["garden", "harbour", "kitchen"]
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def rows():
-    table = pd.DataFrame(tiny_rows())
-    table["split"] = ["dev" if number % 4 == 0 else "train" for number in range(len(table))]
-    return table
+    return tiny_table("dev", "train", "train", "train")
 
 
 def train(base, rows, out, checkpoints=None, **own):
