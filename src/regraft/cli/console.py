@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from regraft.core.controls import written_out
 from regraft.core.errors import RegraftError
 
 SCHEMA = 1
@@ -32,13 +32,13 @@ def nobody_reads() -> NoReturn:
     raise SystemExit(0)
 
 
-CONTROL = re.compile(r"[\x00-\x06\x0e-\x1f\x7f-\x9f]")
-"""Characters that a terminal obeys. Rich leaves out the others that are none of a text."""
+LEFT_TO_RICH = "\a\b\t\n\v\f\r"
+"""Control characters that are part of a text, or that Rich leaves out by itself."""
 
 
 def shown(text: str) -> str:
     """``text`` with control characters written out: what comes of data is to be seen, and not to move a cursor or to name a window."""
-    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return written_out(text, LEFT_TO_RICH)
 
 
 class _Console(Console):

@@ -114,8 +114,8 @@ def _say(document: dict[str, Any]) -> None:
             console.out.print(f"  [yellow]waiver {'over since' if waiver['expired'] else 'until'} {waiver['until']}[/]")
         steps = f"stale: {escape(stale(entry['stale'], entry['perhaps'], len(entry['steps'])))}"
         console.out.print(say(f"  [red]{escape(entry['error'])}[/]" if "error" in entry else f"  {steps}"))
-        if todo := next_step(name, entry):
-            console.out.print(f"  [dim]next:[/] {escape(todo)}", soft_wrap=True)
+        if advice := next_step(name, entry):
+            console.out.print(f"  [dim]next:[/] {escape(advice)}", soft_wrap=True)
 
 
 def _champion(champion: dict[str, str] | None) -> str:

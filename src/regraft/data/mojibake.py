@@ -1,7 +1,6 @@
 """UTF-8 that was read in a western code page and written as UTF-8 once more: ``fÃ¼r`` for ``für``.
 
-Such a text is valid, so no reader refuses it. It is told and never repaired, as only people
-know whether it is meant: a text may be about it.
+Such a text is valid, so no reader refuses it. It is told and never repaired: only people know whether a text means it so.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from regraft.gates import words
 from regraft.registry.store import store_of
 
 State = Literal["fresh", "stale", "missing"]
-NEVER = "never run here"
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def judge(
         sources = [source.step for source in step.sources.values() if isinstance(source, Output)]
         waits = sorted({name for name in sources if states[name].state != "fresh"}, key=list(states).index)
         if address not in locked:
-            states[step.name] = StepState(step.name, "missing", (NEVER,), certain=True)
+            states[step.name] = StepState(step.name, "missing", ("never run here",), certain=True)
             continue
         why = (*_own_reasons(step, locked[address], pipeline, resolved), *_dvc_reasons(answer.get(address, []), resolved))
         states[step.name] = StepState(

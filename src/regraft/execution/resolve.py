@@ -33,7 +33,7 @@ from regraft.models import base_model, sentence_folder, tokenizer_files
 from regraft.models.families import ModelFamily, family_in
 from regraft.models.kinds import WITHOUT_ENCODER
 from regraft.models.task_types import task_type
-from regraft.training.options import finetune_options
+from regraft.training.options import MethodOptions, finetune_options
 from regraft.training.plugins import METHODS, OBJECTIVES, Method, require_installed
 
 
@@ -217,9 +217,9 @@ def _require_marks(workspace: Workspace, name: str, options: PipelineOptions, fo
     hiding: dict[tuple[str | int, ...], str] = {
         ("gates", place): f"the gate `{gate.gate}`" for place, gate in enumerate(options.gates) if gate_of(gate).hides_tokens
     }
-    for candidate in options.every_candidate:
-        if getattr(METHODS[(asked := options.finetune_of(candidate)).method], "hides_tokens", False):
-            hiding[("candidates", candidate.name, "finetune") if candidate.finetune else ("finetune",)] = f"the method `{asked.method}`"
+    for where, asked in _ways(options):
+        if getattr(METHODS[asked.method], "hides_tokens", False):
+            hiding[where] = f"the method `{asked.method}`"
     if hiding and tokenizer_files.without_mask(folder):
         lacks = f"hides tokens of general text, and the tokenizer of base_model {options.base_model} has no mask token"
         way_out = ": take it out, or name another base_model"
@@ -237,16 +237,18 @@ def _require_pooling(workspace: Workspace, name: str, options: PipelineOptions, 
         unlike, way_out = f"{unheeded}, which no method does", f": pooling: {pooling or 'mean'}, which reads vectors without that"
     else:
         return
-    readers: list[tuple[tuple[str, ...], str, Any]] = [
-        (("candidates", candidate.name, "finetune") if candidate.finetune else ("finetune",), asked.method, asked)
-        for candidate in options.every_candidate
-        for asked in [options.finetune_of(candidate)]
-    ]
+    readers: list[tuple[tuple[str, ...], str, Any]] = [(where, asked.method, asked) for where, asked in _ways(options)]
     readers += [(("pretrain",), options.pretrain.objective, options.pretrain)] if options.adapts else []
     for place, reader, asked in readers:
         if _leaves_pooling_open(asked):
             message = f"{'.'.join(place)}: {reader} reads vectors, and the base model {options.base_model} {unlike}"
             raise faulty([_unfit(workspace, name, place, pooling, message, way_out)])
+
+
+def _ways(options: PipelineOptions) -> Iterator[tuple[tuple[str, ...], MethodOptions]]:
+    """The options by which each candidate is fine-tuned, and where the file says them."""
+    for candidate in options.every_candidate:
+        yield ("candidates", candidate.name, "finetune") if candidate.finetune else ("finetune",), options.finetune_of(candidate)
 
 
 def _leaves_pooling_open(options: Any) -> bool:

@@ -1,8 +1,7 @@
 """What is said of a drop that is taken in, for people to look at.
 
-Texts that were decoded twice, rows that nearly repeat others,
-documents of the corpus that hold new test rows, words that stand with one label alone: none of it sets a
-row aside, as only people know whether it is meant.
+Texts that were decoded twice, rows that nearly repeat others, documents of the corpus that hold new test rows, words that stand with one
+label alone: none of it sets a row aside, as only people know whether it is meant.
 """
 
 from __future__ import annotations

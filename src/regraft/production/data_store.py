@@ -116,13 +116,13 @@ class DataStore:
 
     def _wait(self, handle: int, seconds: float) -> None:
         """Wait until whoever holds the data has done, and say so; :class:`Conflict` where that takes longer than ``seconds``."""
-        message = f"the data of {self.pipeline!r} are being changed by process {lock.holder(handle) or 'unknown'}"
+        says = "the data of {!r} are being changed by process {}".format
         if seconds:
-            sys.stderr.write(f"{message}; waiting for it\n")
+            sys.stderr.write(f"{says(self.pipeline, lock.holder(handle) or 'unknown')}; waiting for it\n")
             sys.stderr.flush()
         if not lock.take_within(handle, seconds):
-            holder = lock.holder(handle) or "unknown"
-            raise Conflict(f"the data of {self.pipeline!r} are being changed by process {holder}", fix=f"ps -p {holder}")
+            holder = lock.holder(handle) or "unknown"  # not who held them before, if others were faster
+            raise Conflict(says(self.pipeline, holder), fix=f"ps -p {holder}")
 
     @property
     def staged(self) -> Path:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -311,36 +311,28 @@ def phases(
             accumulated=("pretrain.gradient_accumulation", options.most_parts),
         )
 
-    def of_stage(stage: Stage, offset: int) -> Phase:
+    def phase(name: str, steps: int, corpus: Corpus, offset: int, group: Group, measured: str, **more: Any) -> Phase:
         return Phase(
-            stage.phase,
-            stage.steps,
-            lambda step: loss(stage.corpus.batch(offset + step)),
-            [Group(everything, stage.rate, stage.option)],
-            dropout=options.dropout,
-            after=partial(measure, stage.measured),
-            batches=batches(stage.corpus, offset),
-            part=partial(_part, loss, stage.corpus, offset),
+            name,
+            steps,
+            lambda step: loss(corpus.batch(offset + step)),
+            [group],
+            after=partial(measure, measured),
+            batches=batches(corpus, offset),
+            part=partial(_part, loss, corpus, offset),
             tokens=per_step,
-            factor=factor_of(options.schedule, stage.steps),
-            watch=budget.watch(model, loss, stage, machine, total) if budget else None,
+            factor=factor_of(options.schedule, steps),
+            **more,
         )
 
-    return [
-        Phase(
-            "head",
-            warmup,
-            lambda step: loss(corpus.batch(step)),
-            [Group(head, options.head_learning_rate, "pretrain.head_learning_rate")],
-            dropout=False,
-            after=partial(measure, "heldout_loss_before"),
-            batches=batches(corpus, 0),
-            part=partial(_part, loss, corpus, 0),
-            tokens=per_step,
-            factor=factor_of(options.schedule, warmup),
-        ),
-        *(of_stage(stage, warmup if stage.corpus is corpus else 0) for stage in stages),
-    ]
+    def of_stage(stage: Stage) -> Phase:
+        group, offset = Group(everything, stage.rate, stage.option), warmup if stage.corpus is corpus else 0
+        watch = budget.watch(model, loss, stage, machine, total) if budget else None
+        told = {"dropout": options.dropout, "watch": watch}
+        return phase(stage.phase, stage.steps, stage.corpus, offset, group, stage.measured, **told)
+
+    of_head = Group(head, options.head_learning_rate, "pretrain.head_learning_rate")
+    return [phase("head", warmup, corpus, 0, of_head, "heldout_loss_before", dropout=False), *map(of_stage, stages)]
 
 
 def _named(place: Place) -> str:

@@ -5,7 +5,6 @@ Rows are the same row where they have the same id. One whose text and label both
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from regraft.core.controls import written_out
 from regraft.core.errors import ConfigError
 from regraft.core.quantities import counted
 from regraft.core.suggest import unknown
@@ -30,8 +30,6 @@ VERBS = {
     "relabelled": "with another label",
     "other": "with other columns",
 }
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""Characters that a terminal obeys."""
 LISTED = 1_000
 """Changed rows of each kind that are listed one by one; all are counted."""
 
@@ -279,6 +277,6 @@ def _groups(name: str, groups: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _cell(text: str | None) -> str:
-    short = CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", " ".join((text or "").split()))
+    short = written_out(" ".join((text or "").split()))
     short = short if len(short) <= 120 else short[:119] + "…"
     return short.replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`").replace("<", "&lt;")

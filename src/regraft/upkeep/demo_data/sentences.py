@@ -17,8 +17,8 @@ from regraft.data.docstrings import Docstring
 ROWS = 200
 """Labelled rows of each library."""
 FIRST_DOCUMENT = "c"
-"""Ids from here on, one docstring in four, may be documents: two million tokens, of which the demo reads the twentieth part. Rows are
-chosen from the other end."""
+"""Ids from here on, one docstring in four, may be documents: 2.4 million tokens, of which the demo reads 75,000. Rows are chosen from the
+other end."""
 SHORTEST, LONGEST = 30, 200
 """Characters of a row."""
 MASK = "<lib>"
